@@ -1,0 +1,10 @@
+//! The product's nouns as plain values: no process, no I/O.
+//!
+//! Everything here is pure or nearly so (a clock is passed in), so that the parts that live — spool,
+//! writer, gateway — can be tested against it without a runtime. Wire formats that outlive a release
+//! ([`record`]) are here too, because every crate above reads them.
+
+pub mod clock;
+pub mod record;
+pub mod rid;
+pub mod snapshot;

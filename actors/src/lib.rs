@@ -1,0 +1,8 @@
+//! The living part of Steward.
+//!
+//! - [`supervision`]: what keeps actors alive; no product noun in it.
+//! - [`domain`]: the product's nouns as plain values.
+//! - [`spool`]: the journal on disk that makes the promise.
+//! - [`tree`]: the actors themselves; its folders draw the supervision tree.
+
+pub mod domain;

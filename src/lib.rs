@@ -1,1 +1,11 @@
-//! steward
+//! Steward's front: bytes in, bytes out.
+//!
+//! The living part — supervision, spool, writer — is in `steward-actors`; tables are in
+//! `steward-entities`. Here are the HTTP faces, the gateway's hot path, and the one door through which
+//! production and tests start the process: [`startup::Application`].
+
+pub mod config;
+pub mod error;
+pub mod features;
+pub mod gateway;
+pub mod http;

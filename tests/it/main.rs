@@ -1,1 +1,1 @@
-fn main() {}
+//! Tests of the built program, through its HTTP faces.

@@ -1,0 +1,1 @@
+//! What goes wrong, said once: one catalog of codes, told in the dialect of whoever asked.

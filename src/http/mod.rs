@@ -1,0 +1,1 @@
+//! What every HTTP handler shares: routes, middleware, extractors, pages, the OpenAPI document.

@@ -1,1 +1,87 @@
+//! Schema changes, forward only: one list per kind of database, each change the same on SQLite and PostgreSQL.
 //!
+//! A change that is released is never edited; the next one expands, the release after may contract. All
+//! pending changes of one kind are applied in a single transaction, so a failure leaves the schema as it
+//! was, and two processes that start together do not migrate twice. No table is read for the product here.
+
+#![allow(
+    elided_lifetimes_in_paths,
+    reason = "the migration trait is declared without them, and an implementation has to match it"
+)]
+
+mod control;
+mod dialect;
+mod ledger;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+use sea_orm_migration::MigratorTrait;
+use sea_orm_migration::sea_orm::{
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
+    SqliteTransactionMode, TransactionOptions, TransactionTrait,
+};
+
+pub use control::ControlMigrator;
+pub use ledger::LedgerMigrator;
+
+/// Serialises migrating processes on one PostgreSQL database. Any number that nobody else uses.
+const ADVISORY_LOCK: i64 = 0x5374_6577_6172_6400;
+
+/// Brings the control tables up to date; makes the PostgreSQL schema `steward` first.
+///
+/// # Errors
+/// When a statement fails; nothing has been changed then.
+pub async fn migrate_control(connection: &DatabaseConnection) -> Result<(), DbErr> {
+    let transaction = begin(connection, "steward").await?;
+    ControlMigrator::up(&transaction, None).await?;
+    transaction.commit().await
+}
+
+/// Brings the ledger tables up to date; makes the PostgreSQL schema `ledger` first.
+///
+/// # Errors
+/// When a statement fails; nothing has been changed then.
+pub async fn migrate_ledger(connection: &DatabaseConnection) -> Result<(), DbErr> {
+    let transaction = begin(connection, "ledger").await?;
+    LedgerMigrator::up(&transaction, None).await?;
+    transaction.commit().await
+}
+
+/// Names of the changes not yet applied, oldest first, as (control, ledger). Changes nothing.
+///
+/// # Errors
+/// When a database cannot be read.
+pub async fn pending(
+    control: &DatabaseConnection,
+    ledger: &DatabaseConnection,
+) -> Result<(Vec<String>, Vec<String>), DbErr> {
+    let control = ControlMigrator::get_pending_migrations_read_only(control).await?;
+    let ledger = LedgerMigrator::get_pending_migrations_read_only(ledger).await?;
+    let names = |list: Vec<sea_orm_migration::migrator::Migration>| {
+        list.iter()
+            .map(|migration| migration.name().to_owned())
+            .collect()
+    };
+    Ok((names(control), names(ledger)))
+}
+
+async fn begin(
+    connection: &DatabaseConnection,
+    schema: &str,
+) -> Result<DatabaseTransaction, DbErr> {
+    let transaction = connection
+        .begin_with_options(TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        })
+        .await?;
+    if transaction.get_database_backend() == DbBackend::Postgres {
+        transaction
+            .execute_unprepared(&format!("SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"))
+            .await?;
+        transaction
+            .execute_unprepared(&format!("CREATE SCHEMA IF NOT EXISTS {schema}"))
+            .await?;
+    }
+    Ok(transaction)
+}

@@ -1,0 +1,216 @@
+//! Opening and closing the databases, with the settings each of them needs.
+//!
+//! SQLite: one file per kind of data, one writing connection per file (a second writer would only wait) and
+//! a pool of read-only ones. PostgreSQL: one database, one schema per kind of data. Nothing is migrated
+//! here, and no statement is logged: they carry other people's data.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sea_orm::sqlx::sqlite::{
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous,
+};
+use sea_orm::{
+    ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbErr,
+    SqliteTransactionMode, TransactionOptions, TransactionTrait,
+};
+
+/// File of the control tables.
+pub const CONTROL_FILE: &str = "steward.db";
+/// File of the ledger tables.
+pub const LEDGER_FILE: &str = "ledger.db";
+/// PostgreSQL schema of the control tables.
+pub const CONTROL_SCHEMA: &str = "steward";
+/// PostgreSQL schema of the ledger tables.
+pub const LEDGER_SCHEMA: &str = "ledger";
+
+const READERS: u32 = 4;
+const POSTGRES_CONTROL_WRITERS: u32 = 8;
+const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+const SQLITE_WAL_AUTOCHECKPOINT_PAGES: u32 = 4_000;
+/// How long a caller waits for a connection of the pool. Longer than the busy time-out, so that a locked
+/// database is reported as what it is.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(8);
+/// PostgreSQL gives up a read after this long; a reader never holds a connection for good.
+const POSTGRES_READ_DEADLINE: Duration = Duration::from_secs(20);
+
+/// Where the data lives.
+#[derive(Clone, Eq, PartialEq)]
+pub enum DatabaseConfig {
+    /// Files in `dir`, which must exist.
+    Sqlite { dir: PathBuf },
+    /// One database of a PostgreSQL server. The URL may hold a password.
+    Postgres { url: String },
+}
+
+impl std::fmt::Debug for DatabaseConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Sqlite { dir } => f.debug_struct("Sqlite").field("dir", dir).finish(),
+            Self::Postgres { .. } => f.write_str("Postgres { url: … }"),
+        }
+    }
+}
+
+/// Which of the two it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum DatabaseKind {
+    /// SQLite files.
+    Sqlite,
+    /// A PostgreSQL server.
+    Postgres,
+}
+
+/// All connections of the process. Clones share the pools.
+#[derive(Clone, Debug)]
+pub struct Databases {
+    /// Writes control tables; a single connection on SQLite.
+    pub control: DatabaseConnection,
+    /// Reads control tables; refuses to write.
+    pub control_read: DatabaseConnection,
+    /// The one writing connection of the ledger.
+    pub ledger: DatabaseConnection,
+    /// Reads the ledger; refuses to write.
+    pub ledger_read: DatabaseConnection,
+    /// Which of the two it is.
+    pub kind: DatabaseKind,
+}
+
+impl Databases {
+    /// Opens every pool; a connection of each is made at once, so that an unreachable database is told now.
+    ///
+    /// # Errors
+    /// When a file cannot be opened or made, or the server cannot be reached.
+    pub async fn open(config: &DatabaseConfig) -> Result<Self, DbErr> {
+        match config {
+            DatabaseConfig::Sqlite { dir } => {
+                let control = dir.join(CONTROL_FILE);
+                let ledger = dir.join(LEDGER_FILE);
+                // Writers first: they make the file and its WAL, which readers only open.
+                Ok(Self {
+                    control: sqlite_writer(&control, SqliteSynchronous::Normal).await?,
+                    ledger: sqlite_writer(&ledger, SqliteSynchronous::Full).await?,
+                    control_read: sqlite_readers(&control).await?,
+                    ledger_read: sqlite_readers(&ledger).await?,
+                    kind: DatabaseKind::Sqlite,
+                })
+            }
+            DatabaseConfig::Postgres { url } => Ok(Self {
+                control: postgres(url, CONTROL_SCHEMA, POSTGRES_CONTROL_WRITERS, false).await?,
+                ledger: postgres(url, LEDGER_SCHEMA, 1, false).await?,
+                control_read: postgres(url, CONTROL_SCHEMA, READERS, true).await?,
+                ledger_read: postgres(url, LEDGER_SCHEMA, READERS, true).await?,
+                kind: DatabaseKind::Postgres,
+            }),
+        }
+    }
+
+    /// Waits for what is running, then closes every connection (SQLite: the last one folds the WAL in).
+    /// A failure to close is not reported: there is nothing left to do about it.
+    pub async fn close(self) {
+        for readers in [self.control_read, self.ledger_read] {
+            let _ = readers.close().await;
+        }
+        for writer in [self.control, self.ledger] {
+            let _ = writer.close().await;
+        }
+    }
+}
+
+/// Begins a transaction that will write. On SQLite it takes the write lock now: one that starts by reading
+/// and upgrades later fails at once when another process wrote in between, whatever the busy time-out.
+///
+/// # Errors
+/// When no connection is free in time, or another process holds the lock longer than the busy time-out.
+pub async fn begin_write(connection: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
+    connection
+        .begin_with_options(TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        })
+        .await
+}
+
+async fn sqlite_writer(
+    file: &Path,
+    synchronous: SqliteSynchronous,
+) -> Result<DatabaseConnection, DbErr> {
+    let file = file.to_path_buf();
+    let mut options = quiet("sqlite://");
+    options
+        .max_connections(1)
+        .min_connections(1)
+        .idle_timeout(None::<Duration>)
+        .max_lifetime(None::<Duration>)
+        .test_before_acquire(false)
+        .map_sqlx_sqlite_opts(move |base| {
+            shared_pragmas(base, &file)
+                .create_if_missing(true)
+                // Only has an effect before the first table exists.
+                .auto_vacuum(SqliteAutoVacuum::Incremental)
+                .journal_mode(SqliteJournalMode::Wal)
+                .synchronous(synchronous)
+                .pragma(
+                    "wal_autocheckpoint",
+                    SQLITE_WAL_AUTOCHECKPOINT_PAGES.to_string(),
+                )
+                .optimize_on_close(true, 400)
+        });
+    Database::connect(options).await
+}
+
+async fn sqlite_readers(file: &Path) -> Result<DatabaseConnection, DbErr> {
+    let file = file.to_path_buf();
+    let mut options = quiet("sqlite://");
+    options
+        .max_connections(READERS)
+        .min_connections(1)
+        .max_lifetime(None::<Duration>)
+        .test_before_acquire(false)
+        .map_sqlx_sqlite_opts(move |base| {
+            shared_pragmas(base, &file)
+                .create_if_missing(false)
+                .read_only(true)
+        });
+    Database::connect(options).await
+}
+
+fn shared_pragmas(base: SqliteConnectOptions, file: &Path) -> SqliteConnectOptions {
+    base.filename(file)
+        .busy_timeout(SQLITE_BUSY_TIMEOUT)
+        .foreign_keys(true)
+}
+
+async fn postgres(
+    url: &str,
+    schema: &str,
+    connections: u32,
+    read_only: bool,
+) -> Result<DatabaseConnection, DbErr> {
+    // Both spellings are usual; the driver below knows only the short one.
+    let url = match url.strip_prefix("postgresql://") {
+        Some(rest) => format!("postgres://{rest}"),
+        None => url.to_owned(),
+    };
+    let mut options = quiet(&url);
+    options
+        .max_connections(connections)
+        .set_schema_search_path(schema)
+        .set_application_name("steward");
+    if read_only {
+        options
+            .statement_timeout(POSTGRES_READ_DEADLINE)
+            .map_sqlx_postgres_opts(|base| base.options([("default_transaction_read_only", "on")]));
+    }
+    Database::connect(options).await
+}
+
+fn quiet(url: &str) -> ConnectOptions {
+    let mut options = ConnectOptions::new(url);
+    options
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_timeout(ACQUIRE_TIMEOUT)
+        .sqlx_logging(false)
+        .record_stmt_in_spans(false);
+    options
+}

@@ -1,0 +1,1 @@
+//! Tables of the ledger: what was called, by whom, and what it cost.

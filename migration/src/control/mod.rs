@@ -1,0 +1,25 @@
+//! Changes of the control tables, oldest first.
+
+mod m0001_instance;
+mod m0002_operators;
+mod m0003_tenants_and_tokens;
+mod m0004_accounts;
+mod m0005_jobs;
+
+use sea_orm_migration::{MigrationTrait, MigratorTrait};
+
+/// The list of changes of `steward.db` / schema `steward`.
+pub struct ControlMigrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for ControlMigrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![
+            Box::new(m0001_instance::Change),
+            Box::new(m0002_operators::Change),
+            Box::new(m0003_tenants_and_tokens::Change),
+            Box::new(m0004_accounts::Change),
+            Box::new(m0005_jobs::Change),
+        ]
+    }
+}

@@ -1,0 +1,172 @@
+//! Every change goes up on both databases, leaves nothing pending and can be asked for twice.
+
+use sea_orm_migration::sea_orm::{
+    self, ConnectionTrait, DatabaseConnection, DbBackend, FromQueryResult, Statement,
+};
+use steward_entities::database::{DatabaseKind, Databases};
+use steward_migration::testing::TestDatabase;
+
+#[derive(FromQueryResult)]
+struct Text {
+    value: String,
+}
+
+async fn texts(connection: &DatabaseConnection, sql: &str) -> Vec<String> {
+    let statement = Statement::from_string(connection.get_database_backend(), sql);
+    Text::find_by_statement(statement)
+        .all(connection)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|row| row.value)
+        .collect()
+}
+
+async fn tables_are_there(databases: &Databases) {
+    for (table, columns) in [
+        ("instance", "key, value"),
+        (
+            "tenants",
+            "id, public_id, name, status, suspended_at, suspended_reason",
+        ),
+        ("tokens", "id, hash, previous_hash, allowed_models, version"),
+        (
+            "accounts",
+            "id, secret_sealed, secret_key_id, models, aliases",
+        ),
+        ("operators", "id, username, epoch, tenant_id"),
+        ("sessions", "id, operator_id, refresh_hash, family"),
+        ("operator_keys", "id, operator_id, hash"),
+        ("roles", "id, name, permissions"),
+        ("ops_logs", "id, at, action, details"),
+        ("jobs", "id, kind, state, progress, cancel_requested"),
+        ("idempotency_keys", "key, operator_id, body_hash, response"),
+    ] {
+        databases
+            .control_read
+            .execute_unprepared(&format!("SELECT {columns} FROM {table}"))
+            .await
+            .unwrap_or_else(|error| panic!("{table}: {error}"));
+    }
+}
+
+async fn nothing_is_pending_and_again_changes_nothing(databases: &Databases) {
+    for _ in 0..2 {
+        let (control, ledger) =
+            steward_migration::pending(&databases.control_read, &databases.ledger_read)
+                .await
+                .unwrap();
+        assert_eq!((control, ledger), (vec![], vec![]));
+        steward_migration::migrate_control(&databases.control)
+            .await
+            .unwrap();
+        steward_migration::migrate_ledger(&databases.ledger)
+            .await
+            .unwrap();
+    }
+}
+
+async fn roles_are_seeded(databases: &Databases) {
+    let permissions =
+        "SELECT name || ' ' || CAST(permissions AS TEXT) AS value FROM roles ORDER BY name";
+    assert_eq!(
+        texts(&databases.control_read, permissions).await,
+        [
+            r#"ops_admin ["*"]"#,
+            r#"ops_viewer ["read:*", "!read:conversations"]"#
+        ]
+    );
+}
+
+async fn readers_refuse_to_write(databases: &Databases) {
+    for reader in [&databases.control_read, &databases.ledger_read] {
+        let refused = reader
+            .execute_unprepared("CREATE TABLE intruder (id BIGINT)")
+            .await;
+        assert!(refused.is_err());
+    }
+}
+
+async fn all(databases: &Databases) {
+    tables_are_there(databases).await;
+    nothing_is_pending_and_again_changes_nothing(databases).await;
+    roles_are_seeded(databases).await;
+    readers_refuse_to_write(databases).await;
+}
+
+#[tokio::test]
+async fn migrations_on_sqlite() {
+    let database = TestDatabase::sqlite().await;
+    all(&database).await;
+}
+
+#[tokio::test]
+async fn migrations_on_postgres() {
+    let database = TestDatabase::postgres().await;
+    all(&database).await;
+}
+
+#[tokio::test]
+async fn pending_changes_are_named_without_making_a_table() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = steward_entities::database::DatabaseConfig::Sqlite {
+        dir: dir.path().to_path_buf(),
+    };
+    let databases = Databases::open(&config).await.unwrap();
+    let (control, _) = steward_migration::pending(&databases.control_read, &databases.ledger_read)
+        .await
+        .unwrap();
+    assert_eq!(control.first().unwrap(), "control/m0001_instance");
+    let tables = "SELECT name AS value FROM sqlite_schema";
+    assert!(texts(&databases.control_read, tables).await.is_empty());
+}
+
+/// Two processes that start together: the second waits, then finds nothing to do.
+#[tokio::test]
+async fn two_processes_may_migrate_at_once_on_postgres() {
+    let database = TestDatabase::postgres().await;
+    database
+        .control
+        .execute_unprepared("DROP SCHEMA steward CASCADE")
+        .await
+        .unwrap();
+    let other = Databases::open(database.config()).await.unwrap();
+    let (first, second) = tokio::join!(
+        steward_migration::migrate_control(&database.control),
+        steward_migration::migrate_control(&other.control),
+    );
+    first.unwrap();
+    second.unwrap();
+    roles_are_seeded(&database).await;
+}
+
+#[tokio::test]
+async fn sqlite_files_are_set_up_as_the_storage_page_asks() {
+    let database = TestDatabase::sqlite().await;
+    assert_eq!(database.kind, DatabaseKind::Sqlite);
+    for (connection, synchronous) in [(&database.control, 1), (&database.ledger, 2)] {
+        for (pragma, expected) in [
+            ("journal_mode", "wal".to_owned()),
+            ("auto_vacuum", "2".to_owned()),
+            ("synchronous", synchronous.to_string()),
+            ("busy_timeout", "5000".to_owned()),
+            ("wal_autocheckpoint", "4000".to_owned()),
+            ("foreign_keys", "1".to_owned()),
+        ] {
+            let sql = format!("PRAGMA {pragma}");
+            let row = connection
+                .query_one_raw(Statement::from_string(DbBackend::Sqlite, sql))
+                .await
+                .unwrap()
+                .unwrap();
+            let found = row
+                .try_get_by_index::<String>(0)
+                .or_else(|_| {
+                    row.try_get_by_index::<i64>(0)
+                        .map(|number| number.to_string())
+                })
+                .unwrap();
+            assert_eq!(found, expected, "{pragma}");
+        }
+    }
+}

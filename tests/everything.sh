@@ -1,0 +1,167 @@
+#!/usr/bin/env bash
+# make test, make check and make soak: sets up what the tests need, runs them, stops what it started.
+#
+#   tests/everything.sh         everything
+#   tests/everything.sh quick   style, lints and the tests that need no PostgreSQL
+#   tests/everything.sh soak    kill -9 and lost databases, long
+#
+# One cargo profile for the tests and for the binary they start, so that nothing is built twice.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+mode=${1:-all}
+build=$PWD/build
+target=${CARGO_TARGET_DIR:-target}
+[ -t 1 ] || export CARGO_TERM_COLOR=never
+export CARGO_TERM_PROGRESS_WHEN=never
+
+# --- what the tests need ---------------------------------------------------------------------------------------------
+
+has_postgres() { compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || compgen -G '/usr/pgsql-*/bin/initdb' >/dev/null || command -v initdb >/dev/null; }
+has_venv() { command -v python3 >/dev/null && python3 -c 'import ensurepip, venv' 2>/dev/null; }
+has_node() { command -v npm >/dev/null && node -e 'process.exit(parseInt(process.versions.node) >= 18 ? 0 : 1)' 2>/dev/null; }
+
+install_what_is_missing() {
+    local missing=()
+    has_postgres || missing+=(postgresql)
+    has_venv || missing+=(python3 python3-venv)
+    has_node || missing+=(nodejs npm)
+    [ ${#missing[@]} -gt 0 ] || return 0
+    if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+        echo "The tests need ${missing[*]} (Debian's names). Install them, or run this as root on Debian or Ubuntu, and try again." >&2
+        exit 1
+    fi
+    echo "Installing ${missing[*]}"
+    # Debian would start a server of its own on the default port.
+    if [ ! -e /etc/postgresql-common/createcluster.conf ]; then
+        mkdir -p /etc/postgresql-common
+        echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.conf
+    fi
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get -qq update
+    apt-get -qq install -y --no-install-recommends -o Dpkg::Options::=--force-confold "${missing[@]}" >/dev/null
+    has_node || { echo "The tests need Node 18 or newer; this system offers $(node --version 2>/dev/null || echo none)." >&2; exit 1; }
+}
+
+# A Python environment as the requirements file says; made again when the file changes.
+python_environment() {
+    local home=$build/$1 requirements=$2
+    cmp -s "$requirements" "$home/made-from" && return
+    rm -rf "$home" && python3 -m venv "$home" &&
+        "$home/bin/pip" install --quiet --disable-pip-version-check -r "$requirements" &&
+        cp "$requirements" "$home/made-from"
+}
+
+node_packages() {
+    cmp -s tests/sdk/node/package-lock.json tests/sdk/node/node_modules/.made-from && return
+    npm ci --prefix tests/sdk/node --no-audit --no-fund --loglevel=error &&
+        cp tests/sdk/node/package-lock.json tests/sdk/node/node_modules/.made-from
+}
+
+# --- steps -----------------------------------------------------------------------------------------------------------
+
+passed=()
+failed=()
+# Runs a step and goes on whatever comes of it; the end tells.
+step() {
+    local name=$1 began=$SECONDS
+    shift
+    echo
+    echo "=== $name"
+    if "$@"; then passed+=("$name ($((SECONDS - began)) s)"); else failed+=("$name ($((SECONDS - began)) s)"); fi
+}
+# A step without which the others say nothing.
+must() {
+    step "$@"
+    [ ${#failed[@]} -eq 0 ] || finish
+}
+finish() {
+    echo
+    echo "=== In $((SECONDS / 60)) min $((SECONDS % 60)) s"
+    printf 'passed  %s\n' "${passed[@]}"
+    [ ${#failed[@]} -eq 0 ] || { printf 'FAILED  %s\n' "${failed[@]}"; exit 1; }
+    echo "All passed."
+    exit 0
+}
+
+# rust_tests FILTER [cargo arguments]: FILTER is all, without_postgres, it_once_more or chaos.
+rust_tests() {
+    local filter=$1
+    if cargo nextest --version >/dev/null 2>&1; then
+        case $filter in
+        all) cargo nextest run --locked --workspace --no-fail-fast -E 'not test(/^chaos::/)' ;;
+        without_postgres) cargo nextest run --locked --workspace --no-fail-fast -E 'not test(/postgres/) and not test(/^chaos::/)' ;;
+        it_once_more) cargo nextest run --locked --test it --no-fail-fast -E 'not test(/^chaos::/)' ;;
+        chaos) cargo nextest run --locked --test it --no-fail-fast --test-threads=1 --no-capture -E 'test(/^chaos::/)' ;;
+        esac
+    else
+        case $filter in
+        all) cargo test --locked --workspace --no-fail-fast -- --skip chaos:: ;;
+        without_postgres) cargo test --locked --workspace --no-fail-fast -- --skip chaos:: --skip postgres ;;
+        it_once_more) cargo test --locked --test it -- --skip chaos:: ;;
+        chaos) cargo test --locked --test it -- --test-threads=1 --nocapture chaos:: ;;
+        esac
+    fi
+}
+documentation_tests() { cargo test --quiet --locked --workspace --doc; }
+
+started=()
+stop_servers() {
+    local directory
+    for directory in "${started[@]}"; do tests/postgres.sh stop "$directory" || true; done
+}
+trap stop_servers EXIT
+trap 'exit 130' INT TERM
+
+start_postgres() {
+    local directory=$build/postgres
+    started+=("$directory")
+    STEWARD_TEST_POSTGRES_URL=$(tests/postgres.sh start "$directory")
+    export STEWARD_TEST_POSTGRES_URL
+}
+
+it_on_postgres() { STEWARD_IT_DATABASE=postgres rust_tests it_once_more; }
+sdk_conformance() {
+    python3 tests/sdk/compare.py --steward "$target/debug/steward" --provider "$target/debug/examples/fake_provider" \
+        --python "$build/venv/bin/python" --python "$build/venv-previous/bin/python" --node tests/sdk/node
+}
+openapi_fuzzing() {
+    "$build/venv/bin/python" tests/openapi/fuzz.py --steward "$target/debug/steward" --provider "$target/debug/examples/fake_provider"
+}
+environments() {
+    python_environment venv tests/sdk/requirements.txt && python_environment venv-previous tests/sdk/requirements-previous.txt && node_packages
+}
+build_tested_binaries() { cargo build --quiet --locked --bin steward --example fake_provider; }
+
+case $mode in
+all)
+    install_what_is_missing
+    mkdir -p "$build"
+    must "Python and Node packages" environments
+    must "cargo fmt" cargo fmt --all --check
+    must "clippy" cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
+    must "build" build_tested_binaries
+    start_postgres
+    step "Rust tests" rust_tests all
+    step "documentation tests" documentation_tests
+    step "integration tests on PostgreSQL" it_on_postgres
+    step "kill -9 and lost databases" rust_tests chaos
+    step "SDK conformance" sdk_conformance
+    step "OpenAPI fuzzing" openapi_fuzzing
+    ;;
+quick)
+    must "cargo fmt" cargo fmt --all --check
+    must "clippy" cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
+    step "Rust tests" rust_tests without_postgres
+    step "documentation tests" documentation_tests
+    ;;
+soak)
+    install_what_is_missing
+    export STEWARD_CHAOS_KILLS=${STEWARD_CHAOS_KILLS:-50} STEWARD_CHAOS_OUTAGE_S=${STEWARD_CHAOS_OUTAGE_S:-60}
+    step "kill -9 and lost databases, $STEWARD_CHAOS_KILLS kills, $STEWARD_CHAOS_OUTAGE_S s" rust_tests chaos
+    ;;
+*)
+    echo "tests/everything.sh [quick|soak]" >&2
+    exit 2
+    ;;
+esac
+finish

@@ -2,8 +2,29 @@
 //!
 //! Reading functions take any connection; writing functions take a transaction, so that a change, its audit
 //! row and the revision that tells the gateway about it are stored together or not at all. Finders demand
-//! their scope. No HTTP, no actor and no schema change is found here (the latter: `steward-migration`).
+//! their scope: a [`scope::Scope`] where a tenant owns the row, the operator's id where an operator does.
+//! No HTTP, no actor and no schema change is found here (the latter: `steward-migration`).
+//!
+//! Times are microseconds since the Unix epoch (UTC), money is billionths of its currency.
 
+pub mod account;
+pub mod change;
+pub mod column;
 pub mod database;
+pub mod idempotency_key;
+pub mod instance;
+pub mod job;
 pub mod ledger;
+pub mod operator;
+pub mod operator_key;
+pub mod ops_log;
 pub mod public_id;
+pub mod revision;
+pub mod role;
+pub mod scope;
+pub mod session;
+pub mod tenant;
+pub mod token;
+
+/// The audit log under the name it has in speech: `audit::insert(txn, entry)`.
+pub use ops_log as audit;

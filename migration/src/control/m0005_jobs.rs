@@ -31,6 +31,8 @@ CREATE TABLE jobs (
     result $JSON,
     error TEXT,
     cancel_requested BOOLEAN NOT NULL DEFAULT FALSE,
+    attempts BIGINT NOT NULL DEFAULT 0,
+    node BIGINT,
     created_by TEXT NOT NULL,
     created_at BIGINT NOT NULL,
     started_at BIGINT,

@@ -1,0 +1,361 @@
+//! Jobs: long work that outlives the request that asked for it.
+//!
+//! A job is claimed by one node, beats while it runs, and goes back to the queue when its node died; after
+//! [`ATTEMPTS_MAX`] starts it is not tried again. Running it is not done here.
+
+use sea_orm::entity::prelude::*;
+use sea_orm::{ActiveValue::Set, Condition, DatabaseTransaction, PaginatorTrait, QueryOrder};
+
+use crate::public_id;
+use crate::scope::Page;
+
+/// A job that was started this often and never came to an end is the reason itself.
+pub const ATTEMPTS_MAX: i64 = 3;
+
+/// Where a job stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
+#[sea_orm(rs_type = "String", db_type = "Text")]
+pub enum State {
+    #[sea_orm(string_value = "queued")]
+    Queued,
+    #[sea_orm(string_value = "running")]
+    Running,
+    #[sea_orm(string_value = "succeeded")]
+    Succeeded,
+    #[sea_orm(string_value = "failed")]
+    Failed,
+    #[sea_orm(string_value = "cancelled")]
+    Cancelled,
+}
+
+impl State {
+    /// As stored and shown.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Whether nothing more will happen to it.
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "jobs")]
+pub struct Model {
+    #[sea_orm(primary_key)]
+    pub id: i64,
+    pub public_id: String,
+    pub kind: String,
+    pub state: State,
+    /// Per cent.
+    pub progress: i64,
+    pub params: Json,
+    pub result: Option<Json>,
+    /// A sentence for the operator.
+    pub error: Option<String>,
+    pub cancel_requested: bool,
+    /// How often it was started.
+    pub attempts: i64,
+    /// The node that runs or last ran it.
+    pub node: Option<i64>,
+    /// Public id of the operator who asked for it.
+    pub created_by: String,
+    pub created_at: i64,
+    pub started_at: Option<i64>,
+    pub finished_at: Option<i64>,
+    pub heartbeat_at: Option<i64>,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+/// How a job ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ending {
+    /// It did what was asked.
+    Succeeded(Json),
+    /// It did not, and says why.
+    Failed(String),
+    /// It stopped because it was told to.
+    Cancelled,
+}
+
+/// Which jobs a list is about.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    pub kind: Option<String>,
+    pub state: Option<State>,
+}
+
+impl Filter {
+    fn condition(&self) -> Condition {
+        Condition::all()
+            .add_option(self.kind.as_deref().map(|kind| Column::Kind.eq(kind)))
+            .add_option(self.state.map(|state| Column::State.eq(state)))
+    }
+}
+
+/// Queues a job, in the transaction of the audit row that tells about it.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn insert(
+    txn: &DatabaseTransaction,
+    kind: &str,
+    params: Json,
+    created_by: String,
+    at_micros: i64,
+) -> Result<Model, DbErr> {
+    let row = ActiveModel {
+        public_id: Set(public_id::new("job")),
+        kind: Set(kind.to_owned()),
+        state: Set(State::Queued),
+        progress: Set(0),
+        params: Set(params),
+        result: Set(None),
+        error: Set(None),
+        cancel_requested: Set(false),
+        attempts: Set(0),
+        node: Set(None),
+        created_by: Set(created_by),
+        created_at: Set(at_micros),
+        started_at: Set(None),
+        finished_at: Set(None),
+        heartbeat_at: Set(None),
+        ..Default::default()
+    };
+    row.insert(txn).await
+}
+
+/// By public id.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn by_public_id(
+    connection: &impl ConnectionTrait,
+    public_id: &str,
+) -> Result<Option<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::PublicId.eq(public_id))
+        .one(connection)
+        .await
+}
+
+/// A page, newest first.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn list(
+    connection: &impl ConnectionTrait,
+    filter: &Filter,
+    page: Page,
+) -> Result<Vec<Model>, DbErr> {
+    let query = Entity::find().filter(filter.condition());
+    page.of(query, Column::Id).all(connection).await
+}
+
+/// How many the filter finds.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn count(connection: &impl ConnectionTrait, filter: &Filter) -> Result<u64, DbErr> {
+    Entity::find()
+        .filter(filter.condition())
+        .count(connection)
+        .await
+}
+
+/// Takes the oldest queued job of the given kinds for `node`; `None` when nothing waits. Two nodes never get
+/// the same one.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn claim(
+    txn: &DatabaseTransaction,
+    kinds: &[String],
+    node: i64,
+    at_micros: i64,
+) -> Result<Option<Model>, DbErr> {
+    let waiting = Entity::find()
+        .filter(Column::State.eq(State::Queued))
+        .filter(Column::Kind.is_in(kinds))
+        .order_by_asc(Column::Id)
+        .one(txn)
+        .await?;
+    let Some(job) = waiting else {
+        return Ok(None);
+    };
+    let claimed = Entity::update_many()
+        .set(ActiveModel {
+            state: Set(State::Running),
+            progress: Set(0),
+            attempts: Set(job.attempts + 1),
+            node: Set(Some(node)),
+            started_at: Set(Some(at_micros)),
+            heartbeat_at: Set(Some(at_micros)),
+            ..Default::default()
+        })
+        .filter(Column::Id.eq(job.id))
+        .filter(Column::State.eq(State::Queued))
+        .exec(txn)
+        .await?;
+    if claimed.rows_affected == 0 {
+        // Another node was faster; the next tick looks again.
+        return Ok(None);
+    }
+    Entity::find_by_id(job.id).one(txn).await
+}
+
+/// Notes that the job lives and how far it is; answers whether it should go on (false: somebody wants it
+/// cancelled, or it is no longer this node's).
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn beat(
+    txn: &DatabaseTransaction,
+    id: i64,
+    node: i64,
+    progress: i64,
+    at_micros: i64,
+) -> Result<bool, DbErr> {
+    let written = Entity::update_many()
+        .set(ActiveModel {
+            progress: Set(progress.clamp(0, 100)),
+            heartbeat_at: Set(Some(at_micros)),
+            ..Default::default()
+        })
+        .filter(Column::Id.eq(id))
+        .filter(Column::State.eq(State::Running))
+        .filter(Column::Node.eq(node))
+        .exec(txn)
+        .await?;
+    if written.rows_affected == 0 {
+        return Ok(false);
+    }
+    let row = Entity::find_by_id(id).one(txn).await?;
+    Ok(row.is_some_and(|job| !job.cancel_requested))
+}
+
+/// Writes down how it ended; false when it is no longer this node's to end.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn finish(
+    txn: &DatabaseTransaction,
+    id: i64,
+    node: i64,
+    ending: Ending,
+    at_micros: i64,
+) -> Result<bool, DbErr> {
+    let mut row = ActiveModel {
+        finished_at: Set(Some(at_micros)),
+        ..Default::default()
+    };
+    match ending {
+        Ending::Succeeded(result) => {
+            row.state = Set(State::Succeeded);
+            row.progress = Set(100);
+            row.result = Set(Some(result));
+        }
+        Ending::Failed(reason) => {
+            row.state = Set(State::Failed);
+            row.error = Set(Some(reason));
+        }
+        Ending::Cancelled => row.state = Set(State::Cancelled),
+    }
+    let written = Entity::update_many()
+        .set(row)
+        .filter(Column::Id.eq(id))
+        .filter(Column::State.eq(State::Running))
+        .filter(Column::Node.eq(node))
+        .exec(txn)
+        .await?;
+    Ok(written.rows_affected > 0)
+}
+
+/// Asks a job to stop: a queued one is cancelled at once, a running one at its next step. Answers the row as
+/// it is now; a finished one stays as it is.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn request_cancel(
+    txn: &DatabaseTransaction,
+    id: i64,
+    at_micros: i64,
+) -> Result<Option<Model>, DbErr> {
+    let cancelled = Entity::update_many()
+        .set(ActiveModel {
+            state: Set(State::Cancelled),
+            finished_at: Set(Some(at_micros)),
+            ..Default::default()
+        })
+        .filter(Column::Id.eq(id))
+        .filter(Column::State.eq(State::Queued))
+        .exec(txn)
+        .await?;
+    if cancelled.rows_affected == 0 {
+        Entity::update_many()
+            .col_expr(Column::CancelRequested, Expr::value(true))
+            .filter(Column::Id.eq(id))
+            .filter(Column::State.eq(State::Running))
+            .exec(txn)
+            .await?;
+    }
+    Entity::find_by_id(id).one(txn).await
+}
+
+/// Takes back what was running and cannot be any more: on `node` whatever is running (it has just started),
+/// elsewhere what has not beaten since `beaten_before`. Such jobs are queued again; those asked to stop are
+/// cancelled, those started [`ATTEMPTS_MAX`] times fail. Answers the rows taken back.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn recover(
+    txn: &DatabaseTransaction,
+    node: Option<i64>,
+    beaten_before: i64,
+    at_micros: i64,
+) -> Result<Vec<Model>, DbErr> {
+    let lost = Entity::find()
+        .filter(Column::State.eq(State::Running))
+        .filter(
+            Condition::any()
+                .add_option(node.map(|node| Column::Node.eq(node)))
+                .add(Column::HeartbeatAt.is_null())
+                .add(Column::HeartbeatAt.lt(beaten_before)),
+        )
+        .all(txn)
+        .await?;
+    for job in &lost {
+        let mut row: ActiveModel = Default::default();
+        if job.cancel_requested {
+            row.state = Set(State::Cancelled);
+            row.finished_at = Set(Some(at_micros));
+        } else if job.attempts >= ATTEMPTS_MAX {
+            row.state = Set(State::Failed);
+            row.error = Set(Some(format!(
+                "interrupted {ATTEMPTS_MAX} times without an end"
+            )));
+            row.finished_at = Set(Some(at_micros));
+        } else {
+            row.state = Set(State::Queued);
+        }
+        Entity::update_many()
+            .set(row)
+            .filter(Column::Id.eq(job.id))
+            .filter(Column::State.eq(State::Running))
+            .filter(Column::Attempts.eq(job.attempts))
+            .exec(txn)
+            .await?;
+    }
+    Ok(lost)
+}

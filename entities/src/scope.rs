@@ -1,0 +1,41 @@
+//! Whose rows a caller may see, and which of them it asked for.
+
+use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select};
+
+/// Whose rows a finder may return. It is an argument, never a default.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Scope {
+    /// Everything: an operator of the installation.
+    All,
+    /// One tenant's rows only.
+    Tenant(i64),
+}
+
+impl Scope {
+    /// The condition on the column that names the tenant.
+    pub(crate) fn on(self, tenant_column: impl ColumnTrait) -> Condition {
+        match self {
+            Self::All => Condition::all(),
+            Self::Tenant(id) => Condition::all().add(tenant_column.eq(id)),
+        }
+    }
+}
+
+/// A stretch of a list, newest first. The cursor is the id of the last row seen.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Page {
+    /// Rows older than this id; `None` starts at the newest.
+    pub after: Option<i64>,
+    /// At most this many rows.
+    pub limit: u64,
+}
+
+impl Page {
+    pub(crate) fn of<E: EntityTrait>(self, query: Select<E>, id: E::Column) -> Select<E> {
+        let query = match self.after {
+            Some(after) => query.filter(id.lt(after)),
+            None => query,
+        };
+        query.order_by_desc(id).limit(self.limit)
+    }
+}

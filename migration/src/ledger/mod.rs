@@ -1,13 +1,18 @@
-//! Changes of the ledger's tables, oldest first.
+//! Schema of the ledger: the books of finished calls and the names they refer to.
+//!
+//! The SQL stands in files of its own, one per database, because partitions, partial indexes and the
+//! computed public id have no common spelling. Monthly partitions are not made here but by the writer
+//! (`LedgerStore::prepare`), which lives long enough to see the month change.
+
+mod m0001_books;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
-/// The list of changes of `ledger.db` / schema `ledger`.
+/// The ledger's migrations, oldest first.
 pub struct LedgerMigrator;
 
-#[async_trait::async_trait]
 impl MigratorTrait for LedgerMigrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![]
+        vec![Box::new(m0001_books::Books)]
     }
 }

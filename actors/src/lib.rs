@@ -6,3 +6,4 @@
 //! - [`tree`]: the actors themselves; its folders draw the supervision tree.
 
 pub mod domain;
+pub mod ledger_store;

@@ -1,0 +1,362 @@
+//! PostgreSQL's fast path: `UNNEST` arrays for ordinary batches, binary `COPY` into a temporary staging table
+//! above [`COPY_FROM`] rows (a small `COPY` stalls; none knows `ON CONFLICT`).
+//!
+//! Also makes the monthly partitions: the writer lives long enough to see the month change, a migration
+//! does not. Rows no month claims land in the default partition and are reported.
+
+mod columns;
+mod partitions;
+
+use std::collections::{HashMap, HashSet};
+
+use async_trait::async_trait;
+use sea_orm::DatabaseConnection;
+use sea_orm::sqlx::postgres::PgPool;
+use sea_orm::sqlx::{self, AssertSqlSafe, Postgres, Row as _};
+
+use crate::domain::record::Record;
+
+use super::names::{ACCOUNTS, DIM_TABLES, Learned, NAME_TABLES, Wanted};
+use super::row::{self, Row};
+use super::totals::{Total, Totals};
+use super::write::{Backend, Inserted, Shared, Transaction};
+use super::{
+    Batch, Breakpoints, DeadLetter, KeptLetter, LedgerStore, Outcome, Prepared, WriteError,
+};
+
+/// From so many rows on, `COPY` is faster than `UNNEST`.
+const COPY_FROM: usize = 1_500;
+
+/// The ledger in a PostgreSQL schema.
+pub struct PostgresStore {
+    backend: Server,
+    shared: Shared,
+}
+
+struct Server {
+    pool: PgPool,
+}
+
+impl PostgresStore {
+    /// `ledger` is the writing connection (a pool of one, its search path on the ledger's schema).
+    pub fn new(ledger: &DatabaseConnection) -> Self {
+        Self {
+            backend: Server {
+                pool: ledger.get_postgres_connection_pool().clone(),
+            },
+            shared: Shared::default(),
+        }
+    }
+
+    /// Calls `breakpoints` at every step of a transaction. For tests.
+    #[must_use]
+    pub fn with_breakpoints(mut self, breakpoints: Breakpoints) -> Self {
+        self.shared.set_breakpoints(breakpoints);
+        self
+    }
+}
+
+#[async_trait]
+impl Backend for Server {
+    type Transaction = PostgresTransaction;
+
+    async fn begin(&self) -> Result<PostgresTransaction, WriteError> {
+        Ok(PostgresTransaction {
+            open: self.pool.begin().await?,
+        })
+    }
+}
+
+struct PostgresTransaction {
+    open: sqlx::Transaction<'static, Postgres>,
+}
+
+impl PostgresTransaction {
+    async fn add(
+        &mut self,
+        table: &str,
+        key: &str,
+        last: &str,
+        node: u8,
+        totals: &std::collections::BTreeMap<i64, Total>,
+    ) -> Result<(), WriteError> {
+        if totals.is_empty() {
+            return Ok(());
+        }
+        let sql = format!(
+            "INSERT INTO {table} AS t ({key}, node, total_requests, total_tokens, {last}) \
+             SELECT k, $2, r, n, l FROM UNNEST($1::bigint[], $3::bigint[], $4::bigint[], $5::bigint[]) AS x(k, r, n, l) \
+             ON CONFLICT ({key}, node) DO UPDATE SET total_requests = t.total_requests + excluded.total_requests, \
+             total_tokens = t.total_tokens + excluded.total_tokens, {last} = greatest(t.{last}, excluded.{last})"
+        );
+        let each = |field: fn(&Total) -> i64| totals.values().map(field).collect::<Vec<i64>>();
+        sqlx::query(AssertSqlSafe(sql))
+            .bind(totals.keys().copied().collect::<Vec<i64>>())
+            .bind(i32::from(node))
+            .bind(each(|total| total.requests))
+            .bind(each(|total| total.tokens))
+            .bind(each(|total| total.last_at))
+            .execute(&mut *self.open)
+            .await?;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Transaction for PostgresTransaction {
+    async fn cursor(&mut self, node: u8) -> Result<u64, WriteError> {
+        let seq: Option<i64> =
+            sqlx::query_scalar("SELECT seq FROM spool_cursors WHERE node = $1 FOR UPDATE")
+                .bind(i32::from(node))
+                .fetch_optional(&mut *self.open)
+                .await?;
+        Ok(seq.unwrap_or_default() as u64)
+    }
+
+    async fn resolve(&mut self, wanted: Wanted) -> Result<Learned, WriteError> {
+        let mut learned = Learned::default();
+        for (index, names) in wanted.names.iter().enumerate() {
+            if names.is_empty() {
+                continue;
+            }
+            let table = NAME_TABLES[index];
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            sqlx::query(AssertSqlSafe(format!(
+                "INSERT INTO {table} (name) SELECT UNNEST($1::text[]) ON CONFLICT DO NOTHING"
+            )))
+            .bind(&names)
+            .execute(&mut *self.open)
+            .await?;
+            let rows = sqlx::query(AssertSqlSafe(format!(
+                "SELECT id, name FROM {table} WHERE name = ANY($1::text[])"
+            )))
+            .bind(&names)
+            .fetch_all(&mut *self.open)
+            .await?;
+            for row in rows {
+                learned.names[index].insert(row.try_get(1)?, row.try_get(0)?);
+            }
+        }
+        for (index, dims) in wanted.dims.into_iter().enumerate() {
+            if dims.is_empty() {
+                continue;
+            }
+            let table = DIM_TABLES[index];
+            let (provider, unnest, update) = if index == ACCOUNTS {
+                (
+                    ", provider",
+                    ", $4::text[]",
+                    ", provider = CASE excluded.provider WHEN '' THEN d.provider ELSE excluded.provider END",
+                )
+            } else {
+                ("", "", "")
+            };
+            let sql = format!(
+                "INSERT INTO {table} AS d (id, public_id, name{provider}) \
+                 SELECT * FROM UNNEST($1::bigint[], $2::text[], $3::text[]{unnest}) \
+                 ON CONFLICT (id) DO UPDATE SET public_id = excluded.public_id, name = excluded.name{update}"
+            );
+            let mut query = sqlx::query(AssertSqlSafe(sql))
+                .bind(dims.keys().copied().collect::<Vec<i64>>())
+                .bind(dims.values().map(|dim| dim.public_id.clone()).collect::<Vec<_>>())
+                .bind(dims.values().map(|dim| dim.name.clone()).collect::<Vec<_>>());
+            if index == ACCOUNTS {
+                query = query.bind(dims.values().map(|dim| dim.provider.clone()).collect::<Vec<_>>());
+            }
+            query.execute(&mut *self.open).await?;
+            learned.dims[index] = dims;
+        }
+        Ok(learned)
+    }
+
+    async fn insert(&mut self, rows: &[Row<'_>], exact: bool) -> Result<Inserted, WriteError> {
+        if rows.is_empty() {
+            return Ok(Inserted::All);
+        }
+        let into = if rows.len() >= COPY_FROM {
+            columns::copy_into_stage(&mut self.open, rows).await?;
+            columns::insert_from_stage()
+        } else {
+            columns::insert_from_arrays()
+        };
+        let returning = if exact { " RETURNING rid" } else { "" };
+        let sql = AssertSqlSafe(format!("{into} ON CONFLICT DO NOTHING{returning}"));
+        let arguments = if rows.len() >= COPY_FROM {
+            sqlx::postgres::PgArguments::default()
+        } else {
+            columns::arrays(rows)?
+        };
+        if exact {
+            let rids: Vec<i64> = sqlx::query_scalar_with(sql, arguments)
+                .fetch_all(&mut *self.open)
+                .await?;
+            return Ok(Inserted::Only(HashSet::from_iter(rids)));
+        }
+        let count = sqlx::query_with(sql, arguments)
+            .execute(&mut *self.open)
+            .await?
+            .rows_affected();
+        Ok(if count == rows.len() as u64 {
+            Inserted::All
+        } else {
+            Inserted::Unclear
+        })
+    }
+
+    async fn insert_attempts(&mut self, rows: &[&Row<'_>]) -> Result<(), WriteError> {
+        let mut attempts = columns::Attempts::default();
+        for row in rows {
+            for (ordinal, attempt) in (1_i16..).zip(&row.record.attempts) {
+                attempts.push(row.bigs[0], ordinal, attempt);
+            }
+        }
+        if attempts.is_empty() {
+            return Ok(());
+        }
+        Ok(attempts.insert(&mut self.open).await?)
+    }
+
+    async fn tails(&mut self, rids: &[i64]) -> Result<HashMap<i64, i64>, WriteError> {
+        let rows = sqlx::query("SELECT rid, id_tail FROM request_logs WHERE rid = ANY($1::bigint[])")
+            .bind(rids)
+            .fetch_all(&mut *self.open)
+            .await?;
+        let mut tails = HashMap::new();
+        for row in rows {
+            tails.insert(row.try_get(0)?, row.try_get(1)?);
+        }
+        Ok(tails)
+    }
+
+    async fn add_totals(&mut self, node: u8, totals: &Totals) -> Result<(), WriteError> {
+        self.add("token_totals", "token_id", "last_used_at", node, &totals.tokens)
+            .await?;
+        self.add("tenant_totals", "tenant_id", "last_active_at", node, &totals.tenants)
+            .await
+    }
+
+    async fn keep_letters(
+        &mut self,
+        node: u8,
+        letters: &[DeadLetter],
+        now_micros: i64,
+    ) -> Result<(), WriteError> {
+        for letter in letters {
+            sqlx::query(
+                "INSERT INTO dead_letters (node, seq, rid, reason, payload, created_at) \
+                 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+            )
+            .bind(i32::from(node))
+            .bind(letter.seq as i64)
+            .bind(letter.rid)
+            .bind(row::clean(&letter.reason).into_owned())
+            .bind(&letter.payload)
+            .bind(now_micros)
+            .execute(&mut *self.open)
+            .await?;
+        }
+        Ok(())
+    }
+
+    async fn mark_replayed(&mut self, id: i64, now_micros: i64) -> Result<(), WriteError> {
+        sqlx::query("UPDATE dead_letters SET replayed_at = $1 WHERE id = $2 AND replayed_at IS NULL")
+            .bind(now_micros)
+            .bind(id)
+            .execute(&mut *self.open)
+            .await?;
+        Ok(())
+    }
+
+    async fn advance(&mut self, node: u8, seq: u64) -> Result<(), WriteError> {
+        sqlx::query(
+            "INSERT INTO spool_cursors AS c (node, seq) VALUES ($1, $2) \
+             ON CONFLICT (node) DO UPDATE SET seq = greatest(c.seq, excluded.seq)",
+        )
+        .bind(i32::from(node))
+        .bind(seq as i64)
+        .execute(&mut *self.open)
+        .await?;
+        Ok(())
+    }
+
+    async fn rewind(&mut self, node: u8, seq: u64) -> Result<(), WriteError> {
+        sqlx::query("UPDATE spool_cursors SET seq = least(seq, $1) WHERE node = $2")
+            .bind(seq as i64)
+            .bind(i32::from(node))
+            .execute(&mut *self.open)
+            .await?;
+        Ok(())
+    }
+
+    async fn commit(self) -> Result<(), WriteError> {
+        Ok(self.open.commit().await?)
+    }
+}
+
+#[async_trait]
+impl LedgerStore for PostgresStore {
+    async fn prepare(&self, now_ms: i64) -> Result<Prepared, WriteError> {
+        partitions::ensure(&self.backend.pool, now_ms).await
+    }
+
+    async fn cursor(&self, node: u8) -> Result<u64, WriteError> {
+        self.backend.begin().await?.cursor(node).await
+    }
+
+    async fn rewind_cursor(&self, node: u8, seq: u64) -> Result<(), WriteError> {
+        self.shared.rewind(&self.backend, node, seq).await
+    }
+
+    async fn greatest_rid(&self) -> Result<i64, WriteError> {
+        let rid: Option<i64> = sqlx::query_scalar("SELECT max(rid) FROM request_logs")
+            .fetch_one(&self.backend.pool)
+            .await?;
+        Ok(rid.unwrap_or_default())
+    }
+
+    async fn write(&self, batch: Batch<'_>) -> Result<Outcome, WriteError> {
+        self.shared.write(&self.backend, batch).await
+    }
+
+    async fn dead_letter(
+        &self,
+        node: u8,
+        letters: &[DeadLetter],
+        upto_seq: u64,
+        now_micros: i64,
+    ) -> Result<(), WriteError> {
+        self.shared
+            .dead_letter(&self.backend, node, letters, upto_seq, now_micros)
+            .await
+    }
+
+    async fn dead_letters(&self, after_id: i64, limit: u32) -> Result<Vec<KeptLetter>, WriteError> {
+        let rows = sqlx::query(
+            "SELECT id, node, payload FROM dead_letters WHERE replayed_at IS NULL AND id > $1 ORDER BY id LIMIT $2",
+        )
+        .bind(after_id)
+        .bind(i64::from(limit))
+        .fetch_all(&self.backend.pool)
+        .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(KeptLetter {
+                    id: row.try_get(0)?,
+                    node: row.try_get::<i32, _>(1)? as u8,
+                    payload: row.try_get(2)?,
+                })
+            })
+            .collect()
+    }
+
+    async fn replay(
+        &self,
+        letter: &KeptLetter,
+        record: &Record,
+        now_micros: i64,
+    ) -> Result<bool, WriteError> {
+        self.shared
+            .replay(&self.backend, letter, record, now_micros)
+            .await
+    }
+}

@@ -1,0 +1,161 @@
+//! A record as a row: references resolved, text cleaned, columns grouped by type.
+//!
+//! The groups are what lets both databases bind, unnest or copy all columns in loops; their order is the
+//! order of the table (`migration/src/ledger`).
+
+use std::borrow::Cow;
+
+use crate::domain::record::Record;
+
+use super::WriteError;
+use super::names::Resolved;
+
+pub(super) const BIGS: [&str; 21] = [
+    "rid",
+    "id_tail",
+    "request_at",
+    "response_at",
+    "token_id",
+    "account_id",
+    "tenant_id",
+    "app_id",
+    "end_user_id",
+    "model_id",
+    "upstream_model_id",
+    "price_id",
+    "duration_ms",
+    "ttft_ms",
+    "prompt_tokens",
+    "completion_tokens",
+    "total_tokens",
+    "cached_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+    "cost_nano",
+];
+/// The one of [`BIGS`] that may be NULL.
+pub(super) const TTFT: usize = 13;
+pub(super) const INTS: [&str; 1] = ["status_code"];
+pub(super) const SMALLS: [&str; 5] = ["mode", "operation", "source", "node", "attempts"];
+pub(super) const FLAGS: [&str; 4] = ["stream", "usage_estimated", "priced", "success"];
+pub(super) const TEXTS: [&str; 7] = [
+    "provider",
+    "currency",
+    "error_code",
+    "error_message",
+    "conversation_id",
+    "client_ip",
+    "upstream_request_id",
+];
+/// The first so many of [`TEXTS`] are never NULL; in the others the empty text is NULL.
+pub(super) const TEXTS_NOT_NULL: usize = 2;
+
+/// Columns of a row.
+pub(super) const WIDTH: usize =
+    BIGS.len() + INTS.len() + SMALLS.len() + FLAGS.len() + TEXTS.len();
+
+/// Every column, comma-separated, in order.
+pub(super) fn columns() -> String {
+    let mut all = Vec::with_capacity(WIDTH);
+    all.extend(BIGS);
+    all.extend(INTS);
+    all.extend(SMALLS);
+    all.extend(FLAGS);
+    all.extend(TEXTS);
+    all.join(", ")
+}
+
+/// One row of `request_logs` and the record it came from (attempts and totals are taken from there).
+pub(super) struct Row<'a> {
+    pub(super) record: &'a Record,
+    pub(super) bigs: [i64; BIGS.len()],
+    pub(super) has_ttft: bool,
+    pub(super) status_code: i32,
+    pub(super) smalls: [i16; SMALLS.len()],
+    pub(super) flags: [bool; FLAGS.len()],
+    pub(super) texts: [Cow<'a, str>; TEXTS.len()],
+}
+
+impl<'a> Row<'a> {
+    /// # Errors
+    /// `Data` when a number does not fit its column.
+    pub(super) fn new(
+        record: &'a Record,
+        node: u8,
+        resolved: &Resolved,
+    ) -> Result<Self, WriteError> {
+        if record.rid <= 0 {
+            return Err(WriteError::Data("rid is not positive".into()));
+        }
+        let tail = i64::try_from(record.id_tail)
+            .map_err(|_| WriteError::Data("id_tail exceeds 63 bits".into()))?;
+        let small = |value: i32| {
+            i16::try_from(value).map_err(|_| WriteError::Data("a small number is too big".into()))
+        };
+        Ok(Self {
+            record,
+            bigs: [
+                record.rid,
+                tail,
+                record.request_at,
+                record.response_at,
+                record.token_id,
+                record.account_id,
+                record.tenant_id,
+                resolved.app_id,
+                resolved.end_user_id,
+                resolved.model_id,
+                resolved.upstream_model_id,
+                record.price_id,
+                record.duration_ms,
+                record.ttft_ms.unwrap_or_default(),
+                record.prompt_tokens,
+                record.completion_tokens,
+                record.total_tokens,
+                record.cached_tokens,
+                record.cache_write_tokens,
+                record.reasoning_tokens,
+                record.cost_nano,
+            ],
+            has_ttft: record.ttft_ms.is_some(),
+            status_code: record.status_code,
+            smalls: [
+                small(record.mode)?,
+                small(record.operation)?,
+                small(record.source)?,
+                i16::from(node),
+                i16::try_from(record.attempts.len()).unwrap_or(i16::MAX),
+            ],
+            flags: [
+                record.stream,
+                record.usage_estimated,
+                record.priced,
+                record.success,
+            ],
+            texts: [
+                clean(&record.provider),
+                clean(&record.currency),
+                clean(&record.error_code),
+                clean(&record.error_message),
+                clean(&record.conversation_id),
+                clean(&record.client_ip),
+                clean(&record.upstream_request_id),
+            ],
+        })
+    }
+
+    /// The `index`th text, `None` where it is stored as NULL.
+    pub(super) fn text(&self, index: usize) -> Option<&str> {
+        let text = self.texts[index].as_ref();
+        (index < TEXTS_NOT_NULL || !text.is_empty()).then_some(text)
+    }
+}
+
+/// PostgreSQL takes no NUL in text; callers choose names, so a NUL must not cost a record.
+pub(super) fn clean(text: &str) -> Cow<'_, str> {
+    if text.as_bytes().contains(&0) {
+        Cow::Owned(text.replace('\0', "\u{fffd}"))
+    } else {
+        Cow::Borrowed(text)
+    }
+}

@@ -1,0 +1,473 @@
+//! SQLite's fast path: cached multi-row `VALUES` statements on the one writing connection.
+//!
+//! Chunks have few sizes ([`CHUNK`] rows, then powers of two), so that the statement cache holds them all.
+//! Reading back which rows are new costs a third of the rate, so the first try only counts them; when some rid
+//! was there already the transaction is done again with `RETURNING`. Names and totals are few: they travel as
+//! one JSON array each.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use sea_orm::DatabaseConnection;
+use sea_orm::sqlx::sqlite::{SqliteArguments, SqlitePool};
+use sea_orm::sqlx::{self, Arguments, AssertSqlSafe, Row as _, Sqlite};
+use serde_json::json;
+
+use crate::domain::record::Record;
+
+use super::names::{ACCOUNTS, DIM_TABLES, Learned, NAME_TABLES, Wanted};
+use super::row::{self, Row, TEXTS_NOT_NULL, TTFT, WIDTH};
+use super::totals::{Total, Totals};
+use super::write::{Backend, Inserted, Shared, Transaction};
+use super::{
+    Batch, Breakpoints, DeadLetter, KeptLetter, LedgerStore, Outcome, Prepared, WriteError,
+};
+
+/// Rows of a full statement: 500 × 38 binds stay below SQLite's 32,766.
+const CHUNK: usize = 500;
+const ATTEMPT_WIDTH: usize = 7;
+
+/// The ledger in a SQLite file.
+pub struct SqliteStore {
+    backend: Files,
+    shared: Shared,
+}
+
+struct Files {
+    pool: SqlitePool,
+    statements: Arc<Statements>,
+}
+
+/// The texts of the multi-row statements, made once.
+struct Statements {
+    rows: HashMap<usize, Arc<str>>,
+    rows_returning: HashMap<usize, Arc<str>>,
+    attempts: HashMap<usize, Arc<str>>,
+}
+
+impl Statements {
+    fn new() -> Self {
+        let columns = row::columns();
+        let rows = |suffix: &str| {
+            sizes()
+                .map(|size| {
+                    let values = values(size, WIDTH);
+                    let sql = format!(
+                        "INSERT INTO request_logs ({columns}) VALUES {values} ON CONFLICT DO NOTHING{suffix}"
+                    );
+                    (size, Arc::from(sql))
+                })
+                .collect()
+        };
+        let attempts = sizes()
+            .map(|size| {
+                let values = values(size, ATTEMPT_WIDTH);
+                let sql = format!(
+                    "INSERT INTO request_attempts (rid, ordinal, started_at, duration_ms, account_id, status_code, error_code) \
+                     VALUES {values} ON CONFLICT DO NOTHING"
+                );
+                (size, Arc::from(sql))
+            })
+            .collect();
+        Self {
+            rows: rows(""),
+            rows_returning: rows(" RETURNING rid"),
+            attempts,
+        }
+    }
+}
+
+fn sizes() -> impl Iterator<Item = usize> {
+    (0..9).map(|power| 1 << power).chain([CHUNK])
+}
+
+fn values(rows: usize, width: usize) -> String {
+    let one = format!("({})", vec!["?"; width].join(","));
+    vec![one; rows].join(",")
+}
+
+/// Cuts `items` into slices whose lengths are all among [`sizes`].
+fn chunks<T>(mut items: &[T]) -> impl Iterator<Item = &[T]> {
+    std::iter::from_fn(move || {
+        let size = match items.len() {
+            0 => return None,
+            many if many >= CHUNK => CHUNK,
+            few => 1 << few.ilog2(),
+        };
+        let (chunk, rest) = items.split_at(size);
+        items = rest;
+        Some(chunk)
+    })
+}
+
+fn bound(error: sqlx::error::BoxDynError) -> WriteError {
+    WriteError::Data(error.to_string())
+}
+
+impl SqliteStore {
+    /// `ledger` is the writing connection (a pool of one).
+    pub fn new(ledger: &DatabaseConnection) -> Self {
+        Self {
+            backend: Files {
+                pool: ledger.get_sqlite_connection_pool().clone(),
+                statements: Arc::new(Statements::new()),
+            },
+            shared: Shared::default(),
+        }
+    }
+
+    /// Calls `breakpoints` at every step of a transaction. For tests.
+    #[must_use]
+    pub fn with_breakpoints(mut self, breakpoints: Breakpoints) -> Self {
+        self.shared.set_breakpoints(breakpoints);
+        self
+    }
+}
+
+#[async_trait]
+impl Backend for Files {
+    type Transaction = SqliteTransaction;
+
+    async fn begin(&self) -> Result<SqliteTransaction, WriteError> {
+        Ok(SqliteTransaction {
+            open: self.pool.begin_with("BEGIN IMMEDIATE").await?,
+            statements: Arc::clone(&self.statements),
+        })
+    }
+}
+
+struct SqliteTransaction {
+    open: sqlx::Transaction<'static, Sqlite>,
+    statements: Arc<Statements>,
+}
+
+impl SqliteTransaction {
+    async fn with_json(
+        &mut self,
+        sql: String,
+        array: serde_json::Value,
+    ) -> Result<(), WriteError> {
+        sqlx::query(AssertSqlSafe(sql))
+            .bind(array.to_string())
+            .execute(&mut *self.open)
+            .await?;
+        Ok(())
+    }
+
+    async fn add(
+        &mut self,
+        table: &str,
+        key: &str,
+        last: &str,
+        node: u8,
+        totals: impl Iterator<Item = (&i64, &Total)> + Send,
+    ) -> Result<(), WriteError> {
+        let rows: Vec<_> = totals
+            .map(|(id, total)| json!([id, node, total.requests, total.tokens, total.last_at]))
+            .collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let sql = format!(
+            "INSERT INTO {table} ({key}, node, total_requests, total_tokens, {last}) \
+             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?) WHERE TRUE \
+             ON CONFLICT DO UPDATE SET total_requests = total_requests + excluded.total_requests, \
+             total_tokens = total_tokens + excluded.total_tokens, {last} = max({last}, excluded.{last})"
+        );
+        self.with_json(sql, rows.into()).await
+    }
+}
+
+#[async_trait]
+impl Transaction for SqliteTransaction {
+    async fn cursor(&mut self, node: u8) -> Result<u64, WriteError> {
+        let seq: Option<i64> = sqlx::query_scalar("SELECT seq FROM spool_cursors WHERE node = ?")
+            .bind(i64::from(node))
+            .fetch_optional(&mut *self.open)
+            .await?;
+        Ok(seq.unwrap_or_default() as u64)
+    }
+
+    async fn resolve(&mut self, wanted: Wanted) -> Result<Learned, WriteError> {
+        let mut learned = Learned::default();
+        for (index, names) in wanted.names.iter().enumerate() {
+            if names.is_empty() {
+                continue;
+            }
+            let table = NAME_TABLES[index];
+            self.with_json(
+                format!("INSERT INTO {table} (name) SELECT value FROM json_each(?) WHERE TRUE ON CONFLICT DO NOTHING"),
+                json!(names),
+            )
+            .await?;
+            let sql = format!(
+                "SELECT id, name FROM {table} WHERE name IN (SELECT value FROM json_each(?))"
+            );
+            let rows = sqlx::query(AssertSqlSafe(sql))
+                .bind(json!(names).to_string())
+                .fetch_all(&mut *self.open)
+                .await?;
+            for row in rows {
+                learned.names[index].insert(row.try_get(1)?, row.try_get(0)?);
+            }
+        }
+        for (index, dims) in wanted.dims.into_iter().enumerate() {
+            if dims.is_empty() {
+                continue;
+            }
+            let table = DIM_TABLES[index];
+            let rows: Vec<_> = dims
+                .iter()
+                .map(|(id, dim)| json!([id, dim.public_id, dim.name, dim.provider]))
+                .collect();
+            let sql = if index == ACCOUNTS {
+                format!(
+                    "INSERT INTO {table} (id, public_id, name, provider) \
+                     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?) WHERE TRUE \
+                     ON CONFLICT DO UPDATE SET public_id = excluded.public_id, name = excluded.name, \
+                     provider = CASE excluded.provider WHEN '' THEN provider ELSE excluded.provider END"
+                )
+            } else {
+                format!(
+                    "INSERT INTO {table} (id, public_id, name) \
+                     SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?) WHERE TRUE \
+                     ON CONFLICT DO UPDATE SET public_id = excluded.public_id, name = excluded.name"
+                )
+            };
+            self.with_json(sql, rows.into()).await?;
+            learned.dims[index] = dims;
+        }
+        Ok(learned)
+    }
+
+    async fn insert(&mut self, rows: &[Row<'_>], exact: bool) -> Result<Inserted, WriteError> {
+        let statements = Arc::clone(&self.statements);
+        let mut taken = HashSet::new();
+        let mut count = 0;
+        for chunk in chunks(rows) {
+            let arguments = bind_rows(chunk)?;
+            if exact {
+                let sql = Arc::clone(&statements.rows_returning[&chunk.len()]);
+                let rids: Vec<i64> = sqlx::query_scalar_with(AssertSqlSafe(sql), arguments)
+                    .fetch_all(&mut *self.open)
+                    .await?;
+                taken.extend(rids);
+            } else {
+                let sql = Arc::clone(&statements.rows[&chunk.len()]);
+                count += sqlx::query_with(AssertSqlSafe(sql), arguments)
+                    .execute(&mut *self.open)
+                    .await?
+                    .rows_affected() as usize;
+            }
+        }
+        Ok(if exact {
+            Inserted::Only(taken)
+        } else if count == rows.len() {
+            Inserted::All
+        } else {
+            Inserted::Unclear
+        })
+    }
+
+    async fn insert_attempts(&mut self, rows: &[&Row<'_>]) -> Result<(), WriteError> {
+        let statements = Arc::clone(&self.statements);
+        let attempts: Vec<(i64, i64, &crate::domain::record::Attempt)> = rows
+            .iter()
+            .flat_map(|row| {
+                let rid = row.bigs[0];
+                (1..).zip(&row.record.attempts).map(move |(ordinal, attempt)| (rid, ordinal, attempt))
+            })
+            .collect();
+        for chunk in chunks(&attempts) {
+            let mut arguments = SqliteArguments::default();
+            arguments.reserve(chunk.len() * ATTEMPT_WIDTH, 0);
+            for (rid, ordinal, attempt) in chunk {
+                for value in [*rid, *ordinal, attempt.started_at, attempt.duration_ms, attempt.account_id] {
+                    arguments.add(value).map_err(bound)?;
+                }
+                arguments.add(attempt.status_code).map_err(bound)?;
+                let code = row::clean(&attempt.error_code);
+                arguments.add((!code.is_empty()).then_some(code)).map_err(bound)?;
+            }
+            let sql = Arc::clone(&statements.attempts[&chunk.len()]);
+            sqlx::query_with(AssertSqlSafe(sql), arguments)
+                .execute(&mut *self.open)
+                .await?;
+        }
+        Ok(())
+    }
+
+    async fn tails(&mut self, rids: &[i64]) -> Result<HashMap<i64, i64>, WriteError> {
+        let rows = sqlx::query(
+            "SELECT rid, id_tail FROM request_logs WHERE rid IN (SELECT value FROM json_each(?))",
+        )
+        .bind(json!(rids).to_string())
+        .fetch_all(&mut *self.open)
+        .await?;
+        let mut tails = HashMap::new();
+        for row in rows {
+            tails.insert(row.try_get(0)?, row.try_get(1)?);
+        }
+        Ok(tails)
+    }
+
+    async fn add_totals(&mut self, node: u8, totals: &Totals) -> Result<(), WriteError> {
+        self.add("token_totals", "token_id", "last_used_at", node, totals.tokens.iter())
+            .await?;
+        self.add("tenant_totals", "tenant_id", "last_active_at", node, totals.tenants.iter())
+            .await
+    }
+
+    async fn keep_letters(
+        &mut self,
+        node: u8,
+        letters: &[DeadLetter],
+        now_micros: i64,
+    ) -> Result<(), WriteError> {
+        for letter in letters {
+            sqlx::query(
+                "INSERT INTO dead_letters (node, seq, rid, reason, payload, created_at) \
+                 VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            )
+            .bind(i64::from(node))
+            .bind(letter.seq as i64)
+            .bind(letter.rid)
+            .bind(row::clean(&letter.reason).into_owned())
+            .bind(letter.payload.clone())
+            .bind(now_micros)
+            .execute(&mut *self.open)
+            .await?;
+        }
+        Ok(())
+    }
+
+    async fn mark_replayed(&mut self, id: i64, now_micros: i64) -> Result<(), WriteError> {
+        sqlx::query("UPDATE dead_letters SET replayed_at = ? WHERE id = ? AND replayed_at IS NULL")
+            .bind(now_micros)
+            .bind(id)
+            .execute(&mut *self.open)
+            .await?;
+        Ok(())
+    }
+
+    async fn advance(&mut self, node: u8, seq: u64) -> Result<(), WriteError> {
+        sqlx::query(
+            "INSERT INTO spool_cursors (node, seq) VALUES (?, ?) \
+             ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq)",
+        )
+        .bind(i64::from(node))
+        .bind(seq as i64)
+        .execute(&mut *self.open)
+        .await?;
+        Ok(())
+    }
+
+    async fn rewind(&mut self, node: u8, seq: u64) -> Result<(), WriteError> {
+        sqlx::query("UPDATE spool_cursors SET seq = min(seq, ?) WHERE node = ?")
+            .bind(seq as i64)
+            .bind(i64::from(node))
+            .execute(&mut *self.open)
+            .await?;
+        Ok(())
+    }
+
+    async fn commit(self) -> Result<(), WriteError> {
+        Ok(self.open.commit().await?)
+    }
+}
+
+fn bind_rows(rows: &[Row<'_>]) -> Result<SqliteArguments, WriteError> {
+    let mut arguments = SqliteArguments::default();
+    arguments.reserve(rows.len() * WIDTH, 0);
+    for row in rows {
+        for (index, big) in row.bigs.iter().enumerate() {
+            if index == TTFT && !row.has_ttft {
+                arguments.add(None::<i64>).map_err(bound)?;
+            } else {
+                arguments.add(*big).map_err(bound)?;
+            }
+        }
+        arguments.add(row.status_code).map_err(bound)?;
+        for small in row.smalls {
+            arguments.add(i32::from(small)).map_err(bound)?;
+        }
+        for flag in row.flags {
+            arguments.add(flag).map_err(bound)?;
+        }
+        for index in 0..row.texts.len() {
+            let text = row.text(index);
+            debug_assert!(index >= TEXTS_NOT_NULL || text.is_some());
+            arguments.add(text).map_err(bound)?;
+        }
+    }
+    Ok(arguments)
+}
+
+#[async_trait]
+impl LedgerStore for SqliteStore {
+    async fn prepare(&self, _now_ms: i64) -> Result<Prepared, WriteError> {
+        Ok(Prepared::default())
+    }
+
+    async fn cursor(&self, node: u8) -> Result<u64, WriteError> {
+        self.backend.begin().await?.cursor(node).await
+    }
+
+    async fn rewind_cursor(&self, node: u8, seq: u64) -> Result<(), WriteError> {
+        self.shared.rewind(&self.backend, node, seq).await
+    }
+
+    async fn greatest_rid(&self) -> Result<i64, WriteError> {
+        let rid: Option<i64> = sqlx::query_scalar("SELECT max(rid) FROM request_logs")
+            .fetch_one(&self.backend.pool)
+            .await?;
+        Ok(rid.unwrap_or_default())
+    }
+
+    async fn write(&self, batch: Batch<'_>) -> Result<Outcome, WriteError> {
+        self.shared.write(&self.backend, batch).await
+    }
+
+    async fn dead_letter(
+        &self,
+        node: u8,
+        letters: &[DeadLetter],
+        upto_seq: u64,
+        now_micros: i64,
+    ) -> Result<(), WriteError> {
+        self.shared
+            .dead_letter(&self.backend, node, letters, upto_seq, now_micros)
+            .await
+    }
+
+    async fn dead_letters(&self, after_id: i64, limit: u32) -> Result<Vec<KeptLetter>, WriteError> {
+        let rows = sqlx::query(
+            "SELECT id, node, payload FROM dead_letters WHERE replayed_at IS NULL AND id > ? ORDER BY id LIMIT ?",
+        )
+        .bind(after_id)
+        .bind(i64::from(limit))
+        .fetch_all(&self.backend.pool)
+        .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(KeptLetter {
+                    id: row.try_get(0)?,
+                    node: row.try_get::<i64, _>(1)? as u8,
+                    payload: row.try_get(2)?,
+                })
+            })
+            .collect()
+    }
+
+    async fn replay(
+        &self,
+        letter: &KeptLetter,
+        record: &Record,
+        now_micros: i64,
+    ) -> Result<bool, WriteError> {
+        self.shared
+            .replay(&self.backend, letter, record, now_micros)
+            .await
+    }
+}

@@ -1,0 +1,285 @@
+//! One ledger transaction, told on one page, over the steps a database supplies.
+//!
+//! Exactly once: records at or below the node's cursor are skipped; of the rest only rows that were really
+//! inserted count (attempts, totals); the cursor moves in the same transaction. A cancelled or failed
+//! transaction leaves nothing behind, neither in the database nor in the remembered names.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use prost::Message;
+
+use crate::domain::record::Record;
+
+use super::names::{Learned, Names, Wanted};
+use super::row::Row;
+use super::totals::Totals;
+use super::{Batch, DeadLetter, KeptLetter, Outcome, RID_CONFLICT, WriteError};
+
+/// Where a transaction stands; fault plans strike there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Breakpoint {
+    /// Begun, nothing written.
+    Begun,
+    /// Rows are in, totals and cursor are not.
+    RowsInserted,
+    /// Everything is in.
+    BeforeCommit,
+    /// Committed, and nobody knows yet.
+    Committed,
+}
+
+/// Called at every [`Breakpoint`]; for tests that crash, block or cancel there.
+pub type Breakpoints = Arc<dyn Fn(Breakpoint) + Send + Sync>;
+
+/// Which rows an insert took.
+pub(super) enum Inserted {
+    /// Every one.
+    All,
+    /// These rids.
+    Only(HashSet<i64>),
+    /// Not every one, and not known which: do it again with `exact`.
+    Unclear,
+}
+
+/// The steps of one open transaction. Dropping it rolls back.
+#[async_trait]
+pub(super) trait Transaction: Send + Sized {
+    async fn cursor(&mut self, node: u8) -> Result<u64, WriteError>;
+    async fn resolve(&mut self, wanted: Wanted) -> Result<Learned, WriteError>;
+    /// Inserts rows with distinct rids, leaving those whose rid exists. `exact`: tell which.
+    async fn insert(&mut self, rows: &[Row<'_>], exact: bool) -> Result<Inserted, WriteError>;
+    async fn insert_attempts(&mut self, rows: &[&Row<'_>]) -> Result<(), WriteError>;
+    async fn tails(&mut self, rids: &[i64]) -> Result<HashMap<i64, i64>, WriteError>;
+    async fn add_totals(&mut self, node: u8, totals: &Totals) -> Result<(), WriteError>;
+    async fn keep_letters(
+        &mut self,
+        node: u8,
+        letters: &[DeadLetter],
+        now_micros: i64,
+    ) -> Result<(), WriteError>;
+    async fn mark_replayed(&mut self, id: i64, now_micros: i64) -> Result<(), WriteError>;
+    async fn advance(&mut self, node: u8, seq: u64) -> Result<(), WriteError>;
+    async fn rewind(&mut self, node: u8, seq: u64) -> Result<(), WriteError>;
+    async fn commit(self) -> Result<(), WriteError>;
+}
+
+/// What a database supplies besides the steps.
+#[async_trait]
+pub(super) trait Backend: Send + Sync + 'static {
+    type Transaction: Transaction;
+    async fn begin(&self) -> Result<Self::Transaction, WriteError>;
+}
+
+/// What both stores share: the remembered names and the breakpoints.
+#[derive(Default)]
+pub(super) struct Shared {
+    names: Mutex<Names>,
+    breakpoints: Option<Breakpoints>,
+}
+
+impl Shared {
+    pub(super) fn set_breakpoints(&mut self, breakpoints: Breakpoints) {
+        self.breakpoints = Some(breakpoints);
+    }
+
+    fn pass(&self, breakpoint: Breakpoint) {
+        if let Some(strike) = &self.breakpoints {
+            strike(breakpoint);
+        }
+    }
+
+    /// After an outage the database may be another one (a restored backup, a promoted replica).
+    fn forget_if_unavailable<T>(&self, result: Result<T, WriteError>) -> Result<T, WriteError> {
+        if matches!(result, Err(WriteError::Unavailable(_))) {
+            self.names.lock().forget();
+        }
+        result
+    }
+
+    pub(super) async fn write<B: Backend>(
+        &self,
+        backend: &B,
+        batch: Batch<'_>,
+    ) -> Result<Outcome, WriteError> {
+        let quick = self.write_once(backend, batch, false).await;
+        let written = match quick {
+            Ok(None) => self.write_once(backend, batch, true).await,
+            other => other,
+        };
+        self.forget_if_unavailable(written)?.ok_or_else(|| {
+            WriteError::Unavailable("the database does not tell which rows are new".into())
+        })
+    }
+
+    /// `None`: some rid was there already; do it again with `exact`.
+    async fn write_once<B: Backend>(
+        &self,
+        backend: &B,
+        batch: Batch<'_>,
+        exact: bool,
+    ) -> Result<Option<Outcome>, WriteError> {
+        let mut transaction = backend.begin().await?;
+        self.pass(Breakpoint::Begun);
+        let cursor = transaction.cursor(batch.node).await?;
+        let fresh: Vec<&(u64, Record)> = batch
+            .entries
+            .iter()
+            .filter(|(seq, _)| *seq > cursor)
+            .collect();
+        let mut outcome = Outcome {
+            skipped: (batch.entries.len() - fresh.len()) as u64,
+            ..Outcome::default()
+        };
+        let records = fresh.iter().map(|(_, record)| record);
+        let wanted = self.names.lock().wanted(records);
+        let learned = transaction.resolve(wanted).await?;
+        let rows = self.rows(&fresh, batch.node, &learned)?;
+        let (rows, repeated) = distinct(rows);
+        let inserted = match transaction.insert(&rows, exact).await? {
+            Inserted::Unclear => return Ok(None),
+            Inserted::All => None,
+            Inserted::Only(rids) => Some(rids),
+        };
+        self.pass(Breakpoint::RowsInserted);
+        let (new, old): (Vec<_>, Vec<_>) = rows
+            .iter()
+            .partition(|row| inserted.as_ref().is_none_or(|rids| rids.contains(&row.bigs[0])));
+        transaction.insert_attempts(&new).await?;
+        let totals = Totals::of(new.iter().map(|row| row.record));
+        transaction.add_totals(batch.node, &totals).await?;
+
+        let doubtful: Vec<&Row<'_>> = old.into_iter().chain(&repeated).collect();
+        let letters = conflicts(&mut transaction, &fresh, &doubtful).await?;
+        transaction
+            .keep_letters(batch.node, &letters, batch.now_micros)
+            .await?;
+        if batch.upto_seq > cursor {
+            transaction.advance(batch.node, batch.upto_seq).await?;
+        }
+        outcome.inserted = new.len() as u64;
+        outcome.skipped += (doubtful.len() - letters.len()) as u64;
+        outcome.conflicts = letters.iter().map(|letter| letter.seq).collect();
+        let rids = || new.iter().map(|row| row.bigs[0]);
+        outcome.rids = rids().min().zip(rids().max());
+        self.pass(Breakpoint::BeforeCommit);
+        transaction.commit().await?;
+        self.names.lock().merge(learned);
+        self.pass(Breakpoint::Committed);
+        Ok(Some(outcome))
+    }
+
+    fn rows<'a>(
+        &self,
+        entries: &[&'a (u64, Record)],
+        node: u8,
+        learned: &Learned,
+    ) -> Result<Vec<Row<'a>>, WriteError> {
+        let names = self.names.lock();
+        entries
+            .iter()
+            .map(|(_, record)| {
+                let resolved = names.resolve(learned, record).ok_or_else(|| {
+                    WriteError::Unavailable("a name was forgotten meanwhile".into())
+                })?;
+                Row::new(record, node, &resolved)
+            })
+            .collect()
+    }
+
+    pub(super) async fn dead_letter<B: Backend>(
+        &self,
+        backend: &B,
+        node: u8,
+        letters: &[DeadLetter],
+        upto_seq: u64,
+        now_micros: i64,
+    ) -> Result<(), WriteError> {
+        let mut transaction = backend.begin().await?;
+        transaction.keep_letters(node, letters, now_micros).await?;
+        transaction.advance(node, upto_seq).await?;
+        transaction.commit().await
+    }
+
+    pub(super) async fn rewind<B: Backend>(
+        &self,
+        backend: &B,
+        node: u8,
+        seq: u64,
+    ) -> Result<(), WriteError> {
+        let mut transaction = backend.begin().await?;
+        transaction.rewind(node, seq).await?;
+        transaction.commit().await
+    }
+
+    pub(super) async fn replay<B: Backend>(
+        &self,
+        backend: &B,
+        letter: &KeptLetter,
+        record: &Record,
+        now_micros: i64,
+    ) -> Result<bool, WriteError> {
+        let mut transaction = backend.begin().await?;
+        let wanted = self.names.lock().wanted(std::iter::once(record));
+        let learned = transaction.resolve(wanted).await?;
+        let entry = (0, record.clone());
+        let rows = self.rows(&[&entry], letter.node, &learned)?;
+        match transaction.insert(&rows, true).await? {
+            Inserted::All => {}
+            Inserted::Only(rids) if rids.contains(&record.rid) => {}
+            _ => {
+                let tails = transaction.tails(&[record.rid]).await?;
+                if tails.get(&record.rid) != Some(&rows[0].bigs[1]) {
+                    return Ok(false);
+                }
+                transaction.mark_replayed(letter.id, now_micros).await?;
+                transaction.commit().await?;
+                return Ok(true);
+            }
+        }
+        let new: Vec<&Row<'_>> = rows.iter().collect();
+        transaction.insert_attempts(&new).await?;
+        let totals = Totals::of(std::iter::once(record));
+        transaction.add_totals(letter.node, &totals).await?;
+        transaction.mark_replayed(letter.id, now_micros).await?;
+        transaction.commit().await?;
+        self.names.lock().merge(learned);
+        Ok(true)
+    }
+}
+
+/// Rows with distinct rids, and those that repeat one of them.
+fn distinct(rows: Vec<Row<'_>>) -> (Vec<Row<'_>>, Vec<Row<'_>>) {
+    let mut seen = HashSet::with_capacity(rows.len());
+    rows.into_iter().partition(|row| seen.insert(row.bigs[0]))
+}
+
+/// Of rows whose rid was taken: dead letters for those that are not replays.
+async fn conflicts<T: Transaction>(
+    transaction: &mut T,
+    entries: &[&(u64, Record)],
+    doubtful: &[&Row<'_>],
+) -> Result<Vec<DeadLetter>, WriteError> {
+    if doubtful.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rids: Vec<i64> = doubtful.iter().map(|row| row.bigs[0]).collect();
+    let tails = transaction.tails(&rids).await?;
+    let strangers: HashSet<(i64, u64)> = doubtful
+        .iter()
+        .filter(|row| tails.get(&row.bigs[0]) != Some(&row.bigs[1]))
+        .map(|row| (row.record.rid, row.record.id_tail))
+        .collect();
+    Ok(entries
+        .iter()
+        .filter(|(_, record)| strangers.contains(&(record.rid, record.id_tail)))
+        .map(|(seq, record)| DeadLetter {
+            seq: *seq,
+            rid: Some(record.rid),
+            reason: RID_CONFLICT.into(),
+            payload: record.encode_to_vec(),
+        })
+        .collect())
+}

@@ -71,7 +71,12 @@ async fn refuse(
         reason: reason.to_owned(),
         payload: record.encode_to_vec(),
     };
-    tracing::error!(seq, rid = record.rid, reason, "the ledger refuses a record; it becomes a dead letter");
+    tracing::error!(
+        seq,
+        rid = record.rid,
+        reason,
+        "the ledger refuses a record; it becomes a dead letter"
+    );
     match store
         .dead_letter(batch.node, &[letter], upto_seq, batch.now_micros)
         .await

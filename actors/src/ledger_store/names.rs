@@ -80,10 +80,27 @@ impl Names {
                     wanted.names[table].insert(clean(name).into_owned());
                 }
             }
-            let (tokens, accounts, tenants) =
-                (&record.token_public_id, &record.account_public_id, &record.tenant_public_id);
-            self.want_dim(&mut wanted, TOKENS, record.token_id, tokens, &record.token_name, "");
-            self.want_dim(&mut wanted, TENANTS, record.tenant_id, tenants, &record.tenant_name, "");
+            let (tokens, accounts, tenants) = (
+                &record.token_public_id,
+                &record.account_public_id,
+                &record.tenant_public_id,
+            );
+            self.want_dim(
+                &mut wanted,
+                TOKENS,
+                record.token_id,
+                tokens,
+                &record.token_name,
+                "",
+            );
+            self.want_dim(
+                &mut wanted,
+                TENANTS,
+                record.tenant_id,
+                tenants,
+                &record.tenant_name,
+                "",
+            );
             for attempt in &record.attempts {
                 if attempt.account_id != record.account_id {
                     let (id, name) = (&attempt.account_public_id, &attempt.account_name);
@@ -91,7 +108,14 @@ impl Names {
                 }
             }
             let (name, provider) = (&record.account_name, record.provider.as_str());
-            self.want_dim(&mut wanted, ACCOUNTS, record.account_id, accounts, name, provider);
+            self.want_dim(
+                &mut wanted,
+                ACCOUNTS,
+                record.account_id,
+                accounts,
+                name,
+                provider,
+            );
         }
         wanted
     }
@@ -105,7 +129,9 @@ impl Names {
         name: &str,
         provider: &str,
     ) {
-        let known = wanted.dims[table].get(&id).or_else(|| self.dims[table].get(&id));
+        let known = wanted.dims[table]
+            .get(&id)
+            .or_else(|| self.dims[table].get(&id));
         let same = known.is_some_and(|dim| {
             dim.public_id == public_id
                 && dim.name == name

@@ -158,10 +158,22 @@ impl Transaction for PostgresTransaction {
             );
             let mut query = sqlx::query(AssertSqlSafe(sql))
                 .bind(dims.keys().copied().collect::<Vec<i64>>())
-                .bind(dims.values().map(|dim| dim.public_id.clone()).collect::<Vec<_>>())
-                .bind(dims.values().map(|dim| dim.name.clone()).collect::<Vec<_>>());
+                .bind(
+                    dims.values()
+                        .map(|dim| dim.public_id.clone())
+                        .collect::<Vec<_>>(),
+                )
+                .bind(
+                    dims.values()
+                        .map(|dim| dim.name.clone())
+                        .collect::<Vec<_>>(),
+                );
             if index == ACCOUNTS {
-                query = query.bind(dims.values().map(|dim| dim.provider.clone()).collect::<Vec<_>>());
+                query = query.bind(
+                    dims.values()
+                        .map(|dim| dim.provider.clone())
+                        .collect::<Vec<_>>(),
+                );
             }
             query.execute(&mut *self.open).await?;
             learned.dims[index] = dims;
@@ -217,10 +229,11 @@ impl Transaction for PostgresTransaction {
     }
 
     async fn tails(&mut self, rids: &[i64]) -> Result<HashMap<i64, i64>, WriteError> {
-        let rows = sqlx::query("SELECT rid, id_tail FROM request_logs WHERE rid = ANY($1::bigint[])")
-            .bind(rids)
-            .fetch_all(&mut *self.open)
-            .await?;
+        let rows =
+            sqlx::query("SELECT rid, id_tail FROM request_logs WHERE rid = ANY($1::bigint[])")
+                .bind(rids)
+                .fetch_all(&mut *self.open)
+                .await?;
         let mut tails = HashMap::new();
         for row in rows {
             tails.insert(row.try_get(0)?, row.try_get(1)?);
@@ -229,10 +242,22 @@ impl Transaction for PostgresTransaction {
     }
 
     async fn add_totals(&mut self, node: u8, totals: &Totals) -> Result<(), WriteError> {
-        self.add("token_totals", "token_id", "last_used_at", node, &totals.tokens)
-            .await?;
-        self.add("tenant_totals", "tenant_id", "last_active_at", node, &totals.tenants)
-            .await
+        self.add(
+            "token_totals",
+            "token_id",
+            "last_used_at",
+            node,
+            &totals.tokens,
+        )
+        .await?;
+        self.add(
+            "tenant_totals",
+            "tenant_id",
+            "last_active_at",
+            node,
+            &totals.tenants,
+        )
+        .await
     }
 
     async fn keep_letters(
@@ -259,11 +284,13 @@ impl Transaction for PostgresTransaction {
     }
 
     async fn mark_replayed(&mut self, id: i64, now_micros: i64) -> Result<(), WriteError> {
-        sqlx::query("UPDATE dead_letters SET replayed_at = $1 WHERE id = $2 AND replayed_at IS NULL")
-            .bind(now_micros)
-            .bind(id)
-            .execute(&mut *self.open)
-            .await?;
+        sqlx::query(
+            "UPDATE dead_letters SET replayed_at = $1 WHERE id = $2 AND replayed_at IS NULL",
+        )
+        .bind(now_micros)
+        .bind(id)
+        .execute(&mut *self.open)
+        .await?;
         Ok(())
     }
 

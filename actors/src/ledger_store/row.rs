@@ -51,8 +51,7 @@ pub(super) const TEXTS: [&str; 7] = [
 pub(super) const TEXTS_NOT_NULL: usize = 2;
 
 /// Columns of a row.
-pub(super) const WIDTH: usize =
-    BIGS.len() + INTS.len() + SMALLS.len() + FLAGS.len() + TEXTS.len();
+pub(super) const WIDTH: usize = BIGS.len() + INTS.len() + SMALLS.len() + FLAGS.len() + TEXTS.len();
 
 /// Every column, comma-separated, in order.
 pub(super) fn columns() -> String {

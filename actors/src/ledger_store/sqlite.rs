@@ -143,11 +143,7 @@ struct SqliteTransaction {
 }
 
 impl SqliteTransaction {
-    async fn with_json(
-        &mut self,
-        sql: String,
-        array: serde_json::Value,
-    ) -> Result<(), WriteError> {
+    async fn with_json(&mut self, sql: String, array: serde_json::Value) -> Result<(), WriteError> {
         sqlx::query(AssertSqlSafe(sql))
             .bind(array.to_string())
             .execute(&mut *self.open)
@@ -276,19 +272,29 @@ impl Transaction for SqliteTransaction {
             .iter()
             .flat_map(|row| {
                 let rid = row.bigs[0];
-                (1..).zip(&row.record.attempts).map(move |(ordinal, attempt)| (rid, ordinal, attempt))
+                (1..)
+                    .zip(&row.record.attempts)
+                    .map(move |(ordinal, attempt)| (rid, ordinal, attempt))
             })
             .collect();
         for chunk in chunks(&attempts) {
             let mut arguments = SqliteArguments::default();
             arguments.reserve(chunk.len() * ATTEMPT_WIDTH, 0);
             for (rid, ordinal, attempt) in chunk {
-                for value in [*rid, *ordinal, attempt.started_at, attempt.duration_ms, attempt.account_id] {
+                for value in [
+                    *rid,
+                    *ordinal,
+                    attempt.started_at,
+                    attempt.duration_ms,
+                    attempt.account_id,
+                ] {
                     arguments.add(value).map_err(bound)?;
                 }
                 arguments.add(attempt.status_code).map_err(bound)?;
                 let code = row::clean(&attempt.error_code);
-                arguments.add((!code.is_empty()).then_some(code)).map_err(bound)?;
+                arguments
+                    .add((!code.is_empty()).then_some(code))
+                    .map_err(bound)?;
             }
             let sql = Arc::clone(&statements.attempts[&chunk.len()]);
             sqlx::query_with(AssertSqlSafe(sql), arguments)
@@ -313,10 +319,22 @@ impl Transaction for SqliteTransaction {
     }
 
     async fn add_totals(&mut self, node: u8, totals: &Totals) -> Result<(), WriteError> {
-        self.add("token_totals", "token_id", "last_used_at", node, totals.tokens.iter())
-            .await?;
-        self.add("tenant_totals", "tenant_id", "last_active_at", node, totals.tenants.iter())
-            .await
+        self.add(
+            "token_totals",
+            "token_id",
+            "last_used_at",
+            node,
+            totals.tokens.iter(),
+        )
+        .await?;
+        self.add(
+            "tenant_totals",
+            "tenant_id",
+            "last_active_at",
+            node,
+            totals.tenants.iter(),
+        )
+        .await
     }
 
     async fn keep_letters(

@@ -144,9 +144,11 @@ impl Shared {
             Inserted::Only(rids) => Some(rids),
         };
         self.pass(Breakpoint::RowsInserted);
-        let (new, old): (Vec<_>, Vec<_>) = rows
-            .iter()
-            .partition(|row| inserted.as_ref().is_none_or(|rids| rids.contains(&row.bigs[0])));
+        let (new, old): (Vec<_>, Vec<_>) = rows.iter().partition(|row| {
+            inserted
+                .as_ref()
+                .is_none_or(|rids| rids.contains(&row.bigs[0]))
+        });
         transaction.insert_attempts(&new).await?;
         let totals = Totals::of(new.iter().map(|row| row.record));
         transaction.add_totals(batch.node, &totals).await?;

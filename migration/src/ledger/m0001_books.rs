@@ -13,7 +13,7 @@ impl MigrationName for Books {
 
 #[async_trait::async_trait]
 impl MigrationTrait for Books {
-    async fn up(&self, manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let sql = match manager.get_database_backend() {
             DbBackend::Sqlite => include_str!("m0001_books.sqlite.sql"),
             DbBackend::Postgres => include_str!("m0001_books.postgres.sql"),

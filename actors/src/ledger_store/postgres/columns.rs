@@ -5,9 +5,7 @@ use sea_orm::sqlx::{self, Arguments, Executor, Postgres};
 
 use crate::domain::record::Attempt;
 use crate::ledger_store::WriteError;
-use crate::ledger_store::row::{
-    self, BIGS, FLAGS, INTS, Row, SMALLS, TEXTS, TTFT, WIDTH,
-};
+use crate::ledger_store::row::{self, BIGS, FLAGS, INTS, Row, SMALLS, TEXTS, TTFT, WIDTH};
 
 /// Lives as long as the connection, is empty between transactions, never logged to the WAL.
 const STAGE: &str = "request_logs_stage";
@@ -79,16 +77,15 @@ pub(super) async fn copy_into_stage(
     rows: &[Row<'_>],
 ) -> Result<(), WriteError> {
     let columns = row::columns();
-    let exists: bool = sqlx::query_scalar("SELECT to_regclass('pg_temp.request_logs_stage') IS NOT NULL")
-        .fetch_one(&mut **transaction)
-        .await?;
+    let exists: bool =
+        sqlx::query_scalar("SELECT to_regclass('pg_temp.request_logs_stage') IS NOT NULL")
+            .fetch_one(&mut **transaction)
+            .await?;
     if !exists {
         let sql = format!(
             "CREATE TEMP TABLE {STAGE} ON COMMIT DELETE ROWS AS SELECT {columns} FROM request_logs WHERE FALSE"
         );
-        transaction
-            .execute(sqlx::AssertSqlSafe(sql))
-            .await?;
+        transaction.execute(sqlx::AssertSqlSafe(sql)).await?;
     }
     let statement = format!("COPY {STAGE} ({columns}) FROM STDIN (FORMAT binary)");
     let bytes = encode(rows)?;
@@ -127,7 +124,10 @@ fn encode(rows: &[Row<'_>]) -> Result<Vec<u8>, WriteError> {
     Ok(bytes)
 }
 
-fn field<T: AsRef<[u8]> + ?Sized>(bytes: &mut Vec<u8>, value: Option<&T>) -> Result<(), WriteError> {
+fn field<T: AsRef<[u8]> + ?Sized>(
+    bytes: &mut Vec<u8>,
+    value: Option<&T>,
+) -> Result<(), WriteError> {
     match value {
         None => bytes.extend_from_slice(&(-1_i32).to_be_bytes()),
         Some(value) => {

@@ -23,7 +23,7 @@ pub(super) async fn ensure(pool: &PgPool, now_ms: i64) -> Result<Prepared, Write
         }
     }
     let stray_rows: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM (SELECT 1 FROM request_logs_default LIMIT $1) AS some",
+        "SELECT count(*) FROM (SELECT 1 FROM request_logs_default LIMIT $1) AS strays",
     )
     .bind(STRAY_ROWS_COUNTED)
     .fetch_one(pool)
@@ -57,11 +57,18 @@ async fn create(
         "CREATE TABLE IF NOT EXISTS {name} PARTITION OF {table} FOR VALUES FROM ({}) TO ({})",
         from.0, to.0
     );
-    match sqlx::query(AssertSqlSafe(sql)).execute(&mut *transaction).await {
+    match sqlx::query(AssertSqlSafe(sql))
+        .execute(&mut *transaction)
+        .await
+    {
         Ok(_) => Ok(transaction.commit().await?),
         Err(error) => match WriteError::from(error) {
             WriteError::Data(reason) => {
-                tracing::warn!(partition = name, reason, "the default partition holds rows of this month; it gets no partition of its own");
+                tracing::warn!(
+                    partition = name,
+                    reason,
+                    "the default partition holds rows of this month; it gets no partition of its own"
+                );
                 Ok(())
             }
             unavailable => Err(unavailable),
@@ -79,7 +86,13 @@ fn months(now_ms: i64) -> Vec<(String, Rid, Rid)> {
             .with_day(1)?
             .checked_add_months(Months::new(ahead))
     };
-    let floor = |day: NaiveDate| Rid::floor_of_ms(day.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_millis());
+    let floor = |day: NaiveDate| {
+        Rid::floor_of_ms(
+            day.and_time(chrono::NaiveTime::MIN)
+                .and_utc()
+                .timestamp_millis(),
+        )
+    };
     (0..=AHEAD)
         .filter_map(|ahead| {
             let (start, end) = (first(ahead)?, first(ahead + 1)?);

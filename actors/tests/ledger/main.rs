@@ -1,0 +1,13 @@
+//! The ledger under test, from one transaction to the whole pipeline under faults; one binary.
+//!
+//! Tests with `postgres` in their name need `STEWARD_TEST_POSTGRES_URL`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    reason = "tests"
+)]
+
+mod records;
+mod store;

@@ -7,3 +7,4 @@
 
 pub mod domain;
 pub mod ledger_store;
+pub mod spool;

@@ -1,0 +1,256 @@
+//! Group commit: one `fsync` for everything written before it, and what happens when it fails.
+//!
+//! After a failed `fsync` the kernel may have marked the pages clean without writing them, so a second one on
+//! the same file would lie. The segment is abandoned: what it held beyond its last good sync is written
+//! again, under the same numbers, to a fresh segment, and that one is synced. Nothing here is async but the
+//! waiting.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::error::AppendError;
+use super::journal::Segment;
+use super::scan::Scanner;
+use super::stats::DropReason;
+use super::{Core, FsyncPolicy, State};
+
+/// Segments in a row that may fail to sync before the waiters are told.
+const ATTEMPTS: usize = 3;
+
+/// What waiters watch.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Synced {
+    pub(super) durable_seq: u64,
+    /// Syncs that gave up, and why the last did.
+    failures: u64,
+    reason: String,
+}
+
+struct Target {
+    id: u64,
+    segment: Arc<Segment>,
+    written: u64,
+    last_seq: u64,
+}
+
+pub(super) async fn wait_durable(core: &Arc<Core>, seq: u64) -> Result<(), AppendError> {
+    let mut synced = core.synced.subscribe();
+    let failures_before = synced.borrow().failures;
+    loop {
+        {
+            let seen = synced.borrow_and_update();
+            if seen.durable_seq >= seq {
+                return Ok(());
+            }
+            if seen.failures > failures_before {
+                return Err(AppendError::NotDurable {
+                    seq,
+                    reason: seen.reason.clone(),
+                });
+            }
+        }
+        if core.sync_running.swap(true, Ordering::AcqRel) {
+            // Somebody leads; the end of that sync changes what we watch.
+            if synced.changed().await.is_err() {
+                return Err(AppendError::NotDurable {
+                    seq,
+                    reason: "the spool is gone".to_owned(),
+                });
+            }
+        } else {
+            // If this waiter is dropped meanwhile, the sync still runs to its end and tells the others.
+            let leader = core.clone();
+            let _ = tokio::task::spawn_blocking(move || leader.lead_sync()).await;
+        }
+    }
+}
+
+pub(super) fn sync_if_due(core: &Arc<Core>) {
+    let FsyncPolicy::Interval(interval) = core.config.fsync else {
+        return;
+    };
+    if core.last_sync.lock().elapsed() < interval || !core.has_unsynced() {
+        return;
+    }
+    if core.sync_running.swap(true, Ordering::AcqRel) {
+        return;
+    }
+    match tokio::runtime::Handle::try_current() {
+        Ok(runtime) => {
+            let leader = core.clone();
+            drop(runtime.spawn_blocking(move || leader.lead_sync()));
+        }
+        Err(_) => core.lead_sync(),
+    }
+}
+
+/// Clears a flag at the end, whatever the end.
+pub(super) struct Running<'a>(pub(super) &'a AtomicBool);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+impl Core {
+    fn has_unsynced(&self) -> bool {
+        let durable = self.synced.borrow().durable_seq;
+        self.state.lock().book.last_seq() > durable
+    }
+
+    /// Runs a sync whose `sync_running` the caller has set; its outcome is published.
+    fn lead_sync(&self) {
+        // Also when it panics; clearing another leader's flag as well is harmless, syncs exclude each other.
+        let _running = Running(&self.sync_running);
+        if let Err(error) = self.sync_all(|| self.sync_running.store(false, Ordering::Release)) {
+            tracing::error!(%error, "the spool cannot sync");
+        }
+    }
+
+    /// Syncs everything written so far; answers the last entry it covers.
+    pub(super) fn sync_now(&self) -> Result<u64, AppendError> {
+        self.sync_all(|| ())
+    }
+
+    /// `before_publishing` runs when no more entries will be covered, before the waiters look again.
+    fn sync_all(&self, before_publishing: impl FnOnce()) -> Result<u64, AppendError> {
+        let _one_at_a_time = self.syncing.lock();
+        let mut outcome = Err(io::Error::from(io::ErrorKind::Other));
+        for _ in 0..ATTEMPTS {
+            outcome = self.sync_once();
+            if outcome.is_ok() {
+                break;
+            }
+            self.sync_errors.fetch_add(1, Ordering::Relaxed);
+        }
+        *self.last_sync.lock() = Instant::now();
+        before_publishing();
+        match outcome {
+            Ok(upto) => {
+                if self.sync_failing.swap(false, Ordering::Relaxed) {
+                    self.publish_admission(&self.state.lock());
+                }
+                self.synced
+                    .send_modify(|synced| synced.durable_seq = synced.durable_seq.max(upto));
+                Ok(upto)
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                self.synced.send_modify(|synced| {
+                    synced.failures += 1;
+                    synced.reason.clone_from(&reason);
+                });
+                let state = self.state.lock();
+                self.sync_failing.store(true, Ordering::Relaxed);
+                self.publish_admission(&state);
+                let seq = state.book.last_seq();
+                Err(AppendError::NotDurable { seq, reason })
+            }
+        }
+    }
+
+    fn sync_once(&self) -> io::Result<u64> {
+        let (targets, upto) = {
+            let mut state = self.state.lock();
+            self.rescue_abandoned(&mut state)?;
+            let targets: Vec<Target> = state
+                .journal
+                .segments
+                .iter()
+                .filter(|(_, of)| of.synced < of.written)
+                .map(|(id, of)| Target {
+                    id: *id,
+                    segment: of.segment.clone(),
+                    written: of.written,
+                    last_seq: of.last_seq,
+                })
+                .collect();
+            (targets, state.book.last_seq())
+        };
+        for target in targets {
+            let result = target.segment.file.sync();
+            let mut state = self.state.lock();
+            let Some(of) = state.journal.segments.get_mut(&target.id) else {
+                continue; // Acked and deleted meanwhile.
+            };
+            match result {
+                Ok(()) => {
+                    of.synced = of.synced.max(target.written);
+                    of.synced_seq = of.synced_seq.max(target.last_seq);
+                }
+                Err(error) => {
+                    tracing::error!(path = %target.segment.path.display(), %error, "a spool segment failed to sync and is abandoned");
+                    self.abandoned_segments.fetch_add(1, Ordering::Relaxed);
+                    of.needs_rescue = true;
+                    if state.journal.active == Some(target.id) {
+                        state.journal.roll();
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        Ok(upto)
+    }
+
+    /// Writes the unsynced entries of abandoned segments to a fresh one.
+    fn rescue_abandoned(&self, state: &mut State) -> io::Result<()> {
+        loop {
+            let journal = &state.journal;
+            let Some((id, of)) = journal.segments.iter().find(|(_, of)| of.needs_rescue) else {
+                return Ok(());
+            };
+            let (id, from_offset, synced_seq) = (*id, of.synced, of.synced_seq);
+            let segment = of.segment.clone();
+            let mut wanted = super::ranges::Ranges::default();
+            for (first, last) in journal.runs_of(id) {
+                wanted.insert_all(&state.book.pending.within(first.max(synced_seq + 1), last));
+            }
+            let mut entries: BTreeMap<u64, (u8, Bytes)> = BTreeMap::new();
+            let mut scanner =
+                Scanner::new(&*segment.file, &segment.layout, from_offset, of.written).lenient();
+            while let Some(found) = scanner.next()? {
+                if wanted.contains(found.header.seq) {
+                    entries.insert(found.header.seq, (found.header.kind, found.payload));
+                }
+            }
+            for seq in wanted.iter().flat_map(|(first, last)| first..=last) {
+                if let Some(entry) = state.book.in_memory(seq) {
+                    entries.insert(seq, (entry.kind, entry.payload.clone()));
+                }
+            }
+            // A segment's entries ascend, and the active one may hold later entries already.
+            state.journal.roll();
+            let mut gone = wanted;
+            for (seq, (kind, payload)) in entries {
+                let moved = state.journal.carve(id, seq);
+                if let Err(error) = state.journal.write(&*self.storage, seq, kind, &payload) {
+                    state.journal.put_back(seq, moved);
+                    return Err(error);
+                }
+                gone.remove(seq, seq);
+            }
+            for (first, last) in gone.iter() {
+                let lost = state.book.drop_range(first, last, DropReason::Unsynced);
+                if lost > 0 {
+                    tracing::error!(
+                        first,
+                        last,
+                        lost,
+                        "spool entries could neither be synced nor read back"
+                    );
+                }
+            }
+            state.journal.cut_runs(id, synced_seq + 1);
+            if let Some(of) = state.journal.segments.get_mut(&id) {
+                of.needs_rescue = false;
+                of.synced = of.written;
+            }
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The spool against a simple model, a hostile disk and a killer.

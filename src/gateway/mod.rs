@@ -1,1 +1,11 @@
 //! The data plane: a call comes in, goes to an account, comes back, and is on the books before it ends.
+//!
+//! What decides is pure (bytes and values in, values out, the time passed in) and stands in its own module;
+//! what moves bytes is thin and stands beside it.
+
+pub mod inject;
+pub mod json;
+pub mod request;
+pub mod scan;
+pub mod sse;
+pub mod token_key;

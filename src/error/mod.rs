@@ -1,1 +1,4 @@
 //! What goes wrong, said once: one catalog of codes, told in the dialect of whoever asked.
+
+pub mod catalog;
+pub mod dialect;

@@ -3,9 +3,11 @@
 //! What decides is pure (bytes and values in, values out, the time passed in) and stands in its own module;
 //! what moves bytes is thin and stands beside it.
 
+pub mod breaker;
 pub mod inject;
 pub mod json;
 pub mod request;
+pub mod route;
 pub mod scan;
 pub mod sse;
 pub mod token_key;

@@ -4,7 +4,9 @@
 //! - [`domain`]: the product's nouns as plain values.
 //! - [`spool`]: the journal on disk that makes the promise.
 //! - [`tree`]: the actors themselves; its folders draw the supervision tree.
+//! - [`vault`]: seals what must not lie in a database in the clear.
 
 pub mod domain;
 pub mod ledger_store;
 pub mod spool;
+pub mod vault;

@@ -1,5 +1,7 @@
 //! Every change goes up on both databases, leaves nothing pending and can be asked for twice.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
+
 use sea_orm_migration::sea_orm::{
     self, ConnectionTrait, DatabaseConnection, DbBackend, FromQueryResult, Statement,
 };

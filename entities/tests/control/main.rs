@@ -1,5 +1,7 @@
 //! Every query of the control tables, on both databases.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
+
 mod access;
 mod gateway;
 mod work;

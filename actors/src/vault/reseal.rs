@@ -1,0 +1,76 @@
+//! Moving every stored secret to the current key, after the key file got a new one.
+
+use sea_orm::DbErr;
+use serde_json::json;
+use steward_entities::database::{Databases, begin_write};
+use steward_entities::{account, audit};
+
+use super::{ACCOUNT_SECRET, Place, Vault, VaultError};
+
+/// What was done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Resealed {
+    /// Secrets now under the current key that were not before.
+    pub moved: usize,
+    /// Secrets that were under it already.
+    pub unchanged: usize,
+    /// Public ids of accounts whose secret does not open and was left as it is.
+    pub unopened: Vec<String>,
+}
+
+/// Why nothing was moved.
+#[derive(Debug, thiserror::Error)]
+pub enum ResealError {
+    /// The database did not do it.
+    #[error("the accounts could not be resealed: {0}")]
+    Database(#[from] DbErr),
+    /// The vault did not do it.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+}
+
+/// Seals the secrets of all accounts under the current key, with an audit row, in one transaction. Doing it
+/// again moves nothing.
+///
+/// # Errors
+/// When the database fails or the vault cannot seal; nothing has been changed then.
+pub async fn reseal_accounts(
+    vault: &Vault,
+    databases: &Databases,
+    at_micros: i64,
+) -> Result<Resealed, ResealError> {
+    let txn = begin_write(&databases.control).await?;
+    let mut done = Resealed::default();
+    let current = vault.current_key_id();
+    for row in account::all(&txn).await? {
+        if row.secret_key_id == current {
+            done.unchanged += 1;
+            continue;
+        }
+        let place = Place::account_secret(&row.public_id);
+        let sealed = &row.secret_sealed.0;
+        match vault.unseal(ACCOUNT_SECRET, place, &row.secret_key_id, sealed) {
+            Ok(secret) => {
+                let sealed = vault.seal(ACCOUNT_SECRET, place, &secret)?;
+                account::reseal(&txn, &row, sealed.bytes, &sealed.key_id).await?;
+                done.moved += 1;
+            }
+            Err(_) => done.unopened.push(row.public_id),
+        }
+    }
+    if done.moved > 0 {
+        let entry = audit::Entry {
+            operator_id: None,
+            operator_name: "command line".to_owned(),
+            action: "keys.rotate".to_owned(),
+            target_type: "key".to_owned(),
+            target_id: current,
+            details: json!({ "moved": done.moved, "unopened": done.unopened }),
+            ip: String::new(),
+            request_id: String::new(),
+        };
+        audit::insert(&txn, entry, at_micros).await?;
+    }
+    txn.commit().await?;
+    Ok(done)
+}

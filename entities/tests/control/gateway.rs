@@ -204,7 +204,10 @@ async fn tokens_are_rotated_and_revoked(databases: &Databases) {
     assert_eq!(turned.previous_hash, Some(vec![1; 32]));
     assert_eq!(turned.previous_expires_at, Some(99));
     assert_eq!(turned.last4, "xx02");
-    assert_eq!(token::all_live(read).await.unwrap(), [turned.clone()]);
+    assert_eq!(
+        token::all_live(read).await.unwrap(),
+        std::slice::from_ref(&turned)
+    );
 
     let closed = committed(databases, async |txn| token::revoke(txn, &turned, 7).await).await;
     assert_eq!((closed.enabled, closed.revoked_at), (false, Some(7)));

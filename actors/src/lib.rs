@@ -10,3 +10,4 @@ pub mod domain;
 pub mod ledger_store;
 pub mod spool;
 pub mod vault;
+pub mod supervision;

@@ -1,0 +1,362 @@
+//! The supervisor of one group: a state machine with deadlines.
+//!
+//! It waits for one thing only — the next event, order or deadline — and never for a child, so no child can hold up
+//! the care for another, an answer to an operator, or the watch. What to do about failures, stops and silence
+//! stands in `failure`, `stopping` and `watchdog`; here is the loop, and starting.
+
+use super::backoff::FailureWindow;
+use super::cell::State;
+use super::exit::{Exit, GroupExit};
+use super::group::Group;
+use super::handle::RestartError;
+use super::managed::{Command, Event, EventKind, Launch, Surroundings};
+use super::slot::{Phase, Slot, Then, Watch};
+use super::subgroup::Subgroup;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+/// Batch of the first start.
+const FIRST_BATCH: u64 = 0;
+
+/// What the loop is about.
+#[derive(Debug)]
+pub(crate) enum Mode {
+    Running,
+    /// Everything goes down and stays ready to be started again by the parent.
+    Halting(GroupExit),
+    /// Everything finishes its work, last child first, and stays down.
+    Draining {
+        until: Instant,
+        /// Children below this index have not had their turn.
+        turn: usize,
+        outcome: GroupExit,
+    },
+}
+
+pub(crate) struct GroupLoop {
+    pub(crate) node: Arc<Subgroup>,
+    pub(crate) surroundings: Arc<Surroundings>,
+    pub(crate) slots: Vec<Slot>,
+    pub(crate) mode: Mode,
+    pub(crate) window: FailureWindow,
+    batches: u64,
+    events: mpsc::UnboundedReceiver<Event>,
+    events_sender: mpsc::UnboundedSender<Event>,
+    commands: mpsc::UnboundedReceiver<Command>,
+    /// Called once, when the first start is through.
+    announce: Option<Box<dyn FnOnce() + Send>>,
+}
+
+impl GroupLoop {
+    pub(crate) fn new(
+        node: Arc<Subgroup>,
+        surroundings: Arc<Surroundings>,
+        commands: mpsc::UnboundedReceiver<Command>,
+        announce: impl FnOnce() + Send + 'static,
+    ) -> Self {
+        let now = Instant::now();
+        let slots = node
+            .group
+            .children
+            .iter()
+            .map(|_| Slot::new(now, FIRST_BATCH))
+            .collect();
+        let (events_sender, events) = mpsc::unbounded_channel();
+        Self {
+            node,
+            surroundings,
+            slots,
+            mode: Mode::Running,
+            window: FailureWindow::default(),
+            batches: FIRST_BATCH,
+            events,
+            events_sender,
+            commands,
+            announce: Some(Box::new(announce)),
+        }
+    }
+
+    pub(crate) fn group(&self) -> &Group {
+        &self.node.group
+    }
+
+    pub(crate) fn next_batch(&mut self) -> u64 {
+        self.batches += 1;
+        self.batches
+    }
+
+    /// Supervises until everything is down for the reason that is returned.
+    pub(crate) async fn run(mut self, draining: Option<Instant>) -> GroupExit {
+        if let Some(until) = draining {
+            self.drain(until, None);
+        }
+        let mut orders_open = true;
+        loop {
+            self.advance();
+            if let Some(exit) = self.outcome() {
+                return exit;
+            }
+            let deadline = self.next_deadline();
+            let alarm = async {
+                match deadline {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                Some(event) = self.events.recv() => self.on_event(event),
+                command = self.commands.recv(), if orders_open => match command {
+                    Some(command) => self.on_command(command),
+                    None => orders_open = false,
+                },
+                () = alarm => {}
+            }
+            self.on_time(Instant::now());
+        }
+    }
+
+    fn outcome(&self) -> Option<GroupExit> {
+        let all_finished = self.slots.iter().all(|slot| slot.phase == Phase::Finished);
+        match &self.mode {
+            Mode::Halting(exit) if all_finished => Some(exit.clone()),
+            Mode::Draining {
+                turn: 0, outcome, ..
+            } if all_finished => Some(outcome.clone()),
+            _ => None,
+        }
+    }
+
+    /// Makes every move that is possible now.
+    fn advance(&mut self) {
+        loop {
+            let mut moved = self.advance_drain();
+            for index in (0..self.slots.len()).rev() {
+                moved |= self.stop_if_its_turn(index);
+            }
+            for index in 0..self.slots.len() {
+                moved |= self.start_if_its_turn(index);
+            }
+            if !moved {
+                break;
+            }
+        }
+        let starting = self.slots.iter().any(|slot| {
+            matches!(
+                slot.phase,
+                Phase::Held {
+                    batch: FIRST_BATCH,
+                    ..
+                } | Phase::Starting {
+                    batch: FIRST_BATCH,
+                    ..
+                }
+            )
+        });
+        if !starting && let Some(announce) = self.announce.take() {
+            announce();
+        }
+    }
+
+    fn start_if_its_turn(&mut self, index: usize) -> bool {
+        let Phase::Held { due, batch } = self.slots[index].phase else {
+            return false;
+        };
+        let waits = due > Instant::now()
+            || self
+                .slots
+                .iter()
+                .enumerate()
+                .any(|(other, slot)| match &slot.phase {
+                    Phase::Held { batch: its, .. } | Phase::Starting { batch: its, .. } => {
+                        other < index && *its == batch
+                    }
+                    Phase::StopQueued { then, .. }
+                    | Phase::Stopping { then, .. }
+                    | Phase::Killing { then, .. } => {
+                        matches!(then, Then::Hold { batch: its, .. } if *its == batch)
+                    }
+                    _ => false,
+                });
+        if waits {
+            return false;
+        }
+        self.start(index, batch);
+        true
+    }
+
+    pub(crate) fn start(&mut self, index: usize, batch: u64) {
+        let now = Instant::now();
+        let spec = &self.node.group.children[index];
+        let placement = self.surroundings.placement.as_ref();
+        let launch = Launch {
+            child: index,
+            draining: self.slots[index].draining,
+            placement: placement.unwrap_or(&spec.placement).clone(),
+            events: self.events_sender.clone(),
+            surroundings: Arc::clone(&self.surroundings),
+        };
+        let until = spec.start_within.map(|limit| now + limit);
+        let until = match (until, self.slots[index].draining) {
+            (Some(until), Some(deadline)) => Some(until.min(deadline)),
+            (until, deadline) => until.or(deadline),
+        };
+        let epoch = Arc::clone(&spec.node).start(launch);
+        let slot = &mut self.slots[index];
+        slot.epoch = epoch;
+        slot.up_since = None;
+        slot.watch = Watch::new(now);
+        slot.phase = Phase::Starting { until, batch };
+    }
+
+    fn on_event(&mut self, event: Event) {
+        let index = event.child;
+        if self.slots[index].epoch != event.epoch {
+            return; // A fenced incarnation has nothing to say.
+        }
+        match event.kind {
+            EventKind::Started => self.on_started(index),
+            EventKind::Exited(exit) => self.on_exited(index, exit),
+        }
+    }
+
+    fn on_started(&mut self, index: usize) {
+        let now = Instant::now();
+        let slot = &mut self.slots[index];
+        if !matches!(slot.phase, Phase::Starting { .. }) {
+            return;
+        }
+        slot.phase = Phase::Up;
+        slot.up_since = Some(now);
+        slot.answer(&Ok(()));
+        let state = if slot.draining.is_some() {
+            State::Draining
+        } else {
+            State::Running
+        };
+        self.node.group.children[index].node.set_state(state);
+    }
+
+    /// Takes a child down in the books: fenced, its work taken back, its exit noted.
+    pub(crate) fn bury(&mut self, index: usize, exit: &Exit, abandoned: bool) {
+        let spec = &self.node.group.children[index];
+        let epoch = spec.node.bury(&self.surroundings, exit, abandoned);
+        self.slots[index].epoch = epoch;
+        if let Some(revoke) = &spec.on_fence
+            && let Err(report) = super::panics::contain(|| revoke(epoch))
+        {
+            tracing::error!(child = %self.path(index), message = %report.message, location = %report.location, "the fence hook panicked");
+        }
+    }
+
+    pub(crate) fn path(&self, index: usize) -> String {
+        format!("{}/{}", self.node.path(), self.group().children[index].id)
+    }
+
+    fn on_command(&mut self, command: Command) {
+        match command {
+            Command::Restart { path, reply } => self.restart(path, reply),
+            Command::Halt => self.halt(GroupExit::Shutdown {
+                unclean: Vec::new(),
+            }),
+            Command::Drain(until) => self.drain(until, None),
+            Command::DrainWithin(limit) => self.drain(Instant::now() + limit, None),
+            Command::Kill => self.kill_all(),
+        }
+    }
+
+    /// Restart on demand: the strategy applies as for a failure, but nothing is counted and nothing waits.
+    fn restart(
+        &mut self,
+        path: Vec<String>,
+        reply: tokio::sync::oneshot::Sender<Result<(), RestartError>>,
+    ) {
+        if !matches!(self.mode, Mode::Running) {
+            let _ = reply.send(Err(RestartError::ShuttingDown));
+            return;
+        }
+        let Some((first, rest)) = path.split_first() else {
+            let batch = self.next_batch();
+            for index in 0..self.slots.len() {
+                self.hold(index, Instant::now(), batch, true);
+            }
+            // Told when the last of them is up.
+            let last = self
+                .slots
+                .iter_mut()
+                .rfind(|slot| slot.phase != Phase::Finished);
+            match last {
+                Some(last) => last.waiters.push(reply),
+                None => drop(reply.send(Ok(()))),
+            }
+            return;
+        };
+        let found = self
+            .group()
+            .children
+            .iter()
+            .position(|child| child.id == *first);
+        let Some(index) = found else {
+            let _ = reply.send(Err(RestartError::NotFound));
+            return;
+        };
+        if !rest.is_empty() {
+            let order = Command::Restart {
+                path: rest.to_vec(),
+                reply,
+            };
+            let node = &self.group().children[index].node;
+            let missing = if node.is_group() {
+                RestartError::GroupDown
+            } else {
+                RestartError::NotFound
+            };
+            if let Err(Command::Restart { reply, .. }) = node.order(order) {
+                let _ = reply.send(Err(missing));
+            }
+            return;
+        }
+        self.slots[index].waiters.push(reply);
+        match self.slots[index].phase.clone() {
+            // It is on its way already.
+            Phase::Starting { .. } => {}
+            Phase::Killing {
+                then: Then::Fail, ..
+            } => {}
+            Phase::Held { batch, .. } => self.hurry(batch),
+            Phase::StopQueued { then, .. }
+            | Phase::Stopping { then, .. }
+            | Phase::Killing { then, .. } => {
+                if let Then::Hold { batch, .. } = then {
+                    self.hurry(batch);
+                }
+            }
+            Phase::Finished => {
+                let batch = self.next_batch();
+                self.slots[index].phase = Phase::Held {
+                    due: Instant::now(),
+                    batch,
+                };
+            }
+            Phase::Up => {
+                let batch = self.next_batch();
+                for other in self.group().strategy.affected(index, self.slots.len()) {
+                    self.hold(other, Instant::now(), batch, other == index);
+                }
+            }
+        }
+    }
+
+    /// A batch that waits for its restart need not wait longer.
+    fn hurry(&mut self, wanted: u64) {
+        let now = Instant::now();
+        for slot in &mut self.slots {
+            if slot
+                .restart_mut()
+                .is_some_and(|(_, batch)| *batch == wanted)
+            {
+                slot.hurry(now);
+            }
+        }
+    }
+}

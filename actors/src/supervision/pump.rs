@@ -1,0 +1,93 @@
+//! The only reader of the queue: an actor future inside the actix context.
+//!
+//! Because it is an item of the context, `ctx.wait` holds it back like anything else, handlers are ordinary
+//! `Handler<M>`, and nothing is ever parked in actix's own mailbox, which dies with the actor.
+
+use super::cell::ActorCell;
+use super::life::{Life, StopRequest};
+use super::mailbox::Next;
+use actix::{Actor, ActorContext, ActorFuture, AsyncContext, Context};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+
+/// Messages handled before other futures of the same thread get a turn.
+const BATCH: usize = 128;
+
+pub(crate) struct Pump<A: Actor> {
+    cell: Arc<ActorCell<A>>,
+    life: Arc<Life>,
+    /// The previous handler began a `ctx.wait`; its message is done when we are polled again.
+    waiting: bool,
+    /// Told once the context has come as far as polling us: `started` and what it awaited are done.
+    ready: Option<Box<dyn FnOnce()>>,
+}
+
+impl<A: Actor> Pump<A> {
+    pub(crate) fn new(
+        cell: Arc<ActorCell<A>>,
+        life: Arc<Life>,
+        ready: impl FnOnce() + 'static,
+    ) -> Self {
+        Self {
+            cell,
+            life,
+            waiting: false,
+            ready: Some(Box::new(ready)),
+        }
+    }
+}
+
+impl<A: Actor<Context = Context<A>>> ActorFuture<A> for Pump<A> {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        actor: &mut A,
+        ctx: &mut Context<A>,
+        task: &mut TaskContext<'_>,
+    ) -> Poll<()> {
+        let this = self.get_mut();
+        this.life.pump.register(task.waker());
+        for _ in 0..BATCH {
+            // Nothing is terminated from here: that would run `stopped`. Whoever drives the context ends it.
+            if this.life.is_over() || ctx.waiting() {
+                return Poll::Pending;
+            }
+            this.life.answer();
+            if let Some(ready) = this.ready.take() {
+                ready();
+            }
+            if std::mem::take(&mut this.waiting) {
+                this.cell.finish(&this.life);
+            }
+            if this.life.stop_requested() == Some(StopRequest::Halt) {
+                ctx.stop();
+                return Poll::Pending;
+            }
+            let envelope = match this.cell.take(&this.life) {
+                Next::Message(envelope) => envelope,
+                Next::Fenced => return Poll::Pending,
+                Next::Empty => {
+                    let draining = this.life.stop_requested() == Some(StopRequest::Drain);
+                    if draining && !this.cell.has_outside_work() {
+                        ctx.stop();
+                    }
+                    return Poll::Pending;
+                }
+            };
+            envelope.deliver(actor, ctx);
+            if this.life.is_over() {
+                return Poll::Pending;
+            }
+            // An actor that stops itself has handled the message; only a running one can be in a `ctx.wait`.
+            if ctx.waiting() && ctx.state().alive() && !ctx.state().stopping() {
+                this.waiting = true;
+            } else {
+                this.cell.finish(&this.life);
+            }
+        }
+        task.waker().wake_by_ref();
+        Poll::Pending
+    }
+}

@@ -9,5 +9,5 @@
 pub mod domain;
 pub mod ledger_store;
 pub mod spool;
-pub mod vault;
 pub mod supervision;
+pub mod vault;

@@ -44,12 +44,12 @@ impl GroupLoop {
     pub(crate) fn on_time(&mut self, now: Instant) {
         for index in 0..self.slots.len() {
             match self.slots[index].phase.clone() {
-                Phase::Starting { until, .. } => {
-                    if until.is_some_and(|until| now >= until) {
-                        let limit = self.group().children[index].start_within;
-                        let why = Exit::StartTimedOut(limit.unwrap_or_default());
-                        self.kill(index, why, Then::Fail);
-                    }
+                Phase::Starting {
+                    until: Some(until), ..
+                } if now >= until => {
+                    let limit = self.group().children[index].start_within;
+                    let why = Exit::StartTimedOut(limit.unwrap_or_default());
+                    self.kill(index, why, Then::Fail);
                 }
                 Phase::Up => self.look(index, now),
                 Phase::Stopping { until, then, .. } => {

@@ -9,3 +9,6 @@ pub mod error;
 pub mod features;
 pub mod gateway;
 pub mod http;
+pub mod state;
+#[cfg(test)]
+mod testing;

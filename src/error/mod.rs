@@ -2,3 +2,7 @@
 
 pub mod catalog;
 pub mod dialect;
+pub mod problem;
+
+pub use catalog::ErrorCode;
+pub use problem::ApiError;

@@ -1,1 +1,9 @@
 //! One file per resource of the control face: its routes, its handlers, its queries.
+//!
+//! Features never import each other; what several need is in `http`.
+
+pub mod audit;
+pub mod auth;
+pub mod operator_keys;
+pub mod operators;
+pub mod roles;

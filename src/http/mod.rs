@@ -1,1 +1,21 @@
 //! What every HTTP handler shares: routes, middleware, extractors, pages, the OpenAPI document.
+//!
+//! [`routes`] is the contents page. A handler demands its permission in its signature
+//! ([`permission::Can`]) and changes something only through a [`change::Change`], which carries the audit row.
+
+pub mod access_token;
+pub mod caller;
+pub mod change;
+pub mod directory;
+pub mod extract;
+pub mod idempotency;
+pub mod middleware;
+pub mod openapi;
+pub mod page;
+pub mod permission;
+pub mod precondition;
+pub mod range;
+pub mod rate;
+pub mod request_id;
+pub mod routes;
+pub mod sealer;

@@ -1,0 +1,4 @@
+//! To come.
+mod doorman;
+pub use doorman::Doorman;
+pub(crate) fn routes(_: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {}

@@ -1,0 +1,227 @@
+//! Roles: named sets of permissions that operators hold. The two built-in ones cannot be changed.
+//!
+//! Nobody can make a role that allows more than they may do themselves.
+//!
+//! | method | path | permission |
+//! |---|---|---|
+//! | GET | `/ops/roles` | `read:roles` |
+//! | POST | `/ops/roles` | `write:roles` |
+//! | PATCH | `/ops/roles/{id}` | `write:roles` |
+//! | DELETE | `/ops/roles/{id}` | `write:roles` |
+
+use actix_web::{HttpResponse, delete, get, patch, post, web};
+use sea_orm::ConnectionTrait;
+use serde::{Deserialize, Serialize};
+use steward_entities::role;
+use utoipa::ToSchema;
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use crate::error::{ApiError, ErrorCode};
+use crate::http::change::{Audit, Change, refused};
+use crate::http::extract::Json;
+use crate::http::page::Page;
+use crate::http::permission::{self, Can, Permissions, ReadRoles, WriteRoles};
+use crate::http::precondition::{IfMatch, Tagged};
+use crate::http::range::rfc3339;
+use crate::state::AppState;
+
+/// Patterns of one role at most.
+const PATTERNS_MAX: usize = 100;
+
+pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
+    config
+        .service(list)
+        .service(create)
+        .service(update)
+        .service(remove);
+}
+
+/// A role.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RoleView {
+    id: String,
+    name: String,
+    /// Patterns: `*`, `read:*`, `write:tokens`; with `!` in front one takes away.
+    permissions: Vec<String>,
+    /// Every single permission that the patterns give.
+    effective: Vec<String>,
+    built_in: bool,
+    created_at: String,
+    updated_at: String,
+    version: i64,
+}
+
+impl From<role::Model> for RoleView {
+    fn from(row: role::Model) -> Self {
+        let permissions = Permissions::new(row.permissions.0);
+        Self {
+            id: row.public_id,
+            name: row.name,
+            effective: permissions.effective(),
+            permissions: permissions.patterns().to_vec(),
+            built_in: row.built_in,
+            created_at: rfc3339(row.created_at),
+            updated_at: rfc3339(row.updated_at),
+            version: row.version,
+        }
+    }
+}
+
+/// A role to make.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewRole {
+    #[schema(min_length = 1, max_length = 64, pattern = "^[a-z][a-z0-9_]*$")]
+    name: String,
+    #[schema(max_items = 100)]
+    permissions: Vec<String>,
+}
+
+/// What to change of a role.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct RoleChanges {
+    #[schema(max_items = 100)]
+    permissions: Vec<String>,
+}
+
+/// Every role.
+#[utoipa::path(tag = "roles", responses((status = 200, body = Page<RoleView>)))]
+#[get("/ops/roles")]
+async fn list(
+    state: web::Data<AppState>,
+    _caller: Can<ReadRoles>,
+) -> Result<Json<Page<RoleView>>, ApiError> {
+    let rows = role::all(&state.databases.control_read).await?;
+    Ok(Json(Page::whole(
+        rows.into_iter().map(RoleView::from).collect(),
+    )))
+}
+
+/// Makes a role.
+#[utoipa::path(tag = "roles", responses((status = 201, body = RoleView)))]
+#[post("/ops/roles")]
+async fn create(
+    state: web::Data<AppState>,
+    caller: Can<WriteRoles>,
+    Json(new): Json<NewRole>,
+) -> Result<Tagged<RoleView>, ApiError> {
+    if !is_name(&new.name) {
+        return Err(ApiError::invalid(
+            "name",
+            "must have 1 to 64 lower-case letters, digits and underscores, a letter first",
+        ));
+    }
+    let permissions = checked(new.permissions, &caller.operator.permissions)?;
+    let change = Change::begin(&state, &caller).await?;
+    let row = role::insert(&change, new.name, permissions, change.now)
+        .await
+        .map_err(refused("name"))?;
+    let view = RoleView::from(row);
+    let audit = Audit::of("roles.create", "role", &view.id)
+        .with("name", &view.name)
+        .with("permissions", &view.permissions);
+    let version = view.version;
+    let created = change.created(audit, version, view).await?;
+    state.directory.refresh().await?;
+    Ok(created)
+}
+
+/// Changes what a role allows; acts on the next request of everybody who holds it.
+#[utoipa::path(tag = "roles", responses((status = 200, body = RoleView)))]
+#[patch("/ops/roles/{id}")]
+async fn update(
+    state: web::Data<AppState>,
+    caller: Can<WriteRoles>,
+    id: web::Path<String>,
+    if_match: IfMatch,
+    Json(changes): Json<RoleChanges>,
+) -> Result<Tagged<RoleView>, ApiError> {
+    let permissions = checked(changes.permissions, &caller.operator.permissions)?;
+    let change = Change::begin(&state, &caller).await?;
+    let row = editable(&*change, &id, &caller.operator.permissions).await?;
+    if_match
+        .check(row.version, &*change, "role", &row.public_id)
+        .await?;
+    let changed = role::update(&change, &row, permissions, change.now)
+        .await
+        .map_err(refused("name"))?;
+    let (before, after) = (RoleView::from(row), RoleView::from(changed));
+    change
+        .commit(Audit::of("roles.update", "role", &after.id).diff(&before, &after))
+        .await?;
+    state.directory.refresh().await?;
+    Ok(Tagged::ok(after.version, after))
+}
+
+/// Removes a role that nobody holds.
+#[utoipa::path(tag = "roles", responses((status = 204)))]
+#[delete("/ops/roles/{id}")]
+async fn remove(
+    state: web::Data<AppState>,
+    caller: Can<WriteRoles>,
+    id: web::Path<String>,
+    if_match: IfMatch,
+) -> Result<HttpResponse, ApiError> {
+    let change = Change::begin(&state, &caller).await?;
+    let row = editable(&*change, &id, &caller.operator.permissions).await?;
+    if_match
+        .check(row.version, &*change, "role", &row.public_id)
+        .await?;
+    role::remove(&change, &row).await.map_err(refused("name"))?;
+    change
+        .commit(Audit::of("roles.remove", "role", &row.public_id).with("name", &row.name))
+        .await?;
+    state.directory.refresh().await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// The role, if it may be changed by somebody who may do `own`.
+async fn editable(
+    connection: &impl ConnectionTrait,
+    id: &str,
+    own: &Permissions,
+) -> Result<role::Model, ApiError> {
+    let row = role::by_public_id(connection, id)
+        .await?
+        .ok_or_else(|| ApiError::not_found("role"))?;
+    if row.built_in {
+        return Err(ApiError::new(ErrorCode::Conflict).detail("A built-in role cannot be changed."));
+    }
+    if !own.include(&Permissions::new(row.permissions.0.clone())) {
+        return Err(ApiError::new(ErrorCode::Forbidden)
+            .detail("The role allows more than you may do yourself."));
+    }
+    Ok(row)
+}
+
+fn checked(patterns: Vec<String>, own: &Permissions) -> Result<Vec<String>, ApiError> {
+    if patterns.len() > PATTERNS_MAX {
+        return Err(ApiError::invalid(
+            "permissions",
+            format!("must be at most {PATTERNS_MAX}"),
+        ));
+    }
+    for (index, pattern) in patterns.iter().enumerate() {
+        if !permission::is_pattern(pattern) {
+            return Err(ApiError::invalid(
+                format!("permissions[{index}]"),
+                "must be *, read:* or write:*, or name a resource like read:tokens",
+            ));
+        }
+    }
+    let wanted = Permissions::new(patterns);
+    if !own.include(&wanted) {
+        return Err(ApiError::new(ErrorCode::Forbidden)
+            .detail("A role cannot allow more than you may do yourself."));
+    }
+    Ok(wanted.patterns().to_vec())
+}
+
+fn is_name(name: &str) -> bool {
+    (1..=64).contains(&name.len())
+        && name.starts_with(|first: char| first.is_ascii_lowercase())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+}

@@ -1,0 +1,120 @@
+//! Who is asking: the operator behind a bearer token, looked up as things stand now.
+//!
+//! Either an access token (a person who signed in) or an operator key (a script). Nothing is decided here
+//! about what they may do. Applications' tokens belong to the gateway and open nothing on this face.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use actix_web::http::header;
+use actix_web::{HttpMessage, HttpRequest, web};
+use uuid::Uuid;
+
+use super::access_token::TokenError;
+use super::directory::OperatorView;
+use super::idempotency::Pending;
+use super::{extract, request_id};
+use crate::error::{ApiError, ErrorCode};
+use crate::state::AppState;
+
+/// How every operator key begins.
+pub const KEY_PREFIX: &str = "sk-opk-";
+
+/// How the caller proved who they are.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Via {
+    /// Signed in with a password; the session's public id.
+    Session(String),
+    /// An operator key; its public id.
+    Key(String),
+}
+
+/// Who is asking, and from where.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// As they stand now.
+    pub operator: Arc<OperatorView>,
+    /// How they proved it.
+    pub via: Via,
+    /// Where the connection comes from.
+    pub address: IpAddr,
+    /// The request's id.
+    pub request_id: Uuid,
+    /// Set when the answer is to be kept for a repetition of the request.
+    pub idempotency: Option<Arc<Pending>>,
+}
+
+impl Caller {
+    /// The session of a person who signed in.
+    ///
+    /// # Errors
+    /// `forbidden` for a key: whoever finds one must not be able to make it last.
+    pub fn session(&self) -> Result<&str, ApiError> {
+        match &self.via {
+            Via::Session(id) => Ok(id),
+            Via::Key(_) => Err(ApiError::new(ErrorCode::Forbidden)
+                .detail("An operator key does not suffice; sign in with a password.")),
+        }
+    }
+}
+
+/// Finds out who is asking; once per request, however many ask.
+///
+/// # Errors
+/// `unauthenticated`, `session_ended`, `too_many_requests`, or why the lookup failed.
+pub async fn authenticate(request: &HttpRequest) -> Result<Caller, ApiError> {
+    if let Some(caller) = request.extensions().get::<Caller>() {
+        return Ok(caller.clone());
+    }
+    let state = request
+        .app_data::<web::Data<AppState>>()
+        .ok_or_else(|| ApiError::internal("no state"))?;
+    let secret = bearer(request).ok_or_else(|| ApiError::new(ErrorCode::Unauthenticated))?;
+    let directory = state.directory.current().await?;
+    let now = state.clock.now_micros();
+    let (operator, via) = if secret.starts_with(KEY_PREFIX) {
+        let (operator, key) = directory
+            .by_key(secret, now)
+            .ok_or_else(|| ApiError::new(ErrorCode::Unauthenticated))?;
+        state.directory.used(key.id, now);
+        (operator, Via::Key(key.public_id.clone()))
+    } else {
+        let claims = state.access.read(secret, now).map_err(|error| {
+            ApiError::new(match error {
+                TokenError::Invalid => ErrorCode::Unauthenticated,
+                TokenError::Expired => ErrorCode::SessionEnded,
+            })
+        })?;
+        let operator = directory
+            .by_public_id(&claims.sub)
+            .filter(|operator| operator.epoch == claims.epoch)
+            .ok_or_else(|| ApiError::new(ErrorCode::SessionEnded))?;
+        (operator, Via::Session(claims.sid))
+    };
+    if !operator.enabled {
+        return Err(ApiError::new(ErrorCode::Unauthenticated));
+    }
+    if let Err(seconds) = state.rates.per_operator.take(operator.id) {
+        return Err(ApiError::new(ErrorCode::TooManyRequests).retry_after_s(seconds));
+    }
+    let caller = Caller {
+        operator,
+        via,
+        address: extract::peer_ip(request),
+        request_id: request_id::current().unwrap_or_default(),
+        idempotency: None,
+    };
+    request.extensions_mut().insert(caller.clone());
+    Ok(caller)
+}
+
+fn bearer(request: &HttpRequest) -> Option<&str> {
+    let value = request
+        .headers()
+        .get(header::AUTHORIZATION)?
+        .to_str()
+        .ok()?;
+    let (scheme, secret) = value.split_once(' ')?;
+    let secret = secret.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !secret.is_empty()).then_some(secret)
+}

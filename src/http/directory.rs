@@ -1,0 +1,231 @@
+//! Operators, their roles and keys as they stand, in memory: asked on every request of the control face.
+//!
+//! A change made here is in force when [`Directory::refresh`] returns; one made by another process within a
+//! second, because a table older than that is read again before it is believed. When the database does not
+//! answer, the last table read stays in force: whoever could revoke cannot reach it either.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
+use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter};
+use sha2::{Digest, Sha256};
+use steward_entities::database::{Databases, begin_write};
+use steward_entities::scope::Scope;
+use steward_entities::{operator, operator_key, role};
+
+use super::permission::Permissions;
+
+/// How long a table is believed without looking again.
+const BELIEVED: Duration = Duration::from_secs(1);
+/// Uses of a key are noted at most this often.
+const USE_NOTED_EVERY_US: i64 = 60_000_000;
+
+/// An operator as handlers see them.
+#[derive(Clone, Debug)]
+pub struct OperatorView {
+    pub id: i64,
+    pub public_id: String,
+    pub username: String,
+    pub display_name: String,
+    pub role: String,
+    pub permissions: Permissions,
+    pub enabled: bool,
+    pub epoch: i64,
+    pub must_change_password: bool,
+    /// Set: sees this tenant only.
+    pub tenant_id: Option<i64>,
+}
+
+impl OperatorView {
+    /// Whose rows this operator may see.
+    pub fn scope(&self) -> Scope {
+        self.tenant_id.map_or(Scope::All, Scope::Tenant)
+    }
+}
+
+/// An operator key as the lookup needs it.
+#[derive(Clone, Debug)]
+pub struct KeyView {
+    pub id: i64,
+    pub public_id: String,
+    operator: String,
+    expires_at: Option<i64>,
+}
+
+/// All operators at one moment.
+#[derive(Debug)]
+pub struct Table {
+    operators: HashMap<String, Arc<OperatorView>>,
+    /// By SHA-256 of the secret. The lookup's timing tells about the hash, which opens nothing.
+    keys: HashMap<[u8; 32], KeyView>,
+    read_at: Instant,
+}
+
+impl Table {
+    /// Enabled or not.
+    pub fn by_public_id(&self, public_id: &str) -> Option<Arc<OperatorView>> {
+        self.operators.get(public_id).cloned()
+    }
+
+    /// The operator behind an operator key that still opens something.
+    pub fn by_key(&self, secret: &str, now_micros: i64) -> Option<(Arc<OperatorView>, &KeyView)> {
+        let hash: [u8; 32] = Sha256::digest(secret.as_bytes()).into();
+        let key = self.keys.get(&hash)?;
+        if key.expires_at.is_some_and(|until| until <= now_micros) {
+            return None;
+        }
+        Some((self.by_public_id(&key.operator)?, key))
+    }
+}
+
+/// Keeps the [`Table`] current.
+pub struct Directory {
+    databases: Databases,
+    table: ArcSwapOption<Table>,
+    reading: tokio::sync::Mutex<()>,
+    /// Key → (last use seen, last use noted).
+    uses: Mutex<HashMap<i64, (i64, i64)>>,
+}
+
+impl Directory {
+    /// Empty until first asked.
+    pub fn new(databases: Databases) -> Self {
+        Self {
+            databases,
+            table: ArcSwapOption::empty(),
+            reading: tokio::sync::Mutex::new(()),
+            uses: Mutex::new(HashMap::new()),
+        }
+    }
+
+    /// The table, at most a second old.
+    ///
+    /// # Errors
+    /// When it was never read and the database does not answer.
+    pub async fn current(&self) -> Result<Arc<Table>, DbErr> {
+        let known = self.table.load_full();
+        if let Some(table) = &known
+            && table.read_at.elapsed() < BELIEVED
+        {
+            return Ok(Arc::clone(table));
+        }
+        let Some(stale) = known else {
+            let _one_at_a_time = self.reading.lock().await;
+            return match self.table.load_full() {
+                Some(table) => Ok(table),
+                None => self.read().await,
+            };
+        };
+        // Somebody else is reading: their result is moments away, what is known will do until then.
+        let Ok(_one_at_a_time) = self.reading.try_lock() else {
+            return Ok(stale);
+        };
+        self.note_uses().await;
+        match self.read().await {
+            Ok(table) => Ok(table),
+            Err(error) => {
+                tracing::warn!(%error, "operators could not be read again; the last known ones stay in force");
+                Ok(stale)
+            }
+        }
+    }
+
+    /// Reads the table again; what was committed before the call is in force when it returns.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn refresh(&self) -> Result<(), DbErr> {
+        let _one_at_a_time = self.reading.lock().await;
+        self.read().await.map(drop)
+    }
+
+    /// Remembers that a key was used, to be noted later.
+    pub fn used(&self, key_id: i64, now_micros: i64) {
+        let mut uses = self.uses.lock();
+        uses.entry(key_id).or_insert((0, 0)).0 = now_micros;
+    }
+
+    async fn read(&self) -> Result<Arc<Table>, DbErr> {
+        let connection = &self.databases.control_read;
+        let read_at = Instant::now();
+        let roles: HashMap<String, Permissions> = role::all(connection)
+            .await?
+            .into_iter()
+            .map(|row| (row.name, Permissions::new(row.permissions.0)))
+            .collect();
+        let mut operators = HashMap::new();
+        let mut public_ids = HashMap::new();
+        for row in operator::Entity::find().all(connection).await? {
+            public_ids.insert(row.id, row.public_id.clone());
+            let view = OperatorView {
+                permissions: roles.get(&row.role).cloned().unwrap_or_default(),
+                id: row.id,
+                public_id: row.public_id.clone(),
+                username: row.username,
+                display_name: row.display_name,
+                role: row.role,
+                enabled: row.enabled,
+                epoch: row.epoch,
+                must_change_password: row.must_change_password,
+                tenant_id: row.tenant_id,
+            };
+            operators.insert(row.public_id, Arc::new(view));
+        }
+        let mut keys = HashMap::new();
+        let open = operator_key::Entity::find()
+            .filter(operator_key::Column::RevokedAt.is_null())
+            .all(connection)
+            .await?;
+        for row in open {
+            let (Ok(hash), Some(operator)) =
+                (row.hash.try_into(), public_ids.get(&row.operator_id))
+            else {
+                continue;
+            };
+            let view = KeyView {
+                id: row.id,
+                public_id: row.public_id,
+                operator: operator.clone(),
+                expires_at: row.expires_at,
+            };
+            keys.insert(hash, view);
+        }
+        let table = Arc::new(Table {
+            operators,
+            keys,
+            read_at,
+        });
+        self.table.store(Some(Arc::clone(&table)));
+        Ok(table)
+    }
+
+    /// Writes down uses of keys, seldom. That it fails is no reason to refuse anybody.
+    async fn note_uses(&self) {
+        let due: Vec<(i64, i64)> = {
+            let mut uses = self.uses.lock();
+            uses.iter_mut()
+                .filter(|(_, (seen, noted))| seen - *noted >= USE_NOTED_EVERY_US)
+                .map(|(id, (seen, noted))| {
+                    *noted = *seen;
+                    (*id, *seen)
+                })
+                .collect()
+        };
+        if due.is_empty() {
+            return;
+        }
+        let noted = async {
+            let txn = begin_write(&self.databases.control).await?;
+            for (id, seen) in due {
+                operator_key::touch(&txn, id, seen).await?;
+            }
+            txn.commit().await
+        };
+        if let Err(error) = noted.await {
+            tracing::warn!(%error, "the last use of operator keys could not be noted");
+        }
+    }
+}

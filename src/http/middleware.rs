@@ -1,0 +1,164 @@
+//! What happens around every request: an id, a span, the headers that protect a browser, and an answer even
+//! when a handler panics.
+//!
+//! Who may do what is not decided here (see `permission`), and no body is touched. Query values and
+//! headers never reach the log: they carry other people's data and secrets.
+
+use std::any::Any;
+use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
+
+use actix_web::body::{BoxBody, EitherBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::error::InternalError;
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::{Error, ResponseError, web};
+use futures_util::FutureExt;
+use tracing::Instrument;
+use uuid::Uuid;
+
+use super::request_id;
+use crate::error::{ApiError, ErrorCode};
+use crate::state::AppState;
+
+/// Prefix of the gateway's face, whose answers belong to the provider: only an id is added there.
+const GATEWAY_PREFIX: &str = "/v1/";
+/// Prefix of the control face.
+pub const CONTROL_PREFIX: &str = "/api/";
+
+const PROTECTION: [(&str, &str); 6] = [
+    (
+        "content-security-policy",
+        "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; object-src 'none'; \
+         base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    ),
+    ("x-content-type-options", "nosniff"),
+    ("x-frame-options", "DENY"),
+    ("referrer-policy", "no-referrer"),
+    ("cross-origin-opener-policy", "same-origin"),
+    (
+        "permissions-policy",
+        "camera=(), microphone=(), geolocation=()",
+    ),
+];
+
+/// The outermost frame of every request.
+pub async fn frame<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, Error> {
+    let id = Uuid::now_v7();
+    let gateway = request.path().starts_with(GATEWAY_PREFIX);
+    let control = request.path().starts_with(CONTROL_PREFIX);
+    let span = tracing::info_span!(
+        "request",
+        method = %request.method(),
+        path = request.path(),
+        request_id = tracing::field::Empty,
+        status = tracing::field::Empty,
+    );
+    if !gateway {
+        span.record("request_id", tracing::field::display(id));
+    }
+    let work = async {
+        match AssertUnwindSafe(next.call(request)).catch_unwind().await {
+            Ok(Ok(mut response)) => {
+                dress(response.headers_mut(), id, gateway, control);
+                Ok(response)
+            }
+            Ok(Err(error)) => Err(answer(
+                &error.to_string(),
+                error.error_response(),
+                id,
+                gateway,
+                control,
+            )),
+            Err(panic) => {
+                let error = ApiError::internal(format_args!("panic: {}", panic_text(&*panic)));
+                Err(answer(
+                    "panic",
+                    error.error_response(),
+                    id,
+                    gateway,
+                    control,
+                ))
+            }
+        }
+    };
+    let result = request_id::scope(id, work).instrument(span.clone()).await;
+    if let Ok(response) = &result {
+        span.record("status", response.status().as_u16());
+    }
+    result
+}
+
+/// Refuses an address that sends too many requests to the control face.
+pub async fn limit_address<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, Error> {
+    let limited = request.app_data::<web::Data<AppState>>().and_then(|state| {
+        let address = client_address(&request.peer_addr().map(|peer| peer.ip()));
+        state.rates.per_address.take(address).err()
+    });
+    if let Some(seconds) = limited {
+        let error = ApiError::new(ErrorCode::TooManyRequests).retry_after_s(seconds);
+        let response = request.into_response(error.error_response());
+        return Ok(response.map_into_right_body());
+    }
+    Ok(next.call(request).await?.map_into_left_body())
+}
+
+/// The peer's address in one form: IPv4 as IPv4, IPv6 by its /64, which one household shares.
+pub fn client_address(peer: &Option<IpAddr>) -> IpAddr {
+    match peer.map(|ip| ip.to_canonical()) {
+        Some(IpAddr::V6(ip)) => {
+            let mut octets = ip.octets();
+            octets[8..].fill(0);
+            IpAddr::from(octets)
+        }
+        Some(ip) => ip,
+        None => IpAddr::from([0, 0, 0, 0]),
+    }
+}
+
+fn answer(
+    cause: &str,
+    mut response: actix_web::HttpResponse,
+    id: Uuid,
+    gateway: bool,
+    control: bool,
+) -> Error {
+    dress(response.headers_mut(), id, gateway, control);
+    InternalError::from_response(cause.to_owned(), response).into()
+}
+
+fn dress(headers: &mut HeaderMap, id: Uuid, gateway: bool, control: bool) {
+    let name = HeaderName::from_static(request_id::HEADER);
+    if !headers.contains_key(&name)
+        && let Ok(value) = HeaderValue::from_str(&id.to_string())
+    {
+        headers.insert(name, value);
+    }
+    if gateway {
+        return;
+    }
+    for (name, value) in PROTECTION {
+        let name = HeaderName::from_static(name);
+        if !headers.contains_key(&name) {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+    }
+    if control && !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}

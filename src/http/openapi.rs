@@ -1,0 +1,278 @@
+//! The OpenAPI document, generated from the handlers: what it says, the server does.
+//!
+//! Handlers document what is theirs; what holds for all of them (signing in, limits, errors, idempotency
+//! and preconditions) is added here by rule, so that no handler can forget it.
+
+use std::sync::LazyLock;
+
+use actix_web::http::Method;
+use actix_web::{App, HttpResponse};
+use utoipa::openapi::content::ContentBuilder;
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{PathItem, Ref, RefOr, Required, Response, ResponseBuilder};
+use utoipa::{OpenApi, PartialSchema, ToSchema};
+use utoipa_actix_web::AppExt;
+
+use super::middleware::CONTROL_PREFIX;
+use super::{idempotency, request_id, routes};
+use crate::error::problem::{FieldError, MEDIA_TYPE, Problem};
+use crate::error::{ApiError, ErrorCode};
+
+/// Name of the security scheme of the control face.
+const OPERATOR: &str = "operator";
+
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "Steward",
+    description = "A self-hosted LLM gateway and operations console. Times are RFC 3339 in UTC, money is a decimal string with a currency, errors are RFC 9457 problems.",
+    license(name = "Apache-2.0", identifier = "Apache-2.0")
+))]
+struct Document;
+
+static DOCUMENT: LazyLock<utoipa::openapi::OpenApi> = LazyLock::new(generate);
+static DOCUMENT_TEXT: LazyLock<String> =
+    LazyLock::new(|| DOCUMENT.to_pretty_json().unwrap_or_default());
+
+/// The document. Needs no state: `steward openapi` prints it offline.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    DOCUMENT.clone()
+}
+
+/// `GET /openapi.json`
+pub async fn document() -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("application/json")
+        .body(DOCUMENT_TEXT.as_str())
+}
+
+/// The refusal for a request that no handler takes: 405 with the methods there are, or 404.
+pub fn no_such_route(method: &Method, path: &str) -> ApiError {
+    let mut methods: Vec<&str> = Vec::new();
+    for (template, item) in &DOCUMENT.paths.paths {
+        if matches(template, path) {
+            methods.extend(operations(item).map(|(name, _)| name));
+        }
+    }
+    if path.ends_with("/openapi.json") && *method != Method::GET {
+        methods.push("GET");
+    }
+    if methods.is_empty() {
+        return ApiError::new(ErrorCode::NotFound).detail("There is nothing at this path.");
+    }
+    methods.sort_unstable();
+    methods.dedup();
+    ApiError::new(ErrorCode::MethodNotAllowed).allow(methods.join(", "))
+}
+
+fn generate() -> utoipa::openapi::OpenApi {
+    let (_, mut document) = App::new()
+        .into_utoipa_app()
+        .openapi(Document::openapi())
+        .configure(routes::configure)
+        .split_for_parts();
+    let components = document.components.get_or_insert_default();
+    components.add_security_scheme(
+        OPERATOR,
+        SecurityScheme::Http(
+            HttpBuilder::new()
+                .scheme(HttpAuthScheme::Bearer)
+                .description(Some(
+                    "An access token (POST /api/v1/auth/login) or an operator key.",
+                ))
+                .build(),
+        ),
+    );
+    let schemas = &mut components.schemas;
+    schemas.insert(Problem::name().into_owned(), Problem::schema());
+    schemas.insert(FieldError::name().into_owned(), FieldError::schema());
+    for (path, item) in &mut document.paths.paths {
+        if path.starts_with(CONTROL_PREFIX) {
+            complete(path, item);
+        }
+    }
+    document
+}
+
+fn complete(path: &str, item: &mut PathItem) {
+    let named = path.contains('{');
+    for (method, operation) in operations_mut(item) {
+        // `security(())` at a handler says that it is open.
+        let open = operation.security.is_some();
+        if !open {
+            let scheme = SecurityRequirement::new(OPERATOR, Vec::<String>::new());
+            operation.security = Some(vec![scheme]);
+            refuses(operation, ErrorCode::Unauthenticated);
+            refuses(operation, ErrorCode::Forbidden);
+        }
+        if named {
+            refuses(operation, ErrorCode::NotFound);
+        }
+        refuses(operation, ErrorCode::RequestInvalid);
+        if operation.request_body.is_some() {
+            for code in [
+                ErrorCode::BodyTooLarge,
+                ErrorCode::MediaTypeUnsupported,
+                ErrorCode::ValidationFailed,
+            ] {
+                refuses(operation, code);
+            }
+        }
+        if method != "GET" {
+            refuses(operation, ErrorCode::Conflict);
+        }
+        if method == "POST" && !open {
+            refuses(operation, ErrorCode::ValidationFailed);
+            header_parameter(
+                operation,
+                idempotency::HEADER,
+                "Sent again with the same key and body, the request has its effect once.",
+            );
+        }
+        if matches!(method, "PUT" | "PATCH" | "DELETE") {
+            refuses(operation, ErrorCode::PreconditionFailed);
+            header_parameter(
+                operation,
+                "if-match",
+                "The ETag the change was made from; 412 when somebody changed it first.",
+            );
+        }
+        for code in [
+            ErrorCode::TooManyRequests,
+            ErrorCode::Internal,
+            ErrorCode::Unavailable,
+        ] {
+            refuses(operation, code);
+        }
+        for response in operation.responses.responses.values_mut() {
+            if let RefOr::T(response) = response {
+                carries_request_id(response);
+            }
+        }
+    }
+}
+
+fn refuses(operation: &mut Operation, code: ErrorCode) {
+    let response = ResponseBuilder::new()
+        .description(code.title())
+        .content(
+            MEDIA_TYPE,
+            ContentBuilder::new()
+                .schema(Some(Ref::from_schema_name(Problem::name())))
+                .build(),
+        )
+        .build();
+    operation
+        .responses
+        .responses
+        .entry(code.status().to_string())
+        .or_insert(RefOr::T(response));
+}
+
+fn carries_request_id(response: &mut Response) {
+    let text = ObjectBuilder::new().schema_type(Type::String).build();
+    response
+        .headers
+        .entry(request_id::HEADER.to_owned())
+        .or_insert_with(|| {
+            HeaderBuilder::new()
+                .schema(Some(text))
+                .description(Some("Names this request in the log."))
+                .build()
+                .into()
+        });
+}
+
+fn header_parameter(operation: &mut Operation, name: &str, description: &str) {
+    let text = ObjectBuilder::new().schema_type(Type::String).build();
+    let parameter = ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(description))
+        .schema(Some(text))
+        .build();
+    operation
+        .parameters
+        .get_or_insert_default()
+        .push(parameter.into());
+}
+
+fn operations(item: &PathItem) -> impl Iterator<Item = (&'static str, &Operation)> {
+    [
+        ("GET", &item.get),
+        ("POST", &item.post),
+        ("PUT", &item.put),
+        ("PATCH", &item.patch),
+        ("DELETE", &item.delete),
+    ]
+    .into_iter()
+    .filter_map(|(method, operation)| Some((method, operation.as_ref()?)))
+}
+
+fn operations_mut(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
+    [
+        ("GET", &mut item.get),
+        ("POST", &mut item.post),
+        ("PUT", &mut item.put),
+        ("PATCH", &mut item.patch),
+        ("DELETE", &mut item.delete),
+    ]
+    .into_iter()
+    .filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
+}
+
+fn matches(template: &str, path: &str) -> bool {
+    let mut wanted = template.split('/');
+    let mut given = path.split('/');
+    loop {
+        match (wanted.next(), given.next()) {
+            (None, None) => return true,
+            (Some(segment), Some(_)) if segment.starts_with('{') && segment.contains(":") => {
+                return true;
+            }
+            (Some(segment), Some(text)) if segment.starts_with('{') && !text.is_empty() => {}
+            (Some(segment), Some(text)) if segment == text => {}
+            _ => return false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_control_operation_says_who_may_and_what_may_go_wrong() {
+        let document = openapi();
+        assert!(!document.paths.paths.is_empty());
+        for (path, item) in &document.paths.paths {
+            if !path.starts_with(CONTROL_PREFIX) {
+                continue;
+            }
+            for (method, operation) in operations(item) {
+                assert!(operation.security.is_some(), "{method} {path}");
+                let statuses = &operation.responses.responses;
+                assert!(statuses.contains_key("500"), "{method} {path}");
+                assert!(
+                    statuses.keys().any(|status| status.starts_with('2')),
+                    "{method} {path}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_method_is_told_apart_from_an_unknown_path() {
+        assert_eq!(
+            no_such_route(&Method::DELETE, "/api/v1/ops/roles").code(),
+            ErrorCode::MethodNotAllowed
+        );
+        assert_eq!(
+            no_such_route(&Method::GET, "/nowhere").code(),
+            ErrorCode::NotFound
+        );
+    }
+}

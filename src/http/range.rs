@@ -1,0 +1,268 @@
+//! Stretches of time as lists and statistics take them: `from` and `to`, or a named `range`.
+//!
+//! A stretch is half-open: it begins with `from` and ends before `to`. Dates and named days are days of
+//! the installation's time zone; where a row lies within it is the query's business.
+
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpRequest, web};
+use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, TimeZone, Utc};
+use chrono_tz::Tz;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::extract;
+use crate::error::{ApiError, ErrorCode};
+use crate::state::AppState;
+
+const HOUR_US: i64 = 3_600_000_000;
+const DAYS_MAX: i64 = 3_660;
+
+/// How a stretch of time is asked for.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct RangeQuery {
+    /// Beginning, RFC 3339 or a date.
+    from: Option<String>,
+    /// End, RFC 3339 (exclusive) or a date (that day included).
+    to: Option<String>,
+    /// `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`.
+    range: Option<String>,
+    /// The last so many days; the same as `range=7d`.
+    #[param(minimum = 1, maximum = 3660)]
+    days: Option<i64>,
+}
+
+/// A stretch of time in microseconds since the Unix epoch. Document it with `params(RangeQuery)`.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct TimeRange {
+    /// Inclusive; `None` reaches back to the beginning.
+    pub from: Option<i64>,
+    /// Exclusive; `None` reaches up to now and beyond.
+    pub to: Option<i64>,
+}
+
+impl TimeRange {
+    /// The stretch that `query` asks for at `now_micros`; unbounded when it asks for none.
+    ///
+    /// # Errors
+    /// `invalid_range`, naming the parameter.
+    pub fn parse(query: &RangeQuery, now_micros: i64, zone: Tz) -> Result<Self, ApiError> {
+        let named = match (
+            query.range.as_deref().filter(|text| !text.is_empty()),
+            query.days,
+        ) {
+            (Some(_), Some(_)) => return Err(refused("days", "cannot be combined with range")),
+            (Some(name), None) => Some(Self::named(name, now_micros, zone)?),
+            (None, Some(days)) => Some(Self::last_days(days, "days", now_micros)?),
+            (None, None) => None,
+        };
+        if let Some(range) = named {
+            if query.from.is_some() || query.to.is_some() {
+                return Err(refused("range", "cannot be combined with from and to"));
+            }
+            return Ok(range);
+        }
+        let from = query
+            .from
+            .as_deref()
+            .map(|text| moment(text, "from", zone, false));
+        let to = query
+            .to
+            .as_deref()
+            .map(|text| moment(text, "to", zone, true));
+        let range = Self {
+            from: from.transpose()?,
+            to: to.transpose()?,
+        };
+        match (range.from, range.to) {
+            (Some(from), Some(to)) if from > to => Err(refused("from", "lies after to")),
+            _ => Ok(range),
+        }
+    }
+
+    /// Whether it has neither beginning nor end.
+    pub fn is_unbounded(&self) -> bool {
+        self.from.is_none() && self.to.is_none()
+    }
+
+    fn named(name: &str, now_micros: i64, zone: Tz) -> Result<Self, ApiError> {
+        let today = DateTime::<Utc>::from_timestamp_micros(now_micros)
+            .unwrap_or_default()
+            .with_timezone(&zone)
+            .date_naive();
+        let since = |day: NaiveDate| Self {
+            from: Some(start_of_day(day, zone)),
+            to: None,
+        };
+        match name {
+            "24h" => Ok(Self {
+                from: Some(now_micros - 24 * HOUR_US),
+                to: None,
+            }),
+            "today" => Ok(since(today)),
+            "this_month" => Ok(since(today.with_day(1).unwrap_or(today))),
+            _ => {
+                let days = name
+                    .strip_suffix('d')
+                    .and_then(|number| number.parse().ok());
+                match days {
+                    Some(days @ (1 | 7 | 14 | 30 | 90 | 180 | 365)) => {
+                        Self::last_days(days, "range", now_micros)
+                    }
+                    _ => Err(refused(
+                        "range",
+                        "must be one of 24h, 7d, 30d, 90d, today, this_month",
+                    )),
+                }
+            }
+        }
+    }
+
+    fn last_days(days: i64, field: &str, now_micros: i64) -> Result<Self, ApiError> {
+        if !(1..=DAYS_MAX).contains(&days) {
+            return Err(refused(field, format!("must lie between 1 and {DAYS_MAX}")));
+        }
+        Ok(Self {
+            from: Some(now_micros - days * 24 * HOUR_US),
+            to: None,
+        })
+    }
+}
+
+impl FromRequest for TimeRange {
+    type Error = ApiError;
+    type Future = std::future::Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let parsed = extract::query::<RangeQuery>(request).and_then(|query| {
+            let state = request
+                .app_data::<web::Data<AppState>>()
+                .ok_or_else(|| ApiError::internal("no state"))?;
+            Self::parse(&query, state.clock.now_micros(), state.time_zone)
+        });
+        std::future::ready(parsed)
+    }
+}
+
+/// Microseconds as RFC 3339 with milliseconds in UTC, as every time of the control face is written.
+pub fn rfc3339(micros: i64) -> String {
+    DateTime::<Utc>::from_timestamp_micros(micros)
+        .unwrap_or_default()
+        .to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+}
+
+/// Reads RFC 3339 as microseconds since the Unix epoch.
+///
+/// # Errors
+/// `validation_failed`, naming `field`.
+pub fn parse_time(text: &str, field: &str) -> Result<i64, ApiError> {
+    exact(text).ok_or_else(|| ApiError::invalid(field, "must be a time like 2026-01-31T12:00:00Z"))
+}
+
+fn exact(text: &str) -> Option<i64> {
+    // A "+" that nobody encoded arrives as a space.
+    let text = text.replace(' ', "+");
+    DateTime::parse_from_rfc3339(&text)
+        .ok()
+        .map(|time| time.timestamp_micros())
+}
+
+fn moment(text: &str, field: &str, zone: Tz, end: bool) -> Result<i64, ApiError> {
+    if let Ok(day) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {
+        let day = if end {
+            day.checked_add_days(Days::new(1)).unwrap_or(day)
+        } else {
+            day
+        };
+        return Ok(start_of_day(day, zone));
+    }
+    exact(text).ok_or_else(|| refused(field, "must be a date or a time like 2026-01-31T12:00:00Z"))
+}
+
+fn start_of_day(day: NaiveDate, zone: Tz) -> i64 {
+    let midnight = day.and_time(NaiveTime::MIN);
+    // Where summer time begins at midnight there is none that day: the day begins an hour later.
+    zone.from_local_datetime(&midnight)
+        .earliest()
+        .or_else(|| {
+            zone.from_local_datetime(&(midnight + chrono::TimeDelta::hours(1)))
+                .earliest()
+        })
+        .map_or_else(
+            || midnight.and_utc().timestamp_micros(),
+            |time| time.timestamp_micros(),
+        )
+}
+
+fn refused(field: &str, message: impl Into<String>) -> ApiError {
+    ApiError::new(ErrorCode::RangeInvalid).field(field, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // 2026-03-15T18:30:00Z, which is already the 16th in Shanghai.
+    const NOW: i64 = 1_773_599_400_000_000;
+    const SHANGHAI: Tz = chrono_tz::Asia::Shanghai;
+
+    fn parse(from: &str, to: &str, range: &str, days: Option<i64>) -> Result<TimeRange, ApiError> {
+        let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        let query = RangeQuery {
+            from: some(from),
+            to: some(to),
+            range: some(range),
+            days,
+        };
+        TimeRange::parse(&query, NOW, SHANGHAI)
+    }
+
+    fn shown(range: TimeRange) -> (Option<String>, Option<String>) {
+        (range.from.map(rfc3339), range.to.map(rfc3339))
+    }
+
+    #[test]
+    fn named_days_are_local() {
+        assert_eq!(rfc3339(NOW), "2026-03-15T18:30:00.000Z");
+        let from = |range: &str| rfc3339(parse("", "", range, None).unwrap().from.unwrap());
+        assert_eq!(from("today"), "2026-03-15T16:00:00.000Z");
+        assert_eq!(from("this_month"), "2026-02-28T16:00:00.000Z");
+        assert_eq!(from("24h"), "2026-03-14T18:30:00.000Z");
+        assert_eq!(
+            parse("", "", "7d", None).unwrap(),
+            parse("", "", "", Some(7)).unwrap()
+        );
+        assert!(parse("", "", "", None).unwrap().is_unbounded());
+    }
+
+    #[test]
+    fn a_date_as_the_end_includes_its_day() {
+        let range = parse("2026-03-01", "2026-03-02", "", None).unwrap();
+        let day = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            shown(range),
+            (
+                day("2026-02-28T16:00:00.000Z"),
+                day("2026-03-02T16:00:00.000Z")
+            )
+        );
+        let exact = parse("2026-03-01T00:00:00 08:00", "", "", None).unwrap();
+        assert_eq!(shown(exact).0, day("2026-02-28T16:00:00.000Z"));
+    }
+
+    #[test]
+    fn contradictions_and_nonsense_are_refused() {
+        for bad in [
+            ("2026-03-02", "2026-03-01T00:00:00Z", "", None),
+            ("yesterday", "", "", None),
+            ("", "", "8y", None),
+            ("", "", "today", Some(1)),
+            ("2026-03-02", "", "today", None),
+            ("", "", "", Some(0)),
+            ("", "", "", Some(i64::MAX)),
+        ] {
+            let error = parse(bad.0, bad.1, bad.2, bad.3).unwrap_err();
+            assert_eq!(error.code(), ErrorCode::RangeInvalid, "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! The contents page: every route of every face, in one place.
+//!
+//! Handlers live with their features; their paths stand at the handlers, under the prefix given here.
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::middleware::from_fn;
+use actix_web::{App, Error, HttpRequest, HttpResponse, web};
+use utoipa_actix_web::scope::scope;
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use super::{idempotency, middleware, openapi};
+use crate::error::ApiError;
+use crate::features;
+use crate::state::AppState;
+
+/// Everything that is served, framed: what production and tests run.
+pub fn app(
+    state: web::Data<AppState>,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody>,
+        Error = Error,
+        InitError = (),
+    >,
+> {
+    App::new()
+        .app_data(state)
+        .wrap(from_fn(middleware::frame))
+        .configure(|config| {
+            configure(&mut ServiceConfig::new(config));
+        })
+        .default_service(web::to(nowhere))
+}
+
+/// Every route.
+pub fn configure(config: &mut ServiceConfig<'_>) {
+    // The gateway: /v1/*
+    // Operations: /livez /readyz /health /metrics
+    config.service(
+        scope("/api/v1")
+            .wrap(from_fn(idempotency::replay))
+            .wrap(from_fn(middleware::limit_address))
+            .configure(control),
+    );
+    config.map(|plain| {
+        plain
+            .route("/openapi.json", web::get().to(openapi::document))
+            .route("/api/v1/openapi.json", web::get().to(openapi::document))
+    });
+}
+
+/// The control face: /api/v1/*
+fn control(config: &mut ServiceConfig<'_>) {
+    config
+        .configure(features::auth::routes)
+        .configure(features::operator_keys::routes)
+        .configure(features::operators::routes)
+        .configure(features::roles::routes)
+        .configure(features::audit::routes);
+}
+
+/// Paths that nobody serves, and methods that a path does not know.
+async fn nowhere(request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    Err(openapi::no_such_route(request.method(), request.path()))
+}

@@ -1,0 +1,119 @@
+//! What handlers share: databases, handles and snapshots, nothing else. One per process, never per worker.
+//!
+//! Built by `startup` once everything it holds is open. Nothing here has a life of its own.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use chrono_tz::Tz;
+use futures_util::future::BoxFuture;
+use steward_actors::domain::clock::SharedClock;
+use steward_actors::domain::snapshot::Snapshot;
+use steward_entities::database::Databases;
+
+use crate::config::Config;
+use crate::error::{ApiError, ErrorCode};
+use crate::features::auth::Doorman;
+use crate::http::access_token::AccessTokens;
+use crate::http::directory::Directory;
+use crate::http::rate::RateLimiter;
+use crate::http::sealer::Sealer;
+
+/// Has the gateway's snapshot built again; resolves when the new one is in force. The text of a failure is
+/// for the log.
+pub type RefreshSnapshot = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
+
+/// Keys of the control face, each derived for its purpose alone from the installation's key file.
+pub struct ControlKeys {
+    /// Signs access tokens.
+    pub access: [u8; 32],
+    /// Seals kept answers.
+    pub answers: [u8; 32],
+}
+
+/// What [`AppState`] is made of; every part is opened by `startup`.
+pub struct Parts {
+    pub config: Arc<Config>,
+    pub clock: SharedClock,
+    pub databases: Databases,
+    pub keys: ControlKeys,
+    /// Where days begin; fixed at first start.
+    pub time_zone: Tz,
+    pub snapshot: Arc<ArcSwap<Snapshot>>,
+    pub refresh_snapshot: RefreshSnapshot,
+}
+
+/// Limits of the control face.
+pub struct Rates {
+    pub per_operator: RateLimiter<i64>,
+    pub per_address: RateLimiter<IpAddr>,
+}
+
+/// What handlers share. Extract it as `web::Data<AppState>`.
+pub struct AppState {
+    pub config: Arc<Config>,
+    pub clock: SharedClock,
+    pub databases: Databases,
+    /// Where days begin.
+    pub time_zone: Tz,
+    /// What the gateway decides by.
+    pub snapshot: Arc<ArcSwap<Snapshot>>,
+    /// Operators, roles and keys as they stand.
+    pub directory: Directory,
+    /// Issues and reads access tokens.
+    pub access: AccessTokens,
+    /// Seals kept answers.
+    pub answers: Sealer,
+    pub rates: Rates,
+    /// Checks passwords and counts failures.
+    pub doorman: Doorman,
+    refresh_snapshot: RefreshSnapshot,
+}
+
+impl AppState {
+    /// Puts the parts together; reads nothing yet.
+    pub fn new(parts: Parts) -> Self {
+        let Parts {
+            config,
+            clock,
+            databases,
+            keys,
+            time_zone,
+            snapshot,
+            refresh_snapshot,
+        } = parts;
+        let api = &config.api;
+        Self {
+            time_zone,
+            snapshot,
+            directory: Directory::new(databases.clone()),
+            access: AccessTokens::new(&keys.access, config.auth.access_token_ttl_s),
+            answers: Sealer::new(&keys.answers),
+            rates: Rates {
+                per_operator: RateLimiter::per_minute(api.rate_limit_per_operator, clock.clone()),
+                per_address: RateLimiter::per_minute(api.rate_limit_per_address, clock.clone()),
+            },
+            doorman: Doorman::new(&config.auth, clock.clone()),
+            refresh_snapshot,
+            databases,
+            clock,
+            config,
+        }
+    }
+
+    /// Brings a committed change of tokens, accounts or tenants into force on this node. Call it after the
+    /// commit, before answering.
+    ///
+    /// # Errors
+    /// `unavailable` when the gateway could not be told in time; the change itself stands and will be
+    /// noticed within a second.
+    pub async fn apply_to_gateway(&self) -> Result<(), ApiError> {
+        (self.refresh_snapshot)().await.map_err(|cause| {
+            ApiError::new(ErrorCode::Unavailable)
+                .detail("The change is stored and will be in force in a moment.")
+                .retry_after_s(1)
+                .because(cause)
+        })
+    }
+}

@@ -1,0 +1,160 @@
+//! What tests of handlers share: an [`AppState`] on a throwaway database, and a client for it.
+//!
+//! Only in unit tests of this crate. Tests of the whole program start it through `startup` instead.
+
+use std::sync::Arc;
+
+use actix_http::Request;
+use actix_web::body::{BoxBody, to_bytes};
+use actix_web::dev::{Service, ServiceResponse};
+use actix_web::http::{Method, StatusCode, header};
+use actix_web::test::TestRequest;
+use actix_web::{Error, web};
+use arc_swap::ArcSwap;
+use serde_json::Value;
+use steward_actors::domain::clock::ManualClock;
+use steward_migration::testing::TestDatabase;
+
+use crate::config::Config;
+use crate::state::{AppState, ControlKeys, Parts};
+
+/// Where the tests' clock begins: 2026-03-15T18:30:00Z.
+pub(crate) const START: i64 = 1_773_599_400_000_000;
+
+/// A state, the clock that moves it, and the database under it.
+pub(crate) struct World {
+    pub(crate) state: web::Data<AppState>,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) database: TestDatabase,
+}
+
+impl World {
+    /// On SQLite, unchanged configuration.
+    pub(crate) async fn sqlite() -> Self {
+        Self::on(TestDatabase::sqlite().await, |_| {})
+    }
+
+    /// On PostgreSQL, unchanged configuration.
+    pub(crate) async fn postgres() -> Self {
+        Self::on(TestDatabase::postgres().await, |_| {})
+    }
+
+    /// On any database; `adjust` changes the default configuration.
+    pub(crate) fn on(database: TestDatabase, adjust: impl FnOnce(&mut Config)) -> Self {
+        let clock = Arc::new(ManualClock::at_micros(START));
+        let mut config = Config::load(None, []).unwrap();
+        adjust(&mut config);
+        let state = AppState::new(Parts {
+            config: Arc::new(config),
+            clock: clock.clone(),
+            databases: database.clone(),
+            keys: ControlKeys {
+                access: [1; 32],
+                answers: [2; 32],
+            },
+            time_zone: chrono_tz::Asia::Shanghai,
+            snapshot: Arc::new(ArcSwap::default()),
+            refresh_snapshot: Arc::new(|| Box::pin(async { Ok(()) })),
+        });
+        Self {
+            state: web::Data::new(state),
+            clock,
+            database,
+        }
+    }
+
+    /// Everything that is served, ready to be called.
+    pub(crate) async fn app(
+        &self,
+    ) -> impl Service<
+        Request,
+        Response = ServiceResponse<impl actix_web::body::MessageBody>,
+        Error = Error,
+    > {
+        actix_web::test::init_service(crate::http::routes::app(self.state.clone())).await
+    }
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: header::HeaderMap,
+    /// Null when the body is not JSON.
+    pub(crate) body: Value,
+}
+
+impl Answer {
+    /// A header's text; empty when it is missing.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+    }
+}
+
+/// A request to make.
+pub(crate) struct Ask(TestRequest);
+
+impl Ask {
+    pub(crate) fn new(method: Method, path: &str) -> Self {
+        let peer = ([127, 0, 0, 1], 40_000).into();
+        Self(
+            TestRequest::default()
+                .method(method)
+                .uri(path)
+                .peer_addr(peer),
+        )
+    }
+
+    pub(crate) fn get(path: &str) -> Self {
+        Self::new(Method::GET, path)
+    }
+
+    pub(crate) fn post(path: &str, body: Value) -> Self {
+        Self::new(Method::POST, path).json(body)
+    }
+
+    pub(crate) fn patch(path: &str, body: Value) -> Self {
+        Self::new(Method::PATCH, path).json(body)
+    }
+
+    pub(crate) fn delete(path: &str) -> Self {
+        Self::new(Method::DELETE, path)
+    }
+
+    pub(crate) fn json(self, body: Value) -> Self {
+        Self(self.0.set_json(body))
+    }
+
+    pub(crate) fn bearer(self, secret: &str) -> Self {
+        self.header("authorization", &format!("Bearer {secret}"))
+    }
+
+    pub(crate) fn header(self, name: &str, value: &str) -> Self {
+        Self(self.0.insert_header((name.to_owned(), value.to_owned())))
+    }
+
+    pub(crate) fn body(self, bytes: &str) -> Self {
+        Self(self.0.set_payload(bytes.to_owned()))
+    }
+
+    /// Sends it.
+    pub(crate) async fn to<B: actix_web::body::MessageBody>(
+        self,
+        app: &impl Service<Request, Response = ServiceResponse<B>, Error = Error>,
+    ) -> Answer {
+        let response = match app.call(self.0.to_request()).await {
+            Ok(response) => response.into_parts().1.map_into_boxed_body(),
+            Err(error) => error.error_response().map_into_boxed_body(),
+        };
+        let (head, body): (_, BoxBody) = response.into_parts();
+        let bytes = to_bytes(body).await.unwrap_or_default();
+        Answer {
+            status: head.status(),
+            headers: head.headers().clone(),
+            body: serde_json::from_slice(&bytes).unwrap_or_default(),
+        }
+    }
+}

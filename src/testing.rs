@@ -141,7 +141,7 @@ impl Ask {
     }
 
     /// Sends it.
-    pub(crate) async fn to<B: actix_web::body::MessageBody>(
+    pub(crate) async fn to<B: actix_web::body::MessageBody + 'static>(
         self,
         app: &impl Service<Request, Response = ServiceResponse<B>, Error = Error>,
     ) -> Answer {

@@ -4,8 +4,12 @@
 //! what moves bytes is thin and stands beside it.
 
 pub mod breaker;
+pub mod decode;
+pub mod headers;
 pub mod inject;
 pub mod json;
+pub mod limits;
+pub mod redact;
 pub mod request;
 pub mod route;
 pub mod scan;

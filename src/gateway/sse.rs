@@ -14,18 +14,21 @@ use memchr::{memchr, memchr2};
 /// An event longer than this is relayed as it comes and no longer parsed.
 pub const EVENT_MAX_BYTES: usize = 1024 * 1024;
 
+/// How much of such an event's end is kept: what a provider says last is what it used.
+pub const TAIL_BYTES: usize = 32 * 1024;
+
 /// One complete event (comments and pings count as events without data).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Event<'a> {
     /// The `event:` field; empty when there was none.
     pub name: &'a [u8],
-    /// The `data:` lines joined by `\n`.
+    /// The `data:` lines joined by `\n`; of an oversized event the last [`TAIL_BYTES`] as they came.
     pub data: Cow<'a, [u8]>,
     /// Offset of its first byte in the stream.
     pub start: u64,
     /// Offset after its last byte, the blank line included.
     pub end: u64,
-    /// Too long: `name` is known when it came first, `data` is not.
+    /// Too long: `name` is known when it came first, `data` is its end only.
     pub oversized: bool,
 }
 
@@ -38,6 +41,35 @@ pub enum Verdict {
     Drop,
     /// It and all that follows wait for [`Splitter::release`].
     Hold,
+}
+
+/// What is kept of an event that outgrew the bound.
+#[derive(Debug, Default)]
+struct Oversized {
+    name: Vec<u8>,
+    tail: Vec<u8>,
+}
+
+impl Oversized {
+    fn take(&mut self, bytes: &[u8]) {
+        let from = bytes.len().saturating_sub(TAIL_BYTES);
+        self.tail.extend_from_slice(&bytes[from..]);
+        if self.tail.len() > 2 * TAIL_BYTES {
+            let surplus = self.tail.len() - TAIL_BYTES;
+            self.tail.drain(..surplus);
+        }
+    }
+
+    fn event(&self, start: u64, end: u64) -> Event<'_> {
+        let from = self.tail.len().saturating_sub(TAIL_BYTES);
+        Event {
+            name: &self.name,
+            data: Cow::Borrowed(&self.tail[from..]),
+            start,
+            end,
+            oversized: true,
+        }
+    }
 }
 
 /// See the module.
@@ -56,7 +88,7 @@ pub struct Splitter {
     /// That `\r` ended an event.
     cr_ended_event: bool,
     started: bool,
-    oversized: Option<Vec<u8>>,
+    oversized: Option<Oversized>,
     holding: bool,
     held: Vec<Bytes>,
     oversized_events: u64,
@@ -121,19 +153,16 @@ impl Splitter {
                 }
             }
             let end = self.offset + at as u64;
-            let oversized = self.oversized.take();
+            let mut oversized = self.oversized.take();
+            if let Some(oversized) = &mut oversized {
+                oversized.take(&chunk[done..at]);
+            }
             let straddles = !self.carry.is_empty();
             if straddles {
                 self.carry.extend_from_slice(&chunk[done..at]);
             }
             let verdict = match &oversized {
-                Some(name) => judge(&Event {
-                    name,
-                    data: Cow::Borrowed(b""),
-                    start: self.start,
-                    end,
-                    oversized: true,
-                }),
+                Some(long) => judge(&long.event(self.start, end)),
                 None => {
                     let raw = if straddles {
                         &self.carry[..]
@@ -188,13 +217,7 @@ impl Splitter {
             return;
         }
         let verdict = match &oversized {
-            Some(name) => judge(&Event {
-                name,
-                data: Cow::Borrowed(b""),
-                start: self.start,
-                end: self.offset,
-                oversized: true,
-            }),
+            Some(long) => judge(&long.event(self.start, self.offset)),
             None => judge(&parse(&self.carry, self.start, self.offset)),
         };
         self.start = self.offset;
@@ -250,12 +273,18 @@ impl Splitter {
             } else {
                 &self.carry[..]
             };
-            self.oversized = Some(first_name(head).to_vec());
+            let mut oversized = Oversized {
+                name: first_name(head).to_vec(),
+                tail: Vec::new(),
+            };
+            oversized.take(&self.carry);
+            self.oversized = Some(oversized);
             self.oversized_events += 1;
             let carried = self.carry.split().freeze();
             self.emit(carried, out);
         }
-        if self.oversized.is_some() {
+        if let Some(oversized) = &mut self.oversized {
+            oversized.take(&rest);
             self.emit(rest, out);
         } else {
             self.carry.extend_from_slice(&rest);
@@ -416,6 +445,10 @@ mod tests {
         let mut seen = Vec::new();
         let mut judge = |event: &Event<'_>| {
             seen.push((event.name.to_vec(), event.oversized));
+            if event.oversized {
+                assert_eq!(event.data.len(), TAIL_BYTES);
+                assert!(event.data.ends_with(b"xx\n\n"));
+            }
             Verdict::Pass
         };
         let mut stream = b"event: response.completed\ndata: ".to_vec();

@@ -1,0 +1,283 @@
+//! What a caller sees when nothing goes wrong, on a real file system.
+
+use std::time::Duration;
+
+use super::{assert_balanced, drain, open_mem, payload, small, stored, unacked};
+use crate::spool::tests::disk::MemDisk;
+use crate::spool::{
+    AppendError, Entry, Fenced, FsyncPolicy, Overflow, ReadError, Settled, Spool, SpoolConfig,
+};
+
+#[test]
+fn entries_come_back_in_order_and_segments_go_when_acked() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let (spool, recovery) = Spool::open(small(dir.path())).expect("opens");
+    assert_eq!(recovery, super::Recovery::default());
+    for seq in 1..=100 {
+        assert_eq!(
+            spool.append(1, &payload(seq, 600)).expect("appends").seq,
+            seq
+        );
+    }
+    let stats = spool.stats();
+    assert!(stats.segments > 5, "{stats:?}");
+    assert_eq!(stats.cached, 4, "memory is bounded by the cache");
+    assert_eq!(drain(&spool, 0), (1..=100).collect::<Vec<_>>());
+    spool.maintain_now();
+    assert_eq!(spool.stats().segments, 1, "only the active one is left");
+    assert_eq!(spool.ledger().stored, 100);
+    assert_balanced(&spool);
+    drop(spool);
+    let (spool, recovery) = Spool::open(small(dir.path())).expect("opens");
+    assert_eq!(
+        (recovery.last_seq, recovery.unacked, recovery.lost),
+        (100, 0, 0)
+    );
+    assert_eq!(spool.append(1, b"x").expect("appends").seq, 101);
+    assert_eq!(spool.ledger().stored, 100);
+    assert_balanced(&spool);
+}
+
+#[test]
+fn out_of_order_acks_are_remembered_across_a_restart() {
+    let disk = MemDisk::seeded(1);
+    let (spool, _) = open_mem(&disk);
+    for seq in 1..=12 {
+        spool.append(1, &payload(seq, 300)).expect("appends");
+    }
+    let first = spool.lease(0, 4).expect("reads").expect("some");
+    let second = spool.lease(0, 4).expect("reads").expect("some");
+    assert_eq!(second.entries[0].seq, 5);
+    let settled = stored(&second);
+    second.ack(settled).expect("acks");
+    assert_eq!(spool.stats().acked_seq, 0);
+    spool.maintain_now();
+    let (spool, recovery) = open_mem(&disk.copy());
+    assert_eq!(recovery.unacked, 8);
+    assert_eq!(unacked(&spool), [1, 2, 3, 4, 9, 10, 11, 12]);
+    assert_eq!(spool.ledger().stored, 4);
+    assert_balanced(&spool);
+    drop(first);
+}
+
+#[test]
+fn a_revoked_lease_is_fenced_and_its_entries_come_first() {
+    let (spool, _) = open_mem(&MemDisk::seeded(1));
+    for seq in 1..=6 {
+        spool.append(1, &payload(seq, 10)).expect("appends");
+    }
+    let zombie = spool.lease(1, 3).expect("reads").expect("some");
+    spool.revoke_before(2);
+    assert!(matches!(
+        spool.lease(1, 3),
+        Err(ReadError::Fenced {
+            epoch: 1,
+            current: 2
+        })
+    ));
+    let heir = spool.lease(2, 6).expect("reads").expect("some");
+    assert_eq!(
+        heir.entries
+            .iter()
+            .map(|entry| entry.seq)
+            .collect::<Vec<_>>(),
+        [1, 2, 3, 4, 5, 6]
+    );
+    let settled = stored(&zombie);
+    assert_eq!(zombie.ack(settled), Err(Fenced));
+    let settled = stored(&heir);
+    heir.ack(settled).expect("acks");
+    assert_eq!(spool.ledger().stored, 6);
+}
+
+#[test]
+fn an_ack_that_does_not_add_up_keeps_the_books_straight() {
+    let (spool, _) = open_mem(&MemDisk::seeded(1));
+    for (settled, expect) in [((1, 0), (1, 0, 2)), ((9, 9), (1, 3, 2))] {
+        for seq in 1..=3 {
+            spool.append(1, &payload(seq, 10)).expect("appends");
+        }
+        let lease = spool.lease(0, 3).expect("reads").expect("some");
+        lease
+            .ack(Settled {
+                stored: settled.0,
+                dead_lettered: settled.1,
+            })
+            .expect("acks");
+        let ledger = spool.ledger();
+        assert_eq!(
+            (ledger.stored, ledger.dead_lettered, ledger.dropped),
+            expect
+        );
+        assert_balanced(&spool);
+    }
+}
+
+#[test]
+fn dead_letters_are_kept_with_their_reason_and_once() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let (spool, _) = Spool::open(small(dir.path())).expect("opens");
+    spool.append(7, b"poison").expect("appends");
+    let entry = Entry {
+        seq: 1,
+        kind: 7,
+        payload: "poison".into(),
+    };
+    spool.dead_letter(&entry, "CHECK failed").expect("kept");
+    drop(spool); // Killed before the ack.
+    let (spool, _) = Spool::open(small(dir.path())).expect("opens");
+    spool
+        .dead_letter(&entry, "CHECK failed again")
+        .expect("kept");
+    let letters: Vec<_> = spool
+        .dead_letters()
+        .map(|letter| letter.expect("reads"))
+        .collect();
+    assert_eq!(letters.len(), 1);
+    assert_eq!(
+        (letters[0].entry.clone(), letters[0].reason.as_str()),
+        (entry, "CHECK failed")
+    );
+    let lease = spool.lease(0, 1).expect("reads").expect("some");
+    lease
+        .ack(Settled {
+            stored: 0,
+            dead_lettered: 1,
+        })
+        .expect("acks");
+    assert_eq!(spool.ledger().dead_lettered, 1);
+}
+
+#[test]
+fn reconcile_settles_what_the_database_has_and_never_reuses_its_numbers() {
+    let disk = MemDisk::seeded(1);
+    let (spool, _) = open_mem(&disk);
+    for seq in 1..=6 {
+        spool.append(1, &payload(seq, 10)).expect("appends");
+    }
+    let dead = Entry {
+        seq: 2,
+        kind: 1,
+        payload: bytes::Bytes::new(),
+    };
+    spool.dead_letter(&dead, "no").expect("kept");
+    assert_eq!(spool.reconcile(4), 4);
+    let ledger = spool.ledger();
+    assert_eq!(
+        (ledger.stored, ledger.dead_lettered, ledger.spooled),
+        (3, 1, 2)
+    );
+    assert_eq!(drain(&spool, 0), [5, 6]);
+    // A database that is ahead: this directory was replaced.
+    let (fresh, _) = open_mem(&MemDisk::seeded(2));
+    assert_eq!(fresh.reconcile(1000), 1000);
+    assert_eq!(fresh.append(1, b"x").expect("appends").seq, 1001);
+    assert_eq!(drain(&fresh, 0), [1001]);
+    assert_balanced(&fresh);
+}
+
+#[test]
+fn configurations_that_cannot_work_are_refused() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let config = small(dir.path());
+    let tiny = SpoolConfig {
+        segment_bytes: 100,
+        ..config.clone()
+    };
+    assert!(Spool::open(tiny).is_err());
+    let one = SpoolConfig {
+        max_bytes: Some(10_000),
+        ..config.clone()
+    };
+    assert!(Spool::open(one).is_err());
+    let (spool, _) = Spool::open(config.clone()).expect("opens");
+    assert!(matches!(
+        spool.append(1, &[0; 9000]),
+        Err(AppendError::TooLarge { .. })
+    ));
+    spool.append(1, b"x").expect("appends");
+    drop(spool);
+    let other = Spool::open(SpoolConfig { node: 4, ..config }).map(|_| ());
+    let sentence = other.expect_err("another node").to_string();
+    assert!(
+        sentence.contains("belongs to node 3") && sentence.contains("node 4"),
+        "{sentence}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn ready_wakes_at_the_number_asked_for() {
+    let (spool, _) = open_mem(&MemDisk::seeded(1));
+    let second = Duration::from_secs(1);
+    assert!(
+        tokio::time::timeout(second, spool.ready(0)).await.is_err(),
+        "0 means any"
+    );
+    let both = async {
+        let three = spool.ready(3);
+        tokio::pin!(three);
+        for seq in 1..=2 {
+            spool.append(1, &payload(seq, 10)).expect("appends");
+            assert!(tokio::time::timeout(second, &mut three).await.is_err());
+        }
+        spool.append(1, b"third").expect("appends");
+        three.await;
+    };
+    tokio::time::timeout(10 * second, both)
+        .await
+        .expect("woken");
+    spool.ready(1).await;
+    let lease = spool.lease(0, 3).expect("reads").expect("some");
+    let ready = spool.ready(1);
+    tokio::pin!(ready);
+    assert!(
+        tokio::time::timeout(second, &mut ready).await.is_err(),
+        "all leased"
+    );
+    drop(lease);
+    tokio::time::timeout(second, ready)
+        .await
+        .expect("a dropped lease wakes");
+}
+
+#[tokio::test]
+async fn many_waiters_share_a_sync() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let config = SpoolConfig {
+        fsync: FsyncPolicy::Always,
+        overflow: Overflow::Refuse,
+        ..small(dir.path())
+    };
+    let (spool, _) = Spool::open(config).expect("opens");
+    let mut waiting = Vec::new();
+    for seq in 1..=50 {
+        let seq = spool.append(1, &payload(seq, 600)).expect("appends").seq;
+        waiting.push(spool.durable(seq));
+    }
+    for outcome in futures_util::future::join_all(waiting).await {
+        outcome.expect("durable");
+    }
+    assert_eq!(spool.stats().durable_seq, 50);
+}
+
+#[tokio::test]
+async fn the_interval_syncs_off_the_async_thread() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let config = SpoolConfig {
+        fsync: FsyncPolicy::Interval(Duration::from_millis(1)),
+        ..small(dir.path())
+    };
+    let (spool, _) = Spool::open(config).expect("opens");
+    spool.append(1, b"x").expect("appends");
+    spool.durable(1).await.expect("returns at once");
+    let synced = async {
+        while spool.stats().durable_seq < 1 {
+            spool.sync_if_due();
+            spool.maintain();
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), synced)
+        .await
+        .expect("synced");
+}

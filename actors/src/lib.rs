@@ -2,12 +2,17 @@
 //!
 //! - [`supervision`]: what keeps actors alive; no product noun in it.
 //! - [`domain`]: the product's nouns as plain values.
+//! - [`snapshot_source`]: from the control tables to what the gateway decides by.
+//! - [`jobs`]: what a kind of long work looks like.
 //! - [`spool`]: the journal on disk that makes the promise.
 //! - [`tree`]: the actors themselves; its folders draw the supervision tree.
 //! - [`vault`]: seals what must not lie in a database in the clear.
 
 pub mod domain;
+pub mod jobs;
 pub mod ledger_store;
+pub mod snapshot_source;
 pub mod spool;
 pub mod supervision;
+pub mod tree;
 pub mod vault;

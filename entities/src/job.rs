@@ -174,6 +174,28 @@ pub async fn count(connection: &impl ConnectionTrait, filter: &Filter) -> Result
         .await
 }
 
+/// Whether a job of the given kinds is queued, or one that runs has not beaten since `beaten_before`.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn any_waiting(
+    connection: &impl ConnectionTrait,
+    kinds: &[String],
+    beaten_before: i64,
+) -> Result<bool, DbErr> {
+    let queued = Condition::all()
+        .add(Column::State.eq(State::Queued))
+        .add(Column::Kind.is_in(kinds));
+    let silent = Condition::all()
+        .add(Column::State.eq(State::Running))
+        .add(Column::HeartbeatAt.lt(beaten_before));
+    let found = Entity::find()
+        .filter(Condition::any().add(queued).add(silent))
+        .count(connection)
+        .await?;
+    Ok(found > 0)
+}
+
 /// Takes the oldest queued job of the given kinds for `node`; `None` when nothing waits. Two nodes never get
 /// the same one.
 ///

@@ -1,0 +1,308 @@
+//! Rows of the control tables → the snapshot. Pure: opening a secret is passed in.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use steward_entities::{account, tenant, token};
+
+use crate::domain::snapshot::{AccountView, Protocol, Secret, Snapshot, TokenKey, TokenView};
+
+/// Rows of one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Rows {
+    /// Those not revoked.
+    pub tokens: Vec<token::Model>,
+    /// All of them.
+    pub tenants: Vec<tenant::Model>,
+    /// Those not deleted.
+    pub accounts: Vec<account::Model>,
+}
+
+/// An account that is in the snapshot as disabled, because it cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unusable {
+    /// Public id of the account.
+    pub public_id: String,
+    /// Its name.
+    pub name: String,
+    /// A sentence for the operator; no secret in it.
+    pub reason: String,
+}
+
+/// The snapshot, and what of the rows could not be used.
+#[derive(Clone, Debug, Default)]
+pub struct Built {
+    /// What the gateway decides by.
+    pub snapshot: Snapshot,
+    /// Accounts that are disabled because of their row or their secret.
+    pub unusable: Vec<Unusable>,
+}
+
+/// Builds the snapshot. `unseal` opens the secret of an account, or says why it does not open.
+pub fn build(rows: Rows, unseal: impl Fn(&account::Model) -> Result<Secret, String>) -> Built {
+    let tenants: HashMap<i64, tenant::Model> =
+        rows.tenants.into_iter().map(|row| (row.id, row)).collect();
+    let mut built = Built::default();
+    for row in rows.tokens {
+        add_token(&mut built.snapshot, row, &tenants);
+    }
+    for row in rows.accounts {
+        let (view, unusable) = account_view(row, &unseal);
+        built.snapshot.accounts.push(Arc::new(view));
+        built.unusable.extend(unusable);
+    }
+    built
+}
+
+fn add_token(snapshot: &mut Snapshot, row: token::Model, tenants: &HashMap<i64, tenant::Model>) {
+    let present = <[u8; 32]>::try_from(row.hash.as_slice());
+    let previous = row
+        .previous_hash
+        .as_deref()
+        .map(<[u8; 32]>::try_from)
+        .zip(row.previous_expires_at);
+    let tenant = row.tenant_id.and_then(|id| tenants.get(&id));
+    let view = Arc::new(TokenView {
+        id: row.id,
+        public_id: row.public_id,
+        name: row.name,
+        tenant_id: row.tenant_id.unwrap_or(0),
+        tenant_public_id: tenant.map_or_else(String::new, |tenant| tenant.public_id.clone()),
+        tenant_name: tenant.map_or_else(String::new, |tenant| tenant.name.clone()),
+        // A token of a tenant that is not there opens nothing rather than everything.
+        tenant_suspended: row.tenant_id.is_some()
+            && tenant.is_none_or(|tenant| tenant.status == tenant::Status::Suspended),
+        app: row.app,
+        enabled: row.enabled,
+        expires_at: row.expires_at,
+        allowed_models: row.allowed_models.map(|list| list.0),
+        rpm: row.rpm.map(bounded),
+        tpm: row.tpm.map(unsigned),
+        concurrency: row.concurrency.map(bounded),
+        token_quota: row.token_quota.map(unsigned),
+        enable_conversation_logging: row.enable_conversation_logging,
+    });
+    // The previous secret first: were the two ever the same, the one in force would win.
+    if let Some((Ok(hash), until)) = previous {
+        let key = TokenKey {
+            token: Arc::clone(&view),
+            valid_until: Some(until),
+        };
+        snapshot.tokens.insert(hash, key);
+    }
+    if let Ok(hash) = present {
+        let key = TokenKey {
+            token: view,
+            valid_until: None,
+        };
+        snapshot.tokens.insert(hash, key);
+    }
+}
+
+fn account_view(
+    row: account::Model,
+    unseal: impl Fn(&account::Model) -> Result<Secret, String>,
+) -> (AccountView, Option<Unusable>) {
+    let protocol = Protocol::parse(&row.protocol);
+    let opened = match protocol {
+        Some(_) => unseal(&row),
+        None => Err(format!("the protocol {:?} is not known", row.protocol)),
+    };
+    let unusable = opened.as_ref().err().map(|reason| Unusable {
+        public_id: row.public_id.clone(),
+        name: row.name.clone(),
+        reason: reason.clone(),
+    });
+    let view = AccountView {
+        id: row.id,
+        public_id: row.public_id,
+        name: row.name,
+        provider: row.provider,
+        protocol: protocol.unwrap_or(Protocol::OpenAi),
+        base_url: row.base_url.trim_end_matches('/').to_owned(),
+        enabled: row.enabled && opened.is_ok(),
+        secret: opened.unwrap_or_else(|_| Secret::new(String::new())),
+        models: row.models.0,
+        aliases: row.aliases.0.into_iter().collect(),
+        priority: i32::try_from(row.priority).unwrap_or(i32::MAX),
+        weight: bounded(row.weight),
+        concurrency: row.concurrency.map(bounded),
+    };
+    (view, unusable)
+}
+
+/// Negative counts as none allowed, too large as the largest.
+fn bounded(number: i64) -> u32 {
+    u32::try_from(number.max(0)).unwrap_or(u32::MAX)
+}
+
+fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use steward_entities::column::{HiddenBytes, TextList, TextMap};
+
+    use super::*;
+
+    fn tenant(id: i64, status: tenant::Status) -> tenant::Model {
+        tenant::Model {
+            id,
+            public_id: format!("ten_{id}"),
+            name: format!("tenant {id}"),
+            status,
+            suspended_at: None,
+            suspended_reason: None,
+            created_at: 0,
+            updated_at: 0,
+            version: 1,
+        }
+    }
+
+    fn token(id: i64, tenant_id: Option<i64>) -> token::Model {
+        token::Model {
+            id,
+            public_id: format!("tok_{id}"),
+            tenant_id,
+            app: "shop".into(),
+            name: format!("token {id}"),
+            description: String::new(),
+            prefix: String::new(),
+            last4: String::new(),
+            hash: vec![id as u8; 32],
+            previous_hash: None,
+            previous_expires_at: None,
+            enabled: true,
+            expires_at: Some(9),
+            allowed_models: Some(TextList(vec!["gpt-*".into()])),
+            rpm: Some(60),
+            tpm: Some(i64::MAX),
+            concurrency: Some(-1),
+            token_quota: None,
+            daily_budget_nano: None,
+            monthly_budget_nano: None,
+            enable_conversation_logging: true,
+            redaction: String::new(),
+            created_by: String::new(),
+            created_at: 0,
+            updated_at: 0,
+            version: 1,
+            revoked_at: None,
+        }
+    }
+
+    fn account(id: i64, protocol: &str) -> account::Model {
+        account::Model {
+            id,
+            public_id: format!("acc_{id}"),
+            name: format!("account {id}"),
+            provider: "x".into(),
+            protocol: protocol.into(),
+            base_url: "https://api.example.com/v1//".into(),
+            secret_sealed: HiddenBytes(vec![]),
+            secret_key_id: "k".into(),
+            secret_last4: String::new(),
+            models: TextList(vec!["*".into()]),
+            aliases: TextMap([("a".to_owned(), "b".to_owned())].into()),
+            priority: 2,
+            weight: i64::MAX,
+            concurrency: None,
+            enabled: true,
+            created_at: 0,
+            updated_at: 0,
+            version: 1,
+            deleted_at: None,
+        }
+    }
+
+    fn opens(_: &account::Model) -> Result<Secret, String> {
+        Ok(Secret::new("sk".into()))
+    }
+
+    #[test]
+    fn a_token_is_found_by_its_secret_with_its_tenant_and_limits() {
+        let rows = Rows {
+            tokens: vec![
+                token(1, Some(5)),
+                token(2, Some(6)),
+                token(3, Some(404)),
+                token(4, None),
+            ],
+            tenants: vec![
+                tenant(5, tenant::Status::Active),
+                tenant(6, tenant::Status::Suspended),
+            ],
+            accounts: vec![],
+        };
+        let snapshot = build(rows, opens).snapshot;
+        let one = &snapshot.tokens[&[1; 32]];
+        assert_eq!(one.valid_until, None);
+        let view = &one.token;
+        assert_eq!(
+            (view.tenant_public_id.as_str(), view.tenant_name.as_str()),
+            ("ten_5", "tenant 5")
+        );
+        assert_eq!((view.rpm, view.tpm), (Some(60), Some(i64::MAX as u64)));
+        assert_eq!((view.concurrency, view.token_quota), (Some(0), None));
+        assert_eq!(
+            view.allowed_models.as_deref(),
+            Some(&["gpt-*".to_owned()][..])
+        );
+        let suspended: Vec<bool> = (1..=4)
+            .map(|id| snapshot.tokens[&[id; 32]].token.tenant_suspended)
+            .collect();
+        assert_eq!(suspended, [false, true, true, false]);
+    }
+
+    #[test]
+    fn the_previous_secret_opens_the_same_token_until_its_time() {
+        let mut row = token(1, None);
+        row.previous_hash = Some(vec![9; 32]);
+        row.previous_expires_at = Some(77);
+        let mut broken = token(2, None);
+        broken.hash = vec![1, 2, 3];
+        let rows = Rows {
+            tokens: vec![row, broken],
+            ..Rows::default()
+        };
+        let snapshot = build(rows, opens).snapshot;
+        assert_eq!(snapshot.tokens.len(), 2);
+        let previous = &snapshot.tokens[&[9; 32]];
+        assert_eq!(previous.valid_until, Some(77));
+        assert!(Arc::ptr_eq(
+            &previous.token,
+            &snapshot.tokens[&[1; 32]].token
+        ));
+    }
+
+    #[test]
+    fn an_account_that_does_not_open_is_there_but_disabled() {
+        let rows = Rows {
+            accounts: vec![
+                account(1, "openai"),
+                account(2, "anthropic"),
+                account(3, "telnet"),
+            ],
+            ..Rows::default()
+        };
+        let built = build(rows, |row| match row.id {
+            2 => Err("the key is gone".into()),
+            _ => opens(row),
+        });
+        let accounts = &built.snapshot.accounts;
+        let enabled: Vec<bool> = accounts.iter().map(|account| account.enabled).collect();
+        assert_eq!(enabled, [true, false, false]);
+        assert_eq!(accounts[0].secret.reveal(), "sk");
+        assert_eq!(accounts[0].base_url, "https://api.example.com/v1");
+        assert_eq!(accounts[0].aliases["a"], "b");
+        assert_eq!((accounts[0].priority, accounts[0].weight), (2, u32::MAX));
+        assert_eq!(accounts[1].secret.reveal(), "");
+        let told: Vec<&str> = built
+            .unusable
+            .iter()
+            .map(|it| it.public_id.as_str())
+            .collect();
+        assert_eq!(told, ["acc_2", "acc_3"]);
+    }
+}

@@ -1,0 +1,9 @@
+//! From the control tables to the snapshot: reading the rows of one moment, then a pure function.
+//!
+//! When to do it, and where the result goes, is `snapshot_keeper`'s.
+
+mod build;
+mod load;
+
+pub use build::{Built, Rows, Unusable, build};
+pub use load::{Loaded, load};

@@ -1,0 +1,4 @@
+//! The actors themselves. Folder = supervisor, file = process.
+
+pub mod foundation;
+pub mod upkeep;

@@ -1,0 +1,3 @@
+//! Work that keeps the house in order and may wait.
+
+pub mod job_runner;

@@ -195,6 +195,10 @@ async fn postgres(
     let mut options = quiet(&url);
     options
         .max_connections(connections)
+        // A connection belongs to the runtime it was opened on. Kept for good, it is the one that opened the
+        // databases, not that of an actor that may be restarted with its thread.
+        .idle_timeout(None::<Duration>)
+        .max_lifetime(None::<Duration>)
         .set_schema_search_path(schema)
         .set_application_name("steward");
     if read_only {

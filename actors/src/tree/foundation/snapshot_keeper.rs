@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 use crate::domain::clock::SharedClock;
 use crate::domain::snapshot::Snapshot;
 use crate::snapshot_source::{Loaded, Unusable, load};
-use crate::supervision::{ActorRef, ChildSpec, Incarnation};
+use crate::supervision::{ActorRef, ChildSpec, Incarnation, Placement};
 use crate::vault::Vault;
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -83,6 +83,7 @@ pub fn spec(actor: &ActorRef<SnapshotKeeper>, parts: Parts) -> ChildSpec {
     ChildSpec::new("snapshot_keeper", actor, move |me| {
         SnapshotKeeper::new(me, parts.clone())
     })
+    .placement(Placement::Shared("foundation"))
 }
 
 impl SnapshotKeeper {

@@ -1,5 +1,6 @@
 //! Whose rows a caller may see, and which of them it asked for.
 
+use sea_orm::sea_query::{Expr, ExprTrait, Func, LikeExpr};
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select};
 
 /// Whose rows a finder may return. It is an argument, never a default.
@@ -19,6 +20,28 @@ impl Scope {
             Self::Tenant(id) => Condition::all().add(tenant_column.eq(id)),
         }
     }
+}
+
+/// `text` anywhere in the column, whatever the case; `%` and `_` stand for themselves. SQLite folds the case of
+/// ASCII only: other letters are found as they are written.
+pub(crate) fn contains(column: impl ColumnTrait, text: &str) -> Condition {
+    Condition::any()
+        .add(like(column, &text.to_lowercase()))
+        .add(like(column, &text.to_ascii_lowercase()))
+}
+
+fn like(column: impl ColumnTrait, text: &str) -> Expr {
+    let mut pattern = String::with_capacity(text.len() + 2);
+    pattern.push('%');
+    for character in text.chars() {
+        if matches!(character, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    pattern.push('%');
+    Expr::expr(Func::lower(Expr::col(column.as_column_ref())))
+        .like(LikeExpr::new(pattern).escape('\\'))
 }
 
 /// A stretch of a list, newest first. The cursor is the id of the last row seen.

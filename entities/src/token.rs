@@ -8,7 +8,7 @@ use sea_orm::{
 
 use crate::change::{self, ChangeError, versioned};
 use crate::column::TextList;
-use crate::scope::{Page, Scope};
+use crate::scope::{Page, Scope, contains};
 use crate::{public_id, revision};
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -93,10 +93,10 @@ impl Filter {
         if let Some(search) = &self.search {
             all = all.add(
                 Condition::any()
-                    .add(Column::Name.contains(search))
-                    .add(Column::Description.contains(search))
-                    .add(Column::Prefix.contains(search))
-                    .add(Column::Last4.contains(search)),
+                    .add(contains(Column::Name, search))
+                    .add(contains(Column::Description, search))
+                    .add(contains(Column::Prefix, search))
+                    .add(contains(Column::Last4, search)),
             );
         }
         if !self.with_revoked {

@@ -4,12 +4,33 @@ use sea_orm::ActiveValue::Set;
 use steward_entities::account::{self, NewAccount};
 use steward_entities::change::ChangeError;
 use steward_entities::column::{HiddenBytes, TextList, TextMap};
-use steward_entities::database::Databases;
+use steward_entities::database::{Databases, begin_write};
 use steward_entities::scope::{Page, Scope};
 use steward_entities::token::{self, KeptSecret, NewToken};
 use steward_entities::{instance, revision, tenant};
+use steward_migration::testing::TestDatabase;
 
 use crate::{committed, on_both, refused};
+
+/// A process that only wants to write waits for another's transaction instead of failing.
+#[tokio::test]
+async fn a_writer_waits_for_another_process() {
+    let database = TestDatabase::sqlite().await;
+    let other = Databases::open(database.config()).await.unwrap();
+    let theirs = begin_write(&other.control).await.unwrap();
+    tenant::insert(&theirs, "Theirs".into(), 1).await.unwrap();
+    let (mine, ()) = tokio::join!(begin_write(&database.control), async {
+        // Readers are not held up by it, and do not see it yet.
+        let seen = tenant::all(&database.control_read).await.unwrap();
+        assert_eq!(seen, []);
+        theirs.commit().await.unwrap();
+    });
+    let mine = mine.unwrap();
+    assert_eq!(tenant::all(&mine).await.unwrap().len(), 1);
+    tenant::insert(&mine, "Mine".into(), 2).await.unwrap();
+    mine.commit().await.unwrap();
+    other.close().await;
+}
 
 on_both!(
     tenants_are_suspended_and_activated,
@@ -130,7 +151,7 @@ async fn tokens_are_listed_within_their_scope(databases: &Databases) {
     .await;
     for index in 0..5 {
         let owner = (index % 2 == 0).then_some(acme.id);
-        let name = format!("token {index}");
+        let name = format!("Täglich Ömer token {index}");
         committed(databases, async |txn| {
             token::insert(txn, secret(index), new_token(&name, owner), 1).await
         })
@@ -150,7 +171,7 @@ async fn tokens_are_listed_within_their_scope(databases: &Databases) {
     }
     assert_eq!(
         seen,
-        ["token 4", "token 3", "token 2", "token 1", "token 0"]
+        [4, 3, 2, 1, 0].map(|n| format!("Täglich Ömer token {n}"))
     );
 
     let mine = Scope::Tenant(acme.id);
@@ -169,12 +190,17 @@ async fn tokens_are_listed_within_their_scope(databases: &Databases) {
     );
 
     let found = token::Filter {
-        search: Some("en 3".into()),
+        search: Some("Ömer TOKEN 3".into()),
         app: Some("shop".into()),
         enabled: Some(true),
         ..Default::default()
     };
     assert_eq!(token::count(read, Scope::All, &found).await.unwrap(), 1);
+    let wildcard = token::Filter {
+        search: Some("%".into()),
+        ..Default::default()
+    };
+    assert_eq!(token::count(read, Scope::All, &wildcard).await.unwrap(), 0);
     let of_tenant = token::Filter {
         tenant_id: Some(acme.id),
         ..Default::default()

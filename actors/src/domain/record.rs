@@ -11,6 +11,8 @@ use super::rid::{RecordId, Rid};
 pub const NAME_MAX_BYTES: usize = 160;
 /// Longest error message kept, in bytes.
 pub const ERROR_MESSAGE_MAX_BYTES: usize = 512;
+/// Kind of a spool entry that holds an encoded [`Record`].
+pub const RECORD_KIND: u8 = 1;
 /// Most attempts a record keeps.
 pub const ATTEMPTS_MAX: usize = 8;
 

@@ -50,8 +50,9 @@ pub struct Outcome {
     pub inserted: u64,
     /// Rows that were there already: at or below the cursor, or the same rid and tail.
     pub skipped: u64,
-    /// Sequence numbers of records put into `dead_letters` as [`RID_CONFLICT`].
-    pub conflicts: Vec<u64>,
+    /// Sequence numbers of records that are in `dead_letters`: put there now as [`RID_CONFLICT`], or by an
+    /// earlier delivery that was not acked.
+    pub dead_lettered: Vec<u64>,
     /// Least and greatest rid inserted.
     pub rids: Option<(i64, i64)>,
 }
@@ -61,7 +62,7 @@ impl Outcome {
     pub fn absorb(&mut self, other: Self) {
         self.inserted += other.inserted;
         self.skipped += other.skipped;
-        self.conflicts.extend(other.conflicts);
+        self.dead_lettered.extend(other.dead_lettered);
         self.rids = match (self.rids, other.rids) {
             (Some((low, high)), Some((other_low, other_high))) => {
                 Some((low.min(other_low), high.max(other_high)))
@@ -115,10 +116,6 @@ pub trait LedgerStore: Send + Sync + 'static {
 
     /// The last settled sequence number of a node; 0 when it has none.
     async fn cursor(&self, node: u8) -> Result<u64, WriteError>;
-
-    /// Sets a node's cursor back. For a spool that starts over (lost or restored data directory), whose new
-    /// records would otherwise be skipped as already settled; rows conflict safely instead.
-    async fn rewind_cursor(&self, node: u8, seq: u64) -> Result<(), WriteError>;
 
     /// The greatest rid on the books, 0 when there is none; seeds the allocator.
     async fn greatest_rid(&self) -> Result<i64, WriteError>;

@@ -283,6 +283,23 @@ impl Transaction for PostgresTransaction {
         Ok(())
     }
 
+    async fn letters_within(
+        &mut self,
+        node: u8,
+        from: u64,
+        to: u64,
+    ) -> Result<HashSet<u64>, WriteError> {
+        let seqs: Vec<i64> = sqlx::query_scalar(
+            "SELECT seq FROM dead_letters WHERE node = $1 AND seq BETWEEN $2 AND $3",
+        )
+        .bind(i32::from(node))
+        .bind(from as i64)
+        .bind(to as i64)
+        .fetch_all(&mut *self.open)
+        .await?;
+        Ok(seqs.into_iter().map(|seq| seq as u64).collect())
+    }
+
     async fn mark_replayed(&mut self, id: i64, now_micros: i64) -> Result<(), WriteError> {
         sqlx::query(
             "UPDATE dead_letters SET replayed_at = $1 WHERE id = $2 AND replayed_at IS NULL",
@@ -306,15 +323,6 @@ impl Transaction for PostgresTransaction {
         Ok(())
     }
 
-    async fn rewind(&mut self, node: u8, seq: u64) -> Result<(), WriteError> {
-        sqlx::query("UPDATE spool_cursors SET seq = least(seq, $1) WHERE node = $2")
-            .bind(seq as i64)
-            .bind(i32::from(node))
-            .execute(&mut *self.open)
-            .await?;
-        Ok(())
-    }
-
     async fn commit(self) -> Result<(), WriteError> {
         Ok(self.open.commit().await?)
     }
@@ -328,10 +336,6 @@ impl LedgerStore for PostgresStore {
 
     async fn cursor(&self, node: u8) -> Result<u64, WriteError> {
         self.backend.begin().await?.cursor(node).await
-    }
-
-    async fn rewind_cursor(&self, node: u8, seq: u64) -> Result<(), WriteError> {
-        self.shared.rewind(&self.backend, node, seq).await
     }
 
     async fn greatest_rid(&self) -> Result<i64, WriteError> {

@@ -2,10 +2,15 @@
 //!
 //! Idempotent: a letter is marked in the transaction that stores its row, and a row is stored once.
 
+use std::sync::Arc;
+
 use prost::Message;
 
 use crate::domain::clock::Clock;
 use crate::domain::record::Record;
+
+use crate::domain::clock::SharedClock;
+use crate::jobs::{JobContext, JobKind};
 
 use super::{LedgerStore, WriteError};
 
@@ -50,5 +55,27 @@ pub async fn replay_dead_letters(
                 done.refused += 1;
             }
         }
+    }
+}
+
+/// The job `dead_letters.replay`.
+pub struct ReplayDeadLetters {
+    /// Where the letters are.
+    pub store: Arc<dyn LedgerStore>,
+    /// Stamps what was replayed.
+    pub clock: SharedClock,
+}
+
+#[async_trait::async_trait]
+impl JobKind for ReplayDeadLetters {
+    fn kind(&self) -> &str {
+        "dead_letters.replay"
+    }
+
+    async fn run(&self, _context: JobContext) -> Result<serde_json::Value, String> {
+        let done = replay_dead_letters(&*self.store, &*self.clock)
+            .await
+            .map_err(|error| error.to_string())?;
+        serde_json::to_value(done).map_err(|error| error.to_string())
     }
 }

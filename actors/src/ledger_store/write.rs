@@ -60,9 +60,15 @@ pub(super) trait Transaction: Send + Sized {
         letters: &[DeadLetter],
         now_micros: i64,
     ) -> Result<(), WriteError>;
+    /// Sequence numbers of a node's letters within `from..=to`.
+    async fn letters_within(
+        &mut self,
+        node: u8,
+        from: u64,
+        to: u64,
+    ) -> Result<HashSet<u64>, WriteError>;
     async fn mark_replayed(&mut self, id: i64, now_micros: i64) -> Result<(), WriteError>;
     async fn advance(&mut self, node: u8, seq: u64) -> Result<(), WriteError>;
-    async fn rewind(&mut self, node: u8, seq: u64) -> Result<(), WriteError>;
     async fn commit(self) -> Result<(), WriteError>;
 }
 
@@ -129,10 +135,18 @@ impl Shared {
             .iter()
             .filter(|(seq, _)| *seq > cursor)
             .collect();
-        let mut outcome = Outcome {
-            skipped: (batch.entries.len() - fresh.len()) as u64,
-            ..Outcome::default()
-        };
+        let mut outcome = Outcome::default();
+        let known = batch.entries.len() - fresh.len();
+        if known > 0 {
+            let settled = batch.entries.iter().filter(|(seq, _)| *seq <= cursor);
+            let from = batch.entries.first().map_or(0, |(seq, _)| *seq);
+            let letters = transaction.letters_within(batch.node, from, cursor).await?;
+            outcome.dead_lettered = settled
+                .map(|(seq, _)| *seq)
+                .filter(|seq| letters.contains(seq))
+                .collect();
+            outcome.skipped = (known - outcome.dead_lettered.len()) as u64;
+        }
         let records = fresh.iter().map(|(_, record)| record);
         let wanted = self.names.lock().wanted(records);
         let learned = transaction.resolve(wanted).await?;
@@ -163,7 +177,9 @@ impl Shared {
         }
         outcome.inserted = new.len() as u64;
         outcome.skipped += (doubtful.len() - letters.len()) as u64;
-        outcome.conflicts = letters.iter().map(|letter| letter.seq).collect();
+        outcome
+            .dead_lettered
+            .extend(letters.iter().map(|letter| letter.seq));
         let rids = || new.iter().map(|row| row.bigs[0]);
         outcome.rids = rids().min().zip(rids().max());
         self.pass(Breakpoint::BeforeCommit);
@@ -202,17 +218,6 @@ impl Shared {
         let mut transaction = backend.begin().await?;
         transaction.keep_letters(node, letters, now_micros).await?;
         transaction.advance(node, upto_seq).await?;
-        transaction.commit().await
-    }
-
-    pub(super) async fn rewind<B: Backend>(
-        &self,
-        backend: &B,
-        node: u8,
-        seq: u64,
-    ) -> Result<(), WriteError> {
-        let mut transaction = backend.begin().await?;
-        transaction.rewind(node, seq).await?;
         transaction.commit().await
     }
 

@@ -1,4 +1,205 @@
-//! The actors themselves. Folder = supervisor, file = process.
+//! The list: every group and actor of the process, in start order. Folder = supervisor, file = process.
+//!
+//! What belongs to the tree's callers (databases, the spool, the clock) comes in through [`TreeDeps`]; what
+//! they may use of it goes out through [`TreeHandle`]. The root gives up when a group does, and the process
+//! then ends; what was accepted is safe in the spool.
 
 pub mod foundation;
+pub mod ledger;
 pub mod upkeep;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use steward_entities::database::Databases;
+use thiserror::Error;
+use tokio::sync::{broadcast, watch};
+
+use crate::domain::clock::SharedClock;
+use crate::domain::snapshot::Snapshot;
+use crate::jobs::JobKinds;
+use crate::ledger_store::replay::ReplayDeadLetters;
+use crate::ledger_store::{LedgerStore, WriteError};
+use crate::spool::Spool;
+use crate::vault::Vault;
+use crate::supervision::{ActorRef, Group, GroupExit, SpecError, Supervisor, SupervisorHandle};
+
+use foundation::snapshot_keeper::{self, SnapshotKeeper};
+use ledger::LedgerSettings;
+use ledger::batch_writer::BatchWriter;
+use ledger::batch_writer::delivery::{BatchCommitted, Condition};
+use ledger::request_logger::RequestLogger;
+use upkeep::job_runner::{self, JobRunner};
+
+/// Messages that may wait for an actor that is not overrun in ordinary life.
+const QUEUE: usize = 64;
+/// Announcements a slow listener may fall behind before it misses some.
+const ANNOUNCEMENTS: usize = 256;
+
+/// What the tree lives on.
+pub struct TreeDeps {
+    /// Opened and migrated.
+    pub databases: Databases,
+    /// Opens the accounts' secrets.
+    pub vault: Arc<Vault>,
+    /// Where the gateway reads its snapshot; filled by the time the tree is up.
+    pub snapshot: Arc<ArcSwap<Snapshot>>,
+    /// Kinds of jobs this process runs, besides the tree's own.
+    pub jobs: JobKinds,
+    /// Opened, nothing appended yet.
+    pub spool: Arc<Spool>,
+    /// The ledger's writer.
+    pub store: Arc<dyn LedgerStore>,
+    /// This node, 0 to 255.
+    pub node: u8,
+    /// Wall-clock time.
+    pub clock: SharedClock,
+    /// Of the ledger group.
+    pub ledger: LedgerSettings,
+}
+
+/// Why the tree did not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The ledger could not be asked where it stands.
+    #[error("the ledger cannot be read at start: {0}")]
+    Ledger(#[from] WriteError),
+    /// The tree is drawn wrongly.
+    #[error("the supervision tree cannot be built: {0}")]
+    Spec(#[from] SpecError),
+    /// No thread for the supervisor.
+    #[error("the supervisor has no thread: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// The tree from outside. Clones share everything.
+#[derive(Clone, Debug)]
+pub struct TreeHandle {
+    /// Look at it, restart parts of it, end it.
+    pub supervisor: SupervisorHandle,
+    /// `root/foundation/snapshot_keeper`.
+    pub snapshot_keeper: ActorRef<SnapshotKeeper>,
+    /// `root/ledger/request_logger`.
+    pub request_logger: ActorRef<RequestLogger>,
+    /// `root/ledger/batch_writer`.
+    pub batch_writer: ActorRef<BatchWriter>,
+    /// `root/upkeep/job_runner`.
+    pub job_runner: ActorRef<JobRunner>,
+    /// How the snapshot in force came about.
+    pub snapshot_condition: Arc<ArcSwap<snapshot_keeper::Condition>>,
+    /// Kinds of jobs this process runs.
+    pub jobs: JobKinds,
+    committed: broadcast::Sender<BatchCommitted>,
+    condition: watch::Receiver<Condition>,
+}
+
+impl TreeHandle {
+    /// Hears of every commit from now on.
+    pub fn committed(&self) -> broadcast::Receiver<BatchCommitted> {
+        self.committed.subscribe()
+    }
+
+    /// How the batch writer stands to its database.
+    pub fn ledger_condition(&self) -> watch::Receiver<Condition> {
+        self.condition.clone()
+    }
+
+    /// Ends the tree in order, the ledger last; it writes what it can until `deadline` has passed.
+    pub async fn shutdown(&self, deadline: Duration) -> GroupExit {
+        self.supervisor.shutdown(deadline).await
+    }
+}
+
+/// The tree.
+pub struct Tree;
+
+impl Tree {
+    /// Settles with the ledger what the spool still holds of it, then starts every actor. Must run inside an
+    /// actix `System`, before the first append; the supervisor gets a thread of its own.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start(deps: TreeDeps) -> Result<TreeHandle, StartError> {
+        let known = deps.store.cursor(deps.node).await?;
+        let settled = deps.spool.reconcile(known);
+        if settled > 0 {
+            tracing::info!(settled, "records of the spool were on the books already");
+        }
+        let (supervisor, handle) = Self::plan(deps)?;
+        supervisor.start_on_own_thread()?;
+        Ok(handle)
+    }
+
+    /// The tree as it will run, not started. For tests of its shape, and in virtual time.
+    ///
+    /// # Errors
+    /// The tree is drawn wrongly.
+    pub fn plan(deps: TreeDeps) -> Result<(Supervisor, TreeHandle), SpecError> {
+        let (committed, _) = broadcast::channel(ANNOUNCEMENTS);
+        let (condition, watched) = watch::channel(Condition::default());
+        let request_logger = ActorRef::new(QUEUE);
+        let batch_writer = ActorRef::new(QUEUE);
+
+        let snapshot_keeper = ActorRef::new(QUEUE);
+        let job_runner = ActorRef::new(QUEUE);
+        let snapshot_condition = Arc::new(ArcSwap::default());
+        let jobs = deps.jobs.with(ReplayDeadLetters {
+            store: Arc::clone(&deps.store),
+            clock: Arc::clone(&deps.clock),
+        });
+
+        let keeper_parts = snapshot_keeper::Parts {
+            databases: deps.databases.clone(),
+            vault: deps.vault,
+            published: deps.snapshot,
+            condition: Arc::clone(&snapshot_condition),
+            clock: Arc::clone(&deps.clock),
+        };
+        let logger_parts = ledger::request_logger::Parts {
+            spool: Arc::clone(&deps.spool),
+            settings: deps.ledger.clone(),
+        };
+        let writer_parts = Arc::new(ledger::batch_writer::delivery::Parts {
+            spool: deps.spool,
+            store: deps.store,
+            node: deps.node,
+            clock: Arc::clone(&deps.clock),
+            settings: deps.ledger,
+            committed: committed.clone(),
+            condition,
+        });
+        let runner_parts = job_runner::Parts {
+            databases: deps.databases,
+            kinds: jobs.clone(),
+            node: deps.node,
+            clock: Arc::clone(&deps.clock),
+        };
+
+        let root = Group::new("root")
+            .child(
+                Group::new("foundation")
+                    .child(snapshot_keeper::spec(&snapshot_keeper, keeper_parts)),
+            )
+            .child(ledger::group(
+                &request_logger,
+                &batch_writer,
+                logger_parts,
+                writer_parts,
+            ))
+            .child(Group::new("upkeep").child(job_runner::spec(&job_runner, runner_parts)));
+        let supervisor = Supervisor::new(root)?.clock(deps.clock);
+        let handle = TreeHandle {
+            supervisor: supervisor.handle(),
+            snapshot_keeper,
+            request_logger,
+            batch_writer,
+            job_runner,
+            snapshot_condition,
+            jobs,
+            committed,
+            condition: watched,
+        };
+        Ok((supervisor, handle))
+    }
+}

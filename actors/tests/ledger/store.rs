@@ -81,13 +81,13 @@ mod checks {
         let store = open(&database.ledger);
         for (first, second) in [(1..600, 300..900), (900..3_000, 2_000..4_000)] {
             store.write(batch(&entries(first.clone()))).await.unwrap();
-            store.rewind_cursor(NODE, 0).await.unwrap();
+            execute(&database.ledger, "UPDATE spool_cursors SET seq = 0").await;
             let overlap = first.end - second.start;
             let entries = entries(second.clone());
             let outcome = store.write(batch(&entries)).await.unwrap();
             assert_eq!(outcome.skipped, overlap);
             assert_eq!(outcome.inserted, second.end - first.end);
-            assert!(outcome.conflicts.is_empty());
+            assert!(outcome.dead_lettered.is_empty());
         }
         assert_books(&database.ledger_read, 1..4_000).await;
     }
@@ -104,7 +104,7 @@ mod checks {
         entries.push((51, within));
         let outcome = store.write(batch(&entries[20..])).await.unwrap();
         assert_eq!((outcome.inserted, outcome.skipped), (29, 0));
-        assert_eq!(outcome.conflicts, [50, 51]);
+        assert_eq!(outcome.dead_lettered, [50, 51]);
         assert_books(&database.ledger_read, 1..50).await;
         let kept = "SELECT count(*) FROM dead_letters WHERE reason = 'rid_conflict'";
         assert_eq!(number(&database.ledger_read, kept).await, 2);
@@ -134,7 +134,8 @@ mod checks {
         assert_eq!(store.dead_letters(0, 10).await.unwrap().len(), 2);
         // The same lease again, as after a crash before the ack.
         let again = settle(&*store, batch(&entries)).await.unwrap();
-        assert_eq!((again.outcome.inserted, again.outcome.skipped), (0, 100));
+        assert_eq!((again.outcome.inserted, again.outcome.skipped), (0, 98));
+        assert_eq!(again.outcome.dead_lettered, [14, 78]);
         let clock = ManualClock::at_micros(1);
         let refused = replay_dead_letters(&*store, &clock).await.unwrap();
         assert_eq!(

@@ -1,0 +1,226 @@
+//! `batch_writer`: leases records, commits them in one transaction, acks.
+//!
+//! One loop in the background of the actor, so that its mailbox stays responsive while it waits for records
+//! or for a database that takes nothing; then it keeps its lease and tries again, more and more slowly, and
+//! its [`Condition`](delivery::Condition) says so. A transaction has a bound: one that hangs is cut by
+//! restarting the actor. What becomes of a lease is told in [`delivery`].
+
+pub mod delivery;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, AsyncContext, Context, Handler, Message, WrapFuture};
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
+
+use crate::ledger_store::WriteError;
+use crate::spool::{Lease, ReadError};
+use crate::supervision::{ActorRef, ChildSpec, Incarnation, Placement};
+
+use delivery::{Parts, deliver};
+
+/// Write what waits now, without waiting for a full batch or for a pause to pass.
+#[derive(Clone, Copy, Debug)]
+pub struct Flush;
+
+impl Message for Flush {
+    type Result = ();
+}
+
+/// The actor.
+pub struct BatchWriter {
+    parts: Arc<Parts>,
+    me: Incarnation<Self>,
+    hurry: Arc<Notify>,
+}
+
+/// The child spec of `root/ledger/batch_writer`: on a thread of its own, draining until the spool is empty.
+pub fn spec(actor: &ActorRef<BatchWriter>, parts: Arc<Parts>) -> ChildSpec {
+    let (gate, fence) = (Arc::clone(&parts.spool), Arc::clone(&parts.spool));
+    let settings = parts.settings.clone();
+    ChildSpec::new("batch_writer", actor, move |me| BatchWriter {
+        parts: Arc::clone(&parts),
+        me,
+        hurry: Arc::new(Notify::new()),
+    })
+    .placement(Placement::Dedicated)
+    .hang_after(settings.hang_after)
+    .shutdown_within(settings.drain_within)
+    .drain_gate(move || gate.ledger().spooled > 0)
+    .on_fence(move |epoch| fence.revoke_before(epoch))
+}
+
+impl Actor for BatchWriter {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let writing = Writing {
+            parts: Arc::clone(&self.parts),
+            me: self.me.clone(),
+            hurry: Arc::clone(&self.hurry),
+            month: None,
+        };
+        let me = self.me.clone();
+        let write = async move {
+            let why = writing.run().await;
+            me.fail(why);
+        };
+        ctx.spawn(write.into_actor(self));
+    }
+}
+
+impl Handler<Flush> for BatchWriter {
+    type Result = ();
+
+    fn handle(&mut self, _: Flush, _: &mut Self::Context) {
+        self.hurry.notify_one();
+    }
+}
+
+/// The loop and what it remembers.
+struct Writing {
+    parts: Arc<Parts>,
+    me: Incarnation<BatchWriter>,
+    hurry: Arc<Notify>,
+    /// Year and month the store is prepared for.
+    month: Option<(i32, u32)>,
+}
+
+impl Writing {
+    /// Runs until this incarnation may no longer lease.
+    async fn run(mut self) -> String {
+        loop {
+            self.prepare().await;
+            self.gather().await;
+            match self.lease().await {
+                Ok(None) => {}
+                Ok(Some(lease)) => self.write(lease).await,
+                Err(error @ ReadError::Fenced { .. }) => return error.to_string(),
+                Err(error) => {
+                    tracing::error!(%error, "the spool cannot be read; it is tried again");
+                    self.pause(1).await;
+                }
+            }
+        }
+    }
+
+    /// Waits for a full batch, or for the first record and the flush time.
+    async fn gather(&self) {
+        let settings = &self.parts.settings;
+        self.parts.spool.ready(1).await;
+        if self.me.is_draining() {
+            return;
+        }
+        tokio::select! {
+            () = self.parts.spool.ready(settings.batch_records) => {}
+            () = sleep(settings.flush_after) => {}
+            () = self.hurry.notified() => {}
+        }
+    }
+
+    /// Leasing may read from disk, so it happens off this thread.
+    async fn lease(&self) -> Result<Option<Lease>, ReadError> {
+        let (spool, epoch) = (Arc::clone(&self.parts.spool), self.me.epoch());
+        let most = self.parts.settings.batch_max;
+        match tokio::task::spawn_blocking(move || spool.lease(epoch, most)).await {
+            Ok(leased) => leased,
+            // The runtime is going down, and this loop with it.
+            Err(_) => Ok(None),
+        }
+    }
+
+    async fn write(&self, lease: Lease) {
+        let mut tries = 0;
+        let settled = loop {
+            let zone = self.me.protected(self.parts.settings.commit_within);
+            let delivered = deliver(&self.parts, &lease).await;
+            drop(zone);
+            match delivered {
+                Ok(settled) => break settled,
+                Err(error) => {
+                    tries += 1;
+                    self.unavailable(&error, tries);
+                    self.pause(tries).await;
+                }
+            }
+        };
+        self.available();
+        if lease.ack(settled).is_err() {
+            tracing::warn!(
+                "a batch was committed by an incarnation that had been replaced; its rows count once"
+            );
+        }
+    }
+
+    /// Partitions for what is coming, at start and whenever the month changes.
+    async fn prepare(&mut self) {
+        let now_ms = self.parts.clock.now_ms();
+        let month = month_of(now_ms);
+        let mut tries = 0;
+        while self.month != month {
+            match self.parts.store.prepare(now_ms).await {
+                Ok(prepared) => {
+                    if prepared.stray_rows > 0 {
+                        tracing::warn!(
+                            rows = prepared.stray_rows,
+                            "request log rows lie outside every month's partition"
+                        );
+                    }
+                    self.parts.condition.send_if_modified(|condition| {
+                        let changed = condition.stray_rows != prepared.stray_rows;
+                        condition.stray_rows = prepared.stray_rows;
+                        changed
+                    });
+                    self.month = month;
+                    self.available();
+                }
+                Err(error) => {
+                    tries += 1;
+                    self.unavailable(&error, tries);
+                    self.pause(tries).await;
+                }
+            }
+        }
+    }
+
+    fn unavailable(&self, error: &WriteError, tries: u32) {
+        if tries == 1 {
+            tracing::error!(%error, "the ledger database takes nothing; records wait in the spool");
+        }
+        let now = self.parts.clock.now_micros();
+        self.parts.condition.send_modify(|condition| {
+            condition.unavailable_since.get_or_insert(now);
+            condition.reason = Some(error.to_string());
+            condition.tries = tries;
+        });
+    }
+
+    fn available(&self) {
+        let recovered = self.parts.condition.send_if_modified(|condition| {
+            condition.reason = None;
+            condition.tries = 0;
+            condition.unavailable_since.take().is_some()
+        });
+        if recovered {
+            tracing::info!("the ledger database takes records again");
+        }
+    }
+
+    /// Waits before the next try: doubling, with jitter, cut short by [`Flush`].
+    async fn pause(&self, tries: u32) {
+        let settings = &self.parts.settings;
+        let full = settings
+            .retry_first
+            .saturating_mul(1 << tries.saturating_sub(1).min(16))
+            .min(settings.retry_max);
+        let length = full.mul_f64(0.5 + 0.5 * rand::random::<f64>());
+        let _ = timeout(length.max(Duration::from_millis(1)), self.hurry.notified()).await;
+    }
+}
+
+fn month_of(now_ms: i64) -> Option<(i32, u32)> {
+    use chrono::Datelike;
+    let now = chrono::DateTime::from_timestamp_millis(now_ms)?;
+    Some((now.year(), now.month()))
+}

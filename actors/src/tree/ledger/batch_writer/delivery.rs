@@ -1,0 +1,166 @@
+//! One delivery: what a lease holds, onto the books, whatever is in it.
+//!
+//! Everything here may run twice for the same entries (a crash between commit and ack): the ledger's cursor
+//! and keys make that harmless. An entry that cannot be read or that no table takes becomes a dead letter, in
+//! the database and in the spool's `dead/` segments, before its lease is acked.
+
+use std::sync::Arc;
+
+use prost::Message;
+use serde::Serialize;
+use tokio::sync::{broadcast, watch};
+
+use crate::domain::clock::SharedClock;
+use crate::domain::record::{RECORD_KIND, Record};
+use crate::ledger_store::bisect::{Settlement, settle};
+use crate::ledger_store::{Batch, DeadLetter, LedgerStore, RID_CONFLICT, WriteError};
+use crate::spool::{Entry, Lease, Settled, Spool};
+
+use crate::tree::ledger::LedgerSettings;
+
+/// Fact: rows were committed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct BatchCommitted {
+    /// Least and greatest rid of the new rows; others may lie between.
+    pub rids: (i64, i64),
+    /// New rows.
+    pub count: u64,
+}
+
+/// How the writer stands to its database.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct Condition {
+    /// Since when the database takes nothing, microseconds since the Unix epoch.
+    pub unavailable_since: Option<i64>,
+    /// What it last answered, while it takes nothing.
+    pub reason: Option<String>,
+    /// Failed tries in a row.
+    pub tries: u32,
+    /// Rows no month's partition claimed (PostgreSQL). Worth an alert.
+    pub stray_rows: u64,
+}
+
+/// What the batch writer works with.
+pub struct Parts {
+    /// Where entries come from.
+    pub spool: Arc<Spool>,
+    /// Where records go.
+    pub store: Arc<dyn LedgerStore>,
+    /// Whose spool it is.
+    pub node: u8,
+    /// Stamps dead letters, tells the month.
+    pub clock: SharedClock,
+    /// Its rhythm.
+    pub settings: LedgerSettings,
+    /// Where commits are announced.
+    pub committed: broadcast::Sender<BatchCommitted>,
+    /// Where its condition is published.
+    pub condition: watch::Sender<Condition>,
+}
+
+/// Entries of a lease, read.
+struct Readable {
+    records: Vec<(u64, Record)>,
+    unreadable: Vec<DeadLetter>,
+}
+
+/// Puts everything in `lease` on the books; the caller acks with the answer.
+///
+/// # Errors
+/// The database or the disk takes nothing at present; the same lease can be delivered again.
+pub async fn deliver(parts: &Parts, lease: &Lease) -> Result<Settled, WriteError> {
+    let Readable {
+        records,
+        unreadable,
+    } = read(&lease.entries);
+    let now_micros = parts.clock.now_micros();
+    if !unreadable.is_empty() {
+        tracing::error!(
+            many = unreadable.len(),
+            "spool entries cannot be read as records; they become dead letters"
+        );
+        // The cursor stays: only the batch below settles what lies between.
+        parts
+            .store
+            .dead_letter(parts.node, &unreadable, 0, now_micros)
+            .await?;
+    }
+    let upto_seq = lease.entries.last().map_or(0, |entry| entry.seq);
+    let batch = Batch {
+        node: parts.node,
+        entries: &records,
+        upto_seq,
+        now_micros,
+    };
+    let Settlement { outcome, refused } = settle(&*parts.store, batch).await?;
+    let mut dead: Vec<(u64, String)> = refused;
+    dead.extend(
+        unreadable
+            .into_iter()
+            .map(|letter| (letter.seq, letter.reason)),
+    );
+    let known = outcome.dead_lettered.iter();
+    dead.extend(known.map(|seq| (*seq, RID_CONFLICT.to_owned())));
+    keep_in_spool(parts, lease, &dead).await?;
+    if let Some(rids) = outcome.rids {
+        let count = outcome.inserted;
+        // Nobody listening is no failure.
+        let _ = parts.committed.send(BatchCommitted { rids, count });
+    }
+    Ok(Settled {
+        stored: outcome.inserted + outcome.skipped,
+        dead_lettered: dead.len() as u64,
+    })
+}
+
+fn read(entries: &[Entry]) -> Readable {
+    let mut readable = Readable {
+        records: Vec::with_capacity(entries.len()),
+        unreadable: Vec::new(),
+    };
+    for entry in entries {
+        let record = match entry.kind {
+            RECORD_KIND => Record::decode(entry.payload.clone()).map_err(|error| error.to_string()),
+            kind => Err(format!("unknown kind {kind}")),
+        };
+        match record {
+            Ok(record) => readable.records.push((entry.seq, record)),
+            Err(reason) => readable.unreadable.push(DeadLetter {
+                seq: entry.seq,
+                rid: None,
+                reason,
+                payload: entry.payload.to_vec(),
+            }),
+        }
+    }
+    readable
+}
+
+/// Blocking (it syncs), and rare.
+async fn keep_in_spool(
+    parts: &Parts,
+    lease: &Lease,
+    dead: &[(u64, String)],
+) -> Result<(), WriteError> {
+    if dead.is_empty() {
+        return Ok(());
+    }
+    let letters: Vec<(Entry, String)> = dead
+        .iter()
+        .filter_map(|(seq, reason)| {
+            let entry = lease.entries.iter().find(|entry| entry.seq == *seq)?;
+            Some((entry.clone(), reason.clone()))
+        })
+        .collect();
+    let spool = Arc::clone(&parts.spool);
+    let kept = tokio::task::spawn_blocking(move || {
+        letters
+            .iter()
+            .try_for_each(|(entry, reason)| spool.dead_letter(entry, reason))
+    });
+    match kept.await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(WriteError::Unavailable(error.to_string())),
+        Err(stopped) => Err(WriteError::Unavailable(stopped.to_string())),
+    }
+}

@@ -1,0 +1,89 @@
+//! The books: from the spool into the database.
+//!
+//! `request_logger` owns the spool after acceptance (syncing, segments, bounds); `batch_writer` leases entries,
+//! commits them and acks. Accepting a record is neither's work: the caller appends on its own thread. A batch
+//! writer that keeps crashing is restarted with growing pauses for as long as it takes: what it does not write
+//! waits in the spool, and a process that gave up could accept nothing at all.
+
+pub mod batch_writer;
+pub mod request_logger;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::supervision::{ActorRef, Backoff, Group, Intensity};
+
+use batch_writer::{BatchWriter, delivery};
+use request_logger::RequestLogger;
+
+/// How the group batches, waits and gives up. Boot-time values; the defaults are the product's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerSettings {
+    /// A batch is written as soon as so many records wait …
+    pub batch_records: usize,
+    /// … or so long after the first of them.
+    pub flush_after: Duration,
+    /// Most records of one transaction, reached only when they have piled up.
+    pub batch_max: usize,
+    /// A transaction that takes longer counts as hung, and the writer is restarted.
+    pub commit_within: Duration,
+    /// First and longest pause before an unavailable database is tried again.
+    pub retry_first: Duration,
+    /// See `retry_first`.
+    pub retry_max: Duration,
+    /// First and longest pause before a crashed actor of the group is restarted.
+    pub restart_first: Duration,
+    /// See `restart_first`.
+    pub restart_max: Duration,
+    /// How long the writer may empty the spool at shutdown; the rest is safe on disk.
+    pub drain_within: Duration,
+    /// How long an actor may leave a sign of life unanswered.
+    pub hang_after: Duration,
+    /// How often unsynced entries are looked at: half the interval of the spool's fsync policy.
+    pub sync_every: Duration,
+    /// How often the spool is tidied up.
+    pub maintain_every: Duration,
+}
+
+impl Default for LedgerSettings {
+    fn default() -> Self {
+        Self {
+            batch_records: 1_000,
+            flush_after: Duration::from_millis(200),
+            batch_max: 5_000,
+            commit_within: Duration::from_secs(120),
+            retry_first: Duration::from_millis(100),
+            retry_max: Duration::from_secs(5),
+            restart_first: Duration::from_millis(50),
+            restart_max: Duration::from_secs(5),
+            drain_within: Duration::from_secs(20),
+            hang_after: Duration::from_secs(10),
+            sync_every: Duration::from_millis(5),
+            maintain_every: Duration::from_millis(250),
+        }
+    }
+}
+
+/// More failures than the pauses between restarts leave room for: the group never escalates on its own.
+const INTENSITY: Intensity = Intensity {
+    max: 10_000,
+    within: Duration::from_secs(60),
+};
+
+/// The group `root/ledger`.
+pub fn group(
+    request_logger: &ActorRef<RequestLogger>,
+    batch_writer: &ActorRef<BatchWriter>,
+    logger: request_logger::Parts,
+    writer: Arc<delivery::Parts>,
+) -> Group {
+    Group::new("ledger")
+        .intensity(INTENSITY)
+        .backoff(Backoff {
+            first: writer.settings.restart_first,
+            max: writer.settings.restart_max,
+            ..Backoff::default()
+        })
+        .child(request_logger::spec(request_logger, logger))
+        .child(batch_writer::spec(batch_writer, writer))
+}

@@ -22,8 +22,8 @@ use crate::jobs::JobKinds;
 use crate::ledger_store::replay::ReplayDeadLetters;
 use crate::ledger_store::{LedgerStore, WriteError};
 use crate::spool::Spool;
-use crate::vault::Vault;
 use crate::supervision::{ActorRef, Group, GroupExit, SpecError, Supervisor, SupervisorHandle};
+use crate::vault::Vault;
 
 use foundation::snapshot_keeper::{self, SnapshotKeeper};
 use ledger::LedgerSettings;

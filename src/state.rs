@@ -17,6 +17,7 @@ use crate::error::{ApiError, ErrorCode};
 use crate::features::auth::Doorman;
 use crate::http::access_token::AccessTokens;
 use crate::http::directory::Directory;
+use crate::http::passwords::Passwords;
 use crate::http::rate::RateLimiter;
 use crate::http::sealer::Sealer;
 
@@ -66,8 +67,10 @@ pub struct AppState {
     /// Seals kept answers.
     pub answers: Sealer,
     pub rates: Rates,
-    /// Checks passwords and counts failures.
+    /// Counts failures to sign in.
     pub doorman: Doorman,
+    /// Makes and checks password hashes.
+    pub passwords: Passwords,
     refresh_snapshot: RefreshSnapshot,
 }
 
@@ -95,6 +98,7 @@ impl AppState {
                 per_address: RateLimiter::per_minute(api.rate_limit_per_address, clock.clone()),
             },
             doorman: Doorman::new(&config.auth, clock.clone()),
+            passwords: Passwords::default(),
             refresh_snapshot,
             databases,
             clock,

@@ -1,2 +1,120 @@
-//! To come.
-pub(crate) fn routes(_: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {}
+//! The audit log as operators read it: who changed what, when, and from where. Nothing here writes it.
+//!
+//! | method | path | permission |
+//! |---|---|---|
+//! | GET | `/ops/logs/operations` | `read:audit` |
+
+use actix_web::{get, web};
+use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use steward_entities::{audit, operator};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use crate::error::ApiError;
+use crate::http::extract::{Json, Query};
+use crate::http::page::{Page, PageQuery, PageRequest};
+use crate::http::permission::{Can, ReadAudit};
+use crate::http::range::{RangeQuery, TimeRange, rfc3339};
+use crate::state::AppState;
+
+/// No operator's key: finds nothing.
+const NOBODY: i64 = 0;
+
+pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
+    config.service(list);
+}
+
+/// Something an operator did.
+#[derive(Debug, Serialize, ToSchema)]
+struct Operation {
+    id: String,
+    timestamp: String,
+    /// The operator's name at that time; `steward` for the process itself.
+    user_name: String,
+    /// Such as `tokens.create`.
+    action: String,
+    /// Such as `token`.
+    target_type: String,
+    /// Empty when there is none.
+    target_id: String,
+    /// What changed, as `field: [before, after]` where there was a before; secrets masked.
+    #[schema(value_type = Object)]
+    details: Value,
+    ip_address: String,
+    request_id: String,
+}
+
+impl From<audit::Model> for Operation {
+    fn from(row: audit::Model) -> Self {
+        Self {
+            id: row.public_id,
+            timestamp: rfc3339(row.at),
+            user_name: row.operator_name,
+            action: row.action,
+            target_type: row.target_type,
+            target_id: row.target_id,
+            details: row.details,
+            ip_address: row.ip,
+            request_id: row.request_id,
+        }
+    }
+}
+
+/// Which operations.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Which {
+    /// Id or user name of an operator.
+    operator: Option<String>,
+    /// The whole action, or all of a resource with a dot at the end: `tokens.`
+    action: Option<String>,
+    target_type: Option<String>,
+    target_id: Option<String>,
+}
+
+/// What operators did, newest first.
+#[utoipa::path(tag = "audit", params(Which, RangeQuery, PageQuery), responses((status = 200, body = Page<Operation>)))]
+#[get("/ops/logs/operations")]
+async fn list(
+    state: web::Data<AppState>,
+    _caller: Can<ReadAudit>,
+    which: Query<Which>,
+    range: TimeRange,
+    page: PageRequest,
+) -> Result<Json<Page<Operation>>, ApiError> {
+    let connection = &state.databases.control_read;
+    let Query(which) = which;
+    let operator_id = match which.operator.as_deref().filter(|text| !text.is_empty()) {
+        None => None,
+        Some(text) => {
+            let named = Condition::any()
+                .add(operator::Column::PublicId.eq(text))
+                .add(operator::Column::Username.eq(text));
+            let row = operator::Entity::find()
+                .filter(named)
+                .one(connection)
+                .await?;
+            Some(row.map_or(NOBODY, |row| row.id))
+        }
+    };
+    let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+    let filter = audit::Filter {
+        operator_id,
+        action: given(which.action),
+        target_type: given(which.target_type),
+        target_id: given(which.target_id),
+        from: range.from,
+        to: range.to,
+    };
+    let rows = audit::list(connection, &filter, page.rows()?).await?;
+    let total = audit::count(connection, &filter).await?;
+    Ok(Json(Page::of(
+        rows,
+        &page,
+        Some(total),
+        |row| row.id,
+        Operation::from,
+    )))
+}

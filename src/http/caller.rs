@@ -15,10 +15,8 @@ use super::directory::OperatorView;
 use super::idempotency::Pending;
 use super::{extract, request_id};
 use crate::error::{ApiError, ErrorCode};
+use crate::gateway::token_key::OPERATOR_KEY;
 use crate::state::AppState;
-
-/// How every operator key begins.
-pub const KEY_PREFIX: &str = "sk-opk-";
 
 /// How the caller proved who they are.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -72,7 +70,7 @@ pub async fn authenticate(request: &HttpRequest) -> Result<Caller, ApiError> {
     let secret = bearer(request).ok_or_else(|| ApiError::new(ErrorCode::Unauthenticated))?;
     let directory = state.directory.current().await?;
     let now = state.clock.now_micros();
-    let (operator, via) = if secret.starts_with(KEY_PREFIX) {
+    let (operator, via) = if secret.starts_with(OPERATOR_KEY.prefix()) {
         let (operator, key) = directory
             .by_key(secret, now)
             .ok_or_else(|| ApiError::new(ErrorCode::Unauthenticated))?;

@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter};
-use sha2::{Digest, Sha256};
 use steward_entities::database::{Databases, begin_write};
 use steward_entities::scope::Scope;
 use steward_entities::{operator, operator_key, role};
 
 use super::permission::Permissions;
+use crate::gateway::token_key::{KeyHash, OPERATOR_KEY};
 
 /// How long a table is believed without looking again.
 const BELIEVED: Duration = Duration::from_secs(1);
@@ -40,6 +40,22 @@ pub struct OperatorView {
 }
 
 impl OperatorView {
+    /// The operator of a row, who may do what `permissions` say.
+    pub fn of(row: &operator::Model, permissions: Permissions) -> Self {
+        Self {
+            id: row.id,
+            public_id: row.public_id.clone(),
+            username: row.username.clone(),
+            display_name: row.display_name.clone(),
+            role: row.role.clone(),
+            permissions,
+            enabled: row.enabled,
+            epoch: row.epoch,
+            must_change_password: row.must_change_password,
+            tenant_id: row.tenant_id,
+        }
+    }
+
     /// Whose rows this operator may see.
     pub fn scope(&self) -> Scope {
         self.tenant_id.map_or(Scope::All, Scope::Tenant)
@@ -60,7 +76,7 @@ pub struct KeyView {
 pub struct Table {
     operators: HashMap<String, Arc<OperatorView>>,
     /// By SHA-256 of the secret. The lookup's timing tells about the hash, which opens nothing.
-    keys: HashMap<[u8; 32], KeyView>,
+    keys: HashMap<KeyHash, KeyView>,
     read_at: Instant,
 }
 
@@ -72,7 +88,7 @@ impl Table {
 
     /// The operator behind an operator key that still opens something.
     pub fn by_key(&self, secret: &str, now_micros: i64) -> Option<(Arc<OperatorView>, &KeyView)> {
-        let hash: [u8; 32] = Sha256::digest(secret.as_bytes()).into();
+        let hash = OPERATOR_KEY.parse(secret).ok()?;
         let key = self.keys.get(&hash)?;
         if key.expires_at.is_some_and(|until| until <= now_micros) {
             return None;
@@ -160,18 +176,8 @@ impl Directory {
         let mut public_ids = HashMap::new();
         for row in operator::Entity::find().all(connection).await? {
             public_ids.insert(row.id, row.public_id.clone());
-            let view = OperatorView {
-                permissions: roles.get(&row.role).cloned().unwrap_or_default(),
-                id: row.id,
-                public_id: row.public_id.clone(),
-                username: row.username,
-                display_name: row.display_name,
-                role: row.role,
-                enabled: row.enabled,
-                epoch: row.epoch,
-                must_change_password: row.must_change_password,
-                tenant_id: row.tenant_id,
-            };
+            let permissions = roles.get(&row.role).cloned().unwrap_or_default();
+            let view = OperatorView::of(&row, permissions);
             operators.insert(row.public_id, Arc::new(view));
         }
         let mut keys = HashMap::new();

@@ -12,6 +12,7 @@ pub mod idempotency;
 pub mod middleware;
 pub mod openapi;
 pub mod page;
+pub mod passwords;
 pub mod permission;
 pub mod precondition;
 pub mod range;

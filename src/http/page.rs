@@ -9,6 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use steward_entities::scope;
 use utoipa::{IntoParams, ToSchema};
 
 use super::extract;
@@ -19,7 +20,7 @@ pub const LIMIT_DEFAULT: u64 = 50;
 /// Rows of a page at most.
 pub const LIMIT_MAX: u64 = 200;
 /// Numbered pages reach this many rows deep; cursors have no end.
-const OFFSET_MAX: u64 = 100_000;
+const OFFSET_MAX: u64 = 10_000;
 const CURSOR_MAX_BYTES: usize = 1_024;
 
 /// One page of a list.
@@ -46,8 +47,9 @@ impl<T> Page<T> {
         }
     }
 
-    /// Cuts `rows`, fetched with [`PageRequest::fetch`], to the page: a surplus row means another page,
-    /// which begins after the last row kept, named by `key`.
+    /// Cuts `rows`, fetched with [`PageRequest::rows`] (or by hand: [`PageRequest::offset`] rows to leave
+    /// out, then one more than the limit), to the page. The surplus row means another page, which begins
+    /// after the last row kept, named by `key`.
     pub fn of<R, K: Serialize>(
         mut rows: Vec<R>,
         request: &PageRequest,
@@ -55,6 +57,7 @@ impl<T> Page<T> {
         key: impl Fn(&R) -> K,
         show: impl FnMut(R) -> T,
     ) -> Self {
+        rows.drain(..rows.len().min(request.offset as usize));
         let more = rows.len() as u64 > request.limit;
         rows.truncate(request.limit as usize);
         let next_cursor = rows.last().filter(|_| more).map(|row| cursor(&key(row)));
@@ -89,15 +92,21 @@ pub struct PageQuery {
 pub struct PageRequest {
     /// Rows of a page, 1 to [`LIMIT_MAX`].
     pub limit: u64,
-    /// Rows to leave out first; 0 unless pages are numbered.
+    /// Rows that [`Page::of`] leaves out first; 0 unless pages are numbered.
     pub offset: u64,
     cursor: Option<String>,
 }
 
 impl PageRequest {
-    /// Rows to fetch: one more than shown tells whether there is a next page.
-    pub fn fetch(&self) -> u64 {
-        self.limit + 1
+    /// The rows to fetch from a list that is keyed by its row id, newest first.
+    ///
+    /// # Errors
+    /// `invalid_cursor` when it is not one of this list.
+    pub fn rows(&self) -> Result<scope::Page, ApiError> {
+        Ok(scope::Page {
+            after: self.after()?,
+            limit: self.offset + self.limit + 1,
+        })
     }
 
     /// The key that the page begins after; `None` on the first page.

@@ -1,27 +1,19 @@
-//! Checks passwords, and makes whoever fails too often wait.
+//! Makes whoever fails to sign in too often wait: failures are counted per user name and per address.
 //!
-//! Hashing takes memory and time on purpose, so few are checked at once and never on a worker of the HTTP
-//! front. Failures are counted per user name and per address, in memory; nothing is stored.
+//! In memory, one per process; nothing is stored, and no password is seen here.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::Arc;
 
-use actix_web::web;
-use argon2::Argon2;
-use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use parking_lot::Mutex;
 use steward_actors::domain::clock::SharedClock;
-use tokio::sync::Semaphore;
 
 use crate::config;
 use crate::error::{ApiError, ErrorCode};
 
-/// Passwords checked at the same time: each takes 19 MiB.
-const AT_ONCE: usize = 2;
 /// Above this many names and addresses, those whose window has passed are forgotten.
 const COUNTED_MAX: usize = 20_000;
+const NAME_MAX_BYTES: usize = 128;
 
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 enum Who {
@@ -34,15 +26,12 @@ struct Failures {
     since: i64,
 }
 
-/// One per process.
+/// Counts failures to sign in.
 pub struct Doorman {
     clock: SharedClock,
     attempts: u32,
     window_us: i64,
     failures: Mutex<HashMap<Who, Failures>>,
-    hashing: Arc<Semaphore>,
-    /// Checked instead of a hash that is not there, so that an unknown name takes as long as a wrong password.
-    decoy: String,
 }
 
 impl Doorman {
@@ -55,8 +44,6 @@ impl Doorman {
                 .unwrap_or(i64::MAX)
                 .saturating_mul(1_000_000),
             failures: Mutex::new(HashMap::new()),
-            hashing: Arc::new(Semaphore::new(AT_ONCE)),
-            decoy: hash_now(&hex(&rand::random::<[u8; 16]>())).unwrap_or_default(),
         }
     }
 
@@ -72,9 +59,9 @@ impl Doorman {
             let window = self.window_us;
             failures.retain(|_, failed| (0..window).contains(&(now - failed.since)));
         }
-        let keys = [Who::Name(fold(username)), Who::Address(address)];
+        let keys = [name(username), Who::Address(address)];
         for who in &keys {
-            let Some(failed) = failures.get_mut(who) else {
+            let Some(failed) = failures.get(who) else {
                 continue;
             };
             let passed = now - failed.since;
@@ -96,72 +83,62 @@ impl Doorman {
         Ok(())
     }
 
-    /// Takes the attempt back: the password was right. The name starts afresh, the address only loses
-    /// this attempt, or one good account would clear it for guessing at others.
+    /// The password was right. The name starts afresh; the address only gets this attempt back, or one
+    /// good account would clear it for guessing at others.
     pub fn welcome(&self, username: &str, address: IpAddr) {
         let mut failures = self.failures.lock();
-        failures.remove(&Who::Name(fold(username)));
+        failures.remove(&name(username));
         if let Some(failed) = failures.get_mut(&Who::Address(address)) {
             failed.count = failed.count.saturating_sub(1);
         }
     }
-
-    /// Whether `password` is the one that `hash` was made of; without a hash it takes as long and is false.
-    ///
-    /// # Errors
-    /// When the check itself fails.
-    pub async fn verify(&self, password: &str, hash: Option<&str>) -> Result<bool, ApiError> {
-        let known = hash.is_some();
-        let hash = hash.unwrap_or(&self.decoy).to_owned();
-        let password = password.to_owned();
-        let matches = self
-            .off_worker(move || verify_now(&password, &hash))
-            .await?;
-        Ok(matches && known)
-    }
-
-    /// The PHC string (argon2id) to store for `password`.
-    ///
-    /// # Errors
-    /// When hashing fails.
-    pub async fn hash(&self, password: &str) -> Result<String, ApiError> {
-        let password = password.to_owned();
-        self.off_worker(move || hash_now(&password))
-            .await?
-            .ok_or_else(|| ApiError::internal("a password could not be hashed"))
-    }
-
-    async fn off_worker<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, ApiError> {
-        let _permit = self.hashing.acquire().await.map_err(ApiError::internal)?;
-        web::block(work).await.map_err(ApiError::internal)
-    }
 }
 
-/// The PHC string (argon2id) to store for `password`; blocks for tens of milliseconds.
-pub(crate) fn hash_now(password: &str) -> Option<String> {
-    Argon2::default()
-        .hash_password(password.as_bytes())
-        .ok()
-        .map(|hash| hash.to_string())
-}
-
-fn verify_now(password: &str, hash: &str) -> bool {
-    PasswordHash::new(hash).is_ok_and(|parsed| {
-        Argon2::default()
-            .verify_password(password.as_bytes(), &parsed)
-            .is_ok()
-    })
-}
-
-fn fold(username: &str) -> String {
+fn name(username: &str) -> Who {
     let mut name = username.to_lowercase();
-    name.truncate(name.floor_char_boundary(128));
-    name
+    name.truncate(name.floor_char_boundary(NAME_MAX_BYTES));
+    Who::Name(name)
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use steward_actors::domain::clock::ManualClock;
+
+    use super::*;
+
+    fn doorman() -> (Doorman, Arc<ManualClock>) {
+        let clock = Arc::new(ManualClock::at_micros(1_000_000_000));
+        let auth = config::Config::load(None, []).unwrap().auth;
+        (Doorman::new(&auth, clock.clone()), clock)
+    }
+
+    fn address(last: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, last])
+    }
+
+    #[test]
+    fn a_name_is_closed_from_every_address_until_the_window_has_passed() {
+        let (doorman, clock) = doorman();
+        for last in 0..5 {
+            doorman.admit("Ada", address(last)).unwrap();
+        }
+        assert!(doorman.admit("ada", address(99)).is_err());
+        doorman.admit("bob", address(99)).unwrap();
+        clock.advance_micros(300_000_000);
+        doorman.admit("ada", address(99)).unwrap();
+    }
+
+    #[test]
+    fn an_address_is_closed_for_every_name_and_one_success_does_not_open_it() {
+        let (doorman, _) = doorman();
+        for name in ["a", "b", "c", "d"] {
+            doorman.admit(name, address(1)).unwrap();
+        }
+        doorman.admit("mine", address(1)).unwrap();
+        doorman.welcome("mine", address(1));
+        doorman.admit("e", address(1)).unwrap();
+        assert!(doorman.admit("mine", address(1)).is_err());
+    }
 }

@@ -5,13 +5,17 @@
 
 pub mod breaker;
 pub mod decode;
+pub mod dialect;
+pub mod estimate;
 pub mod headers;
 pub mod inject;
 pub mod json;
 pub mod limits;
+pub mod meter;
 pub mod redact;
 pub mod request;
 pub mod route;
 pub mod scan;
 pub mod sse;
 pub mod token_key;
+pub mod usage;

@@ -123,10 +123,9 @@ pub fn check<'a>(
         if let Some(at) = SINGLE
             .iter()
             .position(|single| name.eq_ignore_ascii_case(single))
+            && std::mem::replace(&mut seen[at], true)
         {
-            if std::mem::replace(&mut seen[at], true) {
-                return Err(HeaderFault::Repeated(SINGLE[at]));
-            }
+            return Err(HeaderFault::Repeated(SINGLE[at]));
         }
         if name.eq_ignore_ascii_case("content-length") {
             length = true;

@@ -18,7 +18,7 @@ pub mod testing;
 use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
-    SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
 };
 
 pub use control::ControlMigrator;
@@ -79,9 +79,18 @@ async fn begin(
         transaction
             .execute_unprepared(&format!("SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"))
             .await?;
-        transaction
-            .execute_unprepared(&format!("CREATE SCHEMA IF NOT EXISTS {schema}"))
-            .await?;
+        // `IF NOT EXISTS` alone may judge by what this connection knew before it waited for the lock; reading
+        // the catalog makes it look again.
+        let known = Statement::from_sql_and_values(
+            DbBackend::Postgres,
+            "SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = $1",
+            [schema.into()],
+        );
+        if transaction.query_one_raw(known).await?.is_none() {
+            transaction
+                .execute_unprepared(&format!("CREATE SCHEMA IF NOT EXISTS {schema}"))
+                .await?;
+        }
     }
     Ok(transaction)
 }

@@ -9,7 +9,7 @@
 //! across restarts: `accepted` is the last number given out, `spooled` the size of the index of unacked
 //! entries, the others what consumers and overflow reported.
 //!
-//! One concept a file: `format` (bytes), `scan` (reading past damage), `journal` (segments), `book` (who has
+//! One concept a file: `core` (what they share), `format` (bytes), `scan` (reading past damage), `journal` (segments), `book` (who has
 //! which entry), `cursor`, `recovery`, `append`, `sync` (group commit), `lease`, `upkeep`, `dead`;
 //! `storage` is the seam to the operating system. What is *not* here: the meaning of payloads, the lock on
 //! the data directory, timers (the request logger calls [`Spool::sync_if_due`] and [`Spool::maintain`]).
@@ -17,6 +17,7 @@
 mod append;
 mod book;
 mod config;
+mod core;
 mod cursor;
 mod dead;
 mod error;
@@ -35,12 +36,9 @@ mod upkeep;
 mod tests;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::time::Instant;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use parking_lot::Mutex;
-use tokio::sync::{Notify, watch};
 
 pub use config::{FsyncPolicy, Overflow, SEGMENT_BYTES, SpoolConfig};
 pub use dead::DeadLetter;
@@ -48,12 +46,8 @@ pub use error::{Admission, AppendError, Fenced, OpenError, ReadError, RefuseReas
 pub use lease::{Lease, Settled};
 pub use stats::{DropReason, LossLedger, Recovery, SpoolStats};
 
-use book::Book;
-use cursor::CursorFile;
-use dead::DeadLetters;
-use journal::Journal;
+use self::core::{Core, State};
 use storage::{Disk, Storage};
-use sync::Synced;
 
 /// One entry of the spool.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,43 +71,6 @@ pub struct Appended {
 /// [`Spool::flush`] first spares the next start a second delivery.
 pub struct Spool {
     core: Arc<Core>,
-}
-
-/// What append, lease and upkeep share under the one mutex.
-struct State {
-    journal: Journal,
-    book: Book,
-}
-
-struct Core {
-    config: SpoolConfig,
-    storage: Arc<dyn Storage>,
-    /// Covers numbering and writing an entry, so that the order on disk is the order of the numbers.
-    state: Mutex<State>,
-    /// Held by whoever tidies up. Taken before `state`, never while holding it.
-    cursor: Mutex<CursorFile>,
-    /// One sync at a time. Taken before `state`.
-    syncing: Mutex<()>,
-    /// One reader from disk at a time, with the place it stopped at. Taken before `state`.
-    reading: Mutex<lease::ReadHint>,
-    dead: Mutex<DeadLetters>,
-    /// An [`Admission`], as `upkeep` encodes it.
-    admission: AtomicU8,
-    free_bytes: AtomicU64,
-    append_errors: AtomicU64,
-    sync_errors: AtomicU64,
-    abandoned_segments: AtomicU64,
-    /// The last write failed; cleared by the next that does not.
-    write_failing: AtomicBool,
-    /// The last sync gave up; cleared by the next that does not.
-    sync_failing: AtomicBool,
-    /// Woken when as many entries are leasable as the waiters asked for.
-    leasable: Notify,
-    synced: watch::Sender<Synced>,
-    /// A sync runs or is about to.
-    sync_running: AtomicBool,
-    upkeep_running: AtomicBool,
-    last_sync: Mutex<Instant>,
 }
 
 impl Spool {
@@ -278,92 +235,5 @@ impl std::fmt::Debug for Spool {
             .field("dir", &self.core.config.dir)
             .field("ledger", &self.ledger())
             .finish_non_exhaustive()
-    }
-}
-
-impl Core {
-    fn open(
-        storage: Arc<dyn Storage>,
-        config: SpoolConfig,
-    ) -> Result<(Arc<Core>, Recovery), OpenError> {
-        if config.segment_bytes < 8 << 10 || config.segment_bytes > 1 << 30 {
-            return Err(OpenError::Config(format!(
-                "segment_bytes = {} must lie between 8 KiB and 1 GiB",
-                config.segment_bytes
-            )));
-        }
-        if let Some(max_bytes) = config.max_bytes
-            && max_bytes < 2 * config.segment_bytes
-        {
-            return Err(OpenError::Config(format!(
-                "max_bytes = {max_bytes} must be at least two segments of {} bytes",
-                config.segment_bytes
-            )));
-        }
-        storage
-            .create_dir(&config.dir)
-            .map_err(|error| recovery::io_error(&config.dir, error))?;
-        let dead = DeadLetters::open(
-            &*storage,
-            config.dir.join("dead"),
-            config.node,
-            config.segment_bytes,
-        )?;
-        let found = recovery::recover(&*storage, &config, &dead.seqs)?;
-        let core = Arc::new(Core {
-            state: Mutex::new(State {
-                journal: found.journal,
-                book: found.book,
-            }),
-            cursor: Mutex::new(found.cursor),
-            syncing: Mutex::new(()),
-            reading: Mutex::new(lease::ReadHint::default()),
-            dead: Mutex::new(dead),
-            admission: AtomicU8::new(0),
-            free_bytes: AtomicU64::new(u64::MAX),
-            append_errors: AtomicU64::new(0),
-            sync_errors: AtomicU64::new(0),
-            abandoned_segments: AtomicU64::new(0),
-            write_failing: AtomicBool::new(false),
-            sync_failing: AtomicBool::new(false),
-            leasable: Notify::new(),
-            synced: watch::Sender::new(Synced::default()),
-            sync_running: AtomicBool::new(false),
-            upkeep_running: AtomicBool::new(false),
-            last_sync: Mutex::new(Instant::now()),
-            config,
-            storage,
-        });
-        core.maintain_now();
-        Ok((core, found.recovery))
-    }
-
-    /// Wakes the waiters of `ready` if there is enough for the most modest of them.
-    fn wake_waiters(&self) {
-        let wake = self.state.lock().book.take_wake();
-        if wake {
-            self.leasable.notify_waiters();
-        }
-    }
-
-    fn stats(&self) -> SpoolStats {
-        let durable_seq = self.synced.borrow().durable_seq;
-        let state = self.state.lock();
-        SpoolStats {
-            last_seq: state.book.last_seq(),
-            acked_seq: state.book.acked(),
-            durable_seq,
-            spooled: state.book.pending.len(),
-            leasable: state.book.leasable(),
-            leased: state.book.leased(),
-            cached: state.book.cached() as u64,
-            segments: state.journal.segments.len() as u64,
-            used_bytes: state.journal.used_bytes,
-            free_bytes: self.free_bytes.load(Ordering::Relaxed),
-            append_errors: self.append_errors.load(Ordering::Relaxed),
-            sync_errors: self.sync_errors.load(Ordering::Relaxed),
-            abandoned_segments: self.abandoned_segments.load(Ordering::Relaxed),
-            dropped_since_start: state.book.dropped_by,
-        }
     }
 }

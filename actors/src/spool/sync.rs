@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -54,18 +54,15 @@ pub(super) async fn wait_durable(core: &Arc<Core>, seq: u64) -> Result<(), Appen
                 });
             }
         }
-        if core.sync_running.swap(true, Ordering::AcqRel) {
-            // Somebody leads; the end of that sync changes what we watch.
-            if synced.changed().await.is_err() {
-                return Err(AppendError::NotDurable {
-                    seq,
-                    reason: "the spool is gone".to_owned(),
-                });
-            }
-        } else {
+        if let Some(leading) = Leading::begin(core) {
             // If this waiter is dropped meanwhile, the sync still runs to its end and tells the others.
-            let leader = core.clone();
-            let _ = tokio::task::spawn_blocking(move || leader.lead_sync()).await;
+            let _ = tokio::task::spawn_blocking(move || leading.run()).await;
+        } else if synced.changed().await.is_err() {
+            // Somebody else leads; the end of that sync changes what we watch.
+            return Err(AppendError::NotDurable {
+                seq,
+                reason: "the spool is gone".to_owned(),
+            });
         }
     }
 }
@@ -77,24 +74,36 @@ pub(super) fn sync_if_due(core: &Arc<Core>) {
     if core.last_sync.lock().elapsed() < interval || !core.has_unsynced() {
         return;
     }
-    if core.sync_running.swap(true, Ordering::AcqRel) {
+    let Some(leading) = Leading::begin(core) else {
         return;
-    }
+    };
     match tokio::runtime::Handle::try_current() {
-        Ok(runtime) => {
-            let leader = core.clone();
-            drop(runtime.spawn_blocking(move || leader.lead_sync()));
-        }
-        Err(_) => core.lead_sync(),
+        Ok(runtime) => drop(runtime.spawn_blocking(move || leading.run())),
+        Err(_) => leading.run(),
     }
 }
 
-/// Clears a flag at the end, whatever the end.
-pub(super) struct Running<'a>(pub(super) &'a AtomicBool);
+/// The right and the duty to run the next sync, however it ends: also when the runtime that was to run it
+/// goes away first.
+struct Leading(Arc<Core>);
 
-impl Drop for Running<'_> {
+impl Leading {
+    fn begin(core: &Arc<Core>) -> Option<Self> {
+        (!core.sync_running.swap(true, Ordering::AcqRel)).then(|| Self(core.clone()))
+    }
+
+    fn run(&self) {
+        if let Err(error) = self.0.sync_now() {
+            tracing::error!(%error, "the spool cannot sync");
+        }
+    }
+}
+
+impl Drop for Leading {
     fn drop(&mut self) {
-        self.0.store(false, Ordering::Release);
+        self.0.sync_running.store(false, Ordering::Release);
+        // Whoever came too late for this sync may lead the next.
+        self.0.synced.send_modify(|_| ());
     }
 }
 
@@ -104,22 +113,8 @@ impl Core {
         self.state.lock().book.last_seq() > durable
     }
 
-    /// Runs a sync whose `sync_running` the caller has set; its outcome is published.
-    fn lead_sync(&self) {
-        // Also when it panics; clearing another leader's flag as well is harmless, syncs exclude each other.
-        let _running = Running(&self.sync_running);
-        if let Err(error) = self.sync_all(|| self.sync_running.store(false, Ordering::Release)) {
-            tracing::error!(%error, "the spool cannot sync");
-        }
-    }
-
     /// Syncs everything written so far; answers the last entry it covers.
     pub(super) fn sync_now(&self) -> Result<u64, AppendError> {
-        self.sync_all(|| ())
-    }
-
-    /// `before_publishing` runs when no more entries will be covered, before the waiters look again.
-    fn sync_all(&self, before_publishing: impl FnOnce()) -> Result<u64, AppendError> {
         let _one_at_a_time = self.syncing.lock();
         let mut outcome = Err(io::Error::from(io::ErrorKind::Other));
         for _ in 0..ATTEMPTS {
@@ -130,7 +125,6 @@ impl Core {
             self.sync_errors.fetch_add(1, Ordering::Relaxed);
         }
         *self.last_sync.lock() = Instant::now();
-        before_publishing();
         match outcome {
             Ok(upto) => {
                 if self.sync_failing.swap(false, Ordering::Relaxed) {

@@ -10,7 +10,6 @@ use std::sync::atomic::Ordering;
 use super::error::{Admission, RefuseReason};
 use super::journal::create_segment;
 use super::stats::DropReason;
-use super::sync::Running;
 use super::{Core, Overflow, State};
 
 const OPEN: u8 = 0;
@@ -27,20 +26,23 @@ pub(super) fn decode_admission(code: u8) -> Admission {
     }
 }
 
+/// Clears the flag however the round ends, also when the runtime that was to run it goes away first.
+struct Round(Arc<Core>);
+
+impl Drop for Round {
+    fn drop(&mut self) {
+        self.0.upkeep_running.store(false, Ordering::Release);
+    }
+}
+
 pub(super) fn maintain(core: &Arc<Core>) {
     if core.upkeep_running.swap(true, Ordering::AcqRel) {
         return;
     }
-    let work = {
-        let core = core.clone();
-        move || {
-            let _running = Running(&core.upkeep_running);
-            core.maintain_now();
-        }
-    };
+    let round = Round(core.clone());
     match tokio::runtime::Handle::try_current() {
-        Ok(runtime) => drop(runtime.spawn_blocking(work)),
-        Err(_) => work(),
+        Ok(runtime) => drop(runtime.spawn_blocking(move || round.0.maintain_now())),
+        Err(_) => round.0.maintain_now(),
     }
 }
 

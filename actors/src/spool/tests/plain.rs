@@ -261,6 +261,45 @@ async fn many_waiters_share_a_sync() {
 }
 
 #[tokio::test]
+async fn a_leader_that_gives_up_leaves_nobody_waiting() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let config = SpoolConfig {
+        fsync: FsyncPolicy::Always,
+        ..small(dir.path())
+    };
+    let (spool, _) = Spool::open(config).expect("opens");
+    for seq in 1..=20 {
+        spool.append(1, &payload(seq, 600)).expect("appends");
+        let leader = spool.durable(seq);
+        let follower = spool.durable(seq);
+        {
+            tokio::pin!(leader);
+            let _ = futures_util::poll!(leader);
+        }
+        let waited = tokio::time::timeout(Duration::from_secs(10), follower).await;
+        waited.expect("not stuck").expect("durable");
+    }
+    // A runtime that goes away with the sync still queued must not keep the lead.
+    spool.append(1, b"x").expect("appends");
+    let other = tokio::runtime::Builder::new_current_thread()
+        .max_blocking_threads(1)
+        .build()
+        .expect("runtime");
+    let (release, blocked) = std::sync::mpsc::channel::<()>();
+    other.spawn_blocking(move || blocked.recv());
+    {
+        let _inside = other.enter();
+        let stuck = spool.durable(21);
+        tokio::pin!(stuck);
+        assert!(futures_util::poll!(stuck).is_pending());
+    }
+    other.shutdown_background();
+    drop(release);
+    let waited = tokio::time::timeout(Duration::from_secs(10), spool.durable(21)).await;
+    waited.expect("not stuck").expect("durable");
+}
+
+#[tokio::test]
 async fn the_interval_syncs_off_the_async_thread() {
     let dir = tempfile::tempdir().expect("temp dir");
     let config = SpoolConfig {

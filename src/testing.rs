@@ -2,7 +2,7 @@
 //!
 //! Only in unit tests of this crate. Tests of the whole program start it through `startup` instead.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use actix_http::Request;
 use actix_web::body::{BoxBody, to_bytes};
@@ -13,9 +13,15 @@ use actix_web::{Error, web};
 use arc_swap::ArcSwap;
 use serde_json::Value;
 use steward_actors::domain::clock::ManualClock;
+use steward_entities::audit;
+use steward_entities::column::HiddenText;
+use steward_entities::database::begin_write;
+use steward_entities::operator::{self, NewOperator};
+use steward_entities::scope::Page;
 use steward_migration::testing::TestDatabase;
 
 use crate::config::Config;
+use crate::http::passwords;
 use crate::state::{AppState, ControlKeys, Parts};
 
 /// Where the tests' clock begins: 2026-03-15T18:30:00Z.
@@ -63,16 +69,83 @@ impl World {
         }
     }
 
+    /// Of every operator made here.
+    pub(crate) const PASSWORD: &'static str = "correct horse battery";
+
+    /// An operator with [`Self::PASSWORD`].
+    pub(crate) async fn operator(&self, username: &str, role: &str) -> operator::Model {
+        // Hashing is slow on purpose; once is enough.
+        static HASH: LazyLock<String> = LazyLock::new(|| passwords::hash(World::PASSWORD).unwrap());
+        let new = NewOperator {
+            username: username.to_owned(),
+            password_hash: HiddenText(HASH.clone()),
+            role: role.to_owned(),
+            display_name: username.to_owned(),
+            enabled: true,
+            must_change_password: false,
+            tenant_id: None,
+        };
+        let txn = begin_write(&self.database.control).await.unwrap();
+        let row = operator::insert(&txn, new, START).await.unwrap();
+        txn.commit().await.unwrap();
+        self.state.directory.refresh().await.unwrap();
+        row
+    }
+
+    /// An operator who has signed in; answers the access token.
+    pub(crate) async fn signed_in(&self, username: &str, role: &str) -> String {
+        let row = self.operator(username, role).await;
+        let now = self.state.clock.now_micros();
+        self.state
+            .access
+            .issue(&row.public_id, row.epoch, &row.role, "ses_test", now)
+            .unwrap()
+    }
+
+    /// What the audit log holds of an action, newest first.
+    pub(crate) async fn audited(&self, action: &str) -> Vec<AuditRow> {
+        let filter = audit::Filter {
+            action: Some(action.to_owned()),
+            ..audit::Filter::default()
+        };
+        let all = Page {
+            after: None,
+            limit: 1_000,
+        };
+        let rows = audit::list(&self.database.control_read, &filter, all)
+            .await
+            .unwrap();
+        rows.into_iter()
+            .map(|row| AuditRow {
+                operator_name: row.operator_name,
+                target_id: row.target_id,
+                details: row.details,
+                ip: row.ip,
+                request_id: row.request_id,
+            })
+            .collect()
+    }
+
     /// Everything that is served, ready to be called.
     pub(crate) async fn app(
         &self,
     ) -> impl Service<
         Request,
-        Response = ServiceResponse<impl actix_web::body::MessageBody>,
+        Response = ServiceResponse<impl actix_web::body::MessageBody + use<>>,
         Error = Error,
-    > {
+    > + use<> {
         actix_web::test::init_service(crate::http::routes::app(self.state.clone())).await
     }
+}
+
+/// A row of the audit log.
+#[derive(Debug, serde::Serialize)]
+pub(crate) struct AuditRow {
+    pub(crate) operator_name: String,
+    pub(crate) target_id: String,
+    pub(crate) details: Value,
+    pub(crate) ip: String,
+    pub(crate) request_id: String,
 }
 
 /// An answer, read to its end.

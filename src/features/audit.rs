@@ -118,3 +118,60 @@ async fn list(
         Operation::from,
     )))
 }
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::StatusCode;
+    use serde_json::json;
+
+    use crate::testing::{Ask, World};
+
+    #[actix_web::test]
+    async fn operations_are_found_by_every_filter_and_paged() {
+        let world = World::sqlite().await;
+        let app = world.app().await;
+        let root = world.signed_in("root", "ops_admin").await;
+        for name in ["a", "b", "c"] {
+            let body = json!({"name": name, "permissions": []});
+            let made = Ask::post("/api/v1/ops/roles", body)
+                .bearer(&root)
+                .to(&app)
+                .await;
+            assert_eq!(made.status, StatusCode::CREATED);
+            world.clock.advance_micros(60_000_000);
+        }
+        let find = async |query: &str| {
+            let path = format!("/api/v1/ops/logs/operations?{query}");
+            let answer = Ask::get(&path).bearer(&root).to(&app).await;
+            assert_eq!(answer.status, StatusCode::OK, "{query}: {answer:?}");
+            answer.body
+        };
+        for (query, total) in [
+            ("", 3),
+            ("action=roles.create&operator=root", 3),
+            ("action=roles.", 3),
+            ("operator=nobody", 0),
+            ("target_type=role&target_id=x", 0),
+            ("from=2026-03-15T18:31:00Z", 2),
+            ("to=2026-03-15T18:31:00Z", 1),
+            ("range=24h", 3),
+            ("days=7&page=2&page_size=2", 3),
+        ] {
+            assert_eq!(find(query).await["total"], total, "{query}");
+        }
+        let first = find("limit=2").await;
+        assert_eq!(first["items"][0]["details"]["name"], "c");
+        let next = first["next_cursor"].as_str().unwrap();
+        let last = find(&format!("limit=2&cursor={next}")).await;
+        assert_eq!(last["items"][0]["details"]["name"], "a");
+        assert_eq!(last["next_cursor"], json!(null));
+        let numbered = find("limit=2&page=2").await;
+        assert_eq!(numbered["items"], last["items"]);
+        let refused = Ask::get("/api/v1/ops/logs/operations?range=8y")
+            .bearer(&root)
+            .to(&app)
+            .await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+        assert_eq!(refused.body["errors"][0]["field"], "range");
+    }
+}

@@ -225,3 +225,75 @@ fn is_name(name: &str) -> bool {
             .bytes()
             .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::StatusCode;
+    use serde_json::json;
+
+    use crate::testing::{Ask, World};
+
+    const ROLES: &str = "/api/v1/ops/roles";
+
+    #[actix_web::test]
+    async fn a_life_of_a_role() {
+        life_on(World::sqlite().await).await;
+    }
+
+    #[actix_web::test]
+    async fn a_life_of_a_role_postgres() {
+        life_on(World::postgres().await).await;
+    }
+
+    async fn life_on(world: World) {
+        let app = world.app().await;
+        let root = world.signed_in("root", "ops_admin").await;
+        let body = json!({"name": "auditor", "permissions": ["read:audit"]});
+        let made = Ask::post(ROLES, body.clone()).bearer(&root).to(&app).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+        assert_eq!(made.body["effective"], json!(["read:audit"]));
+        let again = Ask::post(ROLES, body).bearer(&root).to(&app).await;
+        assert_eq!(again.status, StatusCode::CONFLICT);
+        let path = format!("{ROLES}/{}", made.body["id"].as_str().unwrap());
+
+        // What the role allows acts at once, without a new sign-in.
+        let ann = world.signed_in("ann", "auditor").await;
+        let look = || Ask::get(ROLES).bearer(&ann);
+        assert_eq!(look().to(&app).await.status, StatusCode::FORBIDDEN);
+        let wider = json!({"permissions": ["read:audit", "read:roles"]});
+        let changed = Ask::patch(&path, wider)
+            .bearer(&root)
+            .header("if-match", "\"1\"");
+        assert_eq!(changed.to(&app).await.header("etag"), "\"2\"");
+        assert_eq!(look().to(&app).await.status, StatusCode::OK);
+
+        let held = Ask::delete(&path).bearer(&root).to(&app).await;
+        assert_eq!(held.body["code"], "in_use", "{held:?}");
+        let bad = json!({"name": "x", "permissions": ["read:*", "delete:all"]});
+        let bad = Ask::post(ROLES, bad).bearer(&root).to(&app).await;
+        assert_eq!(bad.body["errors"][0]["field"], "permissions[1]");
+        assert_eq!(
+            world.audited("roles.update").await[0].details["permissions"][0],
+            json!(["read:audit"])
+        );
+    }
+
+    #[actix_web::test]
+    async fn what_is_built_in_stays() {
+        let world = World::sqlite().await;
+        let app = world.app().await;
+        let root = world.signed_in("root", "ops_admin").await;
+        let listed = Ask::get(ROLES).bearer(&root).to(&app).await;
+        assert_eq!(listed.body["total"], 2);
+        for role in listed.body["items"].as_array().unwrap() {
+            let path = format!("{ROLES}/{}", role["id"].as_str().unwrap());
+            let answer = Ask::delete(&path).bearer(&root).to(&app).await;
+            assert_eq!(answer.status, StatusCode::CONFLICT);
+            let answer = Ask::patch(&path, json!({"permissions": []}))
+                .bearer(&root)
+                .to(&app)
+                .await;
+            assert_eq!(answer.status, StatusCode::CONFLICT);
+        }
+    }
+}

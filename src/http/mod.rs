@@ -20,3 +20,6 @@ pub mod rate;
 pub mod request_id;
 pub mod routes;
 pub mod sealer;
+
+#[cfg(test)]
+mod tests;

@@ -131,7 +131,7 @@ async fn login(
         .ok_or_else(|| ApiError::new(ErrorCode::CredentialsWrong))?;
     let (session, secret) = begin_session(&state, &change, &row, &request, address).await?;
     operator::record_login(&change, row.id, change.now).await?;
-    let audit = Audit::of("auth.login", "operator", &row.public_id);
+    let audit = Audit::of("auth.login", "session", &session);
     change.commit(audit).await?;
     state.directory.refresh().await?;
     granted(&state, &request, &row, &session, Some(secret))
@@ -402,3 +402,6 @@ async fn by_public_id(
         .one(txn)
         .await
 }
+
+#[cfg(test)]
+mod tests;

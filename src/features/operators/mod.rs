@@ -13,6 +13,8 @@
 //! | POST | `/ops/users/{id}/password` | `write:operators` |
 
 pub mod offline;
+#[cfg(test)]
+mod tests;
 
 use actix_web::{HttpResponse, delete, get, patch, post, web};
 use sea_orm::ActiveValue::Set;

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{
-    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseActFuture, WrapFuture,
+    Actor, ActorFuture, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseActFuture,
+    WrapFuture,
 };
 use arc_swap::ArcSwap;
 use sea_orm::DbErr;
@@ -25,6 +26,8 @@ use crate::supervision::{ActorRef, ChildSpec, Incarnation, Placement};
 use crate::vault::Vault;
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// A database that takes longer counts as unreadable for now.
+const LOAD_WITHIN: Duration = Duration::from_secs(10);
 
 /// Asks for a snapshot that shows every change committed before the question; answers once it is in force.
 #[derive(Clone, Copy, Debug)]
@@ -98,9 +101,14 @@ impl SnapshotKeeper {
     }
 
     fn begin(&mut self, ctx: &mut Context<Self>) {
-        if self.loading {
-            return;
+        if !self.loading {
+            let load = self.load();
+            ctx.spawn(load);
         }
+    }
+
+    /// Loads, publishes, and answers who asked before it began.
+    fn load(&mut self) -> impl ActorFuture<Self, Output = ()> + use<> {
         self.loading = true;
         let asked = std::mem::take(&mut self.waiting);
         let condition = self.parts.condition.load();
@@ -109,18 +117,24 @@ impl SnapshotKeeper {
         let known = condition.revision.filter(|_| !all_again);
         let databases = self.parts.databases.clone();
         let vault = Arc::clone(&self.parts.vault);
-        let loaded = async move { load(&databases, &vault, known).await };
-        ctx.spawn(loaded.into_actor(self).map(move |result, this, ctx| {
-            this.loading = false;
-            let answer = this.settle(result);
-            for asker in asked {
-                // Who asked may have given up.
-                let _ = asker.send(answer);
-            }
-            if !this.waiting.is_empty() {
-                this.begin(ctx);
-            }
-        }));
+        let loaded = async move {
+            tokio::time::timeout(LOAD_WITHIN, load(&databases, &vault, known))
+                .await
+                .unwrap_or_else(|_| Err(DbErr::Custom("no answer in time".to_owned())))
+        };
+        loaded
+            .into_actor(self)
+            .map(move |result, this: &mut Self, ctx| {
+                this.loading = false;
+                let answer = this.settle(result);
+                for asker in asked {
+                    // Who asked may have given up.
+                    let _ = asker.send(answer);
+                }
+                if !this.waiting.is_empty() {
+                    this.begin(ctx);
+                }
+            })
     }
 
     fn settle(&mut self, result: Result<Option<Loaded>, DbErr>) -> Result<(), RefreshError> {
@@ -184,7 +198,9 @@ impl Actor for SnapshotKeeper {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        self.begin(ctx);
+        // Up means there is a snapshot, if there can be one; what starts after it finds it.
+        let first = self.load();
+        ctx.wait(first);
         ctx.run_interval(LOOK_EVERY, Self::begin);
     }
 }

@@ -167,17 +167,7 @@ impl GroupLoop {
                 .slots
                 .iter()
                 .enumerate()
-                .any(|(other, slot)| match &slot.phase {
-                    Phase::Held { batch: its, .. } | Phase::Starting { batch: its, .. } => {
-                        other < index && *its == batch
-                    }
-                    Phase::StopQueued { then, .. }
-                    | Phase::Stopping { then, .. }
-                    | Phase::Killing { then, .. } => {
-                        matches!(then, Then::Hold { batch: its, .. } if *its == batch)
-                    }
-                    _ => false,
-                });
+                .any(|(other, slot)| slot.holds_back(batch, other < index));
         if waits {
             return false;
         }

@@ -82,7 +82,8 @@ impl SupervisorHandle {
     }
 
     /// Ends the tree in order: last child first, each finishes its work. What is not done within `deadline` is
-    /// killed and listed. A second call can shorten the time, not lengthen it.
+    /// killed and listed; those whose turn comes after it get 100 ms each, since they may have nothing left to do. A
+    /// second call can shorten the time, not lengthen it.
     pub async fn shutdown(&self, deadline: Duration) -> GroupExit {
         let _ = self.commands.send(Command::DrainWithin(deadline));
         self.exited().await

@@ -35,6 +35,8 @@ pub(crate) struct Life {
     /// Wakes the future that drives the whole context.
     run: AtomicWaker,
     stop: AtomicU8,
+    /// How often the context has been polled.
+    polls: AtomicU64,
     killed: AtomicBool,
     fenced: AtomicBool,
     failure: Mutex<Option<String>>,
@@ -75,6 +77,7 @@ impl Life {
             pump: AtomicWaker::new(),
             run: AtomicWaker::new(),
             stop: AtomicU8::new(if draining { DRAIN } else { RUNNING }),
+            polls: AtomicU64::new(0),
             killed: AtomicBool::new(false),
             fenced: AtomicBool::new(false),
             failure: Mutex::new(None),
@@ -90,8 +93,13 @@ impl Life {
         self.run.wake();
     }
 
-    pub(crate) fn register_run(&self, waker: &std::task::Waker) {
+    pub(crate) fn begin_poll(&self, waker: &std::task::Waker) {
         self.run.register(waker);
+        self.polls.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn polls(&self) -> u64 {
+        self.polls.load(Ordering::Relaxed)
     }
 
     pub(crate) fn request_stop(&self, how: StopRequest) {

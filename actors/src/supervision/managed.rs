@@ -105,6 +105,11 @@ pub(crate) trait Managed: Send + Sync {
         None
     }
 
+    /// What it is given to end in order when no time is left.
+    fn courtesy(&self) -> Duration {
+        Duration::from_millis(100)
+    }
+
     /// How long a kill may take, likewise.
     fn kill_budget(&self) -> Option<Duration> {
         None

@@ -19,6 +19,8 @@ pub(crate) struct Pump<A: Actor> {
     life: Arc<Life>,
     /// The previous handler began a `ctx.wait`; its message is done when we are polled again.
     waiting: bool,
+    /// The poll of the context in which we last asked it to stop.
+    stopped_in_poll: u64,
     /// Told once the context has come as far as polling us: `started` and what it awaited are done.
     ready: Option<Box<dyn FnOnce()>>,
 }
@@ -33,6 +35,7 @@ impl<A: Actor> Pump<A> {
             cell,
             life,
             waiting: false,
+            stopped_in_poll: 0,
             ready: Some(Box::new(ready)),
         }
     }
@@ -62,7 +65,7 @@ impl<A: Actor<Context = Context<A>>> ActorFuture<A> for Pump<A> {
                 this.cell.finish(&this.life);
             }
             if this.life.stop_requested() == Some(StopRequest::Halt) {
-                ctx.stop();
+                // Whoever drives the context stops it: that reaches an actor in a wait as well.
                 return Poll::Pending;
             }
             let envelope = match this.cell.take(&this.life) {
@@ -70,7 +73,10 @@ impl<A: Actor<Context = Context<A>>> ActorFuture<A> for Pump<A> {
                 Next::Fenced => return Poll::Pending,
                 Next::Empty => {
                     let draining = this.life.stop_requested() == Some(StopRequest::Drain);
-                    if draining && !this.cell.has_outside_work() {
+                    // Once a poll: an actor may refuse in `stopping`, whereupon actix polls us again at once.
+                    let asked = std::mem::replace(&mut this.stopped_in_poll, this.life.polls());
+                    let refused = asked == this.life.polls();
+                    if draining && !refused && !this.cell.has_outside_work() {
                         ctx.stop();
                     }
                     return Poll::Pending;

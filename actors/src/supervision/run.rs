@@ -63,7 +63,7 @@ impl<A: Actor<Context = Context<A>>> Future for Run<A> {
 
     fn poll(mut self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<Exit> {
         let this = &mut *self;
-        this.life.register_run(task.waker());
+        this.life.begin_poll(task.waker());
         if let Some(exit) = this.ordered_end() {
             return Poll::Ready(this.finish(exit));
         }

@@ -107,6 +107,26 @@ impl Slot {
         }
     }
 
+    /// Whether a child that is to start with `batch` has to wait for this one, which may be its elder.
+    pub(crate) fn holds_back(&self, wanted: u64, is_elder: bool) -> bool {
+        match &self.phase {
+            Phase::Held { batch, .. } | Phase::Starting { batch, .. } => {
+                is_elder && *batch == wanted
+            }
+            // An elder that is about to fail may take its juniors along.
+            Phase::Killing {
+                then: Then::Fail, ..
+            } => is_elder,
+            // The whole batch has to be down before any of it comes up.
+            Phase::StopQueued { then, .. }
+            | Phase::Stopping { then, .. }
+            | Phase::Killing { then, .. } => {
+                matches!(then, Then::Hold { batch, .. } if *batch == wanted)
+            }
+            Phase::Up | Phase::Finished => false,
+        }
+    }
+
     /// Its restart, if one is coming, need not wait.
     pub(crate) fn hurry(&mut self, now: Instant) {
         if let Some((due, _)) = self.restart_mut() {

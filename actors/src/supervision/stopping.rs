@@ -61,7 +61,8 @@ impl GroupLoop {
             *present = until.min(*present);
             let present = *present;
             for (slot, spec) in self.slots.iter_mut().zip(&self.node.group.children) {
-                slot.draining = slot.draining.map(|its| its.min(present));
+                let least = Instant::now() + spec.node.courtesy();
+                slot.draining = slot.draining.map(|its| its.min(present.max(least)));
                 if let (Some(deadline), Phase::Stopping { until, .. }) =
                     (slot.draining, &mut slot.phase)
                 {
@@ -93,14 +94,16 @@ impl GroupLoop {
             return false;
         };
         let now = Instant::now();
-        let limit = self.group().children[index].stop_limit();
+        let spec = &self.group().children[index];
+        // Whoever comes late because another took all the time still gets a moment: it may have nothing left to do.
+        let (limit, least) = (spec.stop_limit(), now + spec.node.courtesy());
         if self.slots[index].draining.is_none() {
             // No backoff for one who is only to finish.
             self.slots[index].hurry(now);
         }
         let deadline = *self.slots[index]
             .draining
-            .get_or_insert(until.min(now + limit));
+            .get_or_insert(until.min(now + limit).max(least));
         let has_work = || self.group().children[index].node.has_work();
         match self.slots[index].phase.clone() {
             Phase::Finished => {

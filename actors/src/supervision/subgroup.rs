@@ -177,6 +177,11 @@ impl Managed for Subgroup {
         Some(self.budget())
     }
 
+    fn courtesy(&self) -> Duration {
+        let children = self.group.children.iter();
+        children.map(|child| child.node.courtesy()).sum()
+    }
+
     fn kill_budget(&self) -> Option<Duration> {
         let longest = self.group.children.iter().map(ChildSpec::kill_limit).max();
         Some(longest.unwrap_or_default() + MARGIN)

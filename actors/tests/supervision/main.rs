@@ -1,0 +1,15 @@
+//! Supervision, seen from outside: every restart type, strategy, deadline and kind of death.
+//!
+//! Virtual time wherever no real thread has to block.
+
+mod support;
+
+mod chaos;
+mod deaths;
+mod delivery;
+mod drain;
+mod hang;
+mod nesting;
+mod pacing;
+mod strategies;
+mod tree;

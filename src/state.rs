@@ -9,7 +9,11 @@ use arc_swap::ArcSwap;
 use chrono_tz::Tz;
 use futures_util::future::BoxFuture;
 use steward_actors::domain::clock::SharedClock;
+use steward_actors::domain::rid::RidAllocator;
 use steward_actors::domain::snapshot::Snapshot;
+use steward_actors::spool::Spool;
+use steward_actors::tree::TreeHandle;
+use steward_actors::vault::{OPERATOR_JWT, Vault, VaultError};
 use steward_entities::database::Databases;
 
 use crate::config::Config;
@@ -25,24 +29,23 @@ use crate::http::sealer::Sealer;
 /// for the log.
 pub type RefreshSnapshot = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
-/// Keys of the control face, each derived for its purpose alone from the installation's key file.
-pub struct ControlKeys {
-    /// Signs access tokens.
-    pub access: [u8; 32],
-    /// Seals kept answers.
-    pub answers: [u8; 32],
-}
+/// Purpose of the subkey that seals kept answers.
+const KEPT_ANSWERS: &str = "kept-answers";
 
 /// What [`AppState`] is made of; every part is opened by `startup`.
 pub struct Parts {
     pub config: Arc<Config>,
     pub clock: SharedClock,
     pub databases: Databases,
-    pub keys: ControlKeys,
+    pub vault: Arc<Vault>,
     /// Where days begin; fixed at first start.
     pub time_zone: Tz,
     pub snapshot: Arc<ArcSwap<Snapshot>>,
+    /// Asks the tree's `snapshot_keeper`; a part of its own so that tests need no running tree.
     pub refresh_snapshot: RefreshSnapshot,
+    pub spool: Arc<Spool>,
+    pub rids: Arc<RidAllocator>,
+    pub tree: TreeHandle,
 }
 
 /// Limits of the control face.
@@ -56,6 +59,8 @@ pub struct AppState {
     pub config: Arc<Config>,
     pub clock: SharedClock,
     pub databases: Databases,
+    /// Seals and opens secrets of accounts.
+    pub vault: Arc<Vault>,
     /// Where days begin.
     pub time_zone: Tz,
     /// What the gateway decides by.
@@ -71,28 +76,47 @@ pub struct AppState {
     pub doorman: Doorman,
     /// Makes and checks password hashes.
     pub passwords: Passwords,
+    /// The journal on disk.
+    pub spool: Arc<Spool>,
+    /// Ids of records.
+    pub rids: Arc<RidAllocator>,
+    /// The actors.
+    pub tree: TreeHandle,
     refresh_snapshot: RefreshSnapshot,
 }
 
 impl AppState {
-    /// Puts the parts together; reads nothing yet.
-    pub fn new(parts: Parts) -> Self {
+    /// Puts the parts together; reads nothing yet. Keys of the control face are derived from the vault's
+    /// current key: after a rotation and a restart operators' access tokens are renewed by their sessions.
+    ///
+    /// # Errors
+    /// When the vault gives no key.
+    pub fn new(parts: Parts) -> Result<Self, VaultError> {
         let Parts {
             config,
             clock,
             databases,
-            keys,
+            vault,
             time_zone,
             snapshot,
             refresh_snapshot,
+            spool,
+            rids,
+            tree,
         } = parts;
+        let access = vault.subkey(OPERATOR_JWT)?;
+        let answers = vault.subkey(KEPT_ANSWERS)?;
         let api = &config.api;
-        Self {
+        Ok(Self {
+            vault,
+            spool,
+            rids,
+            tree,
             time_zone,
             snapshot,
             directory: Directory::new(databases.clone()),
-            access: AccessTokens::new(&keys.access, config.auth.access_token_ttl_s),
-            answers: Sealer::new(&keys.answers),
+            access: AccessTokens::new(&access.bytes, config.auth.access_token_ttl_s),
+            answers: Sealer::new(&answers.bytes),
             rates: Rates {
                 per_operator: RateLimiter::per_minute(api.rate_limit_per_operator, clock.clone()),
                 per_address: RateLimiter::per_minute(api.rate_limit_per_address, clock.clone()),
@@ -103,7 +127,7 @@ impl AppState {
             databases,
             clock,
             config,
-        }
+        })
     }
 
     /// Brings a committed change of tokens, accounts or tenants into force on this node. Call it after the

@@ -3,6 +3,7 @@
 //! Only in unit tests of this crate. Tests of the whole program start it through `startup` instead.
 
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use actix_http::Request;
 use actix_web::body::{BoxBody, to_bytes};
@@ -13,16 +14,26 @@ use actix_web::{Error, web};
 use arc_swap::ArcSwap;
 use serde_json::Value;
 use steward_actors::domain::clock::ManualClock;
+use steward_actors::domain::rid::{Rid, RidAllocator};
+use steward_actors::domain::snapshot::Snapshot;
+use steward_actors::jobs::JobKinds;
+use steward_actors::snapshot_source::load;
+use steward_actors::spool::{Spool, SpoolConfig};
+use steward_actors::supervision::Supervisor;
+use steward_actors::tree::foundation::snapshot_keeper::Refresh;
+use steward_actors::tree::ledger::LedgerSettings;
+use steward_actors::tree::{Tree, TreeDeps};
+use steward_actors::vault::Vault;
 use steward_entities::audit;
 use steward_entities::column::HiddenText;
-use steward_entities::database::begin_write;
+use steward_entities::database::{Databases, begin_write};
 use steward_entities::operator::{self, NewOperator};
 use steward_entities::scope::Page;
 use steward_migration::testing::TestDatabase;
 
 use crate::config::Config;
 use crate::http::passwords;
-use crate::state::{AppState, ControlKeys, Parts};
+use crate::state::{AppState, Parts, RefreshSnapshot};
 
 /// Where the tests' clock begins: 2026-03-15T18:30:00Z.
 pub(crate) const START: i64 = 1_773_599_400_000_000;
@@ -50,23 +61,42 @@ impl World {
         let clock = Arc::new(ManualClock::at_micros(START));
         let mut config = Config::load(None, []).unwrap();
         adjust(&mut config);
-        let state = AppState::new(Parts {
-            config: Arc::new(config),
-            clock: clock.clone(),
-            databases: database.clone(),
-            keys: ControlKeys {
-                access: [1; 32],
-                answers: [2; 32],
-            },
-            time_zone: chrono_tz::Asia::Shanghai,
-            snapshot: Arc::new(ArcSwap::default()),
-            refresh_snapshot: Arc::new(|| Box::pin(async { Ok(()) })),
-        });
+        let (parts, _) = parts(&database, clock.clone(), config);
+        let state = AppState::new(parts).unwrap();
         Self {
             state: web::Data::new(state),
             clock,
             database,
         }
+    }
+
+    /// On SQLite, with every actor running. End it with [`Self::end`].
+    pub(crate) async fn live() -> Self {
+        let database = TestDatabase::sqlite().await;
+        let clock = Arc::new(ManualClock::at_micros(START));
+        let config = Config::load(None, []).unwrap();
+        let (mut parts, supervisor) = parts(&database, clock.clone(), config);
+        supervisor.start_on_own_thread().unwrap();
+        let keeper = parts.tree.snapshot_keeper.clone();
+        parts.refresh_snapshot = Arc::new(move || {
+            let keeper = keeper.clone();
+            Box::pin(async move {
+                let answer = keeper.ask_within(Refresh, Duration::from_secs(10)).await;
+                answer
+                    .map_err(|error| error.to_string())?
+                    .map_err(|error| error.to_string())
+            })
+        });
+        Self {
+            state: web::Data::new(AppState::new(parts).unwrap()),
+            clock,
+            database,
+        }
+    }
+
+    /// Ends the actors of [`Self::live`].
+    pub(crate) async fn end(self) {
+        self.state.tree.shutdown(Duration::from_secs(10)).await;
     }
 
     /// Of every operator made here.
@@ -136,6 +166,57 @@ impl World {
     > + use<> {
         actix_web::test::init_service(crate::http::routes::app(self.state.clone())).await
     }
+}
+
+/// Everything a state is made of, with the actors drawn but not running: the snapshot is built in the place
+/// of `snapshot_keeper`.
+fn parts(database: &TestDatabase, clock: Arc<ManualClock>, config: Config) -> (Parts, Supervisor) {
+    let databases: Databases = (**database).clone();
+    let vault = Arc::new(Vault::open(database.dir()).unwrap());
+    let snapshot: Arc<ArcSwap<Snapshot>> = Arc::default();
+    let mut spool = SpoolConfig::new(database.dir().join("spool"), config.node.id);
+    spool.segment_bytes = 64 * 1024;
+    spool.min_free_bytes = 0;
+    let (spool, _) = Spool::open(spool).unwrap();
+    let (supervisor, tree) = Tree::plan(TreeDeps {
+        databases: databases.clone(),
+        vault: vault.clone(),
+        snapshot: snapshot.clone(),
+        jobs: JobKinds::new(),
+        spool: spool.clone(),
+        store: steward_actors::ledger_store::open(&databases.ledger),
+        node: config.node.id,
+        clock: clock.clone(),
+        ledger: LedgerSettings::default(),
+    })
+    .unwrap();
+    let refresh_snapshot: RefreshSnapshot = {
+        let (databases, vault, snapshot) = (databases.clone(), vault.clone(), snapshot.clone());
+        Arc::new(move || {
+            let (databases, vault, snapshot) = (databases.clone(), vault.clone(), snapshot.clone());
+            Box::pin(async move {
+                let loaded = load(&databases, &vault, None).await;
+                let loaded = loaded.map_err(|error| error.to_string())?;
+                if let Some(loaded) = loaded {
+                    snapshot.store(Arc::new(loaded.built.snapshot));
+                }
+                Ok(())
+            })
+        })
+    };
+    let parts = Parts {
+        rids: Arc::new(RidAllocator::new(config.node.id, Rid(0), clock.clone())),
+        config: Arc::new(config),
+        clock,
+        databases,
+        vault,
+        time_zone: chrono_tz::Asia::Shanghai,
+        snapshot,
+        refresh_snapshot,
+        spool,
+        tree,
+    };
+    (parts, supervisor)
 }
 
 /// A row of the audit log.

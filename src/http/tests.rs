@@ -236,3 +236,33 @@ async fn roles_and_permissions() {
     }
     assert!(asked >= 10, "{asked}");
 }
+
+#[actix_web::test]
+async fn a_change_by_another_process_acts_within_a_second() {
+    use std::time::{Duration, Instant};
+
+    use crate::features::operators::offline;
+
+    let world = World::sqlite().await;
+    let app = world.app().await;
+    let root = world.signed_in("root", "ops_admin").await;
+    let me = || Ask::get("/api/v1/auth/me").bearer(&root);
+    assert_eq!(me().to(&app).await.status, StatusCode::OK);
+    let clock = &*world.state.clock;
+    offline::set_operator_password(&world.database, "root", "another one", clock)
+        .await
+        .unwrap();
+    let changed = Instant::now();
+    while me().to(&app).await.status != StatusCode::UNAUTHORIZED {
+        assert!(changed.elapsed() < Duration::from_secs(5));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[actix_web::test]
+async fn the_living_tree_brings_a_change_into_force() {
+    let world = World::live().await;
+    world.state.apply_to_gateway().await.unwrap();
+    assert_eq!(world.state.tree.supervisor.tree().await.id, "root");
+    world.end().await;
+}

@@ -1,7 +1,9 @@
-//! The data plane: a call comes in, goes to an account, comes back, and is on the books before it ends.
+//! The data plane: an application's call, sent to an upstream account and back unchanged.
 //!
+//! The hot path, told on one page: [`serve`] finds what is asked for, [`call`] opens the books on it,
+//! [`forward`] admits it and sends it, [`relay`] brings the answer back and closes the books before it ends.
 //! What decides is pure (bytes and values in, values out, the time passed in) and stands in its own module;
-//! what moves bytes is thin and stands beside it.
+//! what moves bytes is thin and stands beside it. No database, no lock across an await, no task per call.
 
 pub mod breaker;
 pub mod decode;
@@ -19,3 +21,282 @@ pub mod scan;
 pub mod sse;
 pub mod token_key;
 pub mod usage;
+
+mod accounts;
+mod admit;
+mod client;
+mod closing;
+mod counters;
+mod finish;
+mod models;
+mod pulse;
+mod refusal;
+mod relay;
+mod server;
+mod tap;
+mod upstream;
+
+#[cfg(test)]
+mod tests;
+
+pub use accounts::AccountStates;
+pub use counters::{Counters, Reading};
+pub use server::{KEEP_ALIVE, LINGER, on_connect};
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use actix_web::http::Method;
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse, web};
+use arc_swap::ArcSwap;
+use steward_actors::domain::clock::SharedClock;
+use steward_actors::domain::record::Operation;
+use steward_actors::domain::rid::{RecordId, RidAllocator};
+use steward_actors::domain::snapshot::{Protocol, Snapshot, TokenKey};
+use steward_actors::spool::Spool;
+
+use crate::config;
+use crate::error::catalog::ErrorCode;
+
+use breaker::BreakerConfig;
+use client::UpstreamClient;
+use dialect::Endpoint;
+use finish::Finish;
+use limits::{Demand, Limits};
+use refusal::Refusal;
+use upstream::{Answer, Call};
+
+/// What a gateway is built from. Everything is passed in, so that tests and benches can build one alone.
+pub struct Parts {
+    /// What to decide by, swapped by whoever keeps it.
+    pub snapshot: Arc<ArcSwap<Snapshot>>,
+    /// Where records go.
+    pub spool: Arc<Spool>,
+    /// One per process.
+    pub rids: Arc<RidAllocator>,
+    pub clock: SharedClock,
+    pub limits: Arc<Limits>,
+    pub config: config::Gateway,
+    /// A finished answer waits until its record survives a power failure.
+    pub wait_durable: bool,
+}
+
+struct Timeouts {
+    connect: Duration,
+    first_byte: Duration,
+    idle: Duration,
+}
+
+/// The data plane of one process: shared by all workers, owner of what must not be per worker.
+pub struct Gateway {
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    spool: Arc<Spool>,
+    rids: Arc<RidAllocator>,
+    clock: SharedClock,
+    limits: Arc<Limits>,
+    accounts: AccountStates,
+    counters: Counters,
+    models: models::Known,
+    timeouts: Timeouts,
+    max_body_bytes: usize,
+    max_attempts: usize,
+    record_client_ip: bool,
+    wait_durable: bool,
+    tls: rustls::ClientConfig,
+    cut: AtomicBool,
+}
+
+impl Gateway {
+    /// Builds it; nothing runs yet.
+    ///
+    /// # Errors
+    /// The TLS provider is unusable.
+    pub fn new(parts: Parts) -> Result<Arc<Self>, rustls::Error> {
+        let config = &parts.config;
+        Ok(Arc::new(Self {
+            accounts: AccountStates::new(BreakerConfig {
+                consecutive_failures: config.breaker_failures,
+                cool_down_ms: config.breaker_open_ms,
+                cool_down_max_ms: config.breaker_open_max_ms,
+                ..BreakerConfig::default()
+            }),
+            counters: Counters::default(),
+            models: models::Known::default(),
+            timeouts: Timeouts {
+                connect: Duration::from_millis(config.connect_timeout_ms),
+                first_byte: Duration::from_millis(config.first_byte_timeout_ms),
+                idle: Duration::from_millis(config.idle_timeout_ms),
+            },
+            max_body_bytes: config.max_body_bytes,
+            max_attempts: config.max_attempts,
+            record_client_ip: config.record_client_ip,
+            wait_durable: parts.wait_durable,
+            tls: client::tls_config()?,
+            cut: AtomicBool::new(false),
+            snapshot: parts.snapshot,
+            spool: parts.spool,
+            rids: parts.rids,
+            clock: parts.clock,
+            limits: parts.limits,
+        }))
+    }
+
+    /// Ends every open call within about a second, with an error event where there is a stream, and records
+    /// it. For the end of a graceful drain; there is no way back.
+    pub fn cut_streams(&self) {
+        self.cut.store(true, Ordering::Relaxed);
+    }
+
+    /// For `/metrics` and for knowing when a drain is over.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Breakers and load of the accounts.
+    pub fn accounts(&self) -> &AccountStates {
+        &self.accounts
+    }
+
+    /// Limits and quotas of the tokens.
+    pub fn limits(&self) -> &Arc<Limits> {
+        &self.limits
+    }
+}
+
+/// Mounts the gateway at `/v1`. To be called in the App factory, once per worker: the client towards the
+/// upstreams lives on the worker that calls. Other features' paths under `/v1` are registered before it.
+pub fn configure(gateway: &Arc<Gateway>) -> impl FnOnce(&mut web::ServiceConfig) + use<> {
+    let gateway = Arc::clone(gateway);
+    move |routes| {
+        let client = client::build(gateway.tls.clone(), gateway.timeouts.connect);
+        routes.service(
+            web::scope("/v1")
+                .app_data(web::Data::from(gateway))
+                .app_data(web::Data::new(client))
+                .default_service(web::to(serve)),
+        );
+    }
+}
+
+/// A request under `/v1` and what answers it.
+struct Asked<'a> {
+    gateway: &'a Arc<Gateway>,
+    client: &'a UpstreamClient,
+    request: &'a HttpRequest,
+    /// The dialect errors are told in.
+    protocol: Protocol,
+    id: RecordId,
+}
+
+impl Asked<'_> {
+    fn refuse(&self, refusal: &Refusal) -> HttpResponse {
+        refusal.answer(self.protocol, &self.id.to_string())
+    }
+
+    fn refuse_method(&self, allowed: &'static str) -> HttpResponse {
+        let mut answer = self.refuse(&ErrorCode::MethodNotAllowed.into());
+        let allowed = HeaderValue::from_static(allowed);
+        answer.headers_mut().insert(header::ALLOW, allowed);
+        answer
+    }
+}
+
+/// Every request under `/v1`.
+async fn serve(
+    request: HttpRequest,
+    payload: web::Payload,
+    gateway: web::Data<Gateway>,
+    client: web::Data<UpstreamClient>,
+) -> HttpResponse {
+    let path = request.uri().path();
+    let endpoint = dialect::endpoint(path);
+    let asked = Asked {
+        protocol: dialect_of(&request, endpoint),
+        id: gateway.rids.next(),
+        gateway: &gateway,
+        client: &client,
+        request: &request,
+    };
+    let method = request.method();
+    match endpoint {
+        Some(Endpoint::Call(operation)) if method == Method::POST => {
+            call(&asked, operation, payload).await
+        }
+        Some(Endpoint::Models) if method == Method::GET => models::list(&asked).await,
+        Some(Endpoint::Model(model)) if method == Method::GET => models::show(&asked, model).await,
+        Some(Endpoint::Call(_)) => asked.refuse_method("POST"),
+        Some(_) => asked.refuse_method("GET"),
+        None => asked.refuse(&ErrorCode::NotFound.into()),
+    }
+}
+
+/// The dialect of a call is its path's; elsewhere Anthropic's clients are known by the version they send.
+fn dialect_of(request: &HttpRequest, endpoint: Option<Endpoint<'_>>) -> Protocol {
+    match endpoint {
+        Some(Endpoint::Call(operation)) => dialect::protocol_of(operation),
+        None if request.uri().path().starts_with("/v1/messages") => Protocol::Anthropic,
+        _ => dialect::caller_protocol(request.headers().contains_key("anthropic-version")),
+    }
+}
+
+/// One call, from its credential to its answer. From the moment the token is known there is a [`Finish`],
+/// and with it a record, however this ends.
+async fn call(asked: &Asked<'_>, operation: Operation, payload: web::Payload) -> HttpResponse {
+    let key = match admit::identify(asked.gateway, asked.request.headers()) {
+        Ok(key) => key,
+        Err(refusal) => return asked.refuse(&refusal),
+    };
+    let mut finish = Finish::open(asked, &key, operation);
+    match forward(&mut finish, &key, asked, payload).await {
+        Ok(answer) => relay::respond(finish, answer).await,
+        Err(refusal) => finish.refuse(&refusal),
+    }
+}
+
+/// Admits the call and sends it; the answer's head is here when this returns.
+async fn forward(
+    finish: &mut Finish,
+    key: &TokenKey,
+    asked: &Asked<'_>,
+    payload: web::Payload,
+) -> Result<Answer, Refusal> {
+    let gateway = asked.gateway;
+    admit::standing(key, gateway.clock.now_micros())?;
+    admit::books(gateway)?;
+    let headers: Vec<(&str, &[u8])> = asked
+        .request
+        .headers()
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_bytes()))
+        .collect();
+    admit::headers(&headers)?;
+    let body = admit::body(gateway, asked.request, payload).await?;
+    let head = admit::read(&body)?;
+    finish.reads(&head, &body, asked.request);
+    let model = admit::model(&key.token, &head)?;
+    let operation = finish.operation();
+    let demand = Demand {
+        prompt_tokens: head.prompt.tokens(),
+        completion_tokens: match operation {
+            Operation::Embedding | Operation::CountTokens => 0,
+            _ => head.completion_tokens(),
+        },
+    };
+    finish.admitted(admit::limits(gateway, &key.token, demand, asked.protocol)?);
+    let wants_usage = dialect::openai::needs_usage_injected(operation)
+        && head.stream
+        && head.include_usage != Some(true);
+    let call = Call {
+        client: asked.client,
+        operation,
+        query: asked.request.uri().query(),
+        headers: &headers,
+        body: &body,
+        head: &head,
+        model,
+        wants_usage,
+    };
+    upstream::send(finish, &call).await
+}

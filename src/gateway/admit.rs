@@ -1,0 +1,237 @@
+//! The only place that refuses a call, from memory alone: who calls, may they, is the request readable, is
+//! there room in the limits, and can the books take the record.
+//!
+//! It asks no database and waits for nothing but the request's own body.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
+
+use actix_web::HttpRequest;
+use actix_web::error::PayloadError;
+use actix_web::http::header::{self, HeaderMap, HeaderName};
+use actix_web::web;
+use bytes::{Bytes, BytesMut};
+use futures_util::Stream;
+use steward_actors::domain::snapshot::{Protocol, TokenKey, TokenView};
+use steward_actors::spool;
+
+use crate::error::catalog::ErrorCode;
+
+use super::json::JsonFault;
+use super::limits::{Admission, Demand};
+use super::pulse::{Expired, Pulse};
+use super::refusal::Refusal;
+use super::request::{self, RequestHead};
+use super::token_key::{self, KeyFault};
+use super::{Gateway, dialect, headers};
+
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+/// A body is given this much room at first, whatever length it declares.
+const FIRST_ROOM_BYTES: usize = 1 << 20;
+
+/// Whose call it is. Fails for those nobody knows: they are counted, not recorded.
+///
+/// # Errors
+/// No credential, more than one of a kind, or one that opens nothing.
+pub(super) fn identify(gateway: &Gateway, headers: &HeaderMap) -> Result<TokenKey, Refusal> {
+    let found = credential(headers).and_then(|presented| {
+        let hash = token_key::TOKEN
+            .parse(presented)
+            .map_err(|_| ErrorCode::TokenInvalid)?;
+        let snapshot = gateway.snapshot.load();
+        token_key::find(&snapshot, &hash)
+            .cloned()
+            .ok_or(ErrorCode::TokenInvalid)
+    });
+    found.map_err(|code| {
+        gateway.counters.unknown_credential();
+        code.into()
+    })
+}
+
+fn credential(headers: &HeaderMap) -> Result<&str, ErrorCode> {
+    let one = |name: HeaderName| {
+        let mut values = headers.get_all(name);
+        match (values.next(), values.next()) {
+            (None, _) => Ok(None),
+            (Some(value), None) => Ok(Some(value.to_str().map_err(|_| ErrorCode::TokenInvalid)?)),
+            (Some(_), Some(_)) => Err(ErrorCode::HeadersInvalid),
+        }
+    };
+    token_key::presented(one(header::AUTHORIZATION)?, one(X_API_KEY)?).map_err(
+        |fault| match fault {
+            KeyFault::Missing => ErrorCode::TokenMissing,
+            KeyFault::Malformed => ErrorCode::TokenInvalid,
+        },
+    )
+}
+
+/// Whether this token may call at all now.
+///
+/// # Errors
+/// Disabled, expired (or the old secret of a rotation whose grace is over), tenant suspended.
+pub(super) fn standing(key: &TokenKey, now_micros: i64) -> Result<(), Refusal> {
+    let token = &key.token;
+    let over = |until: Option<i64>| until.is_some_and(|until| until <= now_micros);
+    if !token.enabled {
+        Err(ErrorCode::TokenDisabled.into())
+    } else if over(token.expires_at) || over(key.valid_until) {
+        Err(ErrorCode::TokenExpired.into())
+    } else if token.tenant_suspended {
+        Err(ErrorCode::TenantSuspended.into())
+    } else {
+        Ok(())
+    }
+}
+
+/// Whether the books can take one more record; asked before the call is made.
+///
+/// # Errors
+/// The spool is full and `ledger.overflow` is `refuse`.
+pub(super) fn books(gateway: &Gateway) -> Result<(), Refusal> {
+    match gateway.spool.admits() {
+        spool::Admission::Open => Ok(()),
+        spool::Admission::Refuse(_) => {
+            gateway.counters.refused();
+            Err(Refusal::new(ErrorCode::LedgerFull).retry_after_ms(5_000))
+        }
+    }
+}
+
+/// Whether the headers can be understood in one way only.
+///
+/// # Errors
+/// Something sent twice, or contradicting framing.
+pub(super) fn headers(sent: &[(&str, &[u8])]) -> Result<(), Refusal> {
+    headers::check(sent.iter().copied()).map_err(|fault| {
+        Refusal::new(ErrorCode::HeadersInvalid).detail(format!("The request is refused: {fault}."))
+    })
+}
+
+/// The whole body, or why it is not read.
+///
+/// # Errors
+/// Too large (said before the rest is read), encoded (nothing could be looked at or edited), too slow, cut.
+pub(super) async fn body(
+    gateway: &Gateway,
+    request: &HttpRequest,
+    mut payload: web::Payload,
+) -> Result<Bytes, Refusal> {
+    let sent = request.headers();
+    if let Some(encoding) = sent.get(header::CONTENT_ENCODING)
+        && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
+    {
+        return Err(ErrorCode::MediaTypeUnsupported.into());
+    }
+    let most = gateway.max_body_bytes;
+    let too_large = || {
+        Refusal::new(ErrorCode::BodyTooLarge)
+            .detail(format!("The request body is larger than {most} bytes."))
+    };
+    let declared = sent
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if declared.is_some_and(|length| length > most) {
+        return Err(too_large());
+    }
+    // Most bodies are here already and come in one piece: no timer, no copy.
+    let mut pulse: Option<Pulse> = None;
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    loop {
+        let next = poll_fn(|cx| match Pin::new(&mut payload).poll_next(cx) {
+            Poll::Ready(next) => Poll::Ready(Ok(next)),
+            Poll::Pending => pulse
+                .get_or_insert_with(|| Pulse::new(gateway.timeouts.idle))
+                .poll(cx, &gateway.cut)
+                .map(Err),
+        });
+        let chunk = match next.await {
+            Ok(None) => break,
+            Ok(Some(Ok(chunk))) => chunk,
+            Ok(Some(Err(PayloadError::Incomplete(_) | PayloadError::Io(_)))) => {
+                return Err(ErrorCode::ClientClosed.into());
+            }
+            Ok(Some(Err(_))) => {
+                return Err(Refusal::new(ErrorCode::RequestInvalid)
+                    .detail("The request body could not be read."));
+            }
+            Err(Expired::Silence) => return Err(ErrorCode::RequestTimeout.into()),
+            Err(Expired::Cut) => return Err(ErrorCode::ShuttingDown.into()),
+        };
+        if let Some(pulse) = &mut pulse {
+            pulse.touch();
+        }
+        if first.len() + rest.len() + chunk.len() > most {
+            return Err(too_large());
+        }
+        if first.is_empty() && rest.is_empty() {
+            first = chunk;
+        } else {
+            if rest.is_empty() {
+                rest.reserve(
+                    declared
+                        .unwrap_or(0)
+                        .min(FIRST_ROOM_BYTES)
+                        .max(first.len() * 2),
+                );
+                rest.extend_from_slice(&std::mem::take(&mut first));
+            }
+            rest.extend_from_slice(&chunk);
+        }
+    }
+    Ok(if rest.is_empty() {
+        first
+    } else {
+        rest.freeze()
+    })
+}
+
+/// Reads the request.
+///
+/// # Errors
+/// Not a JSON object, or no model named.
+pub(super) fn read(body: &[u8]) -> Result<RequestHead, Refusal> {
+    request::parse(body).map_err(|fault: JsonFault| {
+        Refusal::new(ErrorCode::BodyInvalid)
+            .detail(format!("The request body cannot be read: {fault}."))
+    })
+}
+
+/// Whether the token may use the model.
+///
+/// # Errors
+/// The request names none, or one that is not among the token's.
+pub(super) fn model<'a>(token: &TokenView, head: &'a RequestHead) -> Result<&'a str, Refusal> {
+    let Some(model) = &head.model else {
+        return Err(Refusal::new(ErrorCode::ModelMissing).param("model"));
+    };
+    if dialect::may_use(token, model) {
+        return Ok(model);
+    }
+    Err(Refusal::new(ErrorCode::ModelNotAllowed)
+        .detail(format!("The API key may not use the model `{model}`."))
+        .param("model"))
+}
+
+/// Takes the call's place and reserves what it may use.
+///
+/// # Errors
+/// A limit or the quota refuses.
+pub(super) fn limits(
+    gateway: &Gateway,
+    token: &TokenView,
+    demand: Demand,
+    protocol: Protocol,
+) -> Result<Admission, Refusal> {
+    gateway
+        .limits
+        .admit(token, demand, gateway.accounts.now_ms())
+        .map_err(|refused| {
+            let headers = refused.headers(protocol);
+            let mut refusal = Refusal::from(refused);
+            refusal.headers = headers;
+            refusal
+        })
+}

@@ -1,0 +1,160 @@
+//! The last step of a call: usage into the record, the record onto the books, the limits settled.
+//!
+//! It runs at once on the caller's thread unless tokens have to be estimated: that may load a tokenizer and
+//! belongs on a blocking thread. The end of an answer waits for it there; a client that has left does not.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use prost::Message;
+use steward_actors::domain::record::{Operation, RECORD_KIND, Record};
+use steward_actors::spool::AppendError;
+use tokio::runtime::Handle;
+
+use super::limits::Admission;
+use super::meter::Reading;
+use super::request::{self, PromptSize, PromptText, RequestHead};
+use super::usage::Usage;
+use super::{Gateway, estimate};
+
+/// A longer request is not kept for an estimate: its size has to do, in bytes.
+const PROMPT_KEPT_BYTES: usize = 64 * 1024;
+
+/// Resolves to whether the answer may end.
+pub(super) type Settling = Pin<Box<dyn Future<Output = bool>>>;
+
+/// What a closed call answers to whoever holds back an answer's end.
+pub(super) enum Closed {
+    /// The answer may end, or (the books did not take the record) must not.
+    Now(bool),
+    /// That is not known yet. Dropping it changes nothing about the record.
+    Later(Settling),
+}
+
+/// The request's text, as far as it is kept for an estimate.
+#[derive(Default)]
+pub(super) struct Prompt {
+    body: Option<Bytes>,
+    size: PromptSize,
+}
+
+impl Prompt {
+    pub(super) fn of(body: &Bytes, head: &RequestHead) -> Self {
+        Self {
+            body: (body.len() <= PROMPT_KEPT_BYTES).then(|| body.clone()),
+            size: head.prompt,
+        }
+    }
+
+    fn text(&self) -> PromptText {
+        self.body.as_ref().map_or_else(PromptText::default, |body| {
+            request::prompt_text(body, estimate::SAMPLE_MAX_BYTES)
+        })
+    }
+}
+
+/// See the module.
+pub(super) struct Closing {
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) operation: Operation,
+    pub(super) record: Record,
+    pub(super) reading: Reading,
+    /// A provider worked for it, so that something was used.
+    pub(super) accepted: bool,
+    pub(super) prompt: Prompt,
+    pub(super) admission: Option<Admission>,
+}
+
+impl Closing {
+    pub(super) fn run(self) -> Closed {
+        let gateway = Arc::clone(&self.gateway);
+        if self.accepted
+            && estimate::is_needed(self.operation, &self.reading)
+            && let Ok(runtime) = Handle::try_current()
+        {
+            let work = runtime.spawn_blocking(move || self.write());
+            return Closed::Later(Box::pin(async move {
+                match work.await {
+                    Ok(Ok(seq)) => is_durable(&gateway, seq).await,
+                    _ => false,
+                }
+            }));
+        }
+        match self.write() {
+            Ok(seq) if gateway.wait_durable => {
+                Closed::Later(Box::pin(async move { is_durable(&gateway, seq).await }))
+            }
+            written => Closed::Now(written.is_ok()),
+        }
+    }
+
+    /// Puts the record on the books; its sequence number there, when it was kept.
+    fn write(mut self) -> Result<Option<u64>, AppendError> {
+        if self.accepted {
+            self.measure();
+        }
+        let record = &mut self.record;
+        record.upstream_model = self.reading.model.take().unwrap_or_default();
+        record.bound();
+        let appended = encoded(record, |bytes| {
+            self.gateway.spool.append(RECORD_KIND, bytes)
+        });
+        if let Some(mut admission) = self.admission.take() {
+            let used = u64::try_from(record.total_tokens).unwrap_or(0);
+            admission.settle(used, self.gateway.accounts.now_ms());
+        }
+        let status = u16::try_from(record.status_code).unwrap_or(500);
+        self.gateway.counters.closed(status);
+        match appended {
+            Ok(appended) => Ok(appended.recorded.then_some(appended.seq)),
+            Err(cause) => {
+                self.gateway.counters.append_failure();
+                tracing::error!(request_id = %record.id(), %cause, "a call's record could not be written");
+                Err(cause)
+            }
+        }
+    }
+
+    fn measure(&mut self) {
+        if self.prompt.body.is_none() && self.reading.usage.is_none() {
+            self.reading.usage = Some(Usage {
+                prompt: self.prompt.size.tokens(),
+                ..Usage::default()
+            });
+        }
+        let model = self.reading.model.as_deref().unwrap_or(&self.record.model);
+        let settled = estimate::settle(self.operation, &self.reading, model, || self.prompt.text());
+        let count = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
+        let record = &mut self.record;
+        record.prompt_tokens = count(settled.usage.prompt);
+        record.completion_tokens = count(settled.usage.completion);
+        record.total_tokens = count(settled.usage.total);
+        record.cached_tokens = count(settled.usage.cached);
+        record.cache_write_tokens = count(settled.usage.cache_write);
+        record.reasoning_tokens = count(settled.usage.reasoning);
+        record.usage_estimated = settled.estimated;
+    }
+}
+
+async fn is_durable(gateway: &Gateway, seq: Option<u64>) -> bool {
+    match seq {
+        Some(seq) if gateway.wait_durable => gateway.spool.durable(seq).await.is_ok(),
+        _ => true,
+    }
+}
+
+/// Encodes into a buffer that the thread keeps.
+fn encoded<R>(record: &Record, then: impl FnOnce(&[u8]) -> R) -> R {
+    thread_local! {
+        static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    }
+    BUFFER.with_borrow_mut(|buffer| {
+        buffer.clear();
+        // A vector grows as needed, so there is always room.
+        let _ = record.encode(buffer);
+        then(buffer)
+    })
+}

@@ -1,0 +1,342 @@
+//! The one owner of a call's end: whatever happens, exactly one record is written, and what the call held
+//! (limits, an account's place) is given back.
+//!
+//! It is opened when a known token is seen and moves with the call: through the handler, then into the
+//! answer's body. Whoever drops it without closing it was cancelled by the client's leaving, and that is what
+//! the record then says.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use actix_web::{HttpRequest, HttpResponse};
+use bytes::Bytes;
+use steward_actors::domain::record::{Attempt, Operation, Record, Source};
+use steward_actors::domain::rid::RecordId;
+use steward_actors::domain::snapshot::{AccountView, Protocol, TokenKey};
+
+use crate::error::catalog::ErrorCode;
+use crate::error::dialect::{self, Failure};
+
+use super::closing::{Closed, Closing, Prompt};
+use super::limits::{Admission, Place};
+use super::meter::Reading;
+use super::redact;
+use super::refusal::Refusal;
+use super::request::RequestHead;
+use super::tap::{Measured, Tap};
+use super::token_key::Caller;
+use super::{Asked, Gateway};
+
+/// How a call ended.
+pub(super) enum End<'a> {
+    /// The upstream's answer, whatever its status, is complete.
+    Answered,
+    /// We answered in its stead.
+    Refused(&'a Refusal),
+    /// The answer had begun and was cut.
+    Broken(ErrorCode),
+    /// The client left.
+    Left,
+}
+
+/// What the call says about itself, as far as it has been read.
+#[derive(Default)]
+pub(super) struct About {
+    pub(super) model: String,
+    pub(super) stream: bool,
+    pub(super) app: String,
+    pub(super) end_user: String,
+    pub(super) conversation: String,
+    pub(super) client_ip: String,
+    pub(super) prompt: Prompt,
+}
+
+/// The account that is being tried, or that answered.
+pub(super) struct Trial {
+    account: Arc<AccountView>,
+    started_at: i64,
+    started: Instant,
+    _place: Place,
+}
+
+/// See the module.
+pub(super) struct Finish {
+    gateway: Arc<Gateway>,
+    id: RecordId,
+    caller: Caller,
+    operation: Operation,
+    protocol: Protocol,
+    request_at: i64,
+    started: Instant,
+    pub(super) about: About,
+    attempts: Vec<Attempt>,
+    trial: Option<Trial>,
+    admission: Option<Admission>,
+    status: u16,
+    upstream_request_id: String,
+    closed: bool,
+}
+
+impl Finish {
+    /// A call of a known token has come in.
+    pub(super) fn open(asked: &Asked<'_>, key: &TokenKey, operation: Operation) -> Self {
+        let gateway = Arc::clone(asked.gateway);
+        gateway.counters.opened();
+        Self {
+            request_at: gateway.clock.now_micros(),
+            started: Instant::now(),
+            gateway,
+            id: asked.id,
+            caller: Caller::Token(Arc::clone(&key.token)),
+            operation,
+            protocol: asked.protocol,
+            about: About::default(),
+            attempts: Vec::new(),
+            trial: None,
+            admission: None,
+            status: 0,
+            upstream_request_id: String::new(),
+            closed: false,
+        }
+    }
+
+    pub(super) fn gateway(&self) -> &Arc<Gateway> {
+        &self.gateway
+    }
+
+    pub(super) fn operation(&self) -> Operation {
+        self.operation
+    }
+
+    /// Our public id of the call.
+    pub(super) fn request_id(&self) -> String {
+        self.id.to_string()
+    }
+
+    /// Different for every call; for drawing among accounts.
+    pub(super) fn seed(&self) -> u64 {
+        self.id.tail
+    }
+
+    /// When the call came in, for measuring.
+    pub(super) fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// The credential in use, which must not come back to the client.
+    pub(super) fn account(&self) -> Option<&Arc<AccountView>> {
+        self.trial.as_ref().map(|trial| &trial.account)
+    }
+
+    /// Takes from the request what the record says about it.
+    pub(super) fn reads(&mut self, head: &RequestHead, body: &Bytes, request: &HttpRequest) {
+        let header = |name: &str| {
+            let value = request.headers().get(name)?.to_str().ok()?.trim();
+            (!value.is_empty()).then(|| value.to_owned())
+        };
+        let app = &self.caller.token().app;
+        let app = if app.is_empty() {
+            header("x-app-id").unwrap_or_default()
+        } else {
+            app.clone()
+        };
+        let end_user = head.user.clone().or_else(|| header("x-user-id"));
+        let conversation = header("x-conversation-id").or_else(|| head.conversation.clone());
+        let address = request
+            .peer_addr()
+            .filter(|_| self.gateway.record_client_ip);
+        self.about = About {
+            model: head.model.clone().unwrap_or_default(),
+            stream: head.stream,
+            app,
+            end_user: end_user.unwrap_or_default(),
+            conversation: conversation.unwrap_or_default(),
+            client_ip: address
+                .map(|address| address.ip().to_string())
+                .unwrap_or_default(),
+            prompt: Prompt::of(body, head),
+        };
+    }
+
+    /// Keeps the call's place in the limits.
+    pub(super) fn admitted(&mut self, admission: Admission) {
+        self.admission = Some(admission);
+    }
+
+    /// An account is being tried.
+    pub(super) fn tries(&mut self, account: &Arc<AccountView>, place: Place) {
+        self.trial = Some(Trial {
+            account: Arc::clone(account),
+            started_at: self.gateway.clock.now_micros(),
+            started: Instant::now(),
+            _place: place,
+        });
+    }
+
+    /// The account being tried gave no answer.
+    pub(super) fn failed(&mut self, code: ErrorCode) {
+        if let Some(trial) = self.trial.take() {
+            self.attempts.push(trial.attempt(0, code.slug()));
+        }
+    }
+
+    /// The account being tried answered, but another may do better.
+    pub(super) fn sets_aside(&mut self) -> Option<Trial> {
+        self.trial.take()
+    }
+
+    /// Nobody did better than the account set aside.
+    pub(super) fn takes_up(&mut self, trial: Trial) {
+        self.trial = Some(trial);
+    }
+
+    /// Somebody may do better than the account set aside after all: it is only an attempt now.
+    pub(super) fn gives_up(&mut self, trial: Trial, status: u16) {
+        self.attempts
+            .push(trial.attempt(status, ErrorCode::UpstreamError.slug()));
+    }
+
+    /// The upstream's answer has begun.
+    pub(super) fn answered(&mut self, status: u16, upstream_request_id: &str) {
+        self.status = status;
+        upstream_request_id.clone_into(&mut self.upstream_request_id);
+    }
+
+    /// Closes the books on a call that we answer ourselves, and makes the answer.
+    pub(super) fn refuse(mut self, refusal: &Refusal) -> HttpResponse {
+        // The client sees an error either way; that it could not be recorded is counted.
+        let _ = self.close(&End::Refused(refusal), None);
+        self.answer(refusal)
+    }
+
+    /// A refusal in the caller's dialect; the books are closed already.
+    pub(super) fn answer(&self, refusal: &Refusal) -> HttpResponse {
+        refusal.answer(self.protocol, &self.request_id())
+    }
+
+    /// The event that tells a stream's client that its answer was cut.
+    pub(super) fn error_event(&self, code: ErrorCode, next_sequence: u64) -> Bytes {
+        let id = self.request_id();
+        dialect::stream_error(self.operation, &Failure::new(code, &id), next_sequence).into()
+    }
+
+    /// Writes the record, once; later calls do nothing.
+    pub(super) fn close(&mut self, end: &End<'_>, tap: Option<&mut Tap>) -> Closed {
+        if std::mem::replace(&mut self.closed, true) {
+            return Closed::Now(true);
+        }
+        let measured = tap.map(Tap::measured);
+        let (status, code) = self.verdict(end, measured.as_ref());
+        let message = match (end, &measured) {
+            (End::Refused(refusal), _) => refusal.detail.clone().into_owned(),
+            (_, Some(measured)) => self.complaint(&measured.reading),
+            _ => String::new(),
+        };
+        // A provider has worked for this call unless it refused or was never reached.
+        let accepted = match end {
+            End::Answered => status < 400 || measured.as_ref().is_some_and(|m| m.failed),
+            End::Broken(_) | End::Left => self.trial.is_some(),
+            End::Refused(_) => false,
+        };
+        let token = self.caller.token();
+        let about = std::mem::take(&mut self.about);
+        let mut record = Record {
+            rid: self.id.rid.0,
+            id_tail: self.id.tail,
+            token_id: token.id,
+            token_public_id: token.public_id.clone(),
+            token_name: token.name.clone(),
+            tenant_id: token.tenant_id,
+            tenant_public_id: token.tenant_public_id.clone(),
+            tenant_name: token.tenant_name.clone(),
+            app: about.app,
+            end_user: about.end_user,
+            mode: self.caller.mode().into(),
+            model: about.model,
+            operation: self.operation.into(),
+            stream: about.stream,
+            request_at: self.request_at,
+            response_at: self.gateway.clock.now_micros(),
+            duration_ms: millis(self.started),
+            ttft_ms: measured.as_ref().and_then(|m| m.first_token_ms),
+            status_code: i32::from(status),
+            success: code.is_empty(),
+            error_code: code.to_owned(),
+            error_message: message,
+            conversation_id: about.conversation,
+            source: Source::Gateway.into(),
+            client_ip: about.client_ip,
+            upstream_request_id: std::mem::take(&mut self.upstream_request_id),
+            ..Record::default()
+        };
+        if let Some(trial) = self.trial.take() {
+            let account = &trial.account;
+            record.account_id = account.id;
+            record.account_public_id.clone_from(&account.public_id);
+            record.account_name.clone_from(&account.name);
+            record.provider.clone_from(&account.provider);
+            self.attempts.push(trial.attempt(self.status, code));
+        }
+        record.attempts = std::mem::take(&mut self.attempts);
+        Closing {
+            gateway: Arc::clone(&self.gateway),
+            operation: self.operation,
+            record,
+            reading: measured.map(|m| m.reading).unwrap_or_default(),
+            accepted,
+            prompt: about.prompt,
+            admission: self.admission.take(),
+        }
+        .run()
+    }
+
+    /// Status and slug as recorded.
+    fn verdict(&self, end: &End<'_>, measured: Option<&Measured>) -> (u16, &'static str) {
+        let told = |code: ErrorCode| (code.status(), code.slug());
+        match end {
+            End::Answered if self.status >= 400 => (self.status, ErrorCode::UpstreamError.slug()),
+            End::Answered if measured.is_some_and(|m| m.failed) => told(ErrorCode::UpstreamError),
+            End::Answered => (self.status, ""),
+            End::Refused(refusal) => told(refusal.code),
+            End::Broken(code) => told(*code),
+            End::Left if self.gateway.cut.load(Ordering::Relaxed) => told(ErrorCode::ShuttingDown),
+            End::Left => told(ErrorCode::ClientClosed),
+        }
+    }
+
+    /// The provider's own message. What looks like a secret is gone from it already; the one that was
+    /// certainly sent goes too.
+    fn complaint(&self, reading: &Reading) -> String {
+        let message = reading.error.as_ref().map_or("", |error| &error.message);
+        match self.account().map(|account| account.secret.reveal()) {
+            Some(secret) if !secret.is_empty() => message.replace(secret, redact::MARK),
+            _ => message.to_owned(),
+        }
+    }
+}
+
+impl Trial {
+    fn attempt(&self, status: u16, code: &str) -> Attempt {
+        Attempt {
+            account_id: self.account.id,
+            account_public_id: self.account.public_id.clone(),
+            account_name: self.account.name.clone(),
+            started_at: self.started_at,
+            duration_ms: millis(self.started),
+            status_code: i32::from(status),
+            error_code: code.to_owned(),
+        }
+    }
+}
+
+impl Drop for Finish {
+    fn drop(&mut self) {
+        // A call nobody waits for any more; a failure has been counted and logged.
+        let _ = self.close(&End::Left, None);
+    }
+}
+
+fn millis(since: Instant) -> i64 {
+    i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,232 @@
+//! Looks at an answer while it passes: unpacks, splits and meters it, and says which bytes may go now.
+//!
+//! Three shapes: plain events, whose terminal one is held back and whose unwanted one is taken out; packed
+//! events (the provider compressed them though asked not to), of which only whole frames can be held; and
+//! anything else, of which the last frame is held.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use memchr::memmem;
+use steward_actors::domain::record::Operation;
+use steward_actors::domain::snapshot::AccountView;
+
+use super::decode::{Coding, Decoder};
+use super::meter::{Meter, Reading};
+use super::sse::{Event, Splitter, Verdict};
+
+const EVENT_STREAM: &str = "text/event-stream";
+
+enum Shape {
+    Events(Splitter),
+    PackedEvents {
+        decoder: Decoder,
+        splitter: Splitter,
+        held: Vec<Bytes>,
+    },
+    Whole {
+        /// `None`: a coding nobody here can read.
+        decoder: Option<Decoder>,
+        last: Option<Bytes>,
+    },
+}
+
+/// Meters events and judges them.
+struct Judge {
+    meter: Meter,
+    operation: Operation,
+    /// The caller did not ask for the usage chunk that we asked the provider for.
+    withhold_usage: bool,
+    started: Instant,
+    first_token_ms: Option<i64>,
+    failed: bool,
+}
+
+/// See the module.
+pub(super) struct Tap {
+    shape: Shape,
+    judge: Judge,
+    /// The account whose credential an error might echo.
+    account: Option<Arc<AccountView>>,
+}
+
+/// What was read off an answer.
+pub(super) struct Measured {
+    pub(super) reading: Reading,
+    /// From the call's start to its first output; only streams tell.
+    pub(super) first_token_ms: Option<i64>,
+    /// The provider reported an error within its stream.
+    pub(super) failed: bool,
+}
+
+impl Judge {
+    fn event(&mut self, event: &Event<'_>) -> Verdict {
+        let seen = self.meter.event(event);
+        if seen.content && self.first_token_ms.is_none() {
+            self.first_token_ms = i64::try_from(self.started.elapsed().as_millis()).ok();
+        }
+        self.failed |= seen.error;
+        if seen.terminal {
+            Verdict::Hold
+        } else if seen.usage_only && self.withhold_usage {
+            Verdict::Drop
+        } else {
+            Verdict::Pass
+        }
+    }
+}
+
+impl Tap {
+    /// At the start of an answer. `started` is when the call came in.
+    pub(super) fn new(
+        head: &http::response::Parts,
+        operation: Operation,
+        withhold_usage: bool,
+        started: Instant,
+        account: Option<&Arc<AccountView>>,
+    ) -> Self {
+        let text = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
+        let kind = text(CONTENT_TYPE).unwrap_or("").trim_start();
+        let events = kind
+            .get(..EVENT_STREAM.len())
+            .is_some_and(|kind| kind.eq_ignore_ascii_case(EVENT_STREAM));
+        let shape = match (events, Coding::parse(text(CONTENT_ENCODING))) {
+            (true, Some(Coding::Identity)) => Shape::Events(Splitter::new()),
+            (true, Some(coding)) => Shape::PackedEvents {
+                decoder: Decoder::new(coding),
+                splitter: Splitter::new(),
+                held: Vec::new(),
+            },
+            (_, coding) => Shape::Whole {
+                decoder: coding.map(Decoder::new),
+                last: None,
+            },
+        };
+        let failed = head.status.is_client_error() || head.status.is_server_error();
+        Self {
+            shape,
+            judge: Judge {
+                meter: Meter::new(operation),
+                operation,
+                withhold_usage,
+                started,
+                first_token_ms: None,
+                failed: false,
+            },
+            account: account.filter(|_| failed).cloned(),
+        }
+    }
+
+    /// What was read so far. To be asked once, at the end.
+    pub(super) fn measured(&mut self) -> Measured {
+        let fresh = Meter::new(self.judge.operation);
+        Measured {
+            reading: std::mem::replace(&mut self.judge.meter, fresh).reading(),
+            first_token_ms: self.judge.first_token_ms,
+            failed: self.judge.failed,
+        }
+    }
+
+    /// Plain events: one can be taken out, and one of ours can be put in.
+    pub(super) fn is_plain_sse(&self) -> bool {
+        matches!(self.shape, Shape::Events(_))
+    }
+
+    /// Takes the next frame; appends to `out` what may go now. True when the answer's end is here and held.
+    pub(super) fn push(&mut self, chunk: Bytes, out: &mut Vec<Bytes>) -> bool {
+        let judge = &mut self.judge;
+        match &mut self.shape {
+            Shape::Events(splitter) => {
+                splitter.push(chunk, out, |event| judge.event(event));
+                splitter.holding()
+            }
+            Shape::PackedEvents {
+                decoder,
+                splitter,
+                held,
+            } => {
+                let mut unpacked = Vec::new();
+                decoder.push(&chunk, |plain| {
+                    let plain = Bytes::copy_from_slice(plain);
+                    splitter.push(plain, &mut unpacked, |event| judge.event(event));
+                    unpacked.clear();
+                });
+                if splitter.holding() {
+                    held.push(chunk);
+                } else {
+                    out.push(chunk);
+                }
+                splitter.holding()
+            }
+            Shape::Whole { decoder, last } => {
+                if let Some(decoder) = decoder {
+                    decoder.push(&chunk, |plain| judge.meter.body(plain));
+                }
+                let chunk = match &self.account {
+                    Some(account) => masked(chunk, account.secret.reveal().as_bytes()),
+                    None => chunk,
+                };
+                out.extend(last.replace(chunk));
+                false
+            }
+        }
+    }
+
+    /// The upstream has said everything; what an unfinished event left goes by its verdict.
+    pub(super) fn end(&mut self, out: &mut Vec<Bytes>) {
+        let judge = &mut self.judge;
+        match &mut self.shape {
+            Shape::Events(splitter) => splitter.finish(out, |event| judge.event(event)),
+            Shape::PackedEvents { splitter, .. } => {
+                splitter.finish(&mut Vec::new(), |event| judge.event(event));
+            }
+            Shape::Whole { .. } => {}
+        }
+    }
+
+    /// What was held goes.
+    pub(super) fn release(&mut self, out: &mut Vec<Bytes>) {
+        match &mut self.shape {
+            Shape::Events(splitter) => out.extend(splitter.release()),
+            Shape::PackedEvents { splitter, held, .. } => {
+                splitter.release();
+                out.append(held);
+            }
+            Shape::Whole { last, .. } => out.extend(last.take()),
+        }
+    }
+
+    /// Whether a stream whose connection ended without fault was cut all the same. Only a terminal event
+    /// proves an end; of the OpenAI-like providers some never send one, so that there a proper end of the
+    /// transfer is believed.
+    pub(super) fn is_cut_short(&self, ends_by_close: bool) -> bool {
+        let is_stream = !matches!(self.shape, Shape::Whole { .. });
+        let lenient = matches!(
+            self.judge.operation,
+            Operation::Chat | Operation::Completion
+        );
+        is_stream
+            && !self.judge.meter.is_terminal()
+            && !self.judge.failed
+            && (ends_by_close || !lenient)
+    }
+
+    /// The number a stream's next event would carry.
+    pub(super) fn next_sequence(&self) -> u64 {
+        self.judge.meter.next_sequence()
+    }
+}
+
+/// A provider's error may echo the credential it was sent: it is starred out, its length kept.
+fn masked(chunk: Bytes, secret: &[u8]) -> Bytes {
+    if secret.len() < 8 || memmem::find(&chunk, secret).is_none() {
+        return chunk;
+    }
+    let mut copy = chunk.to_vec();
+    while let Some(at) = memmem::find(&copy, secret) {
+        copy[at..at + secret.len()].fill(b'*');
+    }
+    copy.into()
+}

@@ -1,0 +1,368 @@
+//! One record per call, whatever its end; and no end before the record.
+
+use std::time::Instant;
+
+use steward_actors::domain::record::{Mode, Operation};
+use steward_actors::domain::snapshot::Protocol;
+
+use super::fake::{Fake, Step, chunk, end, json, sse_head};
+use super::house::{account, eventually, read_answer, read_until, token, with};
+
+const CHAT: &str = "/v1/chat/completions";
+const ASK: &str = r#"{"model":"gpt-4o","messages":[{"role":"user","content":"Hello"}]}"#;
+const ASK_STREAM: &str =
+    r#"{"model":"gpt-4o","stream":true,"messages":[{"role":"user","content":"Hello"}]}"#;
+const HELLO: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"Hello\"}}]}\n\n";
+const USAGE: &str = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":2,\"total_tokens\":11}}\n\n";
+const DONE: &str = "data: [DONE]\n\n";
+
+#[actix_web::test]
+async fn a_plain_answer_is_on_the_books_with_its_usage() {
+    let answer = r#"{"id":"c","model":"gpt-4o-2024","usage":{"prompt_tokens":9,"completion_tokens":2,"total_tokens":11}}"#;
+    let fake = Fake::new(vec![vec![Step::Send(json("200 OK", answer))]]).await;
+    with(
+        vec![account(1, Protocol::OpenAi, &fake)],
+        token(),
+        &[&fake],
+        |_| {},
+        |house| async move {
+            let (seen, complete) = read_answer(&mut house.post(CHAT, ASK).await).await;
+            assert!(complete && seen.ends_with(answer), "{seen}");
+            assert_eq!(house.spool.ledger().accepted, 1, "recorded before it ended");
+            let record = house.record().await;
+            assert_eq!((record.status_code, record.success), (200, true));
+            assert_eq!(
+                (
+                    record.prompt_tokens,
+                    record.completion_tokens,
+                    record.total_tokens
+                ),
+                (9, 2, 11)
+            );
+            assert!(!record.usage_estimated);
+            assert_eq!(record.operation(), Operation::Chat);
+            assert_eq!(record.mode(), Mode::Api);
+            assert_eq!(
+                (
+                    record.model.as_str(),
+                    record.account_id,
+                    record.provider.as_str()
+                ),
+                ("gpt-4o", 1, "openai")
+            );
+            assert_eq!(record.attempts.len(), 1);
+            assert_eq!(record.upstream_request_id, "up-1");
+            assert!(
+                seen.contains(&format!("x-request-id: {}\r\n", record.id())),
+                "{seen}"
+            );
+        },
+    )
+    .await;
+}
+
+#[actix_web::test]
+async fn the_terminal_event_waits_for_the_record_and_chunks_do_not() {
+    let fake = Fake::new(vec![vec![
+        Step::Send(sse_head()),
+        Step::Send(chunk(HELLO)),
+        Step::Wait,
+        Step::Send(chunk(&format!("{USAGE}{DONE}"))),
+        Step::Send(end()),
+    ]])
+    .await;
+    let upstream = fake.clone();
+    with(
+        vec![account(1, Protocol::OpenAi, &fake)],
+        token(),
+        &[&fake],
+        |_| {},
+        |house| async move {
+            let mut socket = house.post(CHAT, ASK_STREAM).await;
+            let mut seen = String::new();
+            assert!(read_until(&mut socket, &mut seen, HELLO).await);
+            assert_eq!(house.spool.ledger().accepted, 0);
+            assert_eq!(house.gateway.counters().read().in_flight, 1);
+            upstream.go_on();
+            assert!(read_until(&mut socket, &mut seen, DONE).await, "{seen}");
+            assert_eq!(
+                house.spool.ledger().accepted,
+                1,
+                "[DONE] came before the record"
+            );
+            assert!(read_until(&mut socket, &mut seen, "\r\n0\r\n\r\n").await);
+            assert!(
+                !seen.contains("usage"),
+                "the injected chunk is ours: {seen}"
+            );
+            assert!(
+                upstream.seen.borrow()[0]
+                    .body
+                    .contains(r#""include_usage":true"#)
+            );
+            let record = house.record().await;
+            assert!(record.stream && record.success);
+            assert_eq!(record.total_tokens, 11);
+            assert!(record.ttft_ms.is_some());
+            assert_eq!(house.gateway.counters().read().in_flight, 0);
+        },
+    )
+    .await;
+}
+
+#[actix_web::test]
+async fn a_client_that_leaves_cancels_the_upstream_and_is_a_499() {
+    for script in [
+        vec![Step::Stall],
+        vec![
+            Step::Send(sse_head()),
+            Step::Send(chunk(HELLO)),
+            Step::Stall,
+        ],
+    ] {
+        let streamed = script.len() > 1;
+        let fake = Fake::new(vec![script]).await;
+        let upstream = fake.clone();
+        with(
+            vec![account(1, Protocol::OpenAi, &fake)],
+            token(),
+            &[&fake],
+            |_| {},
+            |house| async move {
+                let mut socket = house.post(CHAT, ASK_STREAM).await;
+                eventually(|| upstream.seen.borrow().len() == 1).await;
+                if streamed {
+                    assert!(read_until(&mut socket, &mut String::new(), HELLO).await);
+                }
+                let left = Instant::now();
+                drop(socket);
+                eventually(|| upstream.hung_up.get() == 1).await;
+                assert!(left.elapsed().as_millis() < 1_000, "{:?}", left.elapsed());
+                let record = house.record().await;
+                assert_eq!(
+                    (record.status_code, record.error_code.as_str()),
+                    (499, "client_closed_request")
+                );
+                assert_eq!(record.account_id, 1);
+                assert!(!record.success);
+                if streamed {
+                    assert!(
+                        record.usage_estimated && record.total_tokens > 0,
+                        "{record:#?}"
+                    );
+                }
+            },
+        )
+        .await;
+    }
+}
+
+#[actix_web::test]
+async fn a_cut_stream_never_ends_cleanly_and_is_a_502() {
+    let fake = Fake::new(vec![vec![
+        Step::Send(sse_head()),
+        Step::Send(chunk(HELLO)),
+        Step::Close,
+    ]])
+    .await;
+    with(
+        vec![account(1, Protocol::OpenAi, &fake)],
+        token(),
+        &[&fake],
+        |_| {},
+        |house| async move {
+            let (seen, complete) = read_answer(&mut house.post(CHAT, ASK_STREAM).await).await;
+            assert!(
+                !complete && seen.contains("upstream_broken") && !seen.contains("[DONE]"),
+                "{seen}"
+            );
+            let record = house.record().await;
+            assert_eq!(
+                (record.status_code, record.error_code.as_str()),
+                (502, "upstream_broken")
+            );
+        },
+    )
+    .await;
+}
+
+#[actix_web::test]
+async fn a_cut_body_breaks_the_connection() {
+    let mut half = json("200 OK", r#"{"half":"of it"}"#);
+    half.truncate(half.len() - 4);
+    let fake = Fake::new(vec![vec![Step::Send(half), Step::Close]]).await;
+    with(
+        vec![account(1, Protocol::OpenAi, &fake)],
+        token(),
+        &[&fake],
+        |_| {},
+        |house| async move {
+            let (_, complete) = read_answer(&mut house.post(CHAT, ASK).await).await;
+            assert!(!complete);
+            assert_eq!(house.record().await.status_code, 502);
+        },
+    )
+    .await;
+}
+
+#[actix_web::test]
+async fn silence_is_a_504_before_the_first_byte_and_in_the_middle() {
+    for script in [
+        vec![Step::Stall],
+        vec![
+            Step::Send(sse_head()),
+            Step::Send(chunk(HELLO)),
+            Step::Stall,
+        ],
+    ] {
+        let fake = Fake::new(vec![script]).await;
+        let quick = |config: &mut crate::config::Gateway| {
+            config.first_byte_timeout_ms = 100;
+            config.idle_timeout_ms = 100;
+        };
+        with(
+            vec![account(1, Protocol::OpenAi, &fake)],
+            token(),
+            &[&fake],
+            quick,
+            |house| async move {
+                let (seen, _) = read_answer(&mut house.post(CHAT, ASK_STREAM).await).await;
+                assert!(seen.contains("upstream_timeout"), "{seen}");
+                let record = house.record().await;
+                assert_eq!(
+                    (record.status_code, record.error_code.as_str()),
+                    (504, "upstream_timeout")
+                );
+            },
+        )
+        .await;
+    }
+}
+
+#[actix_web::test]
+async fn a_drain_cuts_what_is_left_and_records_it() {
+    let fake = Fake::new(vec![vec![
+        Step::Send(sse_head()),
+        Step::Send(chunk(HELLO)),
+        Step::Stall,
+    ]])
+    .await;
+    with(
+        vec![account(1, Protocol::OpenAi, &fake)],
+        token(),
+        &[&fake],
+        |_| {},
+        |house| async move {
+            let mut socket = house.post(CHAT, ASK_STREAM).await;
+            let mut seen = String::new();
+            assert!(read_until(&mut socket, &mut seen, HELLO).await);
+            house.gateway.cut_streams();
+            assert!(!read_until(&mut socket, &mut seen, "\r\n0\r\n\r\n").await);
+            assert!(seen.contains("shutting_down"), "{seen}");
+            assert_eq!(house.record().await.status_code, 503);
+        },
+    )
+    .await;
+}
+
+#[actix_web::test]
+async fn another_account_is_tried_before_the_first_byte_only() {
+    let busy = Fake::new(vec![vec![Step::Send(json(
+        "429 Too Many Requests",
+        r#"{"error":{"message":"slow"}}"#,
+    ))]])
+    .await;
+    let good = Fake::new(vec![vec![Step::Send(json("200 OK", "{}"))]]).await;
+    let accounts = vec![
+        account(1, Protocol::OpenAi, &busy),
+        account(2, Protocol::OpenAi, &good),
+    ];
+    with(
+        accounts,
+        token(),
+        &[&busy, &good],
+        |_| {},
+        |house| async move {
+            let (seen, _) = read_answer(&mut house.post(CHAT, ASK).await).await;
+            assert!(seen.starts_with("HTTP/1.1 200"), "{seen}");
+            let record = house.record().await;
+            assert_eq!((record.account_id, record.status_code), (2, 200));
+            let tried: Vec<_> = record
+                .attempts
+                .iter()
+                .map(|a| (a.account_id, a.status_code))
+                .collect();
+            assert_eq!(tried, [(1, 429), (2, 200)]);
+        },
+    )
+    .await;
+}
+
+#[actix_web::test]
+async fn when_all_refuse_the_last_answer_passes_as_it_came() {
+    let body =
+        r#"{"error":{"message":"overloaded, key sk-upstream-secret","type":"x","code":"y"}}"#;
+    let fake = Fake::new(vec![vec![Step::Send(json("529 Overloaded", body))]]).await;
+    let mut second = account(2, Protocol::OpenAi, &fake);
+    second.base_url = "http://127.0.0.1:1/v1".into();
+    with(
+        vec![account(1, Protocol::OpenAi, &fake), second],
+        token(),
+        &[&fake],
+        |_| {},
+        |house| async move {
+            let (seen, complete) = read_answer(&mut house.post(CHAT, ASK).await).await;
+            assert!(complete && seen.starts_with("HTTP/1.1 529"), "{seen}");
+            assert!(
+                seen.ends_with(&body.replace("sk-upstream-secret", "******************")),
+                "{seen}"
+            );
+            let record = house.record().await;
+            assert_eq!((record.status_code, record.account_id), (529, 1));
+            assert_eq!(record.attempts.len(), 2);
+            assert!(
+                record.error_message.starts_with("overloaded, key"),
+                "{}",
+                record.error_message
+            );
+            assert!(!record.error_message.contains("upstream-secret"));
+        },
+    )
+    .await;
+}
+
+#[actix_web::test]
+async fn a_refused_call_of_a_known_token_is_a_row_and_a_stranger_a_number() {
+    let fake = Fake::new(vec![vec![Step::Stall]]).await;
+    let mut limited = token();
+    limited.allowed_models = Some(vec!["gpt-*".into()]);
+    with(
+        vec![account(1, Protocol::OpenAi, &fake)],
+        limited,
+        &[&fake],
+        |_| {},
+        |house| async move {
+            let (seen, _) = read_answer(
+                &mut house
+                    .send("POST", CHAT, "authorization: Bearer sk-nope\r\n", ASK)
+                    .await,
+            )
+            .await;
+            assert!(
+                seen.starts_with("HTTP/1.1 401") && seen.contains("invalid_api_key"),
+                "{seen}"
+            );
+            assert_eq!(house.spool.ledger().accepted, 0);
+            assert_eq!(house.gateway.counters().read().unknown_credentials, 1);
+            let (seen, _) = read_answer(&mut house.post(CHAT, r#"{"model":"o1"}"#).await).await;
+            assert!(seen.starts_with("HTTP/1.1 403"), "{seen}");
+            let record = house.record().await;
+            assert_eq!((record.status_code, record.account_id), (403, 0));
+            assert_eq!(
+                (record.error_code.as_str(), record.model.as_str()),
+                ("model_not_allowed", "o1")
+            );
+        },
+    )
+    .await;
+}

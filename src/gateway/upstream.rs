@@ -1,0 +1,199 @@
+//! Sends a call to the accounts that may serve it, one after the other, until one answers.
+//!
+//! Another account is tried only before the first byte: after no connection, no answer in time, 401, 408, 429
+//! or 5xx. When every account refused by status, the last such answer passes as the provider gave it. What
+//! is sent is the caller's request with three things changed: the credential, the model's name where the
+//! account knows it under another, and the wish for usage. Redirects are not followed.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use hyper::body::Incoming;
+use steward_actors::domain::record::Operation;
+use steward_actors::domain::snapshot::AccountView;
+
+use crate::error::catalog::ErrorCode;
+
+use super::breaker::{self, Outcome};
+use super::client::{UpstreamClient, WholeBody};
+use super::finish::{Finish, Trial};
+use super::inject;
+use super::pulse::{Expired, Pulse};
+use super::refusal::Refusal;
+use super::request::RequestHead;
+use super::{dialect, headers, route};
+
+/// A call ready to be sent.
+pub(super) struct Call<'a> {
+    pub(super) client: &'a UpstreamClient,
+    pub(super) operation: Operation,
+    pub(super) query: Option<&'a str>,
+    /// As the caller sent them.
+    pub(super) headers: &'a [(&'a str, &'a [u8])],
+    pub(super) body: &'a Bytes,
+    pub(super) head: &'a RequestHead,
+    pub(super) model: &'a str,
+    /// The caller did not ask for usage, and the provider tells it only when asked.
+    pub(super) wants_usage: bool,
+}
+
+/// An upstream's answer: its head is here, its body is to come.
+pub(super) struct Answer {
+    pub(super) head: http::response::Parts,
+    pub(super) body: Incoming,
+    /// The call's timer, to go on with.
+    pub(super) pulse: Pulse,
+    pub(super) withhold_usage: bool,
+}
+
+/// Finds an account that answers.
+///
+/// # Errors
+/// No account may be tried, or none gave any answer.
+pub(super) async fn send(finish: &mut Finish, call: &Call<'_>) -> Result<Answer, Refusal> {
+    let gateway = Arc::clone(finish.gateway());
+    let now_ms = gateway.accounts.now_ms();
+    let candidates = route::candidates(
+        &gateway.snapshot.load().accounts,
+        call.model,
+        dialect::protocol_of(call.operation),
+        |account| gateway.accounts.availability(account, now_ms),
+        finish.seed(),
+    )
+    .map_err(|reason| Refusal::no_route(reason, call.model))?;
+
+    // The last answer that another account may better, with the account that gave it.
+    let mut kept: Option<(Answer, Trial)> = None;
+    let mut last = Refusal::new(ErrorCode::AccountsBusy).retry_after_ms(1_000);
+    let mut pulse = Pulse::new(gateway.timeouts.first_byte);
+    let mut tried = 0;
+    for account in &candidates {
+        if tried == gateway.max_attempts {
+            break;
+        }
+        let Some((seat, pass)) = gateway.accounts.enter(account) else {
+            continue;
+        };
+        if tried > 0 {
+            gateway.counters.retry();
+            pulse.restart(gateway.timeouts.first_byte);
+        }
+        tried += 1;
+        finish.tries(account, seat);
+        match attempt(finish, call, account, &mut pulse).await {
+            Ok(response) => {
+                let (head, body) = response.into_parts();
+                let status = head.status.as_u16();
+                let outcome = breaker::outcome_of(status, headers::retry_after_ms(&head.headers));
+                pass.settle(outcome, gateway.accounts.now_ms());
+                let answer = Answer {
+                    head,
+                    body,
+                    pulse,
+                    withhold_usage: call.wants_usage,
+                };
+                if let Some((worse, trial)) = kept.take() {
+                    finish.gives_up(trial, worse.head.status.as_u16());
+                }
+                if !worth_another(status) {
+                    return Ok(answer);
+                }
+                gateway.counters.upstream_error();
+                kept = finish.sets_aside().map(|trial| (answer, trial));
+                pulse = Pulse::new(gateway.timeouts.first_byte);
+            }
+            Err(code) => {
+                let failed = Outcome::Failure {
+                    retry_after_ms: None,
+                };
+                if code == ErrorCode::ShuttingDown {
+                    finish.failed(code);
+                    return Err(code.into());
+                }
+                pass.settle(failed, gateway.accounts.now_ms());
+                gateway.counters.upstream_error();
+                finish.failed(code);
+                last = Refusal::new(code);
+            }
+        }
+    }
+    match kept {
+        Some((answer, trial)) => {
+            finish.takes_up(trial);
+            Ok(answer)
+        }
+        None => Err(last),
+    }
+}
+
+/// One try on one account: its answer's head, or why there is none.
+async fn attempt(
+    finish: &Finish,
+    call: &Call<'_>,
+    account: &AccountView,
+    pulse: &mut Pulse,
+) -> Result<http::Response<Incoming>, ErrorCode> {
+    let request = request(call, account).map_err(|cause| {
+        tracing::warn!(account = account.public_id, %cause, "the account's base URL or secret cannot be used");
+        ErrorCode::UpstreamUnreachable
+    })?;
+    let mut answer = call.client.request(request);
+    let cut = &finish.gateway().cut;
+    std::future::poll_fn(|cx| {
+        if let Poll::Ready(answer) = Pin::new(&mut answer).poll(cx) {
+            return Poll::Ready(answer.map_err(|cause| {
+                tracing::debug!(account = account.public_id, %cause, "no answer from the upstream");
+                if cause.is_connect() {
+                    ErrorCode::UpstreamUnreachable
+                } else {
+                    ErrorCode::UpstreamBroken
+                }
+            }));
+        }
+        pulse.poll(cx, cut).map(|expired| {
+            Err(match expired {
+                Expired::Silence => ErrorCode::UpstreamTimeout,
+                Expired::Cut => ErrorCode::ShuttingDown,
+            })
+        })
+    })
+    .await
+}
+
+/// The request as this account gets it.
+fn request(call: &Call<'_>, account: &AccountView) -> Result<http::Request<WholeBody>, Unsendable> {
+    let edits = inject::needed(
+        call.head,
+        account.upstream_model(call.model),
+        call.wants_usage,
+    );
+    let body = inject::apply(call.body, call.head, edits).parts;
+    let mut request = http::Request::new(WholeBody::new(body));
+    *request.method_mut() = http::Method::POST;
+    *request.uri_mut() =
+        http::Uri::try_from(dialect::upstream_url(account, call.operation, call.query))?;
+    *request.headers_mut() = headers::to_upstream(
+        call.headers.iter().copied(),
+        account.protocol,
+        &account.secret,
+        call.head.stream,
+    )?;
+    Ok(request)
+}
+
+/// The account as it is set up cannot be called.
+#[derive(Debug, thiserror::Error)]
+enum Unsendable {
+    #[error(transparent)]
+    Address(#[from] http::uri::InvalidUri),
+    #[error(transparent)]
+    Headers(#[from] headers::HeaderFault),
+}
+
+/// Whether another account may do better.
+const fn worth_another(status: u16) -> bool {
+    matches!(status, 401 | 408 | 429 | 500..)
+}

@@ -74,9 +74,6 @@ enum Expect {
 /// # Errors
 /// The first [`JsonFault`] met. Members reported before it may have been seen by the visitor.
 pub fn walk(body: &[u8], visitor: &mut impl Visitor) -> Result<(), JsonFault> {
-    if let Err(fault) = std::str::from_utf8(body) {
-        return Err(JsonFault::NotUtf8(fault.valid_up_to()));
-    }
     let mut at = skip_space(body, 0);
     match body.get(at) {
         Some(b'{') => at += 1,
@@ -233,6 +230,7 @@ pub fn key_is(raw: &[u8], name: &str) -> bool {
     raw == name.as_bytes() || (raw.contains(&b'\\') && decode(raw).is_some_and(|key| key == name))
 }
 
+#[inline]
 fn skip_space(body: &[u8], mut at: usize) -> usize {
     while let Some(b' ' | b'\n' | b'\r' | b'\t') = body.get(at) {
         at += 1;
@@ -249,16 +247,19 @@ fn literal(body: &[u8], at: usize, word: &[u8]) -> Result<usize, JsonFault> {
 }
 
 fn number_end(body: &[u8], start: usize) -> Result<usize, JsonFault> {
-    let digits = |mut at: usize| {
-        while body.get(at).is_some_and(u8::is_ascii_digit) {
+    #[inline]
+    fn digits(body: &[u8], mut at: usize) -> usize {
+        while at < body.len() && body[at].is_ascii_digit() {
             at += 1;
         }
         at
-    };
-    let some_digits = |at: usize| match digits(at) {
-        end if end > at => Ok(end),
-        end => Err(JsonFault::Syntax(end)),
-    };
+    }
+    fn some_digits(body: &[u8], at: usize) -> Result<usize, JsonFault> {
+        match digits(body, at) {
+            end if end > at => Ok(end),
+            end => Err(JsonFault::Syntax(end)),
+        }
+    }
     let mut at = start;
     if body[at] == b'-' {
         at += 1;
@@ -266,46 +267,87 @@ fn number_end(body: &[u8], start: usize) -> Result<usize, JsonFault> {
     at = if body.get(at) == Some(&b'0') {
         at + 1
     } else {
-        some_digits(at)?
+        some_digits(body, at)?
     };
     if body.get(at) == Some(&b'.') {
-        at = some_digits(at + 1)?;
+        at = some_digits(body, at + 1)?;
     }
     if let Some(b'e' | b'E') = body.get(at) {
         at += 1;
         if let Some(b'+' | b'-') = body.get(at) {
             at += 1;
         }
-        at = some_digits(at)?;
+        at = some_digits(body, at)?;
     }
     Ok(at)
 }
 
-/// `start` is the opening quote; answers the offset after the closing one.
+/// Bytes of a string that are looked at one by one before the search goes by blocks.
+const SHORT_BYTES: usize = 32;
+/// A block stays in the first-level cache between the two looks taken at it.
+const BLOCK_BYTES: usize = 4 * 1024;
+
+/// Bytes that end the plain run of a string: quote, backslash, control characters.
+const ENDS_RUN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 0x20 {
+        table[byte] = true;
+        byte += 1;
+    }
+    table[b'"' as usize] = true;
+    table[b'\\' as usize] = true;
+    table
+};
+
+/// `start` is the opening quote; answers the offset after the closing one. UTF-8 is checked here, string by
+/// string, because outside of strings the grammar allows nothing but ASCII anyway.
 fn string_end(body: &[u8], start: usize) -> Result<usize, JsonFault> {
     let mut at = start + 1;
+    let mut high = 0_u8;
     loop {
-        let Some(found) = memchr2(b'"', b'\\', &body[at..]) else {
-            return Err(JsonFault::Syntax(body.len()));
-        };
-        // A fold, not `any`: without the early exit the compiler vectorises it.
-        let run = &body[at..at + found];
-        if run.iter().fold(false, |bad, byte| bad | (*byte < 0x20)) {
-            return Err(JsonFault::Syntax(at));
+        // Most strings are short, and so are the runs between escapes.
+        let short = (at + SHORT_BYTES).min(body.len());
+        while at < short && !ENDS_RUN[body[at] as usize] {
+            high |= body[at];
+            at += 1;
         }
-        at += found;
-        if body[at] == b'"' {
-            return Ok(at + 1);
-        }
-        match body.get(at + 1) {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => at += 2,
-            Some(b'u')
-                if body
-                    .get(at + 2..at + 6)
-                    .is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit)) =>
-            {
-                at += 6;
+        if at == short {
+            while at < body.len() {
+                let block = &body[at..(at + BLOCK_BYTES).min(body.len())];
+                let found = memchr2(b'"', b'\\', block);
+                let run = &block[..found.unwrap_or(block.len())];
+                // Folds, not `any`: without the early exit the compiler vectorises them.
+                high |= run.iter().fold(0, |bits, byte| bits | byte);
+                if run.iter().fold(false, |bad, byte| bad | (*byte < 0x20)) {
+                    return Err(JsonFault::Syntax(at));
+                }
+                at += run.len();
+                if found.is_some() {
+                    break;
+                }
             }
+        }
+        match body.get(at) {
+            Some(b'"') => {
+                if high >= 0x80
+                    && let Err(fault) = std::str::from_utf8(&body[start + 1..at])
+                {
+                    return Err(JsonFault::NotUtf8(start + 1 + fault.valid_up_to()));
+                }
+                return Ok(at + 1);
+            }
+            Some(b'\\') => match body.get(at + 1) {
+                Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => at += 2,
+                Some(b'u')
+                    if body
+                        .get(at + 2..at + 6)
+                        .is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit)) =>
+                {
+                    at += 6;
+                }
+                _ => return Err(JsonFault::Syntax(at)),
+            },
             _ => return Err(JsonFault::Syntax(at)),
         }
     }

@@ -132,6 +132,7 @@ pub struct Reading {
     pub complete: bool,
     /// Any output was seen.
     pub content: bool,
+    /// For an estimate; empty for a body whose usage was told.
     pub output: OutputText,
 }
 
@@ -251,6 +252,11 @@ impl Meter {
         };
         let raw = body.get(key)?;
         let total = body.len_of(key);
+        self.content |= total > 2;
+        if self.usage_final {
+            // Nobody will have to estimate it.
+            return None;
+        }
         let mut texts = Vec::new();
         let mut bytes = 0;
         let mut found = 0;

@@ -368,11 +368,15 @@ fn bodies_are_read_in_any_pieces() {
         assert_eq!(reading.usage.unwrap().total, 21);
         assert!(reading.usage_final && reading.complete);
         assert_eq!(reading.model.as_deref(), Some("gpt-4o-2024-08-06"));
+        assert!(reading.content);
+        let silent = chat.replace("\"usage\"", "\"usages\"");
+        let reading = body(Operation::Chat, silent.as_bytes(), piece);
+        assert!(reading.usage.is_none());
         assert_eq!(reading.output.sample, "Hello \"there\"");
 
         let reading = body(Operation::Messages, messages.as_bytes(), piece);
         assert_eq!(reading.usage.unwrap().prompt, 15);
-        assert_eq!(reading.output.sample, "Hi!");
+        assert!(reading.content);
 
         let reading = body(Operation::Responses, responses.as_bytes(), piece);
         assert_eq!(reading.usage.unwrap().total, 123);

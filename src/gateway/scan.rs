@@ -108,6 +108,12 @@ impl Scanner {
                 at = self.string(bytes, at);
                 continue;
             }
+            if self.depth > self.watched && self.watched > 0 && self.place == Place::InValue {
+                at = next_structural(bytes, at);
+                if at == bytes.len() {
+                    break;
+                }
+            }
             let byte = bytes[at];
             match byte {
                 b'"' => {
@@ -231,6 +237,46 @@ impl Scanner {
             kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
         }
     }
+}
+
+/// Bytes that matter below the watched object: those that open and close.
+const STRUCTURAL: [bool; 256] = {
+    let mut table = [false; 256];
+    table[b'"' as usize] = true;
+    table[b'{' as usize] = true;
+    table[b'}' as usize] = true;
+    table[b'[' as usize] = true;
+    table[b']' as usize] = true;
+    table
+};
+
+/// The next byte that opens or closes something; the length when there is none. Long stretches without one
+/// (the numbers of an embedding) are skipped by blocks, which the compiler vectorises.
+fn next_structural(bytes: &[u8], mut at: usize) -> usize {
+    const BLOCK: usize = 64;
+    let near = (at + BLOCK).min(bytes.len());
+    while at < near {
+        if STRUCTURAL[bytes[at] as usize] {
+            return at;
+        }
+        at += 1;
+    }
+    for block in bytes[at..].chunks_exact(BLOCK) {
+        let mut hit = 0_u8;
+        for byte in block {
+            // Bit 0x20 is all that tells `[` from `{` and `]` from `}`.
+            let folded = byte | 0x20;
+            hit |= u8::from(*byte == b'"') | u8::from(folded == b'{') | u8::from(folded == b'}');
+        }
+        if hit != 0 {
+            break;
+        }
+        at += BLOCK;
+    }
+    while at < bytes.len() && !STRUCTURAL[bytes[at] as usize] {
+        at += 1;
+    }
+    at
 }
 
 #[cfg(test)]

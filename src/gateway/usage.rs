@@ -65,35 +65,34 @@ impl Parts {
         if !usage.is_object() {
             return None;
         }
-        let first = |paths: &[&str]| paths.iter().find_map(|path| count(usage.pointer(path)?));
-        let prompt = first(&["/prompt_tokens", "/input_tokens"]);
-        let completion = first(&["/completion_tokens", "/output_tokens"]);
-        let total = first(&["/total_tokens"]);
-        let cached = first(&[
-            "/prompt_tokens_details/cached_tokens",
-            "/input_tokens_details/cached_tokens",
-            "/cache_read_input_tokens",
-            "/prompt_cache_hit_tokens",
-            "/cached_tokens",
-        ]);
-        let written_by_age = || {
-            let short = count(usage.pointer("/cache_creation/ephemeral_5m_input_tokens")?);
-            let long = count(usage.pointer("/cache_creation/ephemeral_1h_input_tokens")?);
-            Some(short.unwrap_or(0) + long.unwrap_or(0))
+        let top = |key: &str| usage.get(key).and_then(count);
+        let within = |object: &str, key: &str| usage.get(object)?.get(key).and_then(count);
+        let input = |key: &str| {
+            within("prompt_tokens_details", key).or_else(|| within("input_tokens_details", key))
         };
-        let cache_write = first(&[
-            "/prompt_tokens_details/cache_write_tokens",
-            "/input_tokens_details/cache_write_tokens",
-            "/prompt_tokens_details/cache_creation_tokens",
-            "/cache_creation_input_tokens",
-        ])
-        .or_else(written_by_age);
-        let reasoning = first(&[
-            "/completion_tokens_details/reasoning_tokens",
-            "/output_tokens_details/reasoning_tokens",
-            "/output_tokens_details/thinking_tokens",
-            "/reasoning_tokens",
-        ]);
+        let output = |key: &str| {
+            within("completion_tokens_details", key)
+                .or_else(|| within("output_tokens_details", key))
+        };
+        let prompt = top("prompt_tokens").or_else(|| top("input_tokens"));
+        let completion = top("completion_tokens").or_else(|| top("output_tokens"));
+        let total = top("total_tokens");
+        let cached = input("cached_tokens")
+            .or_else(|| top("cache_read_input_tokens"))
+            .or_else(|| top("prompt_cache_hit_tokens"))
+            .or_else(|| top("cached_tokens"));
+        let written_by_age = || {
+            let short = within("cache_creation", "ephemeral_5m_input_tokens");
+            let long = within("cache_creation", "ephemeral_1h_input_tokens");
+            (short.is_some() || long.is_some()).then(|| short.unwrap_or(0) + long.unwrap_or(0))
+        };
+        let cache_write = input("cache_write_tokens")
+            .or_else(|| input("cache_creation_tokens"))
+            .or_else(|| top("cache_creation_input_tokens"))
+            .or_else(written_by_age);
+        let reasoning = output("reasoning_tokens")
+            .or_else(|| output("thinking_tokens"))
+            .or_else(|| top("reasoning_tokens"));
         if [prompt, completion, total, cached, cache_write]
             .iter()
             .all(Option::is_none)

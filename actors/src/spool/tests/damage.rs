@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::disk::MemDisk;
 use super::{assert_balanced, drain, open_mem, payload, unacked};
+use crate::spool::format::{CURRENT, Layout};
 
 const LEN: usize = 40;
 const RECORD: usize = 24 + LEN;
@@ -101,23 +102,48 @@ fn a_segment_without_a_header_is_set_aside_not_deleted() {
     );
 }
 
+/// A segment file of version 2 with these entries.
+fn written(id: u64, salt: u64, entries: &[(u64, &[u8])]) -> Vec<u8> {
+    let layout = Layout::new(CURRENT, 3, id, salt);
+    let mut bytes = layout.header_block();
+    let mut record = Vec::new();
+    for (seq, payload) in entries {
+        layout.encode(&mut record, 1, *seq, payload);
+        bytes.extend_from_slice(&record);
+    }
+    bytes
+}
+
 #[test]
 fn a_payload_cannot_smuggle_a_record_in() {
+    // A perfect record, but for the salt, inside a payload whose own record then rots.
+    for (salt, found) in [(1, vec![1, 2, 3]), (2, vec![1, 3])] {
+        let forged = &written(1, salt, &[(2, b"forged")])[4096..];
+        let mut bytes = written(1, 1, &[(1, b"before"), (2, forged), (3, b"after")]);
+        bytes[4096 + 24 + 6 + 5] ^= 1;
+        let disk = MemDisk::seeded(5);
+        disk.write(Path::new("spool/segment-0000000001.spool"), bytes);
+        assert_eq!(unacked(&open_mem(&disk).0), found, "salt {salt}");
+    }
+}
+
+#[test]
+fn where_two_segments_hold_an_entry_the_later_is_right() {
     let disk = MemDisk::seeded(5);
-    let (spool, _) = open_mem(&disk);
-    // A perfect record of another segment (another salt), inside a payload whose own record then rots.
-    let (_, _, foreign) = segment(1);
-    let forged = &foreign[4096..4096 + RECORD];
-    spool.append(1, b"before").expect("appends");
-    spool.append(1, forged).expect("appends");
-    spool.append(1, b"after").expect("appends");
-    let path = disk.segments().remove(0);
-    let mut bytes = disk.read(&path);
-    bytes[4096 + 24 + 6 + 5] ^= 1;
-    disk.write(&path, bytes);
+    // A write that failed after all its bytes had arrived, and the number's next owner.
+    let ghost = written(1, 1, &[(1, b"one"), (2, b"ghost")]);
+    let right = written(2, 2, &[(2, b"two"), (3, b"three")]);
+    disk.write(Path::new("spool/segment-0000000001.spool"), ghost);
+    disk.write(Path::new("spool/segment-0000000002.spool"), right);
     let (spool, recovery) = open_mem(&disk);
-    assert_eq!(unacked(&spool), [1, 3]);
-    assert_eq!(recovery.lost, 1);
+    assert_eq!((recovery.unacked, recovery.lost), (3, 0));
+    let lease = spool.lease(0, 9).expect("reads").expect("some");
+    let payloads: Vec<_> = lease
+        .entries
+        .iter()
+        .map(|entry| &entry.payload[..])
+        .collect();
+    assert_eq!(payloads, [&b"one"[..], b"two", b"three"]);
 }
 
 #[test]

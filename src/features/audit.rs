@@ -30,6 +30,7 @@ pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
 #[derive(Debug, Serialize, ToSchema)]
 struct Operation {
     id: String,
+    #[schema(format = DateTime)]
     timestamp: String,
     /// The operator's name at that time; `steward` for the process itself.
     user_name: String,

@@ -41,9 +41,12 @@ struct KeyShown {
     prefix: String,
     /// How it ends.
     last4: String,
+    #[schema(format = DateTime)]
     created_at: String,
+    #[schema(format = DateTime)]
     expires_at: Option<String>,
     /// To the minute.
+    #[schema(format = DateTime)]
     last_used_at: Option<String>,
 }
 
@@ -77,6 +80,7 @@ struct KeyNew {
     #[schema(min_length = 1, max_length = 128)]
     name: String,
     /// RFC 3339; never when absent.
+    #[schema(format = DateTime)]
     expires_at: Option<String>,
 }
 

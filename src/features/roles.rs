@@ -46,7 +46,9 @@ pub(crate) struct RoleView {
     /// Every single permission that the patterns give.
     effective: Vec<String>,
     built_in: bool,
+    #[schema(format = DateTime)]
     created_at: String,
+    #[schema(format = DateTime)]
     updated_at: String,
     version: i64,
 }

@@ -92,6 +92,9 @@ fn generate() -> utoipa::openapi::OpenApi {
         if path.starts_with(CONTROL_PREFIX) {
             complete(path, item);
         }
+        for (_, operation) in operations_mut(item) {
+            name_and_describe(operation);
+        }
     }
     document
 }
@@ -150,6 +153,21 @@ fn complete(path: &str, item: &mut PathItem) {
             if let RefOr::T(response) = response {
                 carries_request_id(response);
             }
+        }
+    }
+}
+
+/// Handlers are called `list` or `create`; with the tag in front an operation's name is its own.
+fn name_and_describe(operation: &mut Operation) {
+    let tag = operation.tags.as_ref().and_then(|tags| tags.first());
+    if let (Some(tag), Some(name)) = (tag, &operation.operation_id) {
+        operation.operation_id = Some(format!("{}_{name}", tag.replace([' ', '-'], "_")));
+    }
+    for response in operation.responses.responses.values_mut() {
+        if let RefOr::T(response) = response
+            && response.description.is_empty()
+        {
+            response.description = "Done.".to_owned();
         }
     }
 }
@@ -259,6 +277,21 @@ mod tests {
                 assert!(
                     statuses.keys().any(|status| status.starts_with('2')),
                     "{method} {path}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn operations_have_names_of_their_own() {
+        let document = openapi();
+        let mut seen = std::collections::HashSet::new();
+        for (path, item) in &document.paths.paths {
+            for (method, operation) in operations(item) {
+                let id = operation.operation_id.clone().unwrap_or_default();
+                assert!(
+                    !id.is_empty() && seen.insert(id.clone()),
+                    "{method} {path}: {id}"
                 );
             }
         }

@@ -39,17 +39,18 @@ pub fn app(
 pub fn configure(config: &mut ServiceConfig<'_>) {
     // The gateway: /v1/*
     // Operations: /livez /readyz /health /metrics
+    // Before the scope, which answers for everything below its prefix.
+    config.map(|plain| {
+        plain
+            .route("/openapi.json", web::get().to(openapi::document))
+            .route("/api/v1/openapi.json", web::get().to(openapi::document))
+    });
     config.service(
         scope("/api/v1")
             .wrap(from_fn(idempotency::replay))
             .wrap(from_fn(middleware::limit_address))
             .configure(control),
     );
-    config.map(|plain| {
-        plain
-            .route("/openapi.json", web::get().to(openapi::document))
-            .route("/api/v1/openapi.json", web::get().to(openapi::document))
-    });
 }
 
 /// The control face: /api/v1/*

@@ -12,6 +12,8 @@ const USERS: &str = "/api/v1/ops/users";
 async fn every_answer_is_named_and_protected() {
     let world = World::sqlite().await;
     let app = world.app().await;
+    let document = Ask::get("/api/v1/openapi.json").to(&app).await;
+    assert_eq!(document.body["info"]["title"], "Steward");
     for path in [
         "/openapi.json",
         "/nowhere",

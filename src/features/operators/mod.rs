@@ -61,8 +61,11 @@ struct OperatorShown {
     role: String,
     enabled: bool,
     must_change_password: bool,
+    #[schema(format = DateTime)]
     last_login_at: Option<String>,
+    #[schema(format = DateTime)]
     created_at: String,
+    #[schema(format = DateTime)]
     updated_at: String,
     version: i64,
 }

@@ -56,7 +56,8 @@ impl Prompt {
     }
 }
 
-/// See the module.
+/// See the module. Dropped unwritten (the estimate panicked, or its thread never ran because the process
+/// goes down), it writes the record all the same, with what the provider told.
 pub(super) struct Closing {
     pub(super) gateway: Arc<Gateway>,
     pub(super) operation: Operation,
@@ -66,6 +67,16 @@ pub(super) struct Closing {
     pub(super) accepted: bool,
     pub(super) prompt: Prompt,
     pub(super) admission: Option<Admission>,
+    pub(super) written: bool,
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        if !self.written {
+            // Nobody waits for it any more; a failure has been counted and logged.
+            let _ = self.append();
+        }
+    }
 }
 
 impl Closing {
@@ -96,6 +107,11 @@ impl Closing {
         if self.accepted {
             self.measure();
         }
+        self.append()
+    }
+
+    fn append(&mut self) -> Result<Option<u64>, AppendError> {
+        self.written = true;
         let record = &mut self.record;
         record.upstream_model = self.reading.model.take().unwrap_or_default();
         record.bound();

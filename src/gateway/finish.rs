@@ -287,6 +287,7 @@ impl Finish {
             accepted,
             prompt: about.prompt,
             admission: self.admission.take(),
+            written: false,
         }
         .run()
     }

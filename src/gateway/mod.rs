@@ -144,7 +144,8 @@ impl Gateway {
     }
 
     /// Ends every open call within about a second, with an error event where there is a stream, and records
-    /// it. For the end of a graceful drain; there is no way back.
+    /// it. For the end of a graceful drain; there is no way back. Wait until [`Counters::read`] shows no call
+    /// in flight before stopping the workers and closing the spool: the last records are written then.
     pub fn cut_streams(&self) {
         self.cut.store(true, Ordering::Relaxed);
     }

@@ -16,7 +16,7 @@ use steward_actors::domain::rid::{Rid, RidAllocator};
 use steward_actors::domain::snapshot::{
     AccountView, Protocol, Secret, Snapshot, TokenKey, TokenView,
 };
-use steward_actors::spool::{Spool, SpoolConfig};
+use steward_actors::spool::{FsyncPolicy, Spool, SpoolConfig};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -84,7 +84,7 @@ pub(super) async fn with<F, Fut>(
     accounts: Vec<AccountView>,
     token: TokenView,
     fakes: &[&Rc<Fake>],
-    tune: impl FnOnce(&mut crate::config::Gateway),
+    tune: impl FnOnce(&mut crate::config::Gateway, &mut SpoolConfig),
     test: F,
 ) where
     F: FnOnce(Rc<House>) -> Fut,
@@ -94,6 +94,9 @@ pub(super) async fn with<F, Fut>(
     let mut spool_config = SpoolConfig::new(directory.path(), 0);
     spool_config.segment_bytes = 64 << 10;
     spool_config.min_free_bytes = 0;
+    let mut config = Config::load(None, []).unwrap().gateway;
+    tune(&mut config, &mut spool_config);
+    let wait_durable = spool_config.fsync == FsyncPolicy::Always;
     let (spool, _) = Spool::open(spool_config).unwrap();
     let key = token_key::TOKEN.generate();
     let snapshot = Snapshot {
@@ -106,8 +109,6 @@ pub(super) async fn with<F, Fut>(
         )]),
         accounts: accounts.into_iter().map(Arc::new).collect(),
     };
-    let mut config = Config::load(None, []).unwrap().gateway;
-    tune(&mut config);
     let clock = Arc::new(SystemClock);
     let gateway = Gateway::new(Parts {
         snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
@@ -116,7 +117,7 @@ pub(super) async fn with<F, Fut>(
         clock,
         limits: Arc::new(Limits::new()),
         config,
-        wait_durable: false,
+        wait_durable,
     })
     .unwrap();
     let app_gateway = Arc::clone(&gateway);

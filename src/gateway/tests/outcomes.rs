@@ -1,9 +1,11 @@
 //! One record per call, whatever its end; and no end before the record.
 
+use std::io::Write;
 use std::time::Instant;
 
 use steward_actors::domain::record::{Mode, Operation};
 use steward_actors::domain::snapshot::Protocol;
+use steward_actors::spool::{FsyncPolicy, SpoolConfig};
 
 use super::fake::{Fake, Step, chunk, end, json, sse_head};
 use super::house::{account, eventually, read_answer, read_until, token, with};
@@ -24,7 +26,7 @@ async fn a_plain_answer_is_on_the_books_with_its_usage() {
         vec![account(1, Protocol::OpenAi, &fake)],
         token(),
         &[&fake],
-        |_| {},
+        |_, _| {},
         |house| async move {
             let (seen, complete) = read_answer(&mut house.post(CHAT, ASK).await).await;
             assert!(complete && seen.ends_with(answer), "{seen}");
@@ -76,7 +78,7 @@ async fn the_terminal_event_waits_for_the_record_and_chunks_do_not() {
         vec![account(1, Protocol::OpenAi, &fake)],
         token(),
         &[&fake],
-        |_| {},
+        |_, _| {},
         |house| async move {
             let mut socket = house.post(CHAT, ASK_STREAM).await;
             let mut seen = String::new();
@@ -127,7 +129,7 @@ async fn a_client_that_leaves_cancels_the_upstream_and_is_a_499() {
             vec![account(1, Protocol::OpenAi, &fake)],
             token(),
             &[&fake],
-            |_| {},
+            |_, _| {},
             |house| async move {
                 let mut socket = house.post(CHAT, ASK_STREAM).await;
                 eventually(|| upstream.seen.borrow().len() == 1).await;
@@ -169,7 +171,7 @@ async fn a_cut_stream_never_ends_cleanly_and_is_a_502() {
         vec![account(1, Protocol::OpenAi, &fake)],
         token(),
         &[&fake],
-        |_| {},
+        |_, _| {},
         |house| async move {
             let (seen, complete) = read_answer(&mut house.post(CHAT, ASK_STREAM).await).await;
             assert!(
@@ -195,7 +197,7 @@ async fn a_cut_body_breaks_the_connection() {
         vec![account(1, Protocol::OpenAi, &fake)],
         token(),
         &[&fake],
-        |_| {},
+        |_, _| {},
         |house| async move {
             let (_, complete) = read_answer(&mut house.post(CHAT, ASK).await).await;
             assert!(!complete);
@@ -216,7 +218,7 @@ async fn silence_is_a_504_before_the_first_byte_and_in_the_middle() {
         ],
     ] {
         let fake = Fake::new(vec![script]).await;
-        let quick = |config: &mut crate::config::Gateway| {
+        let quick = |config: &mut crate::config::Gateway, _: &mut SpoolConfig| {
             config.first_byte_timeout_ms = 100;
             config.idle_timeout_ms = 100;
         };
@@ -251,7 +253,7 @@ async fn a_drain_cuts_what_is_left_and_records_it() {
         vec![account(1, Protocol::OpenAi, &fake)],
         token(),
         &[&fake],
-        |_| {},
+        |_, _| {},
         |house| async move {
             let mut socket = house.post(CHAT, ASK_STREAM).await;
             let mut seen = String::new();
@@ -281,7 +283,7 @@ async fn another_account_is_tried_before_the_first_byte_only() {
         accounts,
         token(),
         &[&busy, &good],
-        |_| {},
+        |_, _| {},
         |house| async move {
             let (seen, _) = read_answer(&mut house.post(CHAT, ASK).await).await;
             assert!(seen.starts_with("HTTP/1.1 200"), "{seen}");
@@ -309,7 +311,7 @@ async fn when_all_refuse_the_last_answer_passes_as_it_came() {
         vec![account(1, Protocol::OpenAi, &fake), second],
         token(),
         &[&fake],
-        |_| {},
+        |_, _| {},
         |house| async move {
             let (seen, complete) = read_answer(&mut house.post(CHAT, ASK).await).await;
             assert!(complete && seen.starts_with("HTTP/1.1 529"), "{seen}");
@@ -340,7 +342,7 @@ async fn a_refused_call_of_a_known_token_is_a_row_and_a_stranger_a_number() {
         vec![account(1, Protocol::OpenAi, &fake)],
         limited,
         &[&fake],
-        |_| {},
+        |_, _| {},
         |house| async move {
             let (seen, _) = read_answer(
                 &mut house
@@ -362,6 +364,115 @@ async fn a_refused_call_of_a_known_token_is_a_row_and_a_stranger_a_number() {
                 (record.error_code.as_str(), record.model.as_str()),
                 ("model_not_allowed", "o1")
             );
+        },
+    )
+    .await;
+}
+
+#[actix_web::test]
+async fn a_compressed_stream_passes_untouched_and_is_metered() {
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packer
+        .write_all(format!("{HELLO}{USAGE}{DONE}").as_bytes())
+        .unwrap();
+    let packed = packer.finish().unwrap();
+    let mut answer = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n",
+        packed.len()
+    )
+    .into_bytes();
+    answer.extend_from_slice(&packed);
+    let fake = Fake::new(vec![vec![Step::Send(answer)]]).await;
+    with(
+        vec![account(1, Protocol::OpenAi, &fake)],
+        token(),
+        &[&fake],
+        |_, _| {},
+        |house| async move {
+            let mut socket = house.post(CHAT, ASK_STREAM).await;
+            let mut seen = String::new();
+            assert!(read_until(&mut socket, &mut seen, "\r\n\r\n").await);
+            assert!(seen.contains("content-encoding: gzip"), "{seen}");
+            let record = house.record().await;
+            assert_eq!((record.total_tokens, record.success), (11, true));
+        },
+    )
+    .await;
+}
+
+#[actix_web::test]
+async fn a_full_spool_refuses_before_the_call_is_made() {
+    let fake = Fake::new(vec![vec![Step::Stall]]).await;
+    let upstream = fake.clone();
+    with(
+        vec![account(1, Protocol::OpenAi, &fake)],
+        token(),
+        &[&fake],
+        |_, spool| spool.min_free_bytes = u64::MAX,
+        |house| async move {
+            let (seen, _) = read_answer(&mut house.post(CHAT, ASK).await).await;
+            assert!(seen.starts_with("HTTP/1.1 503"), "{seen}");
+            assert!(
+                seen.contains("ledger_full") && seen.contains("retry-after: "),
+                "{seen}"
+            );
+            assert!(upstream.seen.borrow().is_empty());
+            assert_eq!(house.gateway.counters().read().refused_unrecorded, 1);
+        },
+    )
+    .await;
+}
+
+#[actix_web::test]
+async fn with_fsync_always_the_end_waits_for_the_disk() {
+    let fake = Fake::new(vec![vec![
+        Step::Send(sse_head()),
+        Step::Send(chunk(&format!("{HELLO}{USAGE}{DONE}"))),
+        Step::Send(end()),
+    ]])
+    .await;
+    with(
+        vec![account(1, Protocol::OpenAi, &fake)],
+        token(),
+        &[&fake],
+        |_, spool| spool.fsync = FsyncPolicy::Always,
+        |house| async move {
+            let mut socket = house.post(CHAT, ASK_STREAM).await;
+            let mut seen = String::new();
+            assert!(read_until(&mut socket, &mut seen, DONE).await, "{seen}");
+            assert_eq!(house.spool.stats().durable_seq, 1);
+            assert!(read_until(&mut socket, &mut seen, "\r\n0\r\n\r\n").await);
+        },
+    )
+    .await;
+}
+
+#[actix_web::test]
+async fn limits_refuse_with_a_time_to_retry_and_places_come_back() {
+    let fake = Fake::new(vec![vec![Step::Send(json("200 OK", "{}"))]]).await;
+    let mut limited = token();
+    limited.rpm = Some(2);
+    limited.concurrency = Some(1);
+    with(
+        vec![account(1, Protocol::OpenAi, &fake)],
+        limited,
+        &[&fake],
+        |_, _| {},
+        |house| async move {
+            for _ in 0..2 {
+                let (seen, _) = read_answer(&mut house.post(CHAT, ASK).await).await;
+                assert!(seen.starts_with("HTTP/1.1 200"), "{seen}");
+            }
+            let (seen, _) = read_answer(&mut house.post(CHAT, ASK).await).await;
+            assert!(seen.starts_with("HTTP/1.1 429"), "{seen}");
+            assert!(
+                seen.contains("retry-after: ") && seen.contains("rate_limit_exceeded"),
+                "{seen}"
+            );
+            let records = house.records();
+            assert_eq!(records.len(), 3);
+            assert_eq!(records[2].error_code, "rate_limit_exceeded");
+            assert!(records[0].usage_estimated && records[0].prompt_tokens > 0);
         },
     )
     .await;

@@ -1,6 +1,7 @@
 //! What crosses the gateway, what does not, and how it says no.
 
 use steward_actors::domain::snapshot::Protocol;
+use steward_actors::spool::SpoolConfig;
 
 use super::fake::{Fake, Step, json};
 use super::house::{account, read_answer, token, with};
@@ -9,7 +10,7 @@ use super::house::{account, read_answer, token, with};
 async fn credentials_and_private_headers_stay_on_their_side() {
     let fake = Fake::new(vec![vec![Step::Send(json("200 OK", "{}"))]]).await;
     let upstream = fake.clone();
-    with(vec![account(1, Protocol::Anthropic, &fake)], token(), &[&fake], |_| {}, |house| async move {
+    with(vec![account(1, Protocol::Anthropic, &fake)], token(), &[&fake], |_, _| {}, |house| async move {
         let headers = format!(
             "x-api-key: {}\r\nanthropic-version: 2023-06-01\r\nanthropic-beta: b1\r\nx-app-id: shop\r\nx-user-id: u7\r\nx-conversation-id: c3\r\n",
             house.secret
@@ -38,7 +39,7 @@ async fn an_alias_changes_the_models_name_and_nothing_else() {
         vec![account(1, Protocol::OpenAi, &fake)],
         token(),
         &[&fake],
-        |_| {},
+        |_, _| {},
         |house| async move {
             let body = r#"{ "model" : "nick", "input":"x" }"#;
             read_answer(&mut house.post("/v1/embeddings", body).await).await;
@@ -60,7 +61,8 @@ async fn an_alias_changes_the_models_name_and_nothing_else() {
 #[actix_web::test]
 async fn what_is_refused_is_refused_in_the_callers_dialect() {
     let fake = Fake::new(vec![vec![Step::Stall]]).await;
-    let small = |config: &mut crate::config::Gateway| config.max_body_bytes = 2_048;
+    let small =
+        |config: &mut crate::config::Gateway, _: &mut SpoolConfig| config.max_body_bytes = 2_048;
     with(
         vec![account(1, Protocol::OpenAi, &fake)],
         token(),
@@ -133,7 +135,7 @@ async fn models_are_told_in_the_callers_dialect_and_only_those_it_may_use() {
         accounts,
         limited,
         &[&fake],
-        |_| {},
+        |_, _| {},
         |house| async move {
             let headers = format!("authorization: Bearer {}\r\n", house.secret);
             for _ in 0..2 {

@@ -9,5 +9,11 @@
     reason = "tests"
 )]
 
+mod chaos;
+mod faulty;
+mod life;
+mod outage;
+mod pipeline;
 mod records;
 mod store;
+mod tree_shape;

@@ -1,0 +1,120 @@
+//! The pipeline in calm weather: batches, announcements, drain, entries nobody can read.
+
+use std::time::{Duration, Instant};
+
+use steward_actors::domain::record::RECORD_KIND;
+use steward_actors::supervision::{FaultPlan, GroupExit};
+use steward_migration::testing::TestDatabase;
+
+use crate::life::{live, quick};
+use crate::records::{assert_books, number};
+
+fn database() -> TestDatabase {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(TestDatabase::sqlite())
+}
+
+#[test]
+fn few_records_wait_for_the_flush_time_many_do_not() {
+    let database = database();
+    let mut settings = quick();
+    settings.batch_records = 100;
+    settings.batch_max = 500;
+    settings.flush_after = Duration::from_millis(400);
+    let spool = database.dir().join("spool");
+    live(
+        database.config(),
+        &spool,
+        settings,
+        &FaultPlan::none(),
+        async |mut process| {
+            process.append(1..11).await;
+            let waited = Instant::now();
+            let first = process.committed.recv().await.unwrap();
+            assert_eq!(first.count, 10);
+            assert!(
+                waited.elapsed() >= Duration::from_millis(300),
+                "{:?}",
+                waited.elapsed()
+            );
+            let hurried = Instant::now();
+            process.append(11..111).await;
+            let second = process.committed.recv().await.unwrap();
+            assert_eq!(second.count, 100);
+            assert!(
+                hurried.elapsed() < Duration::from_millis(380),
+                "{:?}",
+                hurried.elapsed()
+            );
+            assert!(first.rids.1 < second.rids.0);
+            process.end().await;
+        },
+    );
+}
+
+#[test]
+fn a_shutdown_empties_the_spool_first() {
+    let database = database();
+    let mut settings = quick();
+    settings.flush_after = Duration::from_secs(1);
+    let spool = database.dir().join("spool");
+    let config = database.config().clone();
+    live(
+        &config,
+        &spool,
+        settings.clone(),
+        &FaultPlan::none(),
+        async |process| {
+            process.append(1..777).await;
+            let kept = std::sync::Arc::clone(&process.spool);
+            let exit = process.end().await;
+            assert_eq!(exit, GroupExit::Shutdown { unclean: vec![] });
+            assert_eq!(kept.ledger().stored, 776);
+        },
+    );
+    live(
+        &config,
+        &spool,
+        settings,
+        &FaultPlan::none(),
+        async |process| {
+            assert_eq!(process.spool.ledger().stored, 776);
+            assert_books(&process.databases.ledger_read, 1..777).await;
+            process.end().await;
+        },
+    );
+}
+
+#[test]
+fn what_cannot_be_read_is_a_dead_letter_and_the_rest_is_stored() {
+    let database = database();
+    let spool = database.dir().join("spool");
+    live(
+        database.config(),
+        &spool,
+        quick(),
+        &FaultPlan::none(),
+        async |process| {
+            process.append(1..20).await;
+            process
+                .spool
+                .append(RECORD_KIND, b"\xff\xff no protobuf")
+                .unwrap();
+            process.spool.append(99, b"from the future").unwrap();
+            process.append(20..40).await;
+            process
+                .until("the spool is empty", |ledger| ledger.spooled == 0)
+                .await;
+            let ledger = process.spool.ledger();
+            assert_eq!((ledger.stored, ledger.dead_lettered), (39, 2));
+            assert_eq!(process.spool.dead_letters().count(), 2);
+            let kept = "SELECT count(*) FROM dead_letters WHERE rid IS NULL";
+            assert_eq!(number(&process.databases.ledger_read, kept).await, 2);
+            assert_books(&process.databases.ledger_read, 1..40).await;
+            process.end().await;
+        },
+    );
+}

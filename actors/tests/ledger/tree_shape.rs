@@ -1,0 +1,91 @@
+//! The tree's shape, in the open: a change here is a reviewable diff. Folder = supervisor, file = process.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use steward_actors::domain::clock::SystemClock;
+use steward_actors::jobs::JobKinds;
+use steward_actors::ledger_store::open;
+use steward_actors::spool::{Spool, SpoolConfig};
+use steward_actors::supervision::{Node, NodeKind};
+use steward_actors::tree::ledger::LedgerSettings;
+use steward_actors::tree::{Tree, TreeDeps};
+use steward_actors::vault::Vault;
+use steward_migration::testing::TestDatabase;
+
+async fn planned(database: &TestDatabase) -> Node {
+    let (spool, _) = Spool::open(SpoolConfig::new(database.dir().join("spool"), 1)).unwrap();
+    let (_, handle) = Tree::plan(TreeDeps {
+        databases: (**database).clone(),
+        vault: Arc::new(Vault::open(database.dir()).unwrap()),
+        snapshot: Arc::default(),
+        jobs: JobKinds::new(),
+        spool,
+        store: open(&database.ledger),
+        node: 1,
+        clock: Arc::new(SystemClock),
+        ledger: LedgerSettings::default(),
+    })
+    .unwrap();
+    assert!(handle.jobs.knows("dead_letters.replay"));
+    handle.supervisor.tree_now()
+}
+
+fn draw(node: &Node, depth: usize, drawing: &mut String) {
+    let name = node.id.rsplit('/').next().unwrap_or_default();
+    drawing.push_str(&"  ".repeat(depth));
+    drawing.push_str(name);
+    if let Some(strategy) = node.strategy {
+        drawing.push_str(&format!(" {strategy:?}"));
+    }
+    drawing.push('\n');
+    for child in &node.children {
+        draw(child, depth + 1, drawing);
+    }
+}
+
+#[tokio::test]
+async fn the_tree_is_drawn_as_it_runs() {
+    let database = TestDatabase::sqlite().await;
+    let mut drawing = String::new();
+    draw(&planned(&database).await, 0, &mut drawing);
+    insta::assert_snapshot!(drawing, @r"
+    root OneForOne
+      foundation OneForOne
+        snapshot_keeper
+      ledger OneForOne
+        request_logger
+        batch_writer
+      upkeep OneForOne
+        job_runner
+    ");
+}
+
+#[tokio::test]
+async fn folders_are_supervisors_and_files_are_processes() {
+    let database = TestDatabase::sqlite().await;
+    let tree = planned(&database).await;
+    let drawn: BTreeSet<String> = tree
+        .walk()
+        .iter()
+        .filter(|node| node.kind == NodeKind::Actor)
+        .map(|node| node.id.clone())
+        .collect();
+    let mut laid_out = BTreeSet::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tree");
+    for group in std::fs::read_dir(root).unwrap().map(Result::unwrap) {
+        if !group.path().is_dir() {
+            continue;
+        }
+        for file in std::fs::read_dir(group.path()).unwrap().map(Result::unwrap) {
+            let file = file.file_name().into_string().unwrap();
+            // A folder beside a process's file holds that process's parts.
+            if let Some(process) = file.strip_suffix(".rs").filter(|name| *name != "mod") {
+                let group = group.file_name().into_string().unwrap();
+                laid_out.insert(format!("root/{group}/{process}"));
+            }
+        }
+    }
+    assert_eq!(drawn, laid_out);
+}

@@ -126,12 +126,10 @@ impl Life {
             }
             assert!(
                 Instant::now() < deadline,
-                "not within 20 s: {what}; {ledger:?}, {:?}, {:?}",
+                "not within 20 s: {what}; {ledger:?}, {:?}, {:?}, {:#?}",
+                self.spool.stats(),
                 self.condition.borrow().clone(),
-                self.supervisor
-                    .tree_now()
-                    .find("root/ledger/batch_writer")
-                    .map(|node| (node.state, node.last_exit.clone())),
+                self.supervisor.tree_now(),
             );
             tokio::time::sleep(Duration::from_millis(2)).await;
         }

@@ -2,8 +2,8 @@
 //!
 //! One loop in the background of the actor, so that its mailbox stays responsive while it waits for records
 //! or for a database that takes nothing; then it keeps its lease and tries again, more and more slowly, and
-//! its [`Condition`](delivery::Condition) says so. A transaction has a bound: one that hangs is cut by
-//! restarting the actor. What becomes of a lease is told in [`delivery`].
+//! its [`Condition`](delivery::Condition) says so. A transaction has a bound: one that
+//! hangs is dropped, which rolls it back, and tried again. What becomes of a lease is told in [`delivery`].
 
 pub mod delivery;
 
@@ -133,10 +133,7 @@ impl Writing {
     async fn write(&self, lease: Lease) {
         let mut tries = 0;
         let settled = loop {
-            let zone = self.me.protected(self.parts.settings.commit_within);
-            let delivered = deliver(&self.parts, &lease).await;
-            drop(zone);
-            match delivered {
+            match self.bounded(deliver(&self.parts, &lease)).await {
                 Ok(settled) => break settled,
                 Err(error) => {
                     tries += 1;
@@ -159,7 +156,7 @@ impl Writing {
         let month = month_of(now_ms);
         let mut tries = 0;
         while self.month != month {
-            match self.parts.store.prepare(now_ms).await {
+            match self.bounded(self.parts.store.prepare(now_ms)).await {
                 Ok(prepared) => {
                     if prepared.stray_rows > 0 {
                         tracing::warn!(
@@ -182,6 +179,19 @@ impl Writing {
                 }
             }
         }
+    }
+
+    /// Dropping a transaction rolls it back; a database that says nothing is one that is not available.
+    async fn bounded<T>(
+        &self,
+        work: impl Future<Output = Result<T, WriteError>>,
+    ) -> Result<T, WriteError> {
+        let bound = self.parts.settings.commit_within;
+        timeout(bound, work).await.unwrap_or_else(|_| {
+            Err(WriteError::Unavailable(format!(
+                "no answer within {bound:?}"
+            )))
+        })
     }
 
     fn unavailable(&self, error: &WriteError, tries: u32) {

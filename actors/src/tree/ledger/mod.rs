@@ -25,7 +25,7 @@ pub struct LedgerSettings {
     pub flush_after: Duration,
     /// Most records of one transaction, reached only when they have piled up.
     pub batch_max: usize,
-    /// A transaction that takes longer counts as hung, and the writer is restarted.
+    /// A transaction that takes longer is rolled back and tried again.
     pub commit_within: Duration,
     /// First and longest pause before an unavailable database is tried again.
     pub retry_first: Duration,

@@ -1,0 +1,164 @@
+//! What each command of `steward` does, and the exit code it ends with.
+//!
+//! Exit codes: 0 done; 1 refused or failed, the reason on standard error; 70 the supervision tree gave up.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::Config;
+use crate::startup::{self, StartError};
+use crate::telemetry;
+
+/// A self-hosted LLM gateway and operations console.
+#[derive(Debug, Parser)]
+#[command(name = "steward", version, about)]
+pub struct Cli {
+    /// Configuration file (TOML); see `steward config print` for every key.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Directory of the databases, the spool and the key file; overrides `data.dir`.
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run Steward until it is told to stop (SIGTERM or Ctrl-C drains and exits 0).
+    Serve {
+        /// Address and port; overrides `server.listen`.
+        #[arg(long, value_name = "ADDR:PORT")]
+        listen: Option<SocketAddr>,
+    },
+    /// Bring the databases to this version's schema and exit.
+    Migrate,
+    /// Show or check the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Add operators or set their passwords, without the server.
+    #[command(subcommand)]
+    User(UserCommand),
+    /// The key file that seals secrets at rest.
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Print the OpenAPI document of the HTTP API.
+    Openapi,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Print the configuration in force, secrets masked.
+    Print,
+    /// Say whether the configuration is valid.
+    Check,
+}
+
+#[derive(Debug, Subcommand)]
+enum UserCommand {
+    /// Add an operator. The password is read from standard input.
+    Add {
+        username: String,
+        /// ops_admin, ops_viewer or a role of your own.
+        #[arg(long, default_value = "ops_viewer")]
+        role: String,
+    },
+    /// Set an operator's password, read from standard input; ends the operator's sessions.
+    Passwd { username: String },
+}
+
+#[derive(Debug, Subcommand)]
+enum KeysCommand {
+    /// Make a new key the current one and seal every stored secret with it.
+    Rotate,
+}
+
+/// Runs one command to its end.
+pub fn run(cli: Cli) -> ExitCode {
+    match dispatch(cli) {
+        Ok(code) => code,
+        Err(cause) => {
+            say(&format!("steward: {cause}"));
+            match cause {
+                StartError::TreeGaveUp(_) => ExitCode::from(70),
+                _ => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<ExitCode, StartError> {
+    if matches!(cli.command, Command::Openapi) {
+        print(&crate::http::openapi::document_json());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut config = Config::load(cli.config.as_deref(), std::env::vars())?;
+    if let Some(dir) = cli.data_dir {
+        config.data.dir = dir;
+    }
+    match cli.command {
+        Command::Serve { listen } => {
+            if let Some(listen) = listen {
+                config.server.listen = listen;
+            }
+            telemetry::install(&config.log)?;
+            startup::serve(config)
+        }
+        Command::Config(ConfigCommand::Print) => {
+            print(&config.print());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Config(ConfigCommand::Check) => {
+            print("The configuration is valid.");
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Migrate => {
+            telemetry::install(&config.log)?;
+            startup::block_on(startup::migrate(&config))?;
+            print("The databases are up to date.");
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::User(UserCommand::Add { username, role }) => {
+            let password = read_password()?;
+            startup::block_on(startup::add_operator(&config, &username, &role, &password))?;
+            print(&format!("Operator {username} was added with role {role}."));
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::User(UserCommand::Passwd { username }) => {
+            let password = read_password()?;
+            startup::block_on(startup::set_password(&config, &username, &password))?;
+            print(&format!("The password of {username} was set; sessions have ended."));
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Keys(KeysCommand::Rotate) => {
+            let resealed = startup::block_on(startup::rotate_keys(&config))?;
+            print(&format!("A new key is current; {resealed} stored secrets were sealed with it."));
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Openapi => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn read_password() -> Result<String, StartError> {
+    say("Password (read from standard input, ends at the line's end):");
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).map_err(StartError::Input)?;
+    let line = line.trim_end_matches(['\r', '\n']).to_owned();
+    if line.is_empty() {
+        return Err(StartError::EmptyPassword);
+    }
+    Ok(line)
+}
+
+#[allow(clippy::print_stdout, reason = "standard output is what this command is asked for")]
+fn print(text: &str) {
+    println!("{}", text.trim_end());
+}
+
+#[allow(clippy::print_stderr, reason = "the command line's own messages")]
+fn say(text: &str) {
+    eprintln!("{text}");
+}

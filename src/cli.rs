@@ -92,7 +92,7 @@ pub fn run(cli: Cli) -> ExitCode {
 
 fn dispatch(cli: Cli) -> Result<ExitCode, StartError> {
     if matches!(cli.command, Command::Openapi) {
-        print(&crate::http::openapi::document_json());
+        print(crate::http::openapi::document_json());
         return Ok(ExitCode::SUCCESS);
     }
     let mut config = Config::load(cli.config.as_deref(), std::env::vars())?;
@@ -130,12 +130,16 @@ fn dispatch(cli: Cli) -> Result<ExitCode, StartError> {
         Command::User(UserCommand::Passwd { username }) => {
             let password = read_password()?;
             startup::block_on(startup::set_password(&config, &username, &password))?;
-            print(&format!("The password of {username} was set; sessions have ended."));
+            print(&format!(
+                "The password of {username} was set; sessions have ended."
+            ));
             Ok(ExitCode::SUCCESS)
         }
         Command::Keys(KeysCommand::Rotate) => {
             let resealed = startup::block_on(startup::rotate_keys(&config))?;
-            print(&format!("A new key is current; {resealed} stored secrets were sealed with it."));
+            print(&format!(
+                "A new key is current; {resealed} stored secrets were sealed with it."
+            ));
             Ok(ExitCode::SUCCESS)
         }
         Command::Openapi => Ok(ExitCode::SUCCESS),
@@ -145,7 +149,9 @@ fn dispatch(cli: Cli) -> Result<ExitCode, StartError> {
 fn read_password() -> Result<String, StartError> {
     say("Password (read from standard input, ends at the line's end):");
     let mut line = String::new();
-    std::io::stdin().read_line(&mut line).map_err(StartError::Input)?;
+    std::io::stdin()
+        .read_line(&mut line)
+        .map_err(StartError::Input)?;
     let line = line.trim_end_matches(['\r', '\n']).to_owned();
     if line.is_empty() {
         return Err(StartError::EmptyPassword);
@@ -153,7 +159,10 @@ fn read_password() -> Result<String, StartError> {
     Ok(line)
 }
 
-#[allow(clippy::print_stdout, reason = "standard output is what this command is asked for")]
+#[allow(
+    clippy::print_stdout,
+    reason = "standard output is what this command is asked for"
+)]
 fn print(text: &str) {
     println!("{}", text.trim_end());
 }

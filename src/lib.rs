@@ -4,11 +4,14 @@
 //! `steward-entities`. Here are the HTTP faces, the gateway's hot path, and the one door through which
 //! production and tests start the process: [`startup::Application`].
 
+pub mod cli;
 pub mod config;
 pub mod error;
 pub mod features;
 pub mod gateway;
 pub mod http;
+pub mod startup;
 pub mod state;
+pub mod telemetry;
 #[cfg(test)]
 mod testing;

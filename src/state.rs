@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use chrono_tz::Tz;
@@ -19,6 +20,7 @@ use steward_entities::database::Databases;
 use crate::config::Config;
 use crate::error::{ApiError, ErrorCode};
 use crate::features::auth::Doorman;
+use crate::gateway::Gateway;
 use crate::http::access_token::AccessTokens;
 use crate::http::directory::Directory;
 use crate::http::passwords::Passwords;
@@ -46,6 +48,7 @@ pub struct Parts {
     pub spool: Arc<Spool>,
     pub rids: Arc<RidAllocator>,
     pub tree: TreeHandle,
+    pub gateway: Arc<Gateway>,
 }
 
 /// Limits of the control face.
@@ -82,7 +85,10 @@ pub struct AppState {
     pub rids: Arc<RidAllocator>,
     /// The actors.
     pub tree: TreeHandle,
+    /// The data plane; handlers only look at it.
+    pub gateway: Arc<Gateway>,
     refresh_snapshot: RefreshSnapshot,
+    draining: AtomicBool,
 }
 
 impl AppState {
@@ -103,6 +109,7 @@ impl AppState {
             spool,
             rids,
             tree,
+            gateway,
         } = parts;
         let access = vault.subkey(OPERATOR_JWT)?;
         let answers = vault.subkey(KEPT_ANSWERS)?;
@@ -124,10 +131,22 @@ impl AppState {
             doorman: Doorman::new(&config.auth, clock.clone()),
             passwords: Passwords::default(),
             refresh_snapshot,
+            draining: AtomicBool::new(false),
+            gateway,
             databases,
             clock,
             config,
         })
+    }
+
+    /// From now on this process tells orchestrators to send nothing more.
+    pub fn begin_drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// Whether the process is on its way out.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
     }
 
     /// Brings a committed change of tokens, accounts or tenants into force on this node. Call it after the

@@ -32,6 +32,7 @@ use steward_entities::scope::Page;
 use steward_migration::testing::TestDatabase;
 
 use crate::config::Config;
+use crate::gateway::{self, Gateway};
 use crate::http::passwords;
 use crate::state::{AppState, Parts, RefreshSnapshot};
 
@@ -204,8 +205,20 @@ fn parts(database: &TestDatabase, clock: Arc<ManualClock>, config: Config) -> (P
             })
         })
     };
+    let rids = Arc::new(RidAllocator::new(config.node.id, Rid(0), clock.clone()));
+    let gateway = Gateway::new(gateway::Parts {
+        snapshot: snapshot.clone(),
+        spool: spool.clone(),
+        rids: rids.clone(),
+        clock: clock.clone(),
+        limits: Arc::default(),
+        config: config.gateway.clone(),
+        wait_durable: false,
+    })
+    .unwrap();
     let parts = Parts {
-        rids: Arc::new(RidAllocator::new(config.node.id, Rid(0), clock.clone())),
+        rids,
+        gateway,
         config: Arc::new(config),
         clock,
         databases,

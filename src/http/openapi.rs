@@ -41,11 +41,16 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     DOCUMENT.clone()
 }
 
+/// The document as text, as it is served.
+pub fn document_json() -> &'static str {
+    DOCUMENT_TEXT.as_str()
+}
+
 /// `GET /openapi.json`
 pub async fn document() -> HttpResponse {
     HttpResponse::Ok()
         .content_type("application/json")
-        .body(DOCUMENT_TEXT.as_str())
+        .body(document_json())
 }
 
 /// The refusal for a request that no handler takes: 405 with the methods there are, or 404.

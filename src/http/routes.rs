@@ -12,6 +12,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use super::{idempotency, middleware, openapi};
 use crate::error::ApiError;
 use crate::features;
+use crate::gateway;
 use crate::state::AppState;
 
 /// Everything that is served, framed: what production and tests run.
@@ -26,9 +27,11 @@ pub fn app(
         InitError = (),
     >,
 > {
+    let gateway = gateway::configure(&state.gateway);
     App::new()
         .app_data(state)
         .wrap(from_fn(middleware::frame))
+        .configure(gateway)
         .configure(|config| {
             configure(&mut ServiceConfig::new(config));
         })
@@ -37,7 +40,7 @@ pub fn app(
 
 /// Every route.
 pub fn configure(config: &mut ServiceConfig<'_>) {
-    // The gateway: /v1/*
+    // The gateway, /v1/*, is mounted by `app`: its client belongs to the worker, and its dialects document it.
     // Operations: /livez /readyz /health /metrics
     // Before the scope, which answers for everything below its prefix.
     config.map(|plain| {

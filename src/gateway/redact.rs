@@ -111,20 +111,12 @@ pub fn scrub(text: &str) -> Cow<'_, str> {
             at += step;
             continue;
         }
-        let word = rest[..len].trim_end_matches(['.', '=', '/', ':']);
+        let word = rest[..len].trim_end_matches(['.', '/']);
         let word_end = at + word.len();
-        let bare = word.trim_start_matches(['/', '=', '.', ':', '+', '-', '_']);
+        let bare = word.trim_start_matches(['/', '.', '+', '-', '_']);
         let start = word_end - bare.len();
         let scheme = bare.eq_ignore_ascii_case("bearer") || bare.eq_ignore_ascii_case("basic");
         let secret = (expecting && !scheme && bare.len() >= 6) || is_secret(bare);
-        // `key=value` is one word when no blank stands between.
-        let (start, secret) = match bare.split_once('=') {
-            Some((name, value)) if !secret && names_secret(name) && value.len() >= 6 => {
-                (word_end - value.len(), true)
-            }
-            Some((_, value)) if secret && !expecting => (word_end - value.len(), is_secret(value)),
-            _ => (start, secret),
-        };
         if secret {
             let out = out.get_or_insert_with(|| String::with_capacity(text.len()));
             out.push_str(&text[copied..start]);
@@ -144,7 +136,7 @@ pub fn scrub(text: &str) -> Cow<'_, str> {
 }
 
 fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-_.+/=*~".contains(&byte)
+    byte.is_ascii_alphanumeric() || b"-_.+/*~".contains(&byte)
 }
 
 fn names_secret(word: &str) -> bool {
@@ -157,15 +149,20 @@ fn is_secret(word: &str) -> bool {
     if word.len() < PREFIXED_MIN {
         return false;
     }
-    if SECRET_PREFIXES
-        .iter()
-        .any(|prefix| word.starts_with(prefix))
-    {
-        // `sk-` also begins ordinary hyphenated words; a key has a digit, a mask, or no vowel's rhythm.
-        return word.len() >= 20
-            || word
-                .bytes()
-                .any(|byte| byte.is_ascii_digit() || byte == b'*');
+    // A secret may be a segment of a path; the whole word goes then.
+    let by_prefix = word.split('/').any(|segment| {
+        segment.len() >= PREFIXED_MIN
+            && SECRET_PREFIXES
+                .iter()
+                .any(|prefix| segment.starts_with(prefix))
+            // `sk-` also begins ordinary hyphenated words; a key has a digit or a mask, or is long.
+            && (segment.len() >= 20
+                || segment
+                    .bytes()
+                    .any(|byte| byte.is_ascii_digit() || byte == b'*'))
+    });
+    if by_prefix {
+        return true;
     }
     if word.starts_with("eyJ") && word.bytes().filter(|byte| *byte == b'.').count() == 2 {
         return true;
@@ -173,7 +170,7 @@ fn is_secret(word: &str) -> bool {
     if ID_PREFIXES.iter().any(|prefix| word.starts_with(prefix)) {
         return false;
     }
-    word.split(['.', '/', '-', '=']).any(is_opaque) || is_opaque_base64(word)
+    word.split(['.', '/', '-']).any(is_opaque) || is_opaque_base64(word)
 }
 
 /// A long run of hex or of mixed letters and digits without any punctuation.
@@ -188,14 +185,14 @@ fn is_opaque(run: &str) -> bool {
     (hex && digits >= 4) || (digits >= 2 && upper && lower)
 }
 
-/// Base64 with `+`, `/` and `=` in it: no path looks like that, having no digits and capitals everywhere.
+/// Base64 with `+` and `/` in it, which no path has.
 fn is_opaque_base64(word: &str) -> bool {
     word.len() >= 40
         && !word.contains('.')
         && !word.contains("//")
         && word.split('/').all(|part| part.len() != 1)
-        && (word.contains('+') || word.ends_with('='))
-        && is_opaque(&word.replace(['+', '/', '=', '-', '_'], "x"))
+        && word.contains('+')
+        && is_opaque(&word.replace(['+', '/', '-', '_'], "x"))
 }
 
 #[cfg(test)]
@@ -231,6 +228,7 @@ mod tests {
                 "GET /v1?api_key=secret99&x=1",
                 "GET /v1?api_key=[redacted]&x=1",
             ),
+            ("GET /v1/x/sk-abc123def456 failed", "GET /[redacted] failed"),
             (
                 "jwt eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abcDEF123 is expired",
                 "jwt [redacted] is expired",

@@ -93,18 +93,24 @@ impl GroupLoop {
         }
         let mut orders_open = true;
         loop {
-            self.advance();
+            // One moment for both: what is not due when we look is due later than the alarm is computed for, or it
+            // would be forgotten between the two.
+            let now = Instant::now();
+            self.advance(now);
             if let Some(exit) = self.outcome() {
                 return exit;
             }
-            let deadline = self.next_deadline();
+            let deadline = self.next_deadline(now);
             let alarm = async {
                 match deadline {
                     Some(at) => tokio::time::sleep_until(at).await,
                     None => std::future::pending().await,
                 }
             };
+            // Events first: an order that follows upon something seen must find that it has happened. Orders cannot
+            // starve, since every further event needs a child to run in between.
             tokio::select! {
+                biased;
                 Some(event) = self.events.recv() => self.on_event(event),
                 command = self.commands.recv(), if orders_open => match command {
                     Some(command) => self.on_command(command),
@@ -128,14 +134,14 @@ impl GroupLoop {
     }
 
     /// Makes every move that is possible now.
-    fn advance(&mut self) {
+    fn advance(&mut self, now: Instant) {
         loop {
-            let mut moved = self.advance_drain();
+            let mut moved = self.advance_drain(now);
             for index in (0..self.slots.len()).rev() {
-                moved |= self.stop_if_its_turn(index);
+                moved |= self.stop_if_its_turn(index, now);
             }
             for index in 0..self.slots.len() {
-                moved |= self.start_if_its_turn(index);
+                moved |= self.start_if_its_turn(index, now);
             }
             if !moved {
                 break;
@@ -158,11 +164,11 @@ impl GroupLoop {
         }
     }
 
-    fn start_if_its_turn(&mut self, index: usize) -> bool {
+    fn start_if_its_turn(&mut self, index: usize, now: Instant) -> bool {
         let Phase::Held { due, batch } = self.slots[index].phase else {
             return false;
         };
-        let waits = due > Instant::now()
+        let waits = due > now
             || self
                 .slots
                 .iter()

@@ -14,7 +14,7 @@ pub(crate) const NUDGE_EVERY: Duration = Duration::from_millis(10);
 
 impl GroupLoop {
     /// Begins the polite stop of a child if all its juniors under the same order are down.
-    pub(crate) fn stop_if_its_turn(&mut self, index: usize) -> bool {
+    pub(crate) fn stop_if_its_turn(&mut self, index: usize, now: Instant) -> bool {
         let Phase::StopQueued { then, order } = self.slots[index].phase.clone() else {
             return false;
         };
@@ -25,7 +25,7 @@ impl GroupLoop {
             return false;
         }
         let spec = &self.group().children[index];
-        let until = Instant::now() + spec.stop_limit();
+        let until = now + spec.stop_limit();
         spec.node.stop(StopRequest::Halt, until);
         self.slots[index].phase = Phase::Stopping { until, then, order };
         true
@@ -86,14 +86,13 @@ impl GroupLoop {
     }
 
     /// Moves the drain on by one step, if it can be.
-    pub(crate) fn advance_drain(&mut self) -> bool {
+    pub(crate) fn advance_drain(&mut self, now: Instant) -> bool {
         let Mode::Draining { until, turn, .. } = self.mode else {
             return false;
         };
         let Some(index) = turn.checked_sub(1) else {
             return false;
         };
-        let now = Instant::now();
         let spec = &self.group().children[index];
         // Whoever comes late because another took all the time still gets a moment: it may have nothing left to do.
         let (limit, least) = (spec.stop_limit(), now + spec.node.courtesy());

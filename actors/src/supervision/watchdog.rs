@@ -22,8 +22,7 @@ fn period(limit: Duration) -> Duration {
 
 impl GroupLoop {
     /// When to look again if nothing happens before.
-    pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        let now = Instant::now();
+    pub(crate) fn next_deadline(&self, now: Instant) -> Option<Instant> {
         let children = self.group().children.iter().zip(&self.slots);
         children
             .filter_map(|(spec, slot)| match slot.phase {

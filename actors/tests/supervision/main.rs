@@ -2,6 +2,8 @@
 //!
 //! Virtual time wherever no real thread has to block.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // Also in the parts that are not `#[test]` functions.
+
 mod support;
 
 mod chaos;

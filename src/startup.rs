@@ -3,11 +3,14 @@
 //! Opens everything in order (lock, databases, key file, spool, tree, gateway, HTTP) and closes it in the
 //! opposite one. Nothing here decides anything about calls; it only introduces the parts to each other.
 
-use std::fs::{DirBuilder, File, TryLockError};
+mod commands;
+mod prepare;
+mod stock;
+
+use std::fs::File;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,39 +18,39 @@ use std::time::Duration;
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::{HttpServer, web};
 use arc_swap::ArcSwap;
-use chrono_tz::Tz;
-use prost::Message as _;
 use sea_orm::DbErr;
-use steward_actors::domain::clock::{Clock, SharedClock, SystemClock};
-use steward_actors::domain::record::Record;
-use steward_actors::domain::rid::{Rid, RidAllocator};
+use steward_actors::domain::clock::{SharedClock, SystemClock};
+use steward_actors::domain::rid::RidAllocator;
 use steward_actors::jobs::JobKinds;
-use steward_actors::ledger_store::{self, LedgerStore, WriteError};
+use steward_actors::ledger_store::{self, WriteError};
 use steward_actors::spool::{self, FsyncPolicy, Spool, SpoolConfig};
 use steward_actors::supervision::GroupExit;
 use steward_actors::tree::foundation::snapshot_keeper::Refresh;
 use steward_actors::tree::ledger::LedgerSettings;
 use steward_actors::tree::{self, Tree, TreeDeps, TreeHandle};
-use steward_actors::vault::{self, Vault, VaultError};
-use steward_entities::database::{DatabaseConfig, Databases, begin_write};
-use steward_entities::instance;
-use steward_entities::ledger::total;
+use steward_actors::vault::{Vault, VaultError};
+use steward_entities::database::Databases;
+
+pub use commands::{add_operator, migrate, rotate_keys, set_password};
 
 use crate::config::{Config, ConfigError, Fsync, Overflow};
 use crate::error::ApiError;
-use crate::features::operators::offline;
 use crate::gateway::limits::Limits;
 use crate::gateway::{self, Gateway};
 use crate::http::routes;
 use crate::state::{AppState, Parts, RefreshSnapshot};
 use crate::telemetry::TelemetryError;
+use prepare::{first_operator, lock_data_directory, migrate_all, open_databases, settle_time_zone};
+use stock::take_stock;
 
-const LOCK_FILE: &str = "steward.lock";
 const SPOOL_DIR: &str = "spool";
 /// How long a change may wait for the gateway's new snapshot.
 const REFRESH_WITHIN: Duration = Duration::from_secs(5);
 /// What the HTTP server is given beyond the drain time-out to write last bytes.
 const LAST_BYTES: Duration = Duration::from_secs(5);
+/// Calls that were cut get this long to be recorded; and how often that is looked at.
+const LAST_RECORDS: Duration = Duration::from_secs(2);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How long the tree may take to drain; what is left then is safe in the spool.
 const TREE_DRAIN: Duration = Duration::from_secs(25);
 const ACCEPT_BACKLOG: u32 = 4_096;
@@ -295,166 +298,6 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
     actix_rt::System::new().block_on(future)
 }
 
-/// `steward migrate`.
-///
-/// # Errors
-/// The data directory is in use, or a migration failed.
-pub async fn migrate(config: &Config) -> Result<(), StartError> {
-    let _lock = lock_data_directory(&config.data.dir)?;
-    let databases = open_databases(config).await?;
-    migrate_all(&databases).await?;
-    databases.close().await;
-    Ok(())
-}
-
-/// `steward user add`. Works beside a running server, which notices within a second.
-///
-/// # Errors
-/// The name is taken, the role unknown, the password weak, or the database fails.
-pub async fn add_operator(
-    config: &Config,
-    username: &str,
-    role: &str,
-    password: &str,
-) -> Result<(), StartError> {
-    let databases = offline_databases(config).await?;
-    offline::add_operator(&databases, username, password, role, &SystemClock).await?;
-    databases.close().await;
-    Ok(())
-}
-
-/// `steward user passwd`.
-///
-/// # Errors
-/// There is no such operator, the password is weak, or the database fails.
-pub async fn set_password(
-    config: &Config,
-    username: &str,
-    password: &str,
-) -> Result<(), StartError> {
-    let databases = offline_databases(config).await?;
-    offline::set_operator_password(&databases, username, password, &SystemClock).await?;
-    databases.close().await;
-    Ok(())
-}
-
-/// `steward keys rotate`: a new key becomes current and every sealed secret is sealed with it; answers how
-/// many were. Interrupted, it can simply be run again.
-///
-/// # Errors
-/// The key file cannot be written, or a secret cannot be opened.
-pub async fn rotate_keys(config: &Config) -> Result<usize, StartError> {
-    let databases = offline_databases(config).await?;
-    let vault = Vault::open(&config.data.dir)?;
-    vault.rotate()?;
-    let resealed = vault::reseal_accounts(&vault, &databases, SystemClock.now_micros())
-        .await
-        .map_err(|cause| StartError::Reseal(cause.to_string()))?;
-    databases.close().await;
-    if !resealed.unopened.is_empty() {
-        tracing::warn!(accounts = ?resealed.unopened, "these accounts' secrets do not open; set them again");
-    }
-    Ok(resealed.moved)
-}
-
-async fn offline_databases(config: &Config) -> Result<Databases, StartError> {
-    make_directory(&config.data.dir)?;
-    let databases = open_databases(config).await?;
-    migrate_all(&databases).await?;
-    Ok(databases)
-}
-
-fn make_directory(dir: &Path) -> Result<(), StartError> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(|cause| StartError::DataDirectory {
-            path: dir.to_owned(),
-            cause,
-        })
-}
-
-fn lock_data_directory(dir: &Path) -> Result<File, StartError> {
-    make_directory(dir)?;
-    let unusable = |cause| StartError::DataDirectory {
-        path: dir.to_owned(),
-        cause,
-    };
-    let lock = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(dir.join(LOCK_FILE))
-        .map_err(unusable)?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(StartError::Locked(dir.to_owned())),
-        Err(TryLockError::Error(cause)) => Err(unusable(cause)),
-    }
-}
-
-async fn open_databases(config: &Config) -> Result<Databases, StartError> {
-    let database = if config.database.url.is_empty() {
-        DatabaseConfig::Sqlite {
-            dir: config.data.dir.clone(),
-        }
-    } else {
-        DatabaseConfig::Postgres {
-            url: config.database.url.clone(),
-        }
-    };
-    Ok(Databases::open(&database).await?)
-}
-
-async fn migrate_all(databases: &Databases) -> Result<(), StartError> {
-    steward_migration::migrate_control(&databases.control).await?;
-    steward_migration::migrate_ledger(&databases.ledger).await?;
-    Ok(())
-}
-
-/// The zone in which days begin: fixed at first start, since every daily figure depends on it.
-async fn settle_time_zone(databases: &Databases, configured: &str) -> Result<Tz, StartError> {
-    let wanted = if configured.is_empty() {
-        iana_time_zone::get_timezone().unwrap_or_default()
-    } else {
-        configured.to_owned()
-    };
-    let wanted = wanted.parse().unwrap_or(Tz::UTC);
-    let txn = begin_write(&databases.control).await?;
-    let fixed = instance::insert_if_absent(&txn, "time_zone", wanted.name()).await?;
-    txn.commit().await?;
-    if !configured.is_empty() && fixed != configured {
-        tracing::warn!(
-            in_force = fixed,
-            configured,
-            "stats.time_zone was fixed at the first start and is not changed by configuration"
-        );
-    }
-    Ok(fixed.parse().unwrap_or(Tz::UTC))
-}
-
-#[allow(
-    clippy::print_stdout,
-    reason = "the one time the generated password is shown"
-)]
-async fn first_operator(databases: &Databases, clock: &dyn Clock) -> Result<(), StartError> {
-    let chosen = std::env::var("STEWARD_ADMIN_PASSWORD").ok();
-    let made = offline::ensure_first_operator(databases, chosen.as_deref(), clock).await?;
-    if let Some(first) = made {
-        println!(
-            "\nFirst start: sign in as {} with the password {}",
-            first.username,
-            first.password.reveal()
-        );
-        println!(
-            "It is shown this once. `steward user passwd {}` sets another.\n",
-            first.username
-        );
-    }
-    Ok(())
-}
-
 fn spool_config(config: &Config) -> SpoolConfig {
     let interval = Duration::from_millis(config.spool.fsync_interval_ms);
     SpoolConfig {
@@ -484,37 +327,6 @@ fn ledger_settings(config: &Config) -> LedgerSettings {
         sync_every: Duration::from_millis(config.spool.fsync_interval_ms.div_ceil(2)),
         ..LedgerSettings::default()
     }
-}
-
-/// Settles the spool with the ledger, then reads what was used so far: the greatest rid (answered, to
-/// allocate above it) and every token's use (into `limits`), from the ledger plus what is not in it yet.
-async fn take_stock(
-    config: &Config,
-    store: &dyn LedgerStore,
-    spool: &Spool,
-    databases: &Databases,
-    limits: &Limits,
-    clock: &dyn Clock,
-) -> Result<Rid, StartError> {
-    store.prepare(clock.now_ms()).await?;
-    spool.reconcile(store.cursor(config.node.id).await?);
-    let mut greatest = store.greatest_rid().await?;
-    let mut used: std::collections::HashMap<i64, i64> = total::of_all_tokens(&databases.ledger)
-        .await?
-        .into_iter()
-        .map(|(token_id, total)| (token_id, total.total_tokens))
-        .collect();
-    spool.replay_unacked(|entry| {
-        // What does not decode is the writer's to put aside; here it only carries no figures.
-        if let Ok(record) = Record::decode(entry.payload.as_ref()) {
-            greatest = greatest.max(record.rid);
-            *used.entry(record.token_id).or_default() += record.total_tokens;
-        }
-    })?;
-    for (token_id, tokens) in used {
-        limits.seed_used(token_id, u64::try_from(tokens).unwrap_or_default());
-    }
-    Ok(Rid(greatest))
 }
 
 fn refresher(tree: &TreeHandle) -> RefreshSnapshot {
@@ -571,6 +383,13 @@ async fn drain_http(handle: &ServerHandle, gateway: &Gateway, drain: Duration) {
         // The server's own shutdown time-out ends this.
         stopped.await;
     }
+    // A worker that was stopped drops its calls a moment later, and each is recorded as it goes.
+    let recorded = async {
+        while gateway.counters().read().in_flight > 0 {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    let _ = tokio::time::timeout(LAST_RECORDS, recorded).await;
 }
 
 fn gave_up(exit: &GroupExit) -> StartError {

@@ -1,0 +1,114 @@
+//! What has to stand before anything runs: the data directory and its lock, the databases at this version's
+//! schema, the facts that are fixed at first start, and somebody who may sign in.
+
+use std::fs::{DirBuilder, File, TryLockError};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+
+use chrono_tz::Tz;
+use steward_actors::domain::clock::Clock;
+use steward_entities::database::{DatabaseConfig, Databases, begin_write};
+use steward_entities::instance;
+
+use super::StartError;
+use crate::config::Config;
+use crate::features::operators::offline;
+
+const LOCK_FILE: &str = "steward.lock";
+
+pub(super) fn make_directory(dir: &Path) -> Result<(), StartError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|cause| StartError::DataDirectory {
+            path: dir.to_owned(),
+            cause,
+        })
+}
+
+pub(super) fn lock_data_directory(dir: &Path) -> Result<File, StartError> {
+    make_directory(dir)?;
+    let unusable = |cause| StartError::DataDirectory {
+        path: dir.to_owned(),
+        cause,
+    };
+    let lock = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(dir.join(LOCK_FILE))
+        .map_err(unusable)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(StartError::Locked(dir.to_owned())),
+        Err(TryLockError::Error(cause)) => Err(unusable(cause)),
+    }
+}
+
+pub(super) async fn open_databases(config: &Config) -> Result<Databases, StartError> {
+    let database = if config.database.url.is_empty() {
+        DatabaseConfig::Sqlite {
+            dir: config.data.dir.clone(),
+        }
+    } else {
+        DatabaseConfig::Postgres {
+            url: config.database.url.clone(),
+        }
+    };
+    Ok(Databases::open(&database).await?)
+}
+
+pub(super) async fn migrate_all(databases: &Databases) -> Result<(), StartError> {
+    steward_migration::migrate_control(&databases.control).await?;
+    steward_migration::migrate_ledger(&databases.ledger).await?;
+    Ok(())
+}
+
+/// The zone in which days begin: fixed at first start, since every daily figure depends on it.
+pub(super) async fn settle_time_zone(
+    databases: &Databases,
+    configured: &str,
+) -> Result<Tz, StartError> {
+    let wanted = if configured.is_empty() {
+        iana_time_zone::get_timezone().unwrap_or_default()
+    } else {
+        configured.to_owned()
+    };
+    let wanted = wanted.parse().unwrap_or(Tz::UTC);
+    let txn = begin_write(&databases.control).await?;
+    let fixed = instance::insert_if_absent(&txn, "time_zone", wanted.name()).await?;
+    txn.commit().await?;
+    if !configured.is_empty() && fixed != configured {
+        tracing::warn!(
+            in_force = fixed,
+            configured,
+            "stats.time_zone was fixed at the first start and is not changed by configuration"
+        );
+    }
+    Ok(fixed.parse().unwrap_or(Tz::UTC))
+}
+
+#[allow(
+    clippy::print_stdout,
+    reason = "the one time the generated password is shown"
+)]
+pub(super) async fn first_operator(
+    databases: &Databases,
+    clock: &dyn Clock,
+) -> Result<(), StartError> {
+    let chosen = std::env::var("STEWARD_ADMIN_PASSWORD").ok();
+    let made = offline::ensure_first_operator(databases, chosen.as_deref(), clock).await?;
+    if let Some(first) = made {
+        println!(
+            "\nFirst start: sign in as {} with the password {}",
+            first.username,
+            first.password.reveal()
+        );
+        println!(
+            "It is shown this once. `steward user passwd {}` sets another.\n",
+            first.username
+        );
+    }
+    Ok(())
+}

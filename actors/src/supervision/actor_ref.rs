@@ -1,7 +1,8 @@
 //! The stable address of a child: valid from before its first start until the process ends, on any thread.
 
-use super::cell::{ActorCell, DeadLetter, Snapshot};
+use super::cell::ActorCell;
 use super::envelope::{Ask, Queued, Sure, Tell};
+use super::snapshot::{DeadLetter, Snapshot};
 use actix::{Actor, Handler, Message};
 use std::fmt;
 use std::pin::pin;

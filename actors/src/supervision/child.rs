@@ -1,7 +1,7 @@
 //! An actor as a child: its cell, its factory, and the seat of its present incarnation.
 
 use super::actor_ref::ActorRef;
-use super::cell::{ActorCell, State};
+use super::cell::ActorCell;
 use super::exit::Exit;
 use super::incarnation::Incarnation;
 use super::life::{Life, Protection, StopRequest};
@@ -9,6 +9,7 @@ use super::managed::{Event, EventKind, Launch, Managed, Surroundings};
 use super::panics;
 use super::pump::Pump;
 use super::run::Run;
+use super::snapshot::State;
 use super::spec::SpecError;
 use super::threads::{Seat, spawn_here};
 use super::tree::{Node, NodeKind};

@@ -1,10 +1,10 @@
 //! What a group does when a child has ended: restart policy, intensity, backoff, strategy, escalation.
 
-use super::cell::State;
 use super::exit::{Cause, Escalation, Exit, GroupExit};
 use super::group_loop::{GroupLoop, Mode};
 use super::handle::RestartError;
 use super::slot::{Phase, Then};
+use super::snapshot::State;
 use super::spec::Restart;
 use tokio::time::Instant;
 

@@ -1,9 +1,9 @@
 //! What a group needs of a child, whether it is an actor or another group.
 
-use super::cell::State;
 use super::exit::Exit;
 use super::life::{Protection, StopRequest};
 use super::seeded::Seeded;
+use super::snapshot::State;
 use super::spec::{Placement, SpecError};
 use super::threads::Threads;
 use super::tree::Node;

@@ -1,6 +1,5 @@
 //! The door to supervision: build a tree, run it, hand out its handle.
 
-use super::cell::State;
 use super::exit::GroupExit;
 use super::group::Group;
 use super::group_loop::GroupLoop;
@@ -8,6 +7,7 @@ use super::handle::SupervisorHandle;
 use super::managed::{Command, Managed, Surroundings};
 use super::panics;
 use super::seeded::Seeded;
+use super::snapshot::State;
 use super::spec::{Placement, SpecError};
 use super::subgroup::Subgroup;
 use super::threads::{Threads, spawn_here};
@@ -127,10 +127,13 @@ impl Supervisor {
         let seat = threads.seat(&Placement::Dedicated, move || {
             spawn_here(async move {
                 self.run().await;
+                if let Some(own) = actix_rt::Arbiter::try_current() {
+                    own.stop();
+                }
             });
         })?;
-        // The thread lives as long as the process: it is the last to go.
-        std::mem::forget(seat);
+        // It ends by itself, right after the tree.
+        drop(seat);
         Ok(handle)
     }
 

@@ -1,10 +1,10 @@
 //! How a group takes its children down: a halt (they come back later), the orderly drain at shutdown, a kill.
 
-use super::cell::State;
 use super::exit::{Exit, GroupExit};
 use super::group_loop::{GroupLoop, Mode};
 use super::life::StopRequest;
 use super::slot::{Phase, Then};
+use super::snapshot::State;
 use super::spec::Restart;
 use std::time::Duration;
 use tokio::time::Instant;

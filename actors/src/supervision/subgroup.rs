@@ -3,12 +3,12 @@
 //! The specs stay for the life of the process; only the loop over them comes and goes, so the addresses of its actors
 //! outlive its restarts.
 
-use super::cell::{State, StateCell};
 use super::exit::{Exit, GroupExit, LastExit};
 use super::group::Group;
 use super::group_loop::GroupLoop;
 use super::life::{Protection, StopRequest};
 use super::managed::{Command, Event, EventKind, Launch, Managed, Surroundings};
+use super::snapshot::{State, StateCell};
 use super::spec::{ChildSpec, SpecError};
 use super::threads::spawn_here;
 use super::tree::{Node, NodeKind};

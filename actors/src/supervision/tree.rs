@@ -1,8 +1,8 @@
 //! The tree as people and machines see it.
 
-use super::cell::{Snapshot, State};
 use super::exit::LastExit;
 use super::group::Strategy;
+use super::snapshot::{Snapshot, State};
 use serde::Serialize;
 
 /// What a node is.

@@ -173,7 +173,7 @@ fn a_blocked_factory_or_started_is_a_failed_start() {
             let wake = Arc::new(AtomicBool::new(false));
             let (block, block_too) = (block_on(&wake), block_on(&wake));
             let script = Script {
-                made: in_factory.then(|| -> Arc<dyn Fn(&Incarnation<Probe>) + Send + Sync> {
+                made: in_factory.then(|| -> Made {
                     Arc::new(move |me| {
                         if me.epoch() == 1 {
                             block()

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use steward_actors::supervision::{Supervisor, *};
 
 pub(crate) type Act = Arc<dyn Fn(&mut Probe, &mut Context<Probe>) + Send + Sync>;
-type Made = Arc<dyn Fn(&Incarnation<Probe>) + Send + Sync>;
+pub(crate) type Made = Arc<dyn Fn(&Incarnation<Probe>) + Send + Sync>;
 
 /// What happened, in order.
 #[derive(Clone, Default)]

@@ -12,3 +12,4 @@ pub mod auth;
 pub mod operator_keys;
 pub mod operators;
 pub mod roles;
+pub mod tokens;

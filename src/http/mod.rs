@@ -13,6 +13,7 @@ pub mod middleware;
 pub mod openapi;
 pub mod page;
 pub mod passwords;
+pub mod patch;
 pub mod permission;
 pub mod precondition;
 pub mod range;

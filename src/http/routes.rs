@@ -63,7 +63,8 @@ fn control(config: &mut ServiceConfig<'_>) {
         .configure(features::operator_keys::routes)
         .configure(features::operators::routes)
         .configure(features::roles::routes)
-        .configure(features::audit::routes);
+        .configure(features::audit::routes)
+        .configure(features::tokens::routes);
 }
 
 /// Paths that nobody serves, and methods that a path does not know.

@@ -21,7 +21,7 @@ use sea_orm::ConnectionTrait;
 use serde::{Deserialize, Serialize};
 use steward_entities::column::TextList;
 use steward_entities::ledger::total::{self, Total};
-use steward_entities::scope::{Page as Stretch, Scope};
+use steward_entities::scope::Scope;
 use steward_entities::{tenant, token};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -246,9 +246,10 @@ struct TokenFilter {
 async fn list(
     state: web::Data<AppState>,
     caller: Can<ReadTokens>,
-    Query(asked): Query<TokenFilter>,
+    asked: Query<TokenFilter>,
     page: PageRequest,
 ) -> Result<Json<Page<TokenView>>, ApiError> {
+    let Query(asked) = asked;
     let read = &state.databases.control_read;
     let scope = caller.operator.scope();
     let tenant_id = match &asked.tenant_id {
@@ -267,11 +268,7 @@ async fn list(
         search: asked.q.filter(|text| !text.is_empty()),
         with_revoked: asked.with_revoked,
     };
-    let stretch = Stretch {
-        after: page.after()?,
-        limit: page.fetch(),
-    };
-    let rows = token::list(read, scope, &filter, stretch).await?;
+    let rows = token::list(read, scope, &filter, page.rows()?).await?;
     let total = token::count(read, scope, &filter).await?;
     let tenants = tenants_of(read, scope, &rows).await?;
     let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();

@@ -1,10 +1,10 @@
 //! Tenants: who owns tokens. A suspended one keeps its tokens, which open nothing meanwhile.
 
 use sea_orm::entity::prelude::*;
-use sea_orm::{ActiveValue::Set, DatabaseTransaction, PaginatorTrait};
+use sea_orm::{ActiveValue::Set, Condition, DatabaseTransaction, PaginatorTrait};
 
 use crate::change::{self, ChangeError, versioned};
-use crate::scope::{Page, Scope};
+use crate::scope::{Page, Scope, contains};
 use crate::{public_id, revision};
 
 /// Whether a tenant's tokens open anything.
@@ -37,6 +37,24 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 versioned!();
+
+/// Which tenants a list is about.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    pub status: Option<Status>,
+    /// Part of the name.
+    pub search: Option<String>,
+}
+
+impl Filter {
+    fn condition(&self, scope: Scope) -> Condition {
+        let search = self.search.as_deref();
+        Condition::all()
+            .add(scope.on(Column::Id))
+            .add_option(self.status.map(|status| Column::Status.eq(status)))
+            .add_option(search.map(|text| contains(Column::Name, text)))
+    }
+}
 
 /// Adds an active tenant.
 ///
@@ -110,19 +128,24 @@ pub async fn all(connection: &impl ConnectionTrait) -> Result<Vec<Model>, DbErr>
 pub async fn list(
     connection: &impl ConnectionTrait,
     scope: Scope,
+    filter: &Filter,
     page: Page,
 ) -> Result<Vec<Model>, DbErr> {
-    let query = Entity::find().filter(scope.on(Column::Id));
+    let query = Entity::find().filter(filter.condition(scope));
     page.of(query, Column::Id).all(connection).await
 }
 
-/// How many there are.
+/// How many the filter finds.
 ///
 /// # Errors
 /// When the database cannot be read.
-pub async fn count(connection: &impl ConnectionTrait, scope: Scope) -> Result<u64, DbErr> {
+pub async fn count(
+    connection: &impl ConnectionTrait,
+    scope: Scope,
+    filter: &Filter,
+) -> Result<u64, DbErr> {
     Entity::find()
-        .filter(scope.on(Column::Id))
+        .filter(filter.condition(scope))
         .count(connection)
         .await
 }

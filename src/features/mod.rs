@@ -9,7 +9,10 @@
 
 pub mod audit;
 pub mod auth;
+pub mod jobs;
+pub mod logs;
 pub mod operator_keys;
 pub mod operators;
 pub mod roles;
+pub mod tenants;
 pub mod tokens;

@@ -5,6 +5,7 @@
 
 use std::ops::Deref;
 
+use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use sea_orm::DatabaseTransaction;
 use serde::Serialize;
@@ -143,16 +144,42 @@ impl<'a> Change<'a> {
         body: T,
     ) -> Result<Tagged<T>, ApiError> {
         self.audit(audit).await?;
-        if let Some(pending) = &self.caller.idempotency {
-            let kept = idempotency::Answer {
-                status: StatusCode::CREATED.as_u16(),
-                etag: Some(format!("\"{version}\"")),
-                body: serde_json::to_value(&body).map_err(ApiError::internal)?,
-            };
-            idempotency::keep(self.state, &self.txn, self.caller, pending, kept).await?;
-        }
+        self.keep(StatusCode::CREATED, Some(version), &body).await?;
         self.txn.commit().await?;
         Ok(Tagged::created(version, body))
+    }
+
+    /// Writes the audit row, keeps the answer for a repetition of the request, commits, and answers 202: what
+    /// was asked for goes on after the answer.
+    ///
+    /// # Errors
+    /// When any of it fails; nothing has happened then.
+    pub async fn accepted<T: Serialize>(
+        self,
+        audit: Audit,
+        body: T,
+    ) -> Result<HttpResponse, ApiError> {
+        self.audit(audit).await?;
+        self.keep(StatusCode::ACCEPTED, None, &body).await?;
+        self.txn.commit().await?;
+        Ok(HttpResponse::Accepted().json(body))
+    }
+
+    async fn keep(
+        &self,
+        status: StatusCode,
+        version: Option<i64>,
+        body: &impl Serialize,
+    ) -> Result<(), ApiError> {
+        let Some(pending) = &self.caller.idempotency else {
+            return Ok(());
+        };
+        let kept = idempotency::Answer {
+            status: status.as_u16(),
+            etag: version.map(|version| format!("\"{version}\"")),
+            body: serde_json::to_value(body).map_err(ApiError::internal)?,
+        };
+        idempotency::keep(self.state, &self.txn, self.caller, pending, kept).await
     }
 
     /// Writes an audit row without committing, for a change that has several.

@@ -67,6 +67,13 @@ pub async fn read(mut payload: Payload) -> Result<web::Bytes, ApiError> {
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    // PostgreSQL keeps no NUL in a text; JSON can only spell it as an escape.
+    if memchr::memmem::find(body, br"\u0000").is_some()
+        && let Ok(value) = serde_json::from_slice(body)
+        && let Some(field) = nul_in(&value)
+    {
+        return Err(ApiError::invalid(field, "must not contain NUL characters"));
+    }
     let mut reader = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
@@ -83,6 +90,32 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
         .end()
         .map_err(|error| ApiError::new(ErrorCode::BodyInvalid).detail(error.to_string()))?;
     Ok(value)
+}
+
+/// The path of a text or a name that holds a NUL character.
+fn nul_in(value: &serde_json::Value) -> Option<String> {
+    let nul = |text: &str| text.contains('\0');
+    let below = |name: String, value| {
+        nul_in(value).map(|path| match path.as_str() {
+            "body" => name,
+            path if path.starts_with('[') => format!("{name}{path}"),
+            path => format!("{name}.{path}"),
+        })
+    };
+    match value {
+        serde_json::Value::String(text) => nul(text).then(|| "body".to_owned()),
+        serde_json::Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .find_map(|(index, item)| below(format!("[{index}]"), item)),
+        serde_json::Value::Object(fields) => fields.iter().find_map(|(name, field)| {
+            if nul(name) {
+                return Some("body".to_owned());
+            }
+            below(name.clone(), field)
+        }),
+        _ => None,
+    }
 }
 
 fn without_position(error: &serde_json::Error) -> String {
@@ -161,4 +194,25 @@ pub fn peer_ip(request: &HttpRequest) -> IpAddr {
     request
         .peer_addr()
         .map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip().to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{nul_in, parse};
+
+    #[test]
+    fn nul_is_refused_wherever_it_stands_and_only_there() {
+        for (value, field) in [
+            (json!({"a": "\0"}), Some("a")),
+            (json!({"a": {"b": ["x", "y\0"]}}), Some("a.b[1]")),
+            (json!(["\0"]), Some("[0]")),
+            (json!({"a\0": 1}), Some("body")),
+            (json!({"a": "\\u0000"}), None),
+        ] {
+            assert_eq!(nul_in(&value).as_deref(), field, "{value}");
+            assert_eq!(parse::<Value>(value.to_string().as_bytes()).is_err(), field.is_some());
+        }
+    }
 }

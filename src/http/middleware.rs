@@ -118,6 +118,22 @@ pub async fn limit_address<B: MessageBody + 'static>(
     Ok(next.call(request).await?.map_into_left_body())
 }
 
+/// Refuses an address that spells a NUL character, which PostgreSQL keeps in no text. Bodies are looked at
+/// where they are read.
+pub async fn refuse_nul<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, Error> {
+    let spelt = |text: Option<&str>| text.is_some_and(|text| text.contains("%00"));
+    if spelt(Some(request.uri().path())) || spelt(request.uri().query()) {
+        let error = ApiError::new(ErrorCode::RequestInvalid)
+            .detail("The address must not contain NUL characters.");
+        let response = request.into_response(error.error_response());
+        return Ok(response.map_into_right_body());
+    }
+    Ok(next.call(request).await?.map_into_left_body())
+}
+
 /// The peer's address in one form: IPv4 as IPv4, IPv6 by its /64, which one household shares.
 pub fn client_address(peer: &Option<IpAddr>) -> IpAddr {
     match peer.map(|ip| ip.to_canonical()) {

@@ -6,10 +6,13 @@
 pub mod access_token;
 pub mod caller;
 pub mod change;
+pub mod check;
 pub mod directory;
 pub mod extract;
 pub mod idempotency;
+pub mod job;
 pub mod middleware;
+pub mod money;
 pub mod openapi;
 pub mod page;
 pub mod passwords;

@@ -32,6 +32,16 @@ pub struct RangeQuery {
     days: Option<i64>,
 }
 
+impl RangeQuery {
+    /// Asks for a named range, such as `today`.
+    pub fn named(name: &str) -> Self {
+        Self {
+            range: Some(name.to_owned()),
+            ..Self::default()
+        }
+    }
+}
+
 /// A stretch of time in microseconds since the Unix epoch. Document it with `params(RangeQuery)`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct TimeRange {

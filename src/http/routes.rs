@@ -51,6 +51,7 @@ pub fn configure(config: &mut ServiceConfig<'_>) {
     config.service(
         scope("/api/v1")
             .wrap(from_fn(idempotency::replay))
+            .wrap(from_fn(middleware::refuse_nul))
             .wrap(from_fn(middleware::limit_address))
             .configure(control),
     );
@@ -64,7 +65,10 @@ fn control(config: &mut ServiceConfig<'_>) {
         .configure(features::operators::routes)
         .configure(features::roles::routes)
         .configure(features::audit::routes)
-        .configure(features::tokens::routes);
+        .configure(features::tokens::routes)
+        .configure(features::tenants::routes)
+        .configure(features::logs::routes)
+        .configure(features::jobs::routes);
 }
 
 /// Paths that nobody serves, and methods that a path does not know.

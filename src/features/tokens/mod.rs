@@ -29,6 +29,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use crate::error::ApiError;
 use crate::gateway::token_key::{NewKey, TOKEN};
 use crate::http::change::{Audit, Change, refused};
+use crate::http::check::{self, bounded, text};
 use crate::http::extract::{Json, Query};
 use crate::http::page::{Page, PageQuery, PageRequest};
 use crate::http::patch::nullable;
@@ -306,9 +307,9 @@ async fn create(
         kept(&key),
         token::NewToken {
             tenant_id,
-            app: text("app", new.app.unwrap_or_default(), 0, NAME_MAX)?,
-            name: text("name", new.name, 1, NAME_MAX)?,
-            description: text("description", new.description, 0, DESCRIPTION_MAX)?,
+            app: text("app", &new.app.unwrap_or_default(), 0, NAME_MAX)?,
+            name: text("name", &new.name, 1, NAME_MAX)?,
+            description: text("description", &new.description, 0, DESCRIPTION_MAX)?,
             enabled: new.enabled.unwrap_or(true),
             expires_at: future(new.expires_at.as_deref(), change.now)?,
             allowed_models: models(new.allowed_models)?,
@@ -481,13 +482,13 @@ async fn apply(
 fn checked(changes: TokenChanges, now: i64) -> Result<token::ActiveModel, ApiError> {
     let mut row = token::ActiveModel::default();
     if let Some(name) = changes.name {
-        row.name = Set(text("name", name, 1, NAME_MAX)?);
+        row.name = Set(text("name", &name, 1, NAME_MAX)?);
     }
     if let Some(description) = changes.description {
-        row.description = Set(text("description", description, 0, DESCRIPTION_MAX)?);
+        row.description = Set(text("description", &description, 0, DESCRIPTION_MAX)?);
     }
     if let Some(app) = changes.app {
-        row.app = Set(text("app", app.unwrap_or_default(), 0, NAME_MAX)?);
+        row.app = Set(text("app", &app.unwrap_or_default(), 0, NAME_MAX)?);
     }
     if let Some(enabled) = changes.enabled {
         row.enabled = Set(enabled);
@@ -565,28 +566,6 @@ fn kept(key: &NewKey) -> token::KeptSecret {
     }
 }
 
-fn text(field: &str, value: String, min: usize, max: usize) -> Result<String, ApiError> {
-    let value = value.trim().to_owned();
-    let length = value.chars().count();
-    if length < min || length > max || value.chars().any(char::is_control) {
-        return Err(ApiError::invalid(
-            field,
-            format!("must have {min} to {max} characters, none of them a control character"),
-        ));
-    }
-    Ok(value)
-}
-
-fn bounded(field: &str, value: Option<i64>, min: i64, max: i64) -> Result<Option<i64>, ApiError> {
-    match value {
-        Some(number) if !(min..=max).contains(&number) => Err(ApiError::invalid(
-            field,
-            format!("must lie between {min} and {max}"),
-        )),
-        value => Ok(value),
-    }
-}
-
 fn future(value: Option<&str>, now: i64) -> Result<Option<i64>, ApiError> {
     let Some(value) = value else { return Ok(None) };
     let at = parse_time(value, "expires_at")?;
@@ -597,25 +576,10 @@ fn future(value: Option<&str>, now: i64) -> Result<Option<i64>, ApiError> {
 }
 
 fn models(patterns: Option<Vec<String>>) -> Result<Option<Vec<String>>, ApiError> {
-    let Some(patterns) = patterns else { return Ok(None) };
-    if patterns.len() > MODELS_MAX {
-        return Err(ApiError::invalid(
-            "allowed_models",
-            format!("must be at most {MODELS_MAX}"),
-        ));
-    }
-    for (index, model) in patterns.iter().enumerate() {
-        let plain = model.strip_suffix('*').unwrap_or(model);
-        if model.is_empty()
-            || model.len() > NAME_MAX
-            || plain.contains('*')
-            || plain.chars().any(char::is_control)
-        {
-            return Err(ApiError::invalid(
-                format!("allowed_models[{index}]"),
-                "must be a model's name, or the beginning of one followed by *",
-            ));
-        }
-    }
-    Ok(Some(patterns))
+    patterns
+        .map(|patterns| check::models("allowed_models", patterns, MODELS_MAX))
+        .transpose()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,417 @@
+//! Tenants: who owns tokens. A suspended one keeps them, and they open nothing meanwhile.
+//!
+//! | method | path | permission |
+//! |---|---|---|
+//! | GET | `/ops/tenants` | `read:tenants` |
+//! | POST | `/ops/tenants` | `write:tenants` |
+//! | GET | `/ops/tenants/{id}` | `read:tenants` |
+//! | PATCH | `/ops/tenants/{id}` | `write:tenants` |
+//! | POST | `/ops/tenants/{id}/suspend` | `write:tenants` |
+//! | POST | `/ops/tenants/{id}/activate` | `write:tenants` |
+//!
+//! Tenants are never deleted: the books name them. Budgets belong to the cost feature.
+
+use actix_web::{get, patch, post, web};
+use sea_orm::ActiveValue::Set;
+use sea_orm::ConnectionTrait;
+use serde::{Deserialize, Serialize};
+use steward_actors::domain::rid::Rid;
+use steward_entities::ledger::total::{self, Total};
+use steward_entities::scope::Scope;
+use steward_entities::tenant::{self, Status};
+use steward_entities::{operator, token};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use crate::error::ApiError;
+use crate::http::change::{Audit, Change, refused};
+use crate::http::check::{self, text};
+use crate::http::extract::{Json, Query};
+use crate::http::page::{Page, PageQuery, PageRequest};
+use crate::http::permission::{Can, ReadTenants, WriteTenants};
+use crate::http::precondition::{IfMatch, Tagged};
+use crate::http::range::{RangeQuery, TimeRange, rfc3339};
+use crate::state::AppState;
+
+const NAME_MAX: usize = 160;
+const REASON_MAX: usize = 500;
+
+pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
+    config
+        .service(list)
+        .service(create)
+        .service(show)
+        .service(update)
+        .service(suspend)
+        .service(activate);
+}
+
+/// Whether a tenant's tokens open anything.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum TenantStatus {
+    Active,
+    Suspended,
+}
+
+impl From<TenantStatus> for Status {
+    fn from(status: TenantStatus) -> Self {
+        match status {
+            TenantStatus::Active => Self::Active,
+            TenantStatus::Suspended => Self::Suspended,
+        }
+    }
+}
+
+/// A tenant.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TenantView {
+    id: String,
+    name: String,
+    status: TenantStatus,
+    suspended_at: Option<String>,
+    suspended_reason: Option<String>,
+    /// Operators who belong to it.
+    user_count: u64,
+    /// Tokens that were not deleted.
+    token_count: u64,
+    /// Calls since midnight.
+    conversations_today: u64,
+    /// Calls on the books.
+    total_requests: i64,
+    /// Model tokens on the books.
+    total_tokens_used: i64,
+    /// When its last call ended.
+    last_active_at: Option<String>,
+    created_at: String,
+    updated_at: String,
+    version: i64,
+}
+
+/// What the other tables know of a tenant.
+#[derive(Default)]
+struct Figures {
+    users: u64,
+    tokens: u64,
+    today: u64,
+    total: Option<Total>,
+}
+
+impl TenantView {
+    fn of(row: tenant::Model, figures: Figures) -> Self {
+        let total = figures.total.unwrap_or_default();
+        Self {
+            id: row.public_id,
+            name: row.name,
+            status: match row.status {
+                Status::Active => TenantStatus::Active,
+                Status::Suspended => TenantStatus::Suspended,
+            },
+            suspended_at: row.suspended_at.map(rfc3339),
+            suspended_reason: row.suspended_reason,
+            user_count: figures.users,
+            token_count: figures.tokens,
+            conversations_today: figures.today,
+            total_requests: total.total_requests,
+            total_tokens_used: total.total_tokens,
+            last_active_at: figures.total.map(|total| rfc3339(total.last_at)),
+            created_at: rfc3339(row.created_at),
+            updated_at: rfc3339(row.updated_at),
+            version: row.version,
+        }
+    }
+}
+
+/// A tenant to make.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewTenant {
+    #[schema(min_length = 1, max_length = 160)]
+    name: String,
+}
+
+/// What to change of a tenant.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct TenantChanges {
+    #[schema(min_length = 1, max_length = 160)]
+    name: Option<String>,
+}
+
+/// Why a tenant is suspended.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Suspension {
+    #[serde(default)]
+    #[schema(max_length = 500)]
+    reason: String,
+}
+
+/// Which tenants.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Which {
+    #[param(inline)]
+    status: Option<TenantStatus>,
+    /// Part of the name.
+    keyword: Option<String>,
+    /// The same as `keyword`.
+    q: Option<String>,
+}
+
+/// Tenants, newest first.
+#[utoipa::path(tag = "tenants", params(Which, PageQuery), responses((status = 200, body = Page<TenantView>)))]
+#[get("/ops/tenants")]
+async fn list(
+    state: web::Data<AppState>,
+    caller: Can<ReadTenants>,
+    which: Query<Which>,
+    page: PageRequest,
+) -> Result<Json<Page<TenantView>>, ApiError> {
+    let read = &state.databases.control_read;
+    let scope = caller.operator.scope();
+    let Query(which) = which;
+    let filter = tenant::Filter {
+        status: which.status.map(Status::from),
+        search: which.keyword.or(which.q).filter(|text| !text.is_empty()),
+    };
+    let rows = tenant::list(read, scope, &filter, page.rows()?).await?;
+    let total = tenant::count(read, scope, &filter).await?;
+    let page = Page::of(rows, &page, Some(total), |row| row.id, |row| row);
+    Ok(Json(Page {
+        items: shown(&state, page.items).await?,
+        next_cursor: page.next_cursor,
+        total: page.total,
+        total_is_exact: page.total_is_exact,
+    }))
+}
+
+/// Makes a tenant.
+#[utoipa::path(tag = "tenants", responses((status = 201, body = TenantView)))]
+#[post("/ops/tenants")]
+async fn create(
+    state: web::Data<AppState>,
+    caller: Can<WriteTenants>,
+    Json(new): Json<NewTenant>,
+) -> Result<Tagged<TenantView>, ApiError> {
+    check::whole_installation(&caller)?;
+    let name = text("name", &new.name, 1, NAME_MAX)?;
+    let change = Change::begin(&state, &caller).await?;
+    let row = tenant::insert(&change, name, change.now).await?;
+    let view = TenantView::of(row, Figures::default());
+    let audit = Audit::of("tenants.create", "tenant", &view.id).with("name", &view.name);
+    let version = view.version;
+    let created = change.created(audit, version, view).await?;
+    state.apply_to_gateway().await?;
+    Ok(created)
+}
+
+/// One tenant.
+#[utoipa::path(tag = "tenants", responses((status = 200, body = TenantView)))]
+#[get("/ops/tenants/{id}")]
+async fn show(
+    state: web::Data<AppState>,
+    caller: Can<ReadTenants>,
+    id: web::Path<String>,
+) -> Result<Tagged<TenantView>, ApiError> {
+    let row = find(&state.databases.control_read, caller.operator.scope(), &id).await?;
+    answer(&state, row).await
+}
+
+/// Renames a tenant.
+#[utoipa::path(tag = "tenants", responses((status = 200, body = TenantView)))]
+#[patch("/ops/tenants/{id}")]
+async fn update(
+    state: web::Data<AppState>,
+    caller: Can<WriteTenants>,
+    id: web::Path<String>,
+    if_match: IfMatch,
+    Json(changes): Json<TenantChanges>,
+) -> Result<Tagged<TenantView>, ApiError> {
+    let mut row = tenant::ActiveModel::default();
+    if let Some(name) = changes.name {
+        row.name = Set(text("name", &name, 1, NAME_MAX)?);
+    }
+    let changed = apply(&state, caller, &id, if_match, "tenants.update", row);
+    changed.await
+}
+
+/// Suspends a tenant; its tokens open nothing from the next request on.
+#[utoipa::path(tag = "tenants", responses((status = 200, body = TenantView)))]
+#[post("/ops/tenants/{id}/suspend")]
+async fn suspend(
+    state: web::Data<AppState>,
+    caller: Can<WriteTenants>,
+    id: web::Path<String>,
+    if_match: IfMatch,
+    Json(suspension): Json<Suspension>,
+) -> Result<Tagged<TenantView>, ApiError> {
+    let reason = text("reason", &suspension.reason, 0, REASON_MAX)?;
+    let row = tenant::ActiveModel {
+        status: Set(Status::Suspended),
+        suspended_at: Set(Some(state.clock.now_micros())),
+        suspended_reason: Set(Some(reason).filter(|reason| !reason.is_empty())),
+        ..Default::default()
+    };
+    apply(&state, caller, &id, if_match, "tenants.suspend", row).await
+}
+
+/// Opens a suspended tenant's tokens again, from the next request on.
+#[utoipa::path(tag = "tenants", responses((status = 200, body = TenantView)))]
+#[post("/ops/tenants/{id}/activate")]
+async fn activate(
+    state: web::Data<AppState>,
+    caller: Can<WriteTenants>,
+    id: web::Path<String>,
+    if_match: IfMatch,
+) -> Result<Tagged<TenantView>, ApiError> {
+    let row = tenant::ActiveModel {
+        status: Set(Status::Active),
+        suspended_at: Set(None),
+        suspended_reason: Set(None),
+        ..Default::default()
+    };
+    apply(&state, caller, &id, if_match, "tenants.activate", row).await
+}
+
+/// One change: written with its audit row, in force before it is answered.
+async fn apply(
+    state: &AppState,
+    caller: Can<WriteTenants>,
+    id: &str,
+    if_match: IfMatch,
+    action: &'static str,
+    changes: tenant::ActiveModel,
+) -> Result<Tagged<TenantView>, ApiError> {
+    check::whole_installation(&caller)?;
+    let change = Change::begin(state, &caller).await?;
+    let row = find(&*change, Scope::All, id).await?;
+    if_match
+        .check(row.version, &*change, "tenant", &row.public_id)
+        .await?;
+    let changed = tenant::update(&change, &row, changes, change.now)
+        .await
+        .map_err(refused("name"))?;
+    let before = TenantView::of(row, Figures::default());
+    let after = TenantView::of(changed.clone(), Figures::default());
+    change
+        .commit(Audit::of(action, "tenant", &after.id).diff(&before, &after))
+        .await?;
+    state.apply_to_gateway().await?;
+    answer(state, changed).await
+}
+
+async fn find(
+    connection: &impl ConnectionTrait,
+    scope: Scope,
+    id: &str,
+) -> Result<tenant::Model, ApiError> {
+    tenant::by_public_id(connection, scope, id)
+        .await?
+        .ok_or_else(|| ApiError::not_found("tenant"))
+}
+
+async fn answer(state: &AppState, row: tenant::Model) -> Result<Tagged<TenantView>, ApiError> {
+    let version = row.version;
+    let view = shown(state, vec![row]).await?.pop();
+    view.map(|view| Tagged::ok(version, view))
+        .ok_or_else(|| ApiError::not_found("tenant"))
+}
+
+async fn shown(state: &AppState, rows: Vec<tenant::Model>) -> Result<Vec<TenantView>, ApiError> {
+    let (control, ledger) = (&state.databases.control_read, &state.databases.ledger_read);
+    let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+    let totals = total::of_tenants(ledger, &ids).await?;
+    let today = RangeQuery::named("today");
+    let today = TimeRange::parse(&today, state.clock.now_micros(), state.time_zone)?;
+    let midnight = Rid::floor_of_ms(today.from.unwrap_or_default() / 1_000);
+    let calls = total::calls_of_tenants_since(ledger, &ids, midnight.0).await?;
+    let mut views = Vec::with_capacity(rows.len());
+    for row in rows {
+        let scope = Scope::Tenant(row.id);
+        let figures = Figures {
+            users: operator::count(control, scope).await?,
+            tokens: token::count(control, scope, &token::Filter::default()).await?,
+            today: calls.get(&row.id).copied().unwrap_or_default(),
+            total: totals.get(&row.id).copied(),
+        };
+        views.push(TenantView::of(row, figures));
+    }
+    Ok(views)
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::StatusCode;
+    use serde_json::{Value, json};
+
+    use crate::testing::{Ask, World};
+
+    const TENANTS: &str = "/api/v1/ops/tenants";
+
+    #[actix_web::test]
+    async fn a_life_of_a_tenant() {
+        life_on(World::sqlite().await).await;
+    }
+
+    #[actix_web::test]
+    async fn a_life_of_a_tenant_postgres() {
+        life_on(World::postgres().await).await;
+    }
+
+    async fn life_on(world: World) {
+        let app = world.app().await;
+        let root = world.signed_in("root", "ops_admin").await;
+        let made = Ask::post(TENANTS, json!({"name": " Kimono One "})).bearer(&root);
+        let made = made.to(&app).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+        assert_eq!(made.body["name"], "Kimono One");
+        assert_eq!(made.body["status"], "active");
+        let id = made.body["id"].as_str().unwrap().to_owned();
+        let token = json!({"name": "app", "tenant_id": id});
+        let token = Ask::post("/api/v1/tokens", token).bearer(&root);
+        assert_eq!(token.to(&app).await.body["tenant_id"], json!(id));
+        let suspended = |world: &World| {
+            let snapshot = world.state.snapshot.load();
+            let key = snapshot.tokens.values().next().unwrap();
+            key.token.tenant_suspended
+        };
+        assert!(!suspended(&world));
+
+        let path = format!("{TENANTS}/{id}");
+        let suspend = Ask::post(&format!("{path}/suspend"), json!({"reason": "unpaid"}));
+        let suspend = suspend.bearer(&root).to(&app).await;
+        assert_eq!(suspend.body["status"], "suspended", "{suspend:?}");
+        assert_eq!(suspend.body["suspended_reason"], "unpaid");
+        assert_eq!(suspend.body["suspended_at"], "2026-03-15T18:30:00.000Z");
+        // In force when it is answered.
+        assert!(suspended(&world));
+        let list = |query: &str| Ask::get(&format!("{TENANTS}?{query}")).bearer(&root);
+        for (query, total) in [
+            ("status=suspended", 1),
+            ("status=active", 0),
+            ("keyword=kimono", 1),
+            ("q=%25", 0),
+        ] {
+            let found = list(query).to(&app).await;
+            assert_eq!(found.body["total"], total, "{query}: {found:?}");
+        }
+        assert_eq!(list("status=gone").to(&app).await.status, StatusCode::BAD_REQUEST);
+
+        let activate = Ask::post(&format!("{path}/activate"), json!({})).bearer(&root);
+        let activate = activate.to(&app).await;
+        assert_eq!(activate.body["suspended_reason"], Value::Null);
+        assert!(!suspended(&world));
+        let stale = Ask::patch(&path, json!({"name": "X"}))
+            .bearer(&root)
+            .header("if-match", "\"1\"");
+        assert_eq!(stale.to(&app).await.status, StatusCode::PRECONDITION_FAILED);
+        let renamed = Ask::patch(&path, json!({"name": "Kimono"})).bearer(&root);
+        assert_eq!(renamed.to(&app).await.header("etag"), "\"4\"");
+        let shown = Ask::get(&path).bearer(&root).to(&app).await;
+        assert_eq!(shown.body["token_count"], 1, "{shown:?}");
+        assert_eq!(shown.body["last_active_at"], Value::Null);
+        let told = &world.audited("tenants.suspend").await[0];
+        assert_eq!(told.details["suspended_reason"], json!([null, "unpaid"]));
+    }
+}

@@ -105,6 +105,15 @@ impl World {
 
     /// An operator with [`Self::PASSWORD`].
     pub(crate) async fn operator(&self, username: &str, role: &str) -> operator::Model {
+        self.operator_of(username, role, None).await
+    }
+
+    async fn operator_of(
+        &self,
+        username: &str,
+        role: &str,
+        tenant_id: Option<i64>,
+    ) -> operator::Model {
         // Hashing is slow on purpose; once is enough.
         static HASH: LazyLock<String> = LazyLock::new(|| passwords::hash(World::PASSWORD).unwrap());
         let new = NewOperator {
@@ -114,7 +123,7 @@ impl World {
             display_name: username.to_owned(),
             enabled: true,
             must_change_password: false,
-            tenant_id: None,
+            tenant_id,
         };
         let txn = begin_write(&self.database.control).await.unwrap();
         let row = operator::insert(&txn, new, START).await.unwrap();
@@ -126,6 +135,21 @@ impl World {
     /// An operator who has signed in; answers the access token.
     pub(crate) async fn signed_in(&self, username: &str, role: &str) -> String {
         let row = self.operator(username, role).await;
+        self.access(&row)
+    }
+
+    /// The same for an operator who sees one tenant (its key) only.
+    pub(crate) async fn signed_in_of_tenant(
+        &self,
+        username: &str,
+        role: &str,
+        tenant_id: i64,
+    ) -> String {
+        let row = self.operator_of(username, role, Some(tenant_id)).await;
+        self.access(&row)
+    }
+
+    fn access(&self, row: &operator::Model) -> String {
         let now = self.state.clock.now_micros();
         self.state
             .access

@@ -184,6 +184,9 @@ mod tests {
         );
         assert_eq!(world.audited("jobs.cancel").await.len(), 1);
         assert_eq!(find("/job_x").to(&app).await.status, StatusCode::NOT_FOUND);
-        assert_eq!(find("/a%00b").to(&app).await.status, StatusCode::BAD_REQUEST);
+        assert_eq!(
+            find("/a%00b").to(&app).await.status,
+            StatusCode::BAD_REQUEST
+        );
     }
 }

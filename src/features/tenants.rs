@@ -396,7 +396,10 @@ mod tests {
             let found = list(query).to(&app).await;
             assert_eq!(found.body["total"], total, "{query}: {found:?}");
         }
-        assert_eq!(list("status=gone").to(&app).await.status, StatusCode::BAD_REQUEST);
+        assert_eq!(
+            list("status=gone").to(&app).await.status,
+            StatusCode::BAD_REQUEST
+        );
 
         let activate = Ask::post(&format!("{path}/activate"), json!({})).bearer(&root);
         let activate = activate.to(&app).await;

@@ -212,7 +212,10 @@ mod tests {
             (json!({"a": "\\u0000"}), None),
         ] {
             assert_eq!(nul_in(&value).as_deref(), field, "{value}");
-            assert_eq!(parse::<Value>(value.to_string().as_bytes()).is_err(), field.is_some());
+            assert_eq!(
+                parse::<Value>(value.to_string().as_bytes()).is_err(),
+                field.is_some()
+            );
         }
     }
 }

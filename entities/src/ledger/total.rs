@@ -93,7 +93,8 @@ pub async fn calls_of_tenants_since<C: ConnectionTrait>(
          (SELECT tenant_id FROM request_logs WHERE rid >= ",
     );
     sql.bind(rid_from).push(" ORDER BY rid DESC LIMIT ");
-    sql.bind(CALLS_LOOKED_AT).push(") AS newest WHERE tenant_id IN ");
+    sql.bind(CALLS_LOOKED_AT)
+        .push(") AS newest WHERE tenant_id IN ");
     sql.bind_list(ids).push(" GROUP BY tenant_id");
     let rows = Calls::find_by_statement(sql.done()).all(connection).await?;
     Ok(rows

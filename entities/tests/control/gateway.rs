@@ -124,11 +124,25 @@ async fn tenants_are_suspended_and_activated(databases: &Databases) {
     .await;
     let mine = Scope::Tenant(made.id);
     assert_eq!(
-        tenant::list(read, Scope::All, &tenant::Filter::default(), FIRST).await.unwrap().len(),
+        tenant::list(read, Scope::All, &tenant::Filter::default(), FIRST)
+            .await
+            .unwrap()
+            .len(),
         2
     );
-    assert_eq!(tenant::list(read, mine, &tenant::Filter::default(), FIRST).await.unwrap().len(), 1);
-    assert_eq!(tenant::count(read, Scope::All, &tenant::Filter::default()).await.unwrap(), 2);
+    assert_eq!(
+        tenant::list(read, mine, &tenant::Filter::default(), FIRST)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
+    assert_eq!(
+        tenant::count(read, Scope::All, &tenant::Filter::default())
+            .await
+            .unwrap(),
+        2
+    );
     assert_eq!(tenant::all(read).await.unwrap().len(), 2);
     assert_eq!(
         tenant::by_ids(read, Scope::All, [made.id, other.id])

@@ -68,8 +68,9 @@ impl Which {
         let given = |text: Option<String>| text.filter(|text| !text.is_empty());
         let user = match (given(self.user), given(self.user_name)) {
             (Some(a), Some(b)) if a != b => {
-                return Err(ApiError::new(ErrorCode::RequestInvalid)
-                    .field("user_name", "contradicts user"));
+                return Err(
+                    ApiError::new(ErrorCode::RequestInvalid).field("user_name", "contradicts user")
+                );
             }
             (a, b) => a.or(b),
         };

@@ -278,7 +278,13 @@ async fn list(
         let used = totals.get(&row.id);
         TokenView::of(row, &tenants, used)
     };
-    Ok(Json(Page::of(rows, &page, Some(total), |row| row.id, shown)))
+    Ok(Json(Page::of(
+        rows,
+        &page,
+        Some(total),
+        |row| row.id,
+        shown,
+    )))
 }
 
 /// Makes a token. Its secret is in this answer only.

@@ -37,7 +37,10 @@ async fn life_on(world: World) {
     assert!(secret.starts_with("sk-stw-"));
     let path = format!("{TOKENS}/{}", made.body["id"].as_str().unwrap());
     let held = opens(&world, &secret).unwrap();
-    assert_eq!((held.token.rpm, held.token.app.as_str()), (Some(60), "shop"));
+    assert_eq!(
+        (held.token.rpm, held.token.app.as_str()),
+        (Some(60), "shop")
+    );
 
     // Nothing that was kept shows the secret, the audit log included.
     let shown = Ask::get(&path).bearer(&root).to(&app).await;
@@ -46,24 +49,36 @@ async fn life_on(world: World) {
     assert_eq!(shown.body["expires_at"], "2026-04-01T00:00:00.000Z");
     assert_eq!(shown.body["last_used_at"], Value::Null);
     let told = serde_json::to_string(&world.audited("tokens.create").await).unwrap();
-    assert!(told.contains("checkout") && !told.contains(&secret), "{told}");
+    assert!(
+        told.contains("checkout") && !told.contains(&secret),
+        "{told}"
+    );
 
     // Missing stays, null takes a limit away, and it is in force when it is answered.
     let changes = json!({"rpm": null, "enabled": false});
     let changed = Ask::patch(&path, changes).bearer(&root).to(&app).await;
     assert_eq!(changed.body["rpm"], Value::Null, "{changed:?}");
-    assert_eq!((&changed.body["tpm"], changed.header("etag")), (&json!(10_000), "\"2\""));
+    assert_eq!(
+        (&changed.body["tpm"], changed.header("etag")),
+        (&json!(10_000), "\"2\"")
+    );
     assert!(!opens(&world, &secret).unwrap().token.enabled);
     let settings = json!({"rpm": 5, "enable_conversation_logging": false});
     let set = Ask::new(actix_web::http::Method::PUT, &format!("{path}/settings"));
     let set = set.json(settings).bearer(&root).to(&app).await;
-    assert_eq!((&set.body["rpm"], &set.body["tpm"]), (&json!(5), &Value::Null));
+    assert_eq!(
+        (&set.body["rpm"], &set.body["tpm"]),
+        (&json!(5), &Value::Null)
+    );
     assert_eq!(set.body["allowed_models"], Value::Null);
 
     let rotate = Ask::post(&format!("{path}/rotate"), json!({"grace_s": 60})).bearer(&root);
     let rotated = rotate.to(&app).await;
     let fresh = rotated.body["token"].as_str().unwrap().to_owned();
-    assert_eq!(rotated.body["previous_secret_expires_at"], "2026-03-15T18:31:00.000Z");
+    assert_eq!(
+        rotated.body["previous_secret_expires_at"],
+        "2026-03-15T18:31:00.000Z"
+    );
     assert!(opens(&world, &fresh).unwrap().valid_until.is_none());
     assert!(opens(&world, &secret).unwrap().valid_until.is_some());
 
@@ -115,12 +130,18 @@ async fn found_on(world: World) {
         ("limit=2", json!(["three 100%", "two"])),
         ("page=2&page_size=2", json!(["one"])),
     ] {
-        let found = Ask::get(&format!("{TOKENS}?{query}")).bearer(&root).to(&app).await;
+        let found = Ask::get(&format!("{TOKENS}?{query}"))
+            .bearer(&root)
+            .to(&app)
+            .await;
         let items = found.body["items"].as_array().unwrap();
         let seen: Vec<&Value> = items.iter().map(|item| &item["name"]).collect();
         assert_eq!(json!(seen), names, "{query}: {found:?}");
     }
-    let nul = Ask::get(&format!("{TOKENS}?q=a%00b")).bearer(&root).to(&app).await;
+    let nul = Ask::get(&format!("{TOKENS}?q=a%00b"))
+        .bearer(&root)
+        .to(&app)
+        .await;
     assert_eq!(nul.status, StatusCode::BAD_REQUEST);
 }
 
@@ -137,13 +158,22 @@ async fn what_is_wrong_with_a_token_is_named() {
         (json!({"name": "a", "rpm": 0}), "rpm"),
         (json!({"name": "a", "rpm": i64::MAX}), "rpm"),
         (json!({"name": "a", "token_quota": -1}), "token_quota"),
-        (json!({"name": "a", "allowed_models": ["a", "*b"]}), "allowed_models[1]"),
-        (json!({"name": "a", "expires_at": "2026-03-15T18:30:00Z"}), "expires_at"),
+        (
+            json!({"name": "a", "allowed_models": ["a", "*b"]}),
+            "allowed_models[1]",
+        ),
+        (
+            json!({"name": "a", "expires_at": "2026-03-15T18:30:00Z"}),
+            "expires_at",
+        ),
         (json!({"name": "a", "expires_at": "soon"}), "expires_at"),
         (json!({"name": "a", "hash": "x"}), "hash"),
     ] {
         let answer = Ask::post(TOKENS, new.clone()).bearer(&root).to(&app).await;
         assert_eq!(answer.status.as_u16(), 422, "{new}: {answer:?}");
-        assert_eq!(answer.body["errors"][0]["field"], field, "{new}: {answer:?}");
+        assert_eq!(
+            answer.body["errors"][0]["field"], field,
+            "{new}: {answer:?}"
+        );
     }
 }

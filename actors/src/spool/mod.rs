@@ -140,8 +140,9 @@ impl Spool {
         lease::ready(&self.core, at_least).await;
     }
 
-    /// Syncs if the policy's interval has passed and something is unsynced. Never blocks inside a tokio
-    /// runtime: the work goes to its blocking threads.
+    /// Syncs if the policy's interval has passed and something is unsynced; under the other policies only
+    /// tries a sync that failed again. Never blocks inside a tokio runtime: the work goes to its blocking
+    /// threads.
     pub fn sync_if_due(&self) {
         sync::sync_if_due(&self.core);
     }

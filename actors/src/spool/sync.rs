@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -21,6 +21,9 @@ use super::{Core, FsyncPolicy, State};
 
 /// Segments in a row that may fail to sync before the waiters are told.
 const ATTEMPTS: usize = 3;
+
+/// How soon a sync that gave up is tried again where nobody else would.
+const RETRY_EVERY: Duration = Duration::from_millis(100);
 
 /// What waiters watch.
 #[derive(Debug, Clone, Default)]
@@ -68,8 +71,11 @@ pub(super) async fn wait_durable(core: &Arc<Core>, seq: u64) -> Result<(), Appen
 }
 
 pub(super) fn sync_if_due(core: &Arc<Core>) {
-    let FsyncPolicy::Interval(interval) = core.config.fsync else {
-        return;
+    let interval = match core.config.fsync {
+        FsyncPolicy::Interval(interval) => interval,
+        // While syncs fail nobody is admitted, so there may be no waiter to try again.
+        _ if core.sync_failing.load(Ordering::Relaxed) => RETRY_EVERY,
+        _ => return,
     };
     if core.last_sync.lock().elapsed() < interval || !core.has_unsynced() {
         return;

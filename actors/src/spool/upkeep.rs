@@ -133,17 +133,19 @@ impl Core {
         let (settlement, settled) = {
             let mut state = self.state.lock();
             let journal = &state.journal;
+            // One pass: a long outage leaves thousands of segments, and appends wait meanwhile.
+            let wanted: BTreeSet<u64> = journal
+                .extents
+                .iter()
+                .filter(|(first, run)| state.book.pending.intersects(**first, run.last_seq))
+                .map(|(_, run)| run.segment)
+                .collect();
             let settled: Vec<u64> = journal
                 .segments
                 .keys()
                 .copied()
                 .filter(|id| Some(*id) != journal.active)
-                .filter(|id| {
-                    also.contains(id)
-                        || journal
-                            .runs_of(*id)
-                            .all(|(first, last)| !state.book.pending.intersects(first, last))
-                })
+                .filter(|id| also.contains(id) || !wanted.contains(id))
                 .collect();
             let dirty = std::mem::take(&mut state.book.dirty);
             (dirty.then(|| state.book.settlement()), settled)

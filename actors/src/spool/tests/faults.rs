@@ -196,6 +196,28 @@ async fn a_disk_that_syncs_nothing_tells_the_waiters_and_refuses() {
 }
 
 #[test]
+fn after_a_failed_sync_upkeep_tries_again_though_nobody_waits() {
+    let disk = MemDisk::seeded(3);
+    let spool = always(&disk);
+    spool.append(1, b"x").expect("appends");
+    disk.plan(|plan| plan.failing_syncs = Some((0, 100)));
+    spool.sync_now().expect_err("nothing syncs");
+    assert_eq!(
+        spool.admits(),
+        Admission::Refuse(RefuseReason::WriteFailing)
+    );
+    disk.plan(|plan| *plan = Plan::default());
+    let start = std::time::Instant::now();
+    while spool.admits() != Admission::Open {
+        assert!(start.elapsed().as_secs() < 10, "it stays closed for good");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        spool.sync_if_due();
+        spool.maintain_now();
+    }
+    assert_eq!(spool.stats().durable_seq, 1);
+}
+
+#[test]
 fn an_unreadable_segment_is_an_error_first_and_given_up_later() {
     let disk = MemDisk::seeded(3);
     let (spool, _) = open_mem(&disk);

@@ -58,6 +58,9 @@ impl Body for WholeBody {
 
 const POOL_IDLE: Duration = Duration::from_secs(55);
 const KEEPALIVE: Duration = Duration::from_secs(30);
+/// A provider's end that acknowledges nothing for this long is gone. Without it a connection whose line was
+/// cut silently would be used, and answer nothing, for a quarter of an hour.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 const HTTP2_WINDOW_BYTES: u32 = 1 << 20;
 
 /// TLS towards upstreams: ring, the machine's root certificates, TLS 1.2 and 1.3. Built once per process.
@@ -88,6 +91,7 @@ pub(super) fn build(tls: ClientConfig, connect_timeout: Duration) -> UpstreamCli
     tcp.set_nodelay(true);
     tcp.set_connect_timeout(Some(connect_timeout));
     tcp.set_keepalive(Some(KEEPALIVE));
+    tcp.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
     let connector = HttpsConnectorBuilder::new()
         .with_tls_config(tls)
         .https_or_http()

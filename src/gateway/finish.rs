@@ -204,9 +204,11 @@ impl Finish {
     }
 
     /// Closes the books on a call that we answer ourselves, and makes the answer.
-    pub(super) fn refuse(mut self, refusal: &Refusal) -> HttpResponse {
+    pub(super) async fn refuse(mut self, refusal: &Refusal) -> HttpResponse {
         // The client sees an error either way; that it could not be recorded is counted.
-        let _ = self.close(&End::Refused(refusal), None);
+        if let Closed::Later(settling) = self.close(&End::Refused(refusal), None) {
+            let _ = settling.await;
+        }
         self.answer(refusal)
     }
 
@@ -301,6 +303,8 @@ impl Finish {
             End::Answered => (self.status, ""),
             End::Refused(refusal) => told(refusal.code),
             End::Broken(code) => told(*code),
+            // Clients hang up on an error event: it is the provider that failed.
+            End::Left if measured.is_some_and(|m| m.failed) => told(ErrorCode::UpstreamError),
             End::Left if self.gateway.cut.load(Ordering::Relaxed) => told(ErrorCode::ShuttingDown),
             End::Left => told(ErrorCode::ClientClosed),
         }

@@ -27,6 +27,7 @@ mod admit;
 mod client;
 mod closing;
 mod counters;
+mod echo;
 mod finish;
 mod models;
 mod pulse;
@@ -252,7 +253,7 @@ async fn call(asked: &Asked<'_>, operation: Operation, payload: web::Payload) ->
     let mut finish = Finish::open(asked, &key, operation);
     match forward(&mut finish, &key, asked, payload).await {
         Ok(answer) => relay::respond(finish, answer).await,
-        Err(refusal) => finish.refuse(&refusal),
+        Err(refusal) => finish.refuse(&refusal).await,
     }
 }
 

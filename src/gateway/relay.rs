@@ -82,7 +82,7 @@ pub(super) async fn respond(mut finish: Finish, answer: Answer) -> HttpResponse 
     }
     let size = match upstream.size_hint().exact() {
         // Events may be taken out or put in, so a stream's length is not its upstream's.
-        Some(length) if !tap.is_plain_sse() => BodySize::Sized(length),
+        Some(length) if length == 0 || tap.keeps_length() => BodySize::Sized(length),
         _ => BodySize::Stream,
     };
     pulse.restart(finish.gateway().timeouts.idle);

@@ -2,18 +2,18 @@
 //!
 //! Three shapes: plain events, whose terminal one is held back and whose unwanted one is taken out; packed
 //! events (the provider compressed them though asked not to), of which only whole frames can be held; and
-//! anything else, of which the last frame is held.
+//! anything else, of which the last frame is held (of an error all of it, see [`echo`](super::echo)).
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use memchr::memmem;
 use steward_actors::domain::record::Operation;
 use steward_actors::domain::snapshot::AccountView;
 
 use super::decode::{Coding, Decoder};
+use super::echo::Echo;
 use super::meter::{Meter, Reading};
 use super::sse::{Event, Splitter, Verdict};
 
@@ -30,6 +30,8 @@ enum Shape {
         /// `None`: a coding nobody here can read.
         decoder: Option<Decoder>,
         last: Option<Bytes>,
+        /// Of an error, in which the credential may be echoed.
+        echo: Option<Echo>,
     },
 }
 
@@ -48,8 +50,6 @@ struct Judge {
 pub(super) struct Tap {
     shape: Shape,
     judge: Judge,
-    /// The account whose credential an error might echo.
-    account: Option<Arc<AccountView>>,
 }
 
 /// What was read off an answer.
@@ -92,6 +92,7 @@ impl Tap {
         let events = kind
             .get(..EVENT_STREAM.len())
             .is_some_and(|kind| kind.eq_ignore_ascii_case(EVENT_STREAM));
+        let failed = head.status.is_client_error() || head.status.is_server_error();
         let shape = match (events, Coding::parse(text(CONTENT_ENCODING))) {
             (true, Some(Coding::Identity)) => Shape::Events(Splitter::new()),
             (true, Some(coding)) => Shape::PackedEvents {
@@ -102,9 +103,11 @@ impl Tap {
             (_, coding) => Shape::Whole {
                 decoder: coding.map(Decoder::new),
                 last: None,
+                echo: account
+                    .filter(|_| failed)
+                    .and_then(|account| Echo::of(account, coding)),
             },
         };
-        let failed = head.status.is_client_error() || head.status.is_server_error();
         Self {
             shape,
             judge: Judge {
@@ -115,7 +118,6 @@ impl Tap {
                 first_token_ms: None,
                 failed: false,
             },
-            account: account.filter(|_| failed).cloned(),
         }
     }
 
@@ -132,6 +134,15 @@ impl Tap {
     /// Plain events: one can be taken out, and one of ours can be put in.
     pub(super) fn is_plain_sse(&self) -> bool {
         matches!(self.shape, Shape::Events(_))
+    }
+
+    /// Whether as many bytes go out as come in.
+    pub(super) fn keeps_length(&self) -> bool {
+        match &self.shape {
+            Shape::Events(_) => false,
+            Shape::PackedEvents { .. } => true,
+            Shape::Whole { echo, .. } => !echo.as_ref().is_some_and(Echo::may_change_length),
+        }
     }
 
     /// Takes the next frame; appends to `out` what may go now. True when the answer's end is here and held.
@@ -160,15 +171,23 @@ impl Tap {
                 }
                 splitter.holding()
             }
-            Shape::Whole { decoder, last } => {
+            Shape::Whole {
+                decoder,
+                last,
+                echo,
+            } => {
                 if let Some(decoder) = decoder {
-                    decoder.push(&chunk, |plain| judge.meter.body(plain));
+                    decoder.push(&chunk, |plain| {
+                        judge.meter.body(plain);
+                        if let Some(echo) = echo {
+                            echo.unpacked(plain);
+                        }
+                    });
                 }
-                let chunk = match &self.account {
-                    Some(account) => masked(chunk, account.secret.reveal().as_bytes()),
-                    None => chunk,
-                };
-                out.extend(last.replace(chunk));
+                match echo {
+                    Some(echo) => out.extend(echo.push(&chunk)),
+                    None => out.extend(last.replace(chunk)),
+                }
                 false
             }
         }
@@ -194,7 +213,10 @@ impl Tap {
                 splitter.release();
                 out.append(held);
             }
-            Shape::Whole { last, .. } => out.extend(last.take()),
+            Shape::Whole { last, echo, .. } => {
+                out.extend(last.take());
+                out.extend(echo.as_mut().and_then(Echo::release));
+            }
         }
     }
 
@@ -217,16 +239,4 @@ impl Tap {
     pub(super) fn next_sequence(&self) -> u64 {
         self.judge.meter.next_sequence()
     }
-}
-
-/// A provider's error may echo the credential it was sent: it is starred out, its length kept.
-fn masked(chunk: Bytes, secret: &[u8]) -> Bytes {
-    if secret.len() < 8 || memmem::find(&chunk, secret).is_none() {
-        return chunk;
-    }
-    let mut copy = chunk.to_vec();
-    while let Some(at) = memmem::find(&copy, secret) {
-        copy[at..at + secret.len()].fill(b'*');
-    }
-    copy.into()
 }

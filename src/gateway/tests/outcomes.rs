@@ -1,13 +1,14 @@
 //! One record per call, whatever its end; and no end before the record.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::time::Instant;
 
 use steward_actors::domain::record::{Mode, Operation};
 use steward_actors::domain::snapshot::Protocol;
 use steward_actors::spool::{FsyncPolicy, SpoolConfig};
+use tokio::io::AsyncReadExt;
 
-use super::fake::{Fake, Step, chunk, end, json, sse_head};
+use super::fake::{Fake, PATIENCE, Step, chunk, end, json, sse_head};
 use super::house::{account, eventually, read_answer, read_until, token, with};
 
 const CHAT: &str = "/v1/chat/completions";
@@ -157,6 +158,39 @@ async fn a_client_that_leaves_cancels_the_upstream_and_is_a_499() {
         )
         .await;
     }
+}
+
+#[actix_web::test]
+async fn a_client_that_hangs_up_on_an_error_event_is_not_to_blame() {
+    let error = "data: {\"error\":{\"message\":\"overloaded\",\"type\":\"server_error\"}}\n\n";
+    let fake = Fake::new(vec![vec![
+        Step::Send(sse_head()),
+        Step::Send(chunk(&format!("{HELLO}{error}"))),
+        Step::Stall,
+    ]])
+    .await;
+    with(
+        vec![account(1, Protocol::OpenAi, &fake)],
+        token(),
+        &[&fake],
+        |_, _| {},
+        |house| async move {
+            let mut socket = house.post(CHAT, ASK_STREAM).await;
+            let mut seen = String::new();
+            assert!(
+                read_until(&mut socket, &mut seen, "overloaded").await,
+                "{seen}"
+            );
+            drop(socket);
+            let record = house.record().await;
+            assert_eq!(
+                (record.status_code, record.error_code.as_str()),
+                (502, "upstream_error")
+            );
+            assert_eq!(record.error_message, "overloaded");
+        },
+    )
+    .await;
 }
 
 #[actix_web::test]
@@ -442,6 +476,92 @@ async fn with_fsync_always_the_end_waits_for_the_disk() {
             assert!(read_until(&mut socket, &mut seen, DONE).await, "{seen}");
             assert_eq!(house.spool.stats().durable_seq, 1);
             assert!(read_until(&mut socket, &mut seen, "\r\n0\r\n\r\n").await);
+        },
+    )
+    .await;
+}
+
+#[actix_web::test]
+async fn with_fsync_always_a_refusal_waits_for_the_disk_too() {
+    let fake = Fake::new(vec![vec![Step::Close]]).await;
+    with(
+        vec![account(1, Protocol::OpenAi, &fake)],
+        token(),
+        &[&fake],
+        |_, spool| spool.fsync = FsyncPolicy::Always,
+        |house| async move {
+            let (seen, _) = read_answer(&mut house.post(CHAT, "no json").await).await;
+            assert!(seen.starts_with("HTTP/1.1 400"), "{seen}");
+            assert_eq!(house.spool.stats().durable_seq, 1);
+        },
+    )
+    .await;
+}
+
+#[actix_web::test]
+async fn an_echoed_credential_is_starred_out_wherever_frames_are_cut() {
+    let secret = "sk-upstream-secret";
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed
+        .write_all(format!("wrong key {secret}").as_bytes())
+        .unwrap();
+    let packed = packed.finish().unwrap();
+    let head = format!(
+        "HTTP/1.1 403 Forbidden\r\ncontent-type: text/plain\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n",
+        packed.len()
+    );
+    let fake = Fake::new(vec![
+        vec![
+            Step::Send(
+                b"HTTP/1.1 403 Forbidden\r\ncontent-type: text/plain\r\ncontent-length: 28\r\n\r\nwrong key sk-upst"
+                    .to_vec(),
+            ),
+            Step::Wait,
+            Step::Send(b"ream-secret".to_vec()),
+        ],
+        vec![Step::Send([head.as_bytes(), &packed].concat())],
+    ])
+    .await;
+    let upstream = fake.clone();
+    with(
+        vec![account(1, Protocol::OpenAi, &fake)],
+        token(),
+        &[&fake],
+        |_, _| {},
+        |house| async move {
+            let mut socket = house.post(CHAT, ASK).await;
+            let mut seen = String::new();
+            assert!(read_until(&mut socket, &mut seen, "\r\n\r\n").await);
+            upstream.go_on();
+            let stars = "*".repeat(secret.len());
+            assert!(read_until(&mut socket, &mut seen, &stars).await, "{seen}");
+            assert!(seen.ends_with(&format!("wrong key {stars}")), "{seen}");
+
+            let mut socket = house
+                .send(
+                    "POST",
+                    CHAT,
+                    &format!(
+                        "authorization: Bearer {}\r\naccept-encoding: gzip\r\nconnection: close\r\n",
+                        house.secret
+                    ),
+                    ASK,
+                )
+                .await;
+            let mut answer = Vec::new();
+            tokio::time::timeout(PATIENCE, socket.read_to_end(&mut answer))
+                .await
+                .unwrap()
+                .unwrap();
+            let gzip = answer
+                .windows(2)
+                .position(|magic| magic == [0x1f, 0x8b])
+                .unwrap();
+            let mut text = String::new();
+            flate2::read::GzDecoder::new(&answer[gzip..])
+                .read_to_string(&mut text)
+                .unwrap();
+            assert_eq!(text, format!("wrong key {stars}"));
         },
     )
     .await;

@@ -6,6 +6,8 @@
 mod commands;
 mod prepare;
 mod stock;
+#[cfg(test)]
+mod tests;
 
 use std::fs::File;
 use std::future::Future;
@@ -53,6 +55,8 @@ const LAST_RECORDS: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How long the tree may take to drain; what is left then is safe in the spool.
 const TREE_DRAIN: Duration = Duration::from_secs(25);
+/// How long the databases may take to close: one that says nothing must not keep the process.
+const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 const ACCEPT_BACKLOG: u32 = 4_096;
 
 /// Why the process does not start, or ended badly.
@@ -236,28 +240,31 @@ impl Application {
         let handle = self.server.handle();
         let failed = {
             let mut server = std::pin::pin!(self.server);
-            let reason = tokio::select! {
-                outcome = &mut server => Some(outcome.map_err(StartError::Server)),
-                () = stop => None,
-                exit = self.tree.supervisor.exited() => Some(Err(gave_up(&exit))),
+            let (server_over, failed) = tokio::select! {
+                outcome = &mut server => (true, outcome.map_err(StartError::Server).err()),
+                () = stop => (false, None),
+                exit = self.tree.supervisor.exited() => (false, Some(gave_up(&exit))),
             };
             self.state.begin_drain();
             tracing::info!("draining");
             let drained = drain_http(&handle, &self.gateway, self.drain);
             // The server's own future moves the workers' shutdown forward: poll both.
             let (_, _) = tokio::join!(drained, async {
-                if reason.is_none() {
+                if !server_over {
                     let _ = (&mut server).await;
                 }
             });
-            reason.and_then(Result::err)
+            failed
         };
         let exit = self.tree.shutdown(TREE_DRAIN).await;
         if let Err(cause) = self.spool.flush() {
             tracing::error!(%cause, "the spool could not be flushed; its records are delivered again at the next start");
         }
         let books = self.spool.ledger();
-        self.databases.close().await;
+        let closed = tokio::time::timeout(CLOSE_WITHIN, self.databases.close());
+        if closed.await.is_err() {
+            tracing::warn!("the databases did not close in time; what was committed is safe");
+        }
         tracing::info!(
             accepted = books.accepted,
             stored = books.stored,
@@ -286,11 +293,28 @@ impl Application {
 /// # Errors
 /// As [`Application::build`] and [`Application::run_until_stopped`].
 pub fn serve(config: Config) -> Result<ExitCode, StartError> {
+    raise_file_limit();
     actix_rt::System::new().block_on(async {
         let application = Application::build(config).await?;
         tracing::info!(address = %application.address(), "listening");
         application.run_until_stopped(told_to_stop()).await
     })
+}
+
+/// A call takes two files, a spool segment one; what shells and service managers allow at first (often 1,024)
+/// is a fraction of what they allow when asked.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    if current != maximum
+        && let Err(cause) = setrlimit(Resource::Nofile, raised)
+    {
+        tracing::warn!(%cause, ?current, "the limit of open files cannot be raised");
+    }
 }
 
 /// Runs a command that needs the databases but no server.

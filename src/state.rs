@@ -19,6 +19,7 @@ use steward_entities::database::Databases;
 
 use crate::config::Config;
 use crate::error::{ApiError, ErrorCode};
+use crate::features::accounts::ProviderLists;
 use crate::features::auth::Doorman;
 use crate::gateway::Gateway;
 use crate::http::access_token::AccessTokens;
@@ -87,6 +88,8 @@ pub struct AppState {
     pub tree: TreeHandle,
     /// The data plane; handlers only look at it.
     pub gateway: Arc<Gateway>,
+    /// What accounts' providers listed lately.
+    pub provider_lists: ProviderLists,
     refresh_snapshot: RefreshSnapshot,
     draining: AtomicBool,
 }
@@ -131,6 +134,7 @@ impl AppState {
             doorman: Doorman::new(&config.auth, clock.clone()),
             passwords: Passwords::default(),
             refresh_snapshot,
+            provider_lists: ProviderLists::default(),
             draining: AtomicBool::new(false),
             gateway,
             databases,

@@ -273,6 +273,7 @@ pub(crate) struct Answer {
     pub(crate) headers: header::HeaderMap,
     /// Null when the body is not JSON.
     pub(crate) body: Value,
+    pub(crate) text: String,
 }
 
 impl Answer {
@@ -331,6 +332,11 @@ impl Ask {
         Self(self.0.set_payload(bytes.to_owned()))
     }
 
+    /// From another address than loopback.
+    pub(crate) fn from(self, address: [u8; 4]) -> Self {
+        Self(self.0.peer_addr((address, 40_000).into()))
+    }
+
     /// Sends it.
     pub(crate) async fn to<B: actix_web::body::MessageBody + 'static>(
         self,
@@ -346,6 +352,7 @@ impl Ask {
             status: head.status(),
             headers: head.headers().clone(),
             body: serde_json::from_slice(&bytes).unwrap_or_default(),
+            text: String::from_utf8_lossy(&bytes).into_owned(),
         }
     }
 }

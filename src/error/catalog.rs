@@ -244,6 +244,20 @@ mod tests {
         }
     }
 
+    /// `STEWARD_WRITE_DOCS=1 cargo test -p steward the_error_reference` writes it anew.
+    #[test]
+    fn the_error_reference_is_current() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/errors.md");
+        if std::env::var_os("STEWARD_WRITE_DOCS").is_some() {
+            std::fs::write(path, markdown()).unwrap();
+        }
+        let written = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            written == markdown(),
+            "docs/errors.md is not current: run `STEWARD_WRITE_DOCS=1 cargo test -p steward the_error_reference`"
+        );
+    }
+
     #[test]
     fn the_document_names_every_code() {
         let text = markdown();

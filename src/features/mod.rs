@@ -7,12 +7,15 @@
     reason = "the macros that document handlers qualify the types they name"
 )]
 
+pub mod accounts;
 pub mod audit;
 pub mod auth;
+pub mod health;
 pub mod jobs;
 pub mod logs;
 pub mod operator_keys;
 pub mod operators;
 pub mod roles;
+pub mod supervision;
 pub mod tenants;
 pub mod tokens;

@@ -151,6 +151,11 @@ impl Gateway {
         self.cut.store(true, Ordering::Relaxed);
     }
 
+    /// TLS towards upstreams, for whoever else asks one.
+    pub fn tls(&self) -> &rustls::ClientConfig {
+        &self.tls
+    }
+
     /// For `/metrics` and for knowing when a drain is over.
     pub fn counters(&self) -> &Counters {
         &self.counters

@@ -12,12 +12,12 @@ use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{PathItem, Ref, RefOr, Required, Response, ResponseBuilder};
+use utoipa::openapi::{Deprecated, PathItem, Ref, RefOr, Required, Response, ResponseBuilder};
 use utoipa::{OpenApi, PartialSchema, ToSchema};
 use utoipa_actix_web::AppExt;
 
 use super::middleware::CONTROL_PREFIX;
-use super::{idempotency, request_id, routes};
+use super::{compat, idempotency, request_id, routes};
 use crate::error::problem::{FieldError, MEDIA_TYPE, Problem};
 use crate::error::{ApiError, ErrorCode};
 
@@ -107,6 +107,11 @@ fn generate() -> utoipa::openapi::OpenApi {
 fn complete(path: &str, item: &mut PathItem) {
     let named = path.contains('{');
     for (method, operation) in operations_mut(item) {
+        // Handlers of one name exist once per resource; an operation is known by its method and path.
+        operation.operation_id = Some(operation_id(method, path));
+        if compat::is_old_name(path) {
+            operation.deprecated = Some(Deprecated::True);
+        }
         // `security(())` at a handler says that it is open.
         let open = operation.security.is_some();
         if !open {
@@ -175,6 +180,19 @@ fn name_and_describe(operation: &mut Operation) {
             response.description = "Done.".to_owned();
         }
     }
+}
+
+/// `get_api_v1_tokens_id` for `GET /api/v1/tokens/{id}`.
+fn operation_id(method: &str, path: &str) -> String {
+    let words = path
+        .split(|character: char| !character.is_ascii_alphanumeric())
+        .filter(|word| !word.is_empty());
+    let mut id = method.to_ascii_lowercase();
+    for word in words {
+        id.push('_');
+        id.push_str(word);
+    }
+    id
 }
 
 fn refuses(operation: &mut Operation, code: ErrorCode) {
@@ -300,6 +318,76 @@ mod tests {
                 );
             }
         }
+    }
+
+    /// Every `#[get("…")]` and the like of this crate, read from its source, so that a handler nobody mounted
+    /// or documented is found too.
+    #[test]
+    fn every_handler_is_documented() {
+        let document = openapi();
+        let documented: Vec<(&str, String)> = document
+            .paths
+            .paths
+            .iter()
+            .flat_map(|(path, item)| operations(item).map(|(method, _)| (method, path.clone())))
+            .collect();
+        let mut handlers = 0;
+        for (method, path) in routes_in(std::path::Path::new(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/src/features"
+        ))) {
+            handlers += 1;
+            let path = path.replace(":.*}", "}");
+            let found = documented
+                .iter()
+                .any(|(known, full)| *known == method && full.ends_with(&path));
+            assert!(found, "{method} {path} is not in the OpenAPI document");
+        }
+        assert!(handlers > 50, "{handlers}");
+    }
+
+    fn routes_in(directory: &std::path::Path) -> Vec<(String, String)> {
+        let mut routes = Vec::new();
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                routes.extend(routes_in(&path));
+                continue;
+            }
+            for line in std::fs::read_to_string(&path).unwrap().lines() {
+                let Some((name, rest)) = line
+                    .trim()
+                    .strip_prefix("#[")
+                    .and_then(|line| line.split_once("(\""))
+                else {
+                    continue;
+                };
+                let path = rest.split('"').next().unwrap_or_default().to_owned();
+                match name {
+                    "get" | "post" | "put" | "patch" | "delete" => {
+                        routes.push((name.to_uppercase(), path));
+                    }
+                    "route" => routes.push(("GET".to_owned(), path)),
+                    _ => {}
+                }
+            }
+        }
+        routes
+    }
+
+    #[test]
+    fn operations_are_told_apart() {
+        let document = openapi();
+        let mut ids: Vec<String> = Vec::new();
+        for item in document.paths.paths.values() {
+            ids.extend(
+                operations(item).filter_map(|(_, operation)| operation.operation_id.clone()),
+            );
+        }
+        let all = ids.len();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), all);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use actix_web::{App, Error, HttpRequest, HttpResponse, web};
 use utoipa_actix_web::scope::scope;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::{idempotency, middleware, openapi};
+use super::{compat, idempotency, middleware, openapi};
 use crate::error::ApiError;
 use crate::features;
 use crate::gateway;
@@ -41,7 +41,7 @@ pub fn app(
 /// Every route.
 pub fn configure(config: &mut ServiceConfig<'_>) {
     // The gateway, /v1/*, is mounted by `app`: its client belongs to the worker, and its dialects document it.
-    // Operations: /livez /readyz /health /metrics
+    config.configure(features::health::routes);
     // Before the scope, which answers for everything below its prefix.
     config.map(|plain| {
         plain
@@ -55,6 +55,7 @@ pub fn configure(config: &mut ServiceConfig<'_>) {
             .wrap(from_fn(middleware::limit_address))
             .configure(control),
     );
+    compat::mount(config);
 }
 
 /// The control face: /api/v1/*
@@ -66,7 +67,9 @@ fn control(config: &mut ServiceConfig<'_>) {
         .configure(features::roles::routes)
         .configure(features::audit::routes)
         .configure(features::tokens::routes)
+        .configure(features::accounts::routes)
         .configure(features::tenants::routes)
+        .configure(features::supervision::routes)
         .configure(features::logs::routes)
         .configure(features::jobs::routes);
 }

@@ -1,5 +1,7 @@
 //! Reading the rows of one moment, together with the revision they belong to.
 
+use std::sync::Arc;
+
 use sea_orm::{
     AccessMode, DatabaseConnection, DatabaseTransaction, DbErr, IsolationLevel, TransactionTrait,
 };
@@ -7,7 +9,7 @@ use steward_entities::database::{DatabaseKind, Databases};
 use steward_entities::{account, revision, tenant, token};
 
 use super::build::{Built, Rows, build};
-use crate::domain::snapshot::Secret;
+use crate::domain::snapshot::{AccountView, Secret};
 use crate::vault::{ACCOUNT_SECRET, Place, Vault};
 
 /// A snapshot and the revision it shows at least.
@@ -41,6 +43,26 @@ pub async fn load(
     txn.rollback().await?;
     let built = build(rows, |row| secret_of(vault, row));
     Ok(Some(Loaded { revision, built }))
+}
+
+/// One account as the gateway would see it, whether or not it is enabled.
+///
+/// # Errors
+/// A sentence for the operator: why it cannot be used. No secret in it.
+pub fn view_of_account(row: &account::Model, vault: &Vault) -> Result<AccountView, String> {
+    let rows = Rows {
+        accounts: vec![row.clone()],
+        ..Rows::default()
+    };
+    let built = build(rows, |row| secret_of(vault, row));
+    match (
+        built.unusable.into_iter().next(),
+        built.snapshot.accounts.into_iter().next(),
+    ) {
+        (None, Some(view)) => Ok(Arc::unwrap_or_clone(view)),
+        (Some(unusable), _) => Err(unusable.reason),
+        (None, None) => Err("it is not there".to_owned()),
+    }
 }
 
 /// A transaction in which every statement sees the same state. SQLite's always do.

@@ -6,4 +6,4 @@ mod build;
 mod load;
 
 pub use build::{Built, Rows, Unusable, build};
-pub use load::{Loaded, load};
+pub use load::{Loaded, load, view_of_account};

@@ -382,23 +382,20 @@ async fn set(
     if_match: IfMatch,
     Json(settings): Json<Settings>,
 ) -> Result<Tagged<TokenView>, ApiError> {
-    apply(&state, caller, &id, if_match, |_| {
-        Ok(token::ActiveModel {
-            allowed_models: Set(models(settings.allowed_models)?.map(TextList)),
-            rpm: Set(bounded("rpm", settings.rpm, 1, 1_000_000)?),
-            tpm: Set(bounded("tpm", settings.tpm, 1, 1_000_000_000_000)?),
-            concurrency: Set(bounded("concurrency", settings.concurrency, 1, 100_000)?),
-            token_quota: Set(bounded(
-                "token_quota",
-                settings.token_quota,
-                0,
-                1_000_000_000_000_000,
-            )?),
-            enable_conversation_logging: Set(settings.enable_conversation_logging),
-            ..Default::default()
-        })
-    })
-    .await
+    replace(&state, caller, &id, if_match, settings).await
+}
+
+/// Sets what a token may do, under the name that older documents use.
+#[utoipa::path(tag = "tokens", responses((status = 200, body = TokenView)))]
+#[put("/{id}/settings")]
+pub(crate) async fn set_by_old_name(
+    state: web::Data<AppState>,
+    caller: Can<WriteTokens>,
+    id: web::Path<String>,
+    if_match: IfMatch,
+    settings: Json<Settings>,
+) -> Result<Tagged<TokenView>, ApiError> {
+    replace(&state, caller, &id, if_match, settings.0).await
 }
 
 /// Gives a token a new secret; the old one lives on for a grace period.
@@ -454,6 +451,32 @@ async fn remove(
         .await?;
     state.apply_to_gateway().await?;
     Ok(HttpResponse::NoContent().finish())
+}
+
+async fn replace(
+    state: &AppState,
+    caller: Can<WriteTokens>,
+    id: &str,
+    if_match: IfMatch,
+    settings: Settings,
+) -> Result<Tagged<TokenView>, ApiError> {
+    apply(state, caller, id, if_match, |_| {
+        Ok(token::ActiveModel {
+            allowed_models: Set(models(settings.allowed_models)?.map(TextList)),
+            rpm: Set(bounded("rpm", settings.rpm, 1, 1_000_000)?),
+            tpm: Set(bounded("tpm", settings.tpm, 1, 1_000_000_000_000)?),
+            concurrency: Set(bounded("concurrency", settings.concurrency, 1, 100_000)?),
+            token_quota: Set(bounded(
+                "token_quota",
+                settings.token_quota,
+                0,
+                1_000_000_000_000_000,
+            )?),
+            enable_conversation_logging: Set(settings.enable_conversation_logging),
+            ..Default::default()
+        })
+    })
+    .await
 }
 
 /// One change: checked, written with its audit row, in force before it is answered.

@@ -1,0 +1,65 @@
+//! The names that older documents use for what lives under `/api/v1`: the same handlers, mounted again.
+//!
+//! Nothing else knows these names. The OpenAPI document lists them as deprecated (see `openapi`). A name
+//! appears here once its handler exists.
+
+use actix_web::middleware::from_fn;
+use utoipa_actix_web::scope::scope;
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use super::{idempotency, middleware};
+use crate::features::{logs, tokens};
+
+/// Whether `path` is one of the old names.
+pub(super) fn is_old_name(path: &str) -> bool {
+    path.starts_with("/api/") && !path.starts_with("/api/v1/")
+}
+
+/// Mounts them. To be called last: the scope answers for everything else below `/api`.
+pub(super) fn mount(config: &mut ServiceConfig<'_>) {
+    config.service(
+        scope("/api")
+            .wrap(from_fn(idempotency::replay))
+            .wrap(from_fn(middleware::refuse_nul))
+            .wrap(from_fn(middleware::limit_address))
+            .configure(logs::routes)
+            .service(scope("/token").configure(|config| {
+                config.service(tokens::set_by_old_name);
+            })),
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::{Method, StatusCode};
+    use serde_json::json;
+
+    use crate::testing::{Ask, World};
+
+    #[actix_web::test]
+    async fn old_names_lead_to_the_same_handlers() {
+        let world = World::sqlite().await;
+        let app = world.app().await;
+        let root = world.signed_in("root", "ops_admin").await;
+        let listed = Ask::get("/api/logs/requests?page=1&page_size=5").bearer(&root);
+        assert_eq!(listed.to(&app).await.body["total"], 0);
+        let anonymous = Ask::get("/api/logs/requests").to(&app).await;
+        assert_eq!(anonymous.status, StatusCode::UNAUTHORIZED);
+        let made = Ask::post("/api/v1/tokens", json!({"name": "a"})).bearer(&root);
+        let made = made.to(&app).await;
+        let path = format!("/api/token/{}/settings", made.body["id"].as_str().unwrap());
+        let set = Ask::new(Method::PUT, &path)
+            .json(json!({"enable_conversation_logging": true}))
+            .bearer(&root);
+        let set = set.to(&app).await;
+        assert_eq!(set.body["enable_conversation_logging"], true, "{set:?}");
+        let nowhere = Ask::get("/api/nowhere").bearer(&root).to(&app).await;
+        assert_eq!(nowhere.status, StatusCode::NOT_FOUND);
+        let other = Ask::delete(&path).bearer(&root).to(&app).await;
+        assert_eq!(other.header("allow"), "PUT");
+        for path in ["/api/v1/nowhere", "/api/v1/logs/nowhere"] {
+            let answer = Ask::get(path).bearer(&root).to(&app).await;
+            assert_eq!(answer.status, StatusCode::NOT_FOUND);
+        }
+    }
+}

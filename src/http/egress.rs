@@ -1,0 +1,329 @@
+//! Calls to addresses that operators typed: which are refused, and a GET that holds to it.
+//!
+//! Link-local and cloud metadata addresses are refused always, written out or hidden behind a name; the check
+//! is repeated on the addresses that are really connected to, so a name cannot change in between. Private and
+//! loopback addresses are the caller's decision: accounts may use them, people run local models. Redirects are
+//! not followed. Calls of applications are the gateway's and do not pass here.
+
+use std::error::Error;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::{HeaderMap, Uri};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper_rustls::HttpsConnectorBuilder;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::Name;
+use hyper_util::rt::TokioExecutor;
+use rustls::ClientConfig;
+
+use crate::error::{ApiError, ErrorCode};
+
+/// Longest address taken.
+const URL_MAX: usize = 500;
+/// How long a name may take to resolve while an address is checked.
+const RESOLVE_WITHIN: Duration = Duration::from_secs(2);
+/// Names that stand for a metadata address wherever they resolve.
+const METADATA_NAMES: [&str; 2] = ["metadata.google.internal", "metadata.goog"];
+
+/// Reads a base URL: `http` or `https`, a host, maybe a port and a path; no trailing slash is left.
+///
+/// # Errors
+/// `validation_failed`, naming `field`.
+pub fn base_url(field: &str, text: &str) -> Result<String, ApiError> {
+    let refuse = |why: &str| ApiError::invalid(field, why.to_owned());
+    let text = text.trim();
+    if text.len() > URL_MAX || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(refuse("must be an address of at most 500 ASCII characters"));
+    }
+    if text.contains(['?', '#']) {
+        return Err(refuse("must have neither query nor fragment"));
+    }
+    let uri: Uri = text
+        .parse()
+        .map_err(|_| refuse("must be an address like https://api.example.com/v1"))?;
+    let scheme = match uri.scheme_str().map(str::to_ascii_lowercase) {
+        Some(scheme) if matches!(scheme.as_str(), "http" | "https") => scheme,
+        _ => return Err(refuse("must begin with http:// or https://")),
+    };
+    let authority = uri.authority().ok_or_else(|| refuse("must name a host"))?;
+    if authority.as_str().contains('@') {
+        return Err(refuse("must hold no user name or password"));
+    }
+    let host = authority.host();
+    let plain = host
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
+    if host.is_empty() || !(plain || literal(host).is_some()) {
+        return Err(refuse("must name a host"));
+    }
+    if authority.as_str().len() > host.len() && authority.port_u16().is_none_or(|port| port == 0) {
+        return Err(refuse("must name a port between 1 and 65535, or none"));
+    }
+    let path = uri.path().trim_end_matches('/');
+    Ok(format!("{scheme}://{authority}{path}"))
+}
+
+/// Refuses `url` when it leads to an address that is never called. A name that does not resolve at the moment
+/// passes: it is looked at again whenever it is called.
+///
+/// # Errors
+/// `egress_refused`, naming `field`.
+pub async fn check(field: &str, url: &str) -> Result<(), ApiError> {
+    let refused = || {
+        ApiError::new(ErrorCode::EgressRefused)
+            .detail("Link-local and metadata addresses are never called.")
+            .field(field, "leads to a link-local or metadata address")
+    };
+    let uri: Uri = url.parse().map_err(|_| refused())?;
+    let host = uri.host().unwrap_or_default();
+    if forbidden_host(host) {
+        return Err(refused());
+    }
+    if literal(host).is_none() {
+        let resolved = tokio::net::lookup_host((host, 0));
+        if let Ok(Ok(mut found)) = tokio::time::timeout(RESOLVE_WITHIN, resolved).await
+            && found.any(|address| is_forbidden(address.ip()))
+        {
+            return Err(refused());
+        }
+    }
+    Ok(())
+}
+
+/// An answer, whatever its status.
+#[derive(Debug)]
+pub struct Fetched {
+    pub status: u16,
+    pub body: Bytes,
+    /// Until the answer's end, in milliseconds.
+    pub latency_ms: u64,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum NoAnswer {
+    /// The address is never called.
+    #[error("link-local and metadata addresses are never called")]
+    Refused,
+    /// It took too long.
+    #[error("no answer within {} s", .0.as_secs())]
+    TimedOut(Duration),
+    /// No connection, or it broke.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// One GET on a connection of its own. At most `max_bytes` of body.
+///
+/// # Errors
+/// See [`NoAnswer`].
+pub async fn get(
+    tls: ClientConfig,
+    url: &str,
+    headers: HeaderMap,
+    within: Duration,
+    max_bytes: usize,
+) -> Result<Fetched, NoAnswer> {
+    let begun = Instant::now();
+    let uri: Uri = url.parse().map_err(failed)?;
+    if forbidden_host(uri.host().unwrap_or_default()) {
+        return Err(NoAnswer::Refused);
+    }
+    let mut tcp = HttpConnector::new_with_resolver(Guarded);
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    let connector = HttpsConnectorBuilder::new()
+        .with_tls_config(tls)
+        .https_or_http()
+        .enable_http1()
+        .enable_http2()
+        .wrap_connector(tcp);
+    let client: Client<_, Empty<Bytes>> = Client::builder(TokioExecutor::new()).build(connector);
+    let mut request = http::Request::new(Empty::new());
+    *request.uri_mut() = uri;
+    *request.headers_mut() = headers;
+    let work = async {
+        let answer = client.request(request).await.map_err(failed)?;
+        let status = answer.status().as_u16();
+        let body = Limited::new(answer.into_body(), max_bytes).collect().await;
+        let body = body.map_err(|cause| NoAnswer::Failed(cause.to_string()))?;
+        Ok(Fetched {
+            status,
+            body: body.to_bytes(),
+            latency_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+        })
+    };
+    tokio::time::timeout(within, work)
+        .await
+        .unwrap_or(Err(NoAnswer::TimedOut(within)))
+}
+
+/// The causes of `error`, outermost left out when there are others: it only says that there was one.
+fn failed(error: impl Error + 'static) -> NoAnswer {
+    let mut causes = Vec::new();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        if cause.downcast_ref::<Forbidden>().is_some()
+            || cause
+                .downcast_ref::<io::Error>()
+                .is_some_and(|cause| cause.kind() == io::ErrorKind::PermissionDenied)
+        {
+            return NoAnswer::Refused;
+        }
+        let text = cause.to_string();
+        if causes.last() != Some(&text) {
+            causes.push(text);
+        }
+        next = cause.source();
+    }
+    match causes.is_empty() {
+        true => NoAnswer::Failed(error.to_string()),
+        false => NoAnswer::Failed(causes.join(": ")),
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the name leads to an address that is never called")]
+struct Forbidden;
+
+/// Resolves names, and refuses those that lead to a forbidden address.
+#[derive(Clone)]
+struct Guarded;
+
+impl tower_service::Service<Name> for Guarded {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = io::Error;
+    type Future = BoxFuture<'static, Result<Self::Response, io::Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), io::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        Box::pin(async move {
+            let found: Vec<SocketAddr> =
+                tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            if found.iter().any(|address| is_forbidden(address.ip())) {
+                return Err(io::Error::new(io::ErrorKind::PermissionDenied, Forbidden));
+            }
+            Ok(found.into_iter())
+        })
+    }
+}
+
+fn literal(host: &str) -> Option<IpAddr> {
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(host);
+    bare.parse().ok()
+}
+
+fn forbidden_host(host: &str) -> bool {
+    let name = host.trim_end_matches('.').to_ascii_lowercase();
+    METADATA_NAMES.contains(&name.as_str()) || literal(host).is_some_and(is_forbidden)
+}
+
+/// Whether nothing is ever called there.
+fn is_forbidden(address: IpAddr) -> bool {
+    const ALIBABA_METADATA: Ipv4Addr = Ipv4Addr::new(100, 100, 100, 200);
+    const AWS_METADATA: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.is_link_local() || address == ALIBABA_METADATA,
+        IpAddr::V6(address) => {
+            let [a, b, c, d, e, f, high, low] = address.segments();
+            // NAT64 carries an IPv4 address in its last 32 bits.
+            let translated = [a, b, c, d, e, f] == [0x64, 0xff9b, 0, 0, 0, 0];
+            let inner = Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
+            (a & 0xffc0) == 0xfe80
+                || address == AWS_METADATA
+                || (translated && is_forbidden(IpAddr::V4(inner)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base_urls_are_read_as_sdks_write_them() {
+        for (text, read) in [
+            ("https://api.openai.com/v1", "https://api.openai.com/v1"),
+            (" HTTPS://api.openai.com/v1/ ", "https://api.openai.com/v1"),
+            ("http://127.0.0.1:11434/", "http://127.0.0.1:11434"),
+            ("http://[::1]:8080/v1//", "http://[::1]:8080/v1"),
+            ("http://models_1.local", "http://models_1.local"),
+        ] {
+            assert_eq!(base_url("base_url", text).unwrap(), read, "{text}");
+        }
+        for bad in [
+            "",
+            "/v1",
+            "api.openai.com",
+            "ftp://a",
+            "file:///etc/passwd",
+            "https://",
+            "https:///v1",
+            "https://user:pass@a/v1",
+            "https://a/v1?x=1",
+            "https://a/v1#x",
+            "https://a:0",
+            "https://a:99999",
+            "https://a:",
+            "https://a b",
+            "https://ä.example",
+            "http://[::1",
+            "http://[v1.x]",
+            "https://a\r\nx: y",
+            &format!("https://{}", "a".repeat(500)),
+        ] {
+            assert!(base_url("base_url", bad).is_err(), "{bad}");
+        }
+    }
+
+    #[actix_web::test]
+    async fn metadata_addresses_are_refused_however_they_are_written() {
+        for bad in [
+            "http://169.254.169.254",
+            "http://169.254.0.1/latest",
+            "http://[fe80::1]",
+            "http://[febf::1]:80",
+            "http://[fd00:ec2::254]",
+            "http://[::ffff:169.254.169.254]",
+            "http://[64:ff9b::a9fe:a9fe]",
+            "http://100.100.100.200",
+            "http://metadata.google.internal",
+            "http://Metadata.Google.Internal./x",
+            // Numbers that a resolver reads as an address.
+            "http://2852039166",
+            "http://0xa9fea9fe",
+        ] {
+            let error = check("base_url", bad).await.unwrap_err();
+            assert_eq!(error.code(), ErrorCode::EgressRefused, "{bad}");
+        }
+        for good in [
+            "http://127.0.0.1:1",
+            "http://10.0.0.1",
+            "http://[fd00::1]",
+            "http://localhost",
+        ] {
+            check("base_url", good).await.unwrap();
+        }
+    }
+
+    #[actix_web::test]
+    async fn what_is_connected_to_is_checked_again() {
+        use tower_service::Service;
+        let hidden: Name = "2852039166".parse().unwrap();
+        let error = Guarded.call(hidden).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+        assert!(Guarded.call("localhost".parse().unwrap()).await.is_ok());
+    }
+}

@@ -54,7 +54,7 @@ pub fn models(field: &str, patterns: Vec<String>, max: usize) -> Result<Vec<Stri
     }
     for (index, pattern) in patterns.iter().enumerate() {
         let plain = pattern.strip_suffix('*').unwrap_or(pattern);
-        if pattern.is_empty() || (plain != "" && !is_model(plain)) {
+        if pattern.is_empty() || (!plain.is_empty() && !is_model(plain)) {
             return Err(ApiError::invalid(
                 format!("{field}[{index}]"),
                 "must be a model's name, or the beginning of one followed by *",

@@ -186,7 +186,7 @@ async fn numbers(
 /// Whether the request was made on this machine, not through a proxy on it.
 fn is_local(request: &HttpRequest) -> bool {
     let forwarded = |name: &&str| request.headers().contains_key(*name);
-    peer_ip(request).is_loopback() && !FORWARDED.iter().any(|name| forwarded(&name))
+    peer_ip(request).is_loopback() && !FORWARDED.iter().any(forwarded)
 }
 
 async fn checks(state: &AppState) -> BTreeMap<&'static str, Vec<Check>> {

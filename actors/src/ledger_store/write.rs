@@ -1,8 +1,9 @@
 //! One ledger transaction, told on one page, over the steps a database supplies.
 //!
-//! Exactly once: records at or below the node's cursor are skipped; of the rest only rows that were really
-//! inserted count (attempts, totals); the cursor moves in the same transaction. A cancelled or failed
-//! transaction leaves nothing behind, neither in the database nor in the remembered names.
+//! Exactly once: records at or below the node's cursor are skipped, if they are there (two nodes of one id
+//! would otherwise lose each other's); of the rest only rows that were really inserted count (attempts,
+//! totals); the cursor moves in the same transaction. A cancelled or failed transaction leaves nothing behind,
+//! neither in the database nor in the remembered names.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -130,22 +131,35 @@ impl Shared {
         let mut transaction = backend.begin().await?;
         self.pass(Breakpoint::Begun);
         let cursor = transaction.cursor(batch.node).await?;
-        let fresh: Vec<&(u64, Record)> = batch
-            .entries
-            .iter()
-            .filter(|(seq, _)| *seq > cursor)
-            .collect();
+        let (settled, mut fresh): (Vec<_>, Vec<_>) =
+            batch.entries.iter().partition(|(seq, _)| *seq <= cursor);
         let mut outcome = Outcome::default();
-        let known = batch.entries.len() - fresh.len();
-        if known > 0 {
-            let settled = batch.entries.iter().filter(|(seq, _)| *seq <= cursor);
-            let from = batch.entries.first().map_or(0, |(seq, _)| *seq);
-            let letters = transaction.letters_within(batch.node, from, cursor).await?;
-            outcome.dead_lettered = settled
-                .map(|(seq, _)| *seq)
-                .filter(|seq| letters.contains(seq))
-                .collect();
-            outcome.skipped = (known - outcome.dead_lettered.len()) as u64;
+        if let Some((from, _)) = settled.first() {
+            let letters = transaction
+                .letters_within(batch.node, *from, cursor)
+                .await?;
+            let rids: Vec<i64> = settled.iter().map(|(_, record)| record.rid).collect();
+            let tails = transaction.tails(&rids).await?;
+            let mut missing = 0_u64;
+            for entry in settled {
+                let (seq, record) = entry;
+                if letters.contains(seq) {
+                    outcome.dead_lettered.push(*seq);
+                } else if tails.get(&record.rid).map(|tail| *tail as u64) == Some(record.id_tail) {
+                    outcome.skipped += 1;
+                } else {
+                    missing += 1;
+                    fresh.push(entry);
+                }
+            }
+            if missing > 0 {
+                tracing::error!(
+                    node = batch.node,
+                    missing,
+                    "the ledger's cursor is past records that are not there; they are written now. Does another \
+                     Steward use this node's id on the same database?"
+                );
+            }
         }
         let records = fresh.iter().map(|(_, record)| record);
         let wanted = self.names.lock().wanted(records);

@@ -40,6 +40,7 @@ macro_rules! on_both {
 on_both! {
     writes_once_whatever_is_repeated => writes_once_whatever_is_repeated_postgres,
     rows_there_before_the_cursor_moved_are_not_counted_again => rows_there_before_the_cursor_moved_are_not_counted_again_postgres,
+    a_cursor_that_somebody_else_moved_hides_no_record => a_cursor_that_somebody_else_moved_hides_no_record_postgres,
     a_taken_rid_with_another_tail_is_a_dead_letter => a_taken_rid_with_another_tail_is_a_dead_letter_postgres,
     a_poison_record_is_found_kept_and_replayed => a_poison_record_is_found_kept_and_replayed_postgres,
     a_missing_table_is_not_the_datas_fault => a_missing_table_is_not_the_datas_fault_postgres,
@@ -90,6 +91,19 @@ mod checks {
             assert!(outcome.dead_lettered.is_empty());
         }
         assert_books(&database.ledger_read, 1..4_000).await;
+    }
+
+    pub(super) async fn a_cursor_that_somebody_else_moved_hides_no_record(database: TestDatabase) {
+        let store = open(&database.ledger);
+        store.write(batch(&entries(1..11))).await.unwrap();
+        // Another spool with the same node id, some way behind.
+        let others: Vec<_> = (5..15).map(|seq| (seq, record(seq + 6))).collect();
+        let outcome = store.write(batch(&others)).await.unwrap();
+        assert_eq!((outcome.inserted, outcome.skipped), (10, 0));
+        let again = store.write(batch(&others)).await.unwrap();
+        assert_eq!((again.inserted, again.skipped), (0, 10));
+        assert_books(&database.ledger_read, 1..21).await;
+        assert_eq!(store.cursor(NODE).await.unwrap(), 14);
     }
 
     pub(super) async fn a_taken_rid_with_another_tail_is_a_dead_letter(database: TestDatabase) {

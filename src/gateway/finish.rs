@@ -72,6 +72,8 @@ pub(super) struct Finish {
     pub(super) about: About,
     attempts: Vec<Attempt>,
     trial: Option<Trial>,
+    /// The account that answered, with this status, while others are tried that may do better.
+    aside: Option<(Trial, u16)>,
     admission: Option<Admission>,
     status: u16,
     upstream_request_id: String,
@@ -94,6 +96,7 @@ impl Finish {
             about: About::default(),
             attempts: Vec::new(),
             trial: None,
+            aside: None,
             admission: None,
             status: 0,
             upstream_request_id: String::new(),
@@ -182,19 +185,21 @@ impl Finish {
     }
 
     /// The account being tried answered, but another may do better.
-    pub(super) fn sets_aside(&mut self) -> Option<Trial> {
-        self.trial.take()
+    pub(super) fn sets_aside(&mut self, status: u16) {
+        self.aside = self.trial.take().map(|trial| (trial, status));
     }
 
     /// Nobody did better than the account set aside.
-    pub(super) fn takes_up(&mut self, trial: Trial) {
-        self.trial = Some(trial);
+    pub(super) fn takes_up(&mut self) {
+        self.trial = self.aside.take().map(|(trial, _)| trial);
     }
 
-    /// Somebody may do better than the account set aside after all: it is only an attempt now.
-    pub(super) fn gives_up(&mut self, trial: Trial, status: u16) {
-        self.attempts
-            .push(trial.attempt(status, ErrorCode::UpstreamError.slug()));
+    /// Somebody did better than the account set aside: it is only an attempt now.
+    pub(super) fn gives_up(&mut self) {
+        if let Some((trial, status)) = self.aside.take() {
+            self.attempts
+                .push(trial.attempt(status, ErrorCode::UpstreamError.slug()));
+        }
     }
 
     /// The upstream's answer has begun.
@@ -272,6 +277,7 @@ impl Finish {
             upstream_request_id: std::mem::take(&mut self.upstream_request_id),
             ..Record::default()
         };
+        self.gives_up();
         if let Some(trial) = self.trial.take() {
             let account = &trial.account;
             record.account_id = account.id;
@@ -281,6 +287,8 @@ impl Finish {
             self.attempts.push(trial.attempt(self.status, code));
         }
         record.attempts = std::mem::take(&mut self.attempts);
+        // One that was set aside ends after others that began later.
+        record.attempts.sort_by_key(|attempt| attempt.started_at);
         Closing {
             gateway: Arc::clone(&self.gateway),
             operation: self.operation,

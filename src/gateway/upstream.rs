@@ -19,7 +19,7 @@ use crate::error::catalog::ErrorCode;
 
 use super::breaker::{self, Outcome};
 use super::client::{UpstreamClient, WholeBody};
-use super::finish::{Finish, Trial};
+use super::finish::Finish;
 use super::inject;
 use super::pulse::{Expired, Pulse};
 use super::refusal::Refusal;
@@ -65,8 +65,8 @@ pub(super) async fn send(finish: &mut Finish, call: &Call<'_>) -> Result<Answer,
     )
     .map_err(|reason| Refusal::no_route(reason, call.model))?;
 
-    // The last answer that another account may better, with the account that gave it.
-    let mut kept: Option<(Answer, Trial)> = None;
+    // The last answer that another account may better; who gave it, `finish` knows.
+    let mut kept: Option<Answer> = None;
     let mut last = Refusal::new(ErrorCode::AccountsBusy).retry_after_ms(1_000);
     let mut pulse = Pulse::new(gateway.timeouts.first_byte);
     let mut tried = 0;
@@ -95,14 +95,15 @@ pub(super) async fn send(finish: &mut Finish, call: &Call<'_>) -> Result<Answer,
                     pulse,
                     withhold_usage: call.wants_usage,
                 };
-                if let Some((worse, trial)) = kept.take() {
-                    finish.gives_up(trial, worse.head.status.as_u16());
+                if kept.take().is_some() {
+                    finish.gives_up();
                 }
                 if !worth_another(status) {
                     return Ok(answer);
                 }
                 gateway.counters.upstream_error();
-                kept = finish.sets_aside().map(|trial| (answer, trial));
+                finish.sets_aside(status);
+                kept = Some(answer);
                 pulse = Pulse::new(gateway.timeouts.first_byte);
             }
             Err(code) => {
@@ -121,8 +122,8 @@ pub(super) async fn send(finish: &mut Finish, call: &Call<'_>) -> Result<Answer,
         }
     }
     match kept {
-        Some((answer, trial)) => {
-            finish.takes_up(trial);
+        Some(answer) => {
+            finish.takes_up();
             Ok(answer)
         }
         None => Err(last),

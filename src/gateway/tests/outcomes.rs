@@ -335,6 +335,36 @@ async fn another_account_is_tried_before_the_first_byte_only() {
 }
 
 #[actix_web::test]
+async fn a_client_that_leaves_during_a_retry_leaves_every_attempt() {
+    let refuses = Fake::new(vec![vec![Step::Send(json("429 Too Many", "{}"))]]).await;
+    let stalls = Fake::new(vec![vec![Step::Stall]]).await;
+    let upstream = stalls.clone();
+    with(
+        vec![
+            account(1, Protocol::OpenAi, &refuses),
+            account(2, Protocol::OpenAi, &stalls),
+        ],
+        token(),
+        &[&refuses, &stalls],
+        |_, _| {},
+        |house| async move {
+            let socket = house.post(CHAT, ASK).await;
+            eventually(|| !upstream.seen.borrow().is_empty()).await;
+            drop(socket);
+            let record = house.record().await;
+            assert_eq!(record.status_code, 499);
+            let tried: Vec<(i64, i32)> = record
+                .attempts
+                .iter()
+                .map(|one| (one.account_id, one.status_code))
+                .collect();
+            assert_eq!(tried, [(1, 429), (2, 0)]);
+        },
+    )
+    .await;
+}
+
+#[actix_web::test]
 async fn when_all_refuse_the_last_answer_passes_as_it_came() {
     let body =
         r#"{"error":{"message":"overloaded, key sk-upstream-secret","type":"x","code":"y"}}"#;
@@ -355,7 +385,8 @@ async fn when_all_refuse_the_last_answer_passes_as_it_came() {
             );
             let record = house.record().await;
             assert_eq!((record.status_code, record.account_id), (529, 1));
-            assert_eq!(record.attempts.len(), 2);
+            let tried: Vec<i64> = record.attempts.iter().map(|one| one.account_id).collect();
+            assert_eq!(tried, [1, 2]);
             assert!(
                 record.error_message.starts_with("overloaded, key"),
                 "{}",

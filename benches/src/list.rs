@@ -1,0 +1,115 @@
+//! The request log over HTTP when it is long, and how long a start on it takes.
+
+use std::time::Instant;
+
+use crate::client::Blocking;
+use crate::load::block_on;
+use crate::process::{self, PASSWORD};
+use crate::relay::percentile;
+use crate::seed;
+use crate::table::{Spread, Table};
+
+const CALLS: usize = 60;
+const STARTS: usize = 3;
+
+fn most_rows() -> u64 {
+    let rows = std::env::var("STEWARD_BENCH_ROWS").ok();
+    rows.and_then(|rows| rows.parse().ok())
+        .unwrap_or(10_000_000)
+}
+
+fn post(path: &str, body: &str) -> Vec<u8> {
+    format!(
+        "POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+pub(crate) fn measure(table: &mut Table) {
+    let most = most_rows();
+    for rows in [most / 10, most] {
+        at(rows, table);
+    }
+}
+
+fn millions(rows: u64) -> String {
+    format!("{:.3}", rows as f64 / 1e6)
+        .trim_end_matches('0')
+        .trim_end_matches('.')
+        .to_owned()
+        + " M rows"
+}
+
+fn at(rows: u64, table: &mut Table) {
+    let size = millions(rows);
+    let dir = tempfile::tempdir().unwrap();
+    process::migrate(dir.path());
+    block_on(seed::ledger(dir.path(), rows));
+    // The first start makes the operator.
+    drop(process::steward(dir.path()));
+    let starts = (1..STARTS).map(|_| process::steward(dir.path()).1.as_secs_f64() * 1e3);
+    let starts: Vec<f64> = starts.collect();
+    let (steward, last) = process::steward(dir.path());
+    let starts = Spread::of(starts.into_iter().chain([last.as_secs_f64() * 1e3]));
+    table.row(
+        &format!("{size}: start to ready"),
+        format!("{:.0} ms ({})", starts.median, starts.range(0)),
+        String::new(),
+        String::new(),
+        "≤ 1000 ms",
+    );
+    let mut connection = Blocking::open(steward.address);
+    let credentials = format!("{{\"username\":\"admin\",\"password\":\"{PASSWORD}\"}}");
+    let (status, body) = connection.call(&post("/api/v1/auth/login", &credentials));
+    assert_eq!(status, 200, "signing in failed");
+    let access: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    let access = access["access_token"].as_str().unwrap().to_owned();
+    for (label, query) in [
+        ("no filter", "limit=50"),
+        ("one token", "limit=50&token_id=tok_00000000000000000007"),
+        ("one model", "limit=50&model=model-3"),
+        ("status 502", "limit=50&status_code=502"),
+        ("30 days", "limit=50&range=30d"),
+        ("by duration", "limit=50&sort=-duration_ms"),
+        (
+            "sparse: user and app",
+            "limit=50&user=user-77&app=app-3&min_duration_ms=5000",
+        ),
+        ("sparse: nobody", "limit=50&user=nobody-at-all"),
+    ] {
+        let request = format!(
+            "GET /api/v1/logs/requests?{query} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {access}\r\n\r\n"
+        );
+        let mut times = Vec::new();
+        let mut found = 0;
+        for _ in 0..CALLS {
+            let started = Instant::now();
+            let (status, body) = connection.call(request.as_bytes());
+            if status == 404 {
+                table.row(
+                    &format!("{size}: list, {label}"),
+                    "not there yet".into(),
+                    String::new(),
+                    String::new(),
+                    "",
+                );
+                return;
+            }
+            assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
+            times.push(started.elapsed().as_secs_f64() * 1e3);
+            found = memchr::memmem::find_iter(&body, b"\"request_at\"").count();
+        }
+        table.row(
+            &format!("{size}: list, {label}"),
+            format!("p95 {:.2} ms", percentile(&times, 0.95)),
+            String::new(),
+            format!(
+                "p50 {:.2} ms, {found} rows, first {:.1} ms",
+                percentile(&times, 0.5),
+                times[0]
+            ),
+            "≤ 20 ms",
+        );
+    }
+}

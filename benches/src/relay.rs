@@ -121,6 +121,18 @@ struct Alternated {
     failures: u64,
 }
 
+impl Alternated {
+    /// Median of the rounds' ratios, their range, and the ratio of the least disturbed round of each side.
+    fn ratios(&self) -> String {
+        let quietest = self.ours.low / self.bare.low;
+        format!(
+            "{:.2} ({}; least to least {quietest:.2})",
+            self.ratio.median,
+            self.ratio.range(2)
+        )
+    }
+}
+
 fn micros(spread: Spread) -> String {
     format!("{:.1} µs ({})", spread.median, spread.range(1))
 }
@@ -134,7 +146,7 @@ pub(crate) fn per_request(stage: &Stage, table: &mut Table) {
             &format!("CPU per request, c{connections}"),
             micros(run.ours),
             micros(run.bare),
-            format!("{:.2} ({})", run.ratio.median, run.ratio.range(2)),
+            run.ratios(),
             bar,
         );
         table.row(
@@ -164,7 +176,7 @@ pub(crate) fn per_chunk(stage: &Stage, table: &mut Table) {
         "CPU per chunk, no gaps, c16",
         micros(run.ours),
         micros(run.bare),
-        format!("{:.2} ({})", run.ratio.median, run.ratio.range(2)),
+        run.ratios(),
         "≤ 1.25",
     );
 }

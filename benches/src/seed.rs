@@ -163,8 +163,11 @@ pub(crate) async fn ledger(dir: &Path, rows: u64) {
     for index in indexes {
         run(ledger, index).await;
     }
-    run(ledger, &format!(
-        "INSERT INTO token_totals SELECT token_id, 0, count(*), sum(total_tokens), max(response_at) FROM request_logs GROUP BY 1"
-    )).await;
+    run(
+        ledger,
+        "INSERT INTO token_totals SELECT token_id, 0, count(*), sum(total_tokens), max(response_at)
+         FROM request_logs GROUP BY 1",
+    )
+    .await;
     databases.close().await;
 }

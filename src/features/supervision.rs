@@ -307,6 +307,10 @@ mod tests {
             assert_eq!(after.body["state"], "running", "{after:?}");
             assert_eq!(after.body["epoch"], 2);
             assert!(after.body["last_exit"]["at"].is_string());
+            // Clients generated from the document encode the slashes of a path parameter.
+            let encoded = "/api/v1/supervision/actors/root%2Fledger%2Fbatch_writer";
+            let encoded = Ask::get(encoded).bearer(&root).to(&app).await;
+            assert_eq!(encoded.body["id"], after.body["id"], "{encoded:?}");
             let told = world.audited("supervision.restart").await;
             assert_eq!(told[0].details["outcome"], "restarted");
             assert_eq!(told[1].details["outcome"], "ordered");

@@ -1,0 +1,164 @@
+//! Whether values make sense: one table of bounds, and what a number cannot express.
+
+use super::{Config, ConfigError};
+
+/// Refuses the first value outside its bounds.
+pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
+    const DAY_MS: u64 = 86_400_000;
+    let whole = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+    let Config {
+        server,
+        gateway,
+        spool,
+        ledger,
+        auth,
+        api,
+        ..
+    } = config;
+    let bounds = [
+        (
+            "server.request_head_timeout_ms",
+            server.request_head_timeout_ms,
+            1,
+            DAY_MS,
+        ),
+        (
+            "server.max_connections",
+            whole(server.max_connections),
+            1,
+            10_000_000,
+        ),
+        (
+            "server.drain_timeout_ms",
+            server.drain_timeout_ms,
+            0,
+            DAY_MS,
+        ),
+        (
+            "gateway.connect_timeout_ms",
+            gateway.connect_timeout_ms,
+            1,
+            DAY_MS,
+        ),
+        (
+            "gateway.first_byte_timeout_ms",
+            gateway.first_byte_timeout_ms,
+            1,
+            DAY_MS,
+        ),
+        (
+            "gateway.idle_timeout_ms",
+            gateway.idle_timeout_ms,
+            1,
+            DAY_MS,
+        ),
+        (
+            "gateway.max_body_bytes",
+            whole(gateway.max_body_bytes),
+            1_024,
+            1 << 32,
+        ),
+        ("gateway.max_attempts", whole(gateway.max_attempts), 1, 8),
+        (
+            "gateway.breaker_failures",
+            gateway.breaker_failures.into(),
+            1,
+            1_000_000,
+        ),
+        (
+            "gateway.breaker_open_ms",
+            gateway.breaker_open_ms,
+            1,
+            DAY_MS,
+        ),
+        (
+            "gateway.breaker_open_max_ms",
+            gateway.breaker_open_max_ms,
+            gateway.breaker_open_ms,
+            DAY_MS,
+        ),
+        (
+            "spool.segment_bytes",
+            spool.segment_bytes,
+            8 << 20,
+            64 << 20,
+        ),
+        (
+            "spool.fsync_interval_ms",
+            spool.fsync_interval_ms,
+            1,
+            60_000,
+        ),
+        (
+            "ledger.queue_capacity",
+            whole(ledger.queue_capacity),
+            1,
+            10_000_000,
+        ),
+        ("ledger.batch_size", whole(ledger.batch_size), 1, 100_000),
+        (
+            "ledger.flush_interval_ms",
+            ledger.flush_interval_ms,
+            1,
+            60_000,
+        ),
+        (
+            "auth.access_token_ttl_s",
+            auth.access_token_ttl_s,
+            10,
+            86_400,
+        ),
+        (
+            "auth.refresh_token_ttl_s",
+            auth.refresh_token_ttl_s,
+            60,
+            31_536_000,
+        ),
+        (
+            "auth.login_attempts",
+            auth.login_attempts.into(),
+            1,
+            1_000_000,
+        ),
+        ("auth.login_window_s", auth.login_window_s, 1, 86_400),
+        (
+            "api.rate_limit_per_operator",
+            api.rate_limit_per_operator.into(),
+            1,
+            u32::MAX.into(),
+        ),
+        (
+            "api.rate_limit_per_address",
+            api.rate_limit_per_address.into(),
+            1,
+            u32::MAX.into(),
+        ),
+    ];
+    for (key, value, least, most) in bounds {
+        if !(least..=most).contains(&value) {
+            return invalid(
+                key,
+                format!("must lie between {least} and {most}, got {value}"),
+            );
+        }
+    }
+    let url = &config.database.url;
+    if !(url.is_empty() || url.starts_with("postgres://") || url.starts_with("postgresql://")) {
+        return invalid(
+            "database.url",
+            "must be empty (SQLite in data.dir) or start with postgres://".into(),
+        );
+    }
+    let zone = &config.stats.time_zone;
+    if !zone.is_empty() && zone.parse::<chrono_tz::Tz>().is_err() {
+        return invalid(
+            "stats.time_zone",
+            "must be an IANA name such as Asia/Shanghai, or empty".into(),
+        );
+    }
+    Ok(())
+}
+
+fn invalid(key: &'static str, problem: String) -> Result<(), ConfigError> {
+    Err(ConfigError::Invalid { key, problem })
+}

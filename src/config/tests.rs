@@ -1,0 +1,119 @@
+//! Tests of loading: which source wins, and what a refusal says.
+
+use super::*;
+
+fn load(file: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("steward.toml");
+    std::fs::write(&path, file).unwrap();
+    let environment = environment
+        .iter()
+        .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+    Config::load(Some(&path), environment)
+}
+
+#[test]
+fn the_shipped_default_is_valid() {
+    let config = Config::load(None, []).unwrap();
+    assert_eq!(config.server.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.ledger.batch_size, 1_000);
+}
+
+#[test]
+fn environment_wins_over_file_wins_over_default() {
+    let config = load(
+        "[ledger]\nbatch_size = 5\nflush_interval_ms = 7\n",
+        &[
+            ("STEWARD__LEDGER__BATCH_SIZE", "9"),
+            ("STEWARD_ADMIN_PASSWORD", "not ours"),
+            ("HOME", "x"),
+        ],
+    )
+    .unwrap();
+    assert_eq!(
+        (config.ledger.batch_size, config.ledger.flush_interval_ms),
+        (9, 7)
+    );
+}
+
+#[test]
+fn an_unknown_key_names_the_nearest() {
+    let text = load("[ledger]\nbatchsize = 5\n", &[])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        text.contains("`ledger.batchsize`") && text.contains("`ledger.batch_size`"),
+        "{text}"
+    );
+    let text = load("", &[("STEWARD__SERVER__LISTNE", "x")])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        text.contains("STEWARD__SERVER__LISTNE") && text.contains("`server.listen`"),
+        "{text}"
+    );
+    let text = load("[serber]\n", &[]).unwrap_err().to_string();
+    assert!(
+        text.contains("`serber`") && text.contains("`server`"),
+        "{text}"
+    );
+}
+
+#[test]
+fn wrong_types_and_ranges_say_what_is_expected() {
+    let text = load("[ledger]\nbatch_size = \"many\"\n", &[])
+        .unwrap_err()
+        .to_string();
+    assert!(text.contains("a whole number"), "{text}");
+    let text = load("[spool]\nsegment_bytes = 1\n", &[])
+        .unwrap_err()
+        .to_string();
+    assert!(text.contains("8388608"), "{text}");
+    let text = load("[database]\nurl = \"mysql://x\"\n", &[])
+        .unwrap_err()
+        .to_string();
+    assert!(text.contains("postgres://"), "{text}");
+}
+
+#[test]
+fn printing_masks_the_database_password() {
+    let config = load(
+        "[database]\nurl = \"postgres://u:hunter2@db:5432/steward?password=hunter3\"\n",
+        &[],
+    )
+    .unwrap();
+    for shown in [config.print(), format!("{config:?}")] {
+        assert!(!shown.contains("hunter"), "{shown}");
+        assert!(
+            shown.contains("postgres://u:***@db:5432/steward"),
+            "{shown}"
+        );
+    }
+}
+
+#[test]
+fn a_syntax_error_tells_the_line_and_not_its_content() {
+    let text = load("[database]\nurl = \"postgres://u:hunter2@db/x\n", &[])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        text.contains("line 2") && !text.contains("hunter2"),
+        "{text}"
+    );
+}
+
+#[test]
+fn no_time_out_may_be_zero() {
+    for (section, key) in [
+        ("gateway", "connect_timeout_ms"),
+        ("gateway", "first_byte_timeout_ms"),
+        ("gateway", "idle_timeout_ms"),
+        ("server", "request_head_timeout_ms"),
+        ("auth", "login_attempts"),
+    ] {
+        let text = load(&format!("[{section}]\n{key} = 0\n"), &[])
+            .unwrap_err()
+            .to_string();
+        assert!(text.contains(&format!("{section}.{key}")), "{text}");
+    }
+}

@@ -348,7 +348,6 @@ fn ledger_settings(config: &Config) -> LedgerSettings {
         batch_records: config.ledger.batch_size,
         flush_after: Duration::from_millis(config.ledger.flush_interval_ms),
         batch_max: config.ledger.batch_size.saturating_mul(5),
-        sync_every: Duration::from_millis(config.spool.fsync_interval_ms.div_ceil(2)),
         ..LedgerSettings::default()
     }
 }

@@ -82,12 +82,16 @@ impl Core {
             payload: payload.clone(),
         });
         let wake = state.book.take_wake();
+        let first_unsynced = self.unsynced.note();
         if self.write_failing.swap(false, Ordering::Relaxed) || self.size_reached(&state) {
             self.publish_admission(&state);
         }
         drop(state);
         if wake {
             self.leasable.notify_waiters();
+        }
+        if first_unsynced {
+            self.unsynced.signal();
         }
         Ok(Appended {
             seq,

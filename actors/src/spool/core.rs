@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::time::Instant;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
@@ -14,6 +13,7 @@ use super::dead::DeadLetters;
 use super::journal::Journal;
 use super::storage::Storage;
 use super::sync::Synced;
+use super::unsynced::Unsynced;
 use super::{OpenError, Recovery, SpoolConfig, SpoolStats, lease, recovery};
 
 /// What append, lease and upkeep share under the one mutex.
@@ -50,7 +50,7 @@ pub(super) struct Core {
     /// A sync runs or is about to.
     pub(super) sync_running: AtomicBool,
     pub(super) upkeep_running: AtomicBool,
-    pub(super) last_sync: Mutex<Instant>,
+    pub(super) unsynced: Unsynced,
 }
 
 impl Core {
@@ -102,11 +102,15 @@ impl Core {
             synced: watch::Sender::new(Synced::default()),
             sync_running: AtomicBool::new(false),
             upkeep_running: AtomicBool::new(false),
-            last_sync: Mutex::new(Instant::now()),
+            unsynced: Unsynced::new(),
             config,
             storage,
         });
         core.maintain_now();
+        if core.state.lock().book.last_seq() > 0 {
+            // What was found may never have reached the platter. Nobody waits yet.
+            let _ = core.unsynced.note();
+        }
         Ok((core, found.recovery))
     }
 

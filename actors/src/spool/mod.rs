@@ -10,9 +10,9 @@
 //! entries, the others what consumers and overflow reported.
 //!
 //! One concept a file: `core` (what they share), `format` (bytes), `scan` (reading past damage), `journal` (segments), `book` (who has
-//! which entry), `cursor`, `recovery`, `append`, `sync` (group commit), `lease`, `upkeep`, `dead`;
+//! which entry), `cursor`, `recovery`, `append`, `sync` (group commit), `unsynced`, `lease`, `upkeep`, `dead`;
 //! `storage` is the seam to the operating system. What is *not* here: the meaning of payloads, the lock on
-//! the data directory, timers (the request logger calls [`Spool::sync_if_due`] and [`Spool::maintain`]).
+//! the data directory, a rhythm (the request logger calls [`Spool::sync_in_time`] and [`Spool::maintain`]).
 
 mod append;
 mod book;
@@ -30,6 +30,7 @@ mod scan;
 mod stats;
 mod storage;
 mod sync;
+mod unsynced;
 mod upkeep;
 
 #[cfg(test)]
@@ -140,9 +141,22 @@ impl Spool {
         lease::ready(&self.core, at_least).await;
     }
 
-    /// Syncs if the policy's interval has passed and something is unsynced; under the other policies only
-    /// tries a sync that failed again. Never blocks inside a tokio runtime: the work goes to its blocking
-    /// threads.
+    /// Waits until an entry was appended that no sync has begun to cover; under [`FsyncPolicy::Never`], until
+    /// one was appended since the last [`Spool::maintain`]. Safe to drop.
+    pub async fn unsynced(&self) {
+        self.core.unsynced.wait().await;
+    }
+
+    /// Syncs early enough for the oldest unsynced entry to be on the platter within the policy's interval:
+    /// begins half an interval after it was appended and waits for the end. Under [`FsyncPolicy::Always`]
+    /// this is for entries nobody waits for. A sync that gave up is tried again a little later, whatever the policy.
+    /// Answers false, at once, when the policy never syncs. Safe to drop.
+    pub async fn sync_in_time(&self) -> bool {
+        sync::sync_in_time(&self.core).await
+    }
+
+    /// Begins the same sync if it is due; for callers that poll. Never
+    /// blocks inside a tokio runtime: the work goes to its blocking threads.
     pub fn sync_if_due(&self) {
         sync::sync_if_due(&self.core);
     }

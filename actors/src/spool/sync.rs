@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -21,6 +21,8 @@ use super::{Core, FsyncPolicy, State};
 
 /// Segments in a row that may fail to sync before the waiters are told.
 const ATTEMPTS: usize = 3;
+/// Under [`FsyncPolicy::Always`]: what an entry nobody waits for (its caller hung up) waits for its sync.
+const STRAGGLER: Duration = Duration::from_millis(5);
 
 /// How soon a sync that gave up is tried again where nobody else would.
 const RETRY_EVERY: Duration = Duration::from_millis(100);
@@ -70,14 +72,45 @@ pub(super) async fn wait_durable(core: &Arc<Core>, seq: u64) -> Result<(), Appen
     }
 }
 
-pub(super) fn sync_if_due(core: &Arc<Core>) {
-    let interval = match core.config.fsync {
-        FsyncPolicy::Interval(interval) => interval,
-        // While syncs fail nobody is admitted, so there may be no waiter to try again.
-        _ if core.sync_failing.load(Ordering::Relaxed) => RETRY_EVERY,
-        _ => return,
+/// How long an entry may wait for its sync to begin; the rest of the interval is the disk's.
+fn patience(core: &Core) -> Option<Duration> {
+    if core.sync_failing.load(Ordering::Relaxed) {
+        // Nobody is admitted meanwhile, so there may be no waiter to try again.
+        return Some(RETRY_EVERY);
+    }
+    match core.config.fsync {
+        FsyncPolicy::Interval(interval) => Some(interval / 2),
+        FsyncPolicy::Always => Some(STRAGGLER),
+        FsyncPolicy::Never => None,
+    }
+}
+
+pub(super) async fn sync_in_time(core: &Arc<Core>) -> bool {
+    let Some(patience) = patience(core) else {
+        return false;
     };
-    if core.last_sync.lock().elapsed() < interval || !core.has_unsynced() {
+    let Some(since) = core.unsynced.since() else {
+        return true;
+    };
+    tokio::time::sleep_until(since + patience).await;
+    let mut synced = core.synced.subscribe();
+    if core.unsynced.since().is_none_or(|now| now != since) {
+        return true; // Somebody else began a sync meanwhile.
+    }
+    if let Some(leading) = Leading::begin(core) {
+        let _ = tokio::task::spawn_blocking(move || leading.run()).await;
+    } else {
+        // The end of the sync that runs changes what we watch.
+        let _ = synced.changed().await;
+    }
+    true
+}
+
+pub(super) fn sync_if_due(core: &Arc<Core>) {
+    let due = patience(core)
+        .zip(core.unsynced.since())
+        .is_some_and(|(patience, since)| since.elapsed() >= patience);
+    if !due {
         return;
     }
     let Some(leading) = Leading::begin(core) else {
@@ -114,11 +147,6 @@ impl Drop for Leading {
 }
 
 impl Core {
-    fn has_unsynced(&self) -> bool {
-        let durable = self.synced.borrow().durable_seq;
-        self.state.lock().book.last_seq() > durable
-    }
-
     /// Syncs everything written so far; answers the last entry it covers.
     pub(super) fn sync_now(&self) -> Result<u64, AppendError> {
         let _one_at_a_time = self.syncing.lock();
@@ -130,7 +158,6 @@ impl Core {
             }
             self.sync_errors.fetch_add(1, Ordering::Relaxed);
         }
-        *self.last_sync.lock() = Instant::now();
         match outcome {
             Ok(upto) => {
                 if self.sync_failing.swap(false, Ordering::Relaxed) {
@@ -142,6 +169,9 @@ impl Core {
             }
             Err(error) => {
                 let reason = error.to_string();
+                if self.unsynced.note() {
+                    self.unsynced.signal();
+                }
                 self.synced.send_modify(|synced| {
                     synced.failures += 1;
                     synced.reason.clone_from(&reason);
@@ -171,6 +201,7 @@ impl Core {
                     last_seq: of.last_seq,
                 })
                 .collect();
+            self.unsynced.clear();
             (targets, state.book.last_seq())
         };
         for target in targets {

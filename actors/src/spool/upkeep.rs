@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use super::error::{Admission, RefuseReason};
 use super::journal::create_segment;
 use super::stats::DropReason;
-use super::{Core, Overflow, State};
+use super::{Core, FsyncPolicy, Overflow, State};
 
 const OPEN: u8 = 0;
 const DISK_LOW: u8 = 1;
@@ -36,6 +36,9 @@ impl Drop for Round {
 }
 
 pub(super) fn maintain(core: &Arc<Core>) {
+    if core.config.fsync == FsyncPolicy::Never && !core.sync_failing.load(Ordering::Relaxed) {
+        core.unsynced.clear();
+    }
     if core.upkeep_running.swap(true, Ordering::AcqRel) {
         return;
     }

@@ -35,8 +35,8 @@ pub(crate) fn quick() -> LedgerSettings {
         restart_max: Duration::from_millis(10),
         drain_within: Duration::from_secs(10),
         hang_after: Duration::from_millis(100),
-        sync_every: Duration::from_millis(5),
         maintain_every: Duration::from_millis(20),
+        maintain_idle: Duration::from_millis(100),
     }
 }
 

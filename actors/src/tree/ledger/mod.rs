@@ -39,10 +39,10 @@ pub struct LedgerSettings {
     pub drain_within: Duration,
     /// How long an actor may leave a sign of life unanswered.
     pub hang_after: Duration,
-    /// How often unsynced entries are looked at: half the interval of the spool's fsync policy.
-    pub sync_every: Duration,
-    /// How often the spool is tidied up.
+    /// How often the spool is tidied up while anything happens in it …
     pub maintain_every: Duration,
+    /// … and while nothing does: only the free disk can have changed.
+    pub maintain_idle: Duration,
 }
 
 impl Default for LedgerSettings {
@@ -58,8 +58,8 @@ impl Default for LedgerSettings {
             restart_max: Duration::from_secs(5),
             drain_within: Duration::from_secs(20),
             hang_after: Duration::from_secs(10),
-            sync_every: Duration::from_millis(5),
             maintain_every: Duration::from_millis(250),
+            maintain_idle: Duration::from_secs(5),
         }
     }
 }

@@ -2,11 +2,13 @@
 //!
 //! Closed → open after some failures in a row, or too many among the recent calls → after a cool-down one
 //! probe is let through (half-open) → closed again, or open for twice as long. Faults of the client do not
-//! count; a refused credential opens at once. Time is passed in as milliseconds of a clock that never jumps;
+//! count, nor does what one caller alone may be refused (403); a refused credential opens at once. An answer
+//! that breaks off after a good start counts as a failure then. Time is passed in as milliseconds of a clock that never jumps;
 //! the state lives as long as the process, whatever snapshot is in force.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -45,8 +47,7 @@ impl Default for BreakerConfig {
 pub enum Outcome {
     /// It answered.
     Success,
-    /// It failed: no connection, time-out, 5xx, 408, 429, a refused permission. `retry_after_ms` is what
-    /// it asked for.
+    /// It failed: no connection, time-out, 5xx, 408, 429. `retry_after_ms` is what it asked for.
     Failure { retry_after_ms: Option<u64> },
     /// It refused the account's credential (401): nobody else will fare better.
     Credential,
@@ -58,7 +59,7 @@ pub enum Outcome {
 pub fn outcome_of(status: u16, retry_after_ms: Option<u64>) -> Outcome {
     match status {
         401 => Outcome::Credential,
-        403 | 408 | 429 | 500..=599 => Outcome::Failure { retry_after_ms },
+        408 | 429 | 500..=599 => Outcome::Failure { retry_after_ms },
         400..=499 => Outcome::Neutral,
         _ => Outcome::Success,
     }
@@ -111,6 +112,29 @@ struct State {
 pub struct Breaker {
     config: BreakerConfig,
     state: Mutex<State>,
+    /// Answers in a row that broke off after a good start; no lock for the many that end well.
+    broken: AtomicU32,
+}
+
+/// An answer that began well and is under way. Dropped, it says nothing about the account.
+#[derive(Debug)]
+pub struct Begun {
+    breaker: Arc<Breaker>,
+    generation: u64,
+}
+
+impl Begun {
+    /// It came to its end.
+    pub fn ended(self) {
+        if self.breaker.broken.load(Ordering::Relaxed) > 0 {
+            self.breaker.broken.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// It broke off, or fell silent.
+    pub fn broke(self, now_ms: u64) {
+        self.breaker.broke(self.generation, now_ms);
+    }
 }
 
 /// The right to make one call. Settle it; dropped unsettled it counts as [`Outcome::Neutral`].
@@ -128,6 +152,7 @@ impl Breaker {
         Self {
             config,
             state: Mutex::new(State::default()),
+            broken: AtomicU32::new(0),
         }
     }
 
@@ -169,6 +194,7 @@ impl Breaker {
     /// Closes it, as if nothing had happened: its account was changed by an operator.
     pub fn reset(&self) {
         let mut state = self.state.lock();
+        self.broken.store(0, Ordering::Relaxed);
         *state = State {
             generation: state.generation + 1,
             opened: state.opened,
@@ -176,10 +202,30 @@ impl Breaker {
         };
     }
 
-    fn settle(&self, generation: u64, probe: bool, outcome: Outcome, now_ms: u64) {
+    /// A call whose beginning was counted as a success has failed after all.
+    fn broke(&self, generation: u64, now_ms: u64) {
         let mut state = self.state.lock();
         if state.generation != generation {
             return;
+        }
+        self.count(&mut state, 0, 1, now_ms);
+        let broken = self.broken.fetch_add(1, Ordering::Relaxed) + 1;
+        if broken >= self.config.consecutive_failures || self.is_bad_ratio(&state) {
+            self.open(&mut state, now_ms, 0, false);
+        }
+    }
+
+    fn is_bad_ratio(&self, state: &State) -> bool {
+        state.window_calls >= self.config.ratio_min_calls
+            && u64::from(state.window_failures) * 100
+                >= u64::from(state.window_calls) * u64::from(self.config.ratio_percent)
+    }
+
+    /// The generation in force afterwards.
+    fn settle(&self, generation: u64, probe: bool, outcome: Outcome, now_ms: u64) -> u64 {
+        let mut state = self.state.lock();
+        if state.generation != generation {
+            return state.generation;
         }
         match outcome {
             Outcome::Neutral => {
@@ -195,18 +241,18 @@ impl Breaker {
                         ..State::default()
                     };
                 } else {
-                    self.count(&mut state, false, now_ms);
+                    self.count(&mut state, 1, 0, now_ms);
                     state.consecutive = 0;
                     state.openings = 0;
                 }
             }
             Outcome::Failure { retry_after_ms } => {
-                self.count(&mut state, true, now_ms);
+                self.count(&mut state, 1, 1, now_ms);
                 state.consecutive = state.consecutive.saturating_add(1);
-                let by_ratio = state.window_calls >= self.config.ratio_min_calls
-                    && u64::from(state.window_failures) * 100
-                        >= u64::from(state.window_calls) * u64::from(self.config.ratio_percent);
-                if probe || state.consecutive >= self.config.consecutive_failures || by_ratio {
+                if probe
+                    || state.consecutive >= self.config.consecutive_failures
+                    || self.is_bad_ratio(&state)
+                {
                     self.open(&mut state, now_ms, retry_after_ms.unwrap_or(0), false);
                 }
             }
@@ -215,16 +261,17 @@ impl Breaker {
                 self.open(&mut state, now_ms, 0, true);
             }
         }
+        state.generation
     }
 
-    fn count(&self, state: &mut State, failed: bool, now_ms: u64) {
+    fn count(&self, state: &mut State, calls: u32, failures: u32, now_ms: u64) {
         if now_ms.saturating_sub(state.window_start_ms) >= self.config.window_ms {
             state.window_start_ms = now_ms;
             state.window_calls = 0;
             state.window_failures = 0;
         }
-        state.window_calls += 1;
-        state.window_failures += u32::from(failed);
+        state.window_calls += calls;
+        state.window_failures += failures;
     }
 
     fn open(&self, state: &mut State, now_ms: u64, asked_ms: u64, bad_credential: bool) {
@@ -236,6 +283,7 @@ impl Breaker {
             .max(asked_ms)
             .min(self.config.cool_down_max_ms)
             .max(1);
+        self.broken.store(0, Ordering::Relaxed);
         *state = State {
             open_until_ms: Some(now_ms.saturating_add(cool_down_ms)),
             generation: state.generation + 1,
@@ -260,11 +308,17 @@ fn standing(state: &State, now_ms: u64) -> Standing {
 }
 
 impl Pass {
-    /// Tells how the call went. For a stream: as soon as its first byte is there, or it failed before.
-    pub fn settle(mut self, outcome: Outcome, now_ms: u64) {
+    /// Tells how the call went: as soon as the answer's head is there, or it failed before. After a success
+    /// there is an answer under way, whose end may be told too.
+    pub fn settle(mut self, outcome: Outcome, now_ms: u64) -> Option<Begun> {
         self.settled = true;
-        self.breaker
+        let generation = self
+            .breaker
             .settle(self.generation, self.probe, outcome, now_ms);
+        (outcome == Outcome::Success).then(|| Begun {
+            breaker: Arc::clone(&self.breaker),
+            generation,
+        })
     }
 
     /// Whether this call is the probe of a half-open breaker.
@@ -409,6 +463,43 @@ mod tests {
     }
 
     #[test]
+    fn what_one_caller_is_refused_does_not_close_the_account_to_the_others() {
+        let breaker = breaker();
+        for _ in 0..100 {
+            call(&breaker, outcome_of(403, None), 0);
+        }
+        assert_eq!(breaker.standing(0), Standing::Closed);
+        call(&breaker, outcome_of(500, None), 0);
+        assert_eq!(breaker.view(0).consecutive_failures, 1);
+    }
+
+    #[test]
+    fn answers_that_break_off_open_it_unless_others_end_well_between() {
+        let begun = |breaker: &Arc<Breaker>| {
+            let pass = breaker.enter(0).unwrap();
+            pass.settle(Outcome::Success, 0).unwrap()
+        };
+        let breaker = breaker();
+        for _ in 0..4 {
+            begun(&breaker).broke(0);
+        }
+        begun(&breaker).ended();
+        for _ in 0..4 {
+            begun(&breaker).broke(0);
+        }
+        // A client that left says nothing.
+        drop(begun(&breaker));
+        assert_eq!(breaker.standing(0), Standing::Closed);
+        let late = begun(&breaker);
+        begun(&breaker).broke(0);
+        assert!(matches!(breaker.standing(0), Standing::Open { .. }));
+        // Begun before it opened: known already.
+        let opened = breaker.view(0).opened;
+        late.broke(0);
+        assert_eq!(breaker.view(0).opened, opened);
+    }
+
+    #[test]
     fn a_bad_ratio_opens_it_though_successes_lie_between() {
         let breaker = breaker();
         let mut calls = 0;
@@ -471,8 +562,8 @@ mod tests {
                         prop_assert_eq!(pass.is_some(), matches!(before, Standing::Closed | Standing::HalfOpen));
                         flying.extend(pass);
                     }
-                    3 => if let Some(pass) = flying.pop() { pass.settle(Outcome::Success, now) },
-                    4 => if !flying.is_empty() { flying.remove(0).settle(FAILED, now) },
+                    3 => if let Some(pass) = flying.pop() { pass.settle(Outcome::Success, now); },
+                    4 => if !flying.is_empty() { flying.remove(0).settle(FAILED, now); },
                     _ => drop(flying.pop()),
                 }
                 if let Standing::Open { retry_after_ms } = breaker.standing(now) {

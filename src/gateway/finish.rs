@@ -18,6 +18,7 @@ use steward_actors::domain::snapshot::{AccountView, Protocol, TokenKey};
 use crate::error::catalog::ErrorCode;
 use crate::error::dialect::{self, Failure};
 
+use super::breaker::Begun;
 use super::closing::{Closed, Closing, Prompt};
 use super::limits::{Admission, Place};
 use super::meter::Reading;
@@ -58,6 +59,8 @@ pub(super) struct Trial {
     started_at: i64,
     started: Instant,
     _place: Place,
+    /// Its answer began well.
+    begun: Option<Begun>,
 }
 
 /// See the module.
@@ -174,7 +177,15 @@ impl Finish {
             started_at: self.gateway.clock.now_micros(),
             started: Instant::now(),
             _place: place,
+            begun: None,
         });
+    }
+
+    /// The account being tried has begun to answer; told only when it began well.
+    pub(super) fn begins(&mut self, begun: Option<Begun>) {
+        if let Some(trial) = &mut self.trial {
+            trial.begun = begun;
+        }
     }
 
     /// The account being tried gave no answer.
@@ -278,7 +289,15 @@ impl Finish {
             ..Record::default()
         };
         self.gives_up();
-        if let Some(trial) = self.trial.take() {
+        if let Some(mut trial) = self.trial.take() {
+            match (trial.begun.take(), end) {
+                (
+                    Some(begun),
+                    End::Broken(ErrorCode::UpstreamBroken | ErrorCode::UpstreamTimeout),
+                ) => begun.broke(self.gateway.accounts.now_ms()),
+                (Some(begun), End::Answered) if code.is_empty() => begun.ended(),
+                _ => {}
+            }
             let account = &trial.account;
             record.account_id = account.id;
             record.account_public_id.clone_from(&account.public_id);

@@ -88,7 +88,7 @@ pub(super) async fn send(finish: &mut Finish, call: &Call<'_>) -> Result<Answer,
                 let (head, body) = response.into_parts();
                 let status = head.status.as_u16();
                 let outcome = breaker::outcome_of(status, headers::retry_after_ms(&head.headers));
-                pass.settle(outcome, gateway.accounts.now_ms());
+                finish.begins(pass.settle(outcome, gateway.accounts.now_ms()));
                 let answer = Answer {
                     head,
                     body,

@@ -2,6 +2,8 @@
 //! own runtime and a call never changes threads. It follows no redirect and adds nothing of its own.
 
 use std::convert::Infallible;
+use std::error::Error;
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -14,9 +16,39 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::ClientConfig;
+use tower_service::Service;
 
 /// Sends requests whose bodies are whole in memory.
-pub(super) type UpstreamClient = Client<HttpsConnector<HttpConnector>, WholeBody>;
+pub(super) type UpstreamClient = Client<Bounded<HttpsConnector<HttpConnector>>, WholeBody>;
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+/// A connector that must be done in time: name, TCP and TLS together, whichever of them hangs.
+#[derive(Clone)]
+pub(super) struct Bounded<C> {
+    connector: C,
+    limit: Duration,
+}
+
+impl<C> Service<http::Uri> for Bounded<C>
+where
+    C: Service<http::Uri, Error = BoxError>,
+    C::Response: 'static,
+    C::Future: Send + 'static,
+{
+    type Response = C::Response;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<C::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.connector.poll_ready(cx)
+    }
+
+    fn call(&mut self, to: http::Uri) -> Self::Future {
+        let connecting = tokio::time::timeout(self.limit, self.connector.call(to));
+        Box::pin(async move { connecting.await? })
+    }
+}
 
 /// A request body in a few pieces, all of them in memory: an edited body is slices around the edit.
 pub(super) struct WholeBody {
@@ -89,6 +121,7 @@ pub(super) fn build(tls: ClientConfig, connect_timeout: Duration) -> UpstreamCli
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
+    // One address that does not answer leaves time for the next.
     tcp.set_connect_timeout(Some(connect_timeout));
     tcp.set_keepalive(Some(KEEPALIVE));
     tcp.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
@@ -104,5 +137,8 @@ pub(super) fn build(tls: ClientConfig, connect_timeout: Duration) -> UpstreamCli
         .pool_idle_timeout(POOL_IDLE)
         .http2_initial_stream_window_size(HTTP2_WINDOW_BYTES)
         .http2_initial_connection_window_size(HTTP2_WINDOW_BYTES * 4)
-        .build(connector)
+        .build(Bounded {
+            connector,
+            limit: connect_timeout,
+        })
 }

@@ -1,10 +1,12 @@
 //! Sends a call to the accounts that may serve it, one after the other, until one answers.
 //!
-//! Another account is tried only before the first byte: after no connection, no answer in time, 401, 408, 429
-//! or 5xx. When every account refused by status, the last such answer passes as the provider gave it. What
-//! is sent is the caller's request with three things changed: the credential, the model's name where the
+//! Another account is tried only before the first byte and only when no provider can have done the work:
+//! after no connection, 401, 408, 429 or 5xx. Once a request went out, silence or a broken line may hide a
+//! call that was made and billed: making it again is the caller's to decide. When every account refused by
+//! status, the last such answer passes as the provider gave it. What is sent is the caller's request with three things changed: the credential, the model's name where the
 //! account knows it under another, and the wish for usage. Redirects are not followed.
 
+use std::error::Error;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,6 +14,7 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use hyper::body::Incoming;
+use hyper_util::client::legacy;
 use steward_actors::domain::record::Operation;
 use steward_actors::domain::snapshot::AccountView;
 
@@ -117,6 +120,9 @@ pub(super) async fn send(finish: &mut Finish, call: &Call<'_>) -> Result<Answer,
                 pass.settle(failed, gateway.accounts.now_ms());
                 gateway.counters.upstream_error();
                 finish.failed(code);
+                if code != ErrorCode::UpstreamUnreachable {
+                    return Err(code.into());
+                }
                 last = Refusal::new(code);
             }
         }
@@ -145,14 +151,19 @@ async fn attempt(
     let cut = &finish.gateway().cut;
     std::future::poll_fn(|cx| {
         if let Poll::Ready(answer) = Pin::new(&mut answer).poll(cx) {
-            return Poll::Ready(answer.map_err(|cause| {
-                tracing::debug!(account = account.public_id, %cause, "no answer from the upstream");
-                if cause.is_connect() {
-                    ErrorCode::UpstreamUnreachable
-                } else {
-                    ErrorCode::UpstreamBroken
+            return Poll::Ready(match answer {
+                // Nobody asked to change protocols: whatever follows is no answer.
+                Ok(answer) if answer.status().is_informational() => Err(ErrorCode::UpstreamBroken),
+                Ok(answer) => Ok(answer),
+                Err(cause) => {
+                    tracing::debug!(account = account.public_id, %cause, "no answer from the upstream");
+                    Err(if is_unsent(&cause) {
+                        ErrorCode::UpstreamUnreachable
+                    } else {
+                        ErrorCode::UpstreamBroken
+                    })
                 }
-            }));
+            });
         }
         pulse.poll(cx, cut).map(|expired| {
             Err(match expired {
@@ -162,6 +173,18 @@ async fn attempt(
         })
     })
     .await
+}
+
+/// Whether nothing of the request went out: no connection, or one that closed before it was written to. (On a
+/// connection used before, the client has tried once more by itself.)
+fn is_unsent(cause: &legacy::Error) -> bool {
+    let canceled = || {
+        cause
+            .source()
+            .and_then(|source| source.downcast_ref::<hyper::Error>())
+            .is_some_and(hyper::Error::is_canceled)
+    };
+    cause.is_connect() || canceled()
 }
 
 /// The request as this account gets it.

@@ -1,5 +1,6 @@
 //! The shell end to end: a real server and client over TCP, a scripted upstream, a real spool.
 
+mod attempts;
 mod fake;
 mod house;
 mod outcomes;

@@ -31,6 +31,7 @@ use ledger::batch_writer::BatchWriter;
 use ledger::batch_writer::delivery::{BatchCommitted, Condition};
 use ledger::request_logger::RequestLogger;
 use upkeep::job_runner::{self, JobRunner};
+use upkeep::retention;
 
 /// Messages that may wait for an actor that is not overrun in ordinary life.
 const QUEUE: usize = 64;
@@ -169,6 +170,10 @@ impl Tree {
             committed: committed.clone(),
             condition,
         });
+        let retention_parts = retention::Parts {
+            databases: deps.databases.clone(),
+            clock: Arc::clone(&deps.clock),
+        };
         let runner_parts = job_runner::Parts {
             databases: deps.databases,
             kinds: jobs.clone(),
@@ -187,7 +192,11 @@ impl Tree {
                 logger_parts,
                 writer_parts,
             ))
-            .child(Group::new("upkeep").child(job_runner::spec(&job_runner, runner_parts)));
+            .child(
+                Group::new("upkeep")
+                    .child(job_runner::spec(&job_runner, runner_parts))
+                    .child(retention::spec(&ActorRef::new(QUEUE), retention_parts)),
+            );
         let supervisor = Supervisor::new(root)?.clock(deps.clock);
         let handle = TreeHandle {
             supervisor: supervisor.handle(),

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
 mod job_runner;
+mod retention;
 mod snapshot_keeper;
 
 use std::time::Duration;

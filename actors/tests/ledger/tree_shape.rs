@@ -59,6 +59,7 @@ async fn the_tree_is_drawn_as_it_runs() {
         batch_writer
       upkeep OneForOne
         job_runner
+        retention
     ");
 }
 

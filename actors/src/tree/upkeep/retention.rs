@@ -1,0 +1,105 @@
+//! `retention`: forgets what has outlived its use.
+//!
+//! A reconciler: it takes no input, looks at the clock, deletes what is due, and can be run any number of
+//! times. At present that is sessions that expired and answers kept for repeated requests; the books
+//! are not its business, they are kept for ever.
+
+use std::time::Duration;
+
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, WrapFuture};
+use sea_orm::DbErr;
+use steward_entities::database::{Databases, begin_write};
+use steward_entities::{idempotency_key, session};
+
+use crate::domain::clock::SharedClock;
+use crate::supervision::{ActorRef, ChildSpec, Incarnation, Placement};
+
+/// How often it looks.
+pub const EVERY: Duration = Duration::from_secs(3_600);
+/// Expired sessions are kept this long, to tell a stolen refresh secret from an unknown one.
+const SESSION_KEPT_MICROS: i64 = 7 * 24 * 3_600_000_000;
+/// A request may be repeated with the same idempotency key this long.
+const ANSWER_KEPT_MICROS: i64 = 24 * 3_600_000_000;
+
+/// What it works with. Clones share everything.
+#[derive(Clone)]
+pub struct Parts {
+    pub databases: Databases,
+    pub clock: SharedClock,
+}
+
+/// What one round removed.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Removed {
+    pub sessions: u64,
+    pub answers: u64,
+}
+
+/// The actor.
+pub struct Retention {
+    parts: Parts,
+    /// A round is under way: there is never more than one.
+    at_work: bool,
+}
+
+/// The child spec of `root/upkeep/retention`.
+pub fn spec(actor: &ActorRef<Retention>, parts: Parts) -> ChildSpec {
+    ChildSpec::new("retention", actor, move |me| {
+        Retention::new(me, parts.clone())
+    })
+    .placement(Placement::Shared("upkeep"))
+}
+
+/// Removes what is due at `now_micros`, in one short transaction.
+///
+/// # Errors
+/// When the database cannot be written; nothing was removed then.
+pub async fn round(databases: &Databases, now_micros: i64) -> Result<Removed, DbErr> {
+    let txn = begin_write(&databases.control).await?;
+    let removed = Removed {
+        sessions: session::delete_expired(&txn, now_micros - SESSION_KEPT_MICROS).await?,
+        answers: idempotency_key::delete_before(&txn, now_micros - ANSWER_KEPT_MICROS).await?,
+    };
+    txn.commit().await?;
+    Ok(removed)
+}
+
+impl Retention {
+    /// One that has not looked yet.
+    pub fn new(_me: Incarnation<Self>, parts: Parts) -> Self {
+        Self {
+            parts,
+            at_work: false,
+        }
+    }
+
+    fn look(&mut self, ctx: &mut Context<Self>) {
+        if std::mem::replace(&mut self.at_work, true) {
+            return;
+        }
+        let parts = self.parts.clone();
+        let work = async move { round(&parts.databases, parts.clock.now_micros()).await };
+        ctx.spawn(work.into_actor(self).map(|result, this, _| {
+            this.at_work = false;
+            match result {
+                Ok(removed) => tracing::debug!(
+                    sessions = removed.sessions,
+                    answers = removed.answers,
+                    "forgot what had expired"
+                ),
+                Err(error) => {
+                    tracing::warn!(%error, "what has expired cannot be removed; trying again in an hour");
+                }
+            }
+        }));
+    }
+}
+
+impl Actor for Retention {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.look(ctx);
+        ctx.run_interval(EVERY, Self::look);
+    }
+}

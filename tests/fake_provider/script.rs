@@ -34,8 +34,11 @@ pub struct Script {
     pub n: usize,
     /// Write the body in pieces of so many bytes.
     pub piece_bytes: Option<usize>,
+    /// Compressed, for who accepts it.
     pub gzip: bool,
     pub br: bool,
+    /// Compressed even for who does not accept it.
+    pub anyway: bool,
     /// Leave usage out.
     pub no_usage: bool,
     /// OpenAI streams: end without `[DONE]`.
@@ -94,6 +97,7 @@ impl Script {
                 "piece_bytes" => script.piece_bytes = Some(count()),
                 "gzip" => script.gzip = true,
                 "br" => script.br = true,
+                "anyway" => script.anyway = true,
                 "no_usage" => script.no_usage = true,
                 "no_done" => script.no_done = true,
                 "redirect" => script.redirect = true,

@@ -237,7 +237,11 @@ impl Connection {
             .and_then(Value::as_str)
             .unwrap_or_default()
             .to_owned();
-        let script = self.shared.script_for(&request.target, &model);
+        let mut script = self.shared.script_for(&request.target, &model);
+        // As the real ones do: an encoding only for who accepts it.
+        let accepted = request.header_values("accept-encoding").join(",");
+        script.gzip &= script.anyway || accepted.contains("gzip");
+        script.br &= script.anyway || accepted.contains("br");
         if script.drop_before_head {
             return Err(Over(Ending::Cut));
         }

@@ -29,7 +29,7 @@ class Provider:
     """The fake provider as a child process."""
 
     def __init__(self, binary):
-        self.process = subprocess.Popen([binary, "127.0.0.1:0"], stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen([os.path.abspath(binary), "127.0.0.1:0"], stdout=subprocess.PIPE, text=True)
         self.url = self.process.stdout.readline().strip()
 
     def __enter__(self):
@@ -51,7 +51,7 @@ class Steward:
         if database_url:
             settings["STEWARD__DATABASE__URL"] = database_url
         data = os.path.join(directory, "data")
-        command = [binary, "serve", "--data-dir", data, "--listen", self.url.removeprefix("http://")]
+        command = [os.path.abspath(binary), "serve", "--data-dir", data, "--listen", self.url.removeprefix("http://")]
         self.process = subprocess.Popen(command, env=settings, cwd=directory, stdout=self.log, stderr=subprocess.STDOUT)
         try:
             self._wait_until_ready(os.path.join(directory, "steward.log"))

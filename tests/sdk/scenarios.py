@@ -27,8 +27,8 @@ OPENAI_HEADERS = ("openai-organization", "openai-processing-ms", "openai-version
 CLAUDE_HEADERS = ("request-id", "anthropic-organization-id", "anthropic-ratelimit-requests-limit", "x-unknown-provider-header")
 
 # Models whose calls fail; each gets an account of its own, so that one's failures say nothing about another.
-ERRORS = {status: f"broken-{status}+status={status}" + ("+retry_after=7+retry_after_ms=7000" if status in (429, 503, 529) else "")
-          for status in (400, 401, 403, 404, 409, 413, 422, 429, 500, 503, 529)}
+ERRORS = {f"{status} {how}": f"broken-{how}+status={status}" + ("+retry_after=7+retry_after_ms=7000" if status in (429, 503, 529) else "")
+          for status in (400, 401, 403, 404, 409, 413, 422, 429, 500, 503, 529) for how in ("whole", "streamed")}
 RECOVERS = "recovers+fail_times=1+status=429+retry_after_ms=10"
 CUT = "cut+cut_after=4"
 ERROR_EVENT = "told+error_after=4"
@@ -163,10 +163,10 @@ async def models(on):
 
 @openai
 async def errors(on):
-    def call(model, stream):
-        return lambda: on.openai.chat.completions.create(model=model, messages=HELLO, stream=stream)
+    def call(name, model):
+        return lambda: on.openai.chat.completions.create(model=model, messages=HELLO, stream=name.endswith("streamed"))
 
-    return {f"{status} {'streamed' if stream else 'whole'}": await failing(call(model, stream)) for status, model in ERRORS.items() for stream in (False, True)}
+    return {name: await failing(call(name, model)) for name, model in ERRORS.items()}
 
 
 @openai
@@ -303,10 +303,10 @@ async def models_listed(on):
 
 @claude
 async def errors_told(on):
-    def call(model, stream):
-        return lambda: message(on, model=model, stream=stream)
+    def call(name, model):
+        return lambda: message(on, model=model, stream=name.endswith("streamed"))
 
-    return {f"{status} {'streamed' if stream else 'whole'}": await failing(call(model, stream)) for status, model in ERRORS.items() for stream in (False, True)}
+    return {name: await failing(call(name, model)) for name, model in ERRORS.items()}
 
 
 @claude

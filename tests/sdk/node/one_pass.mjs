@@ -72,7 +72,7 @@ function scenariosOf(name, good, failingModel) {
       const seen = {};
       for (const status of [400, 401, 403, 404, 429, 500, 503, 529]) {
         const retry = [429, 503, 529].includes(status) ? "+retry_after=7+retry_after_ms=7000" : "";
-        seen[status] = await failing(() => generateText({ model: failingModel(`broken-${status}+status=${status}${retry}`), prompt, maxRetries }));
+        seen[status] = await failing(() => generateText({ model: failingModel(`broken-${name.includes("chat") ? "streamed" : "whole"}+status=${status}${retry}`), prompt, maxRetries }));
       }
       return seen;
     },

@@ -1,0 +1,277 @@
+//! kill -9 and databases that go away: whatever a client saw finished is on the books exactly once.
+//!
+//! `STEWARD_CHAOS_KILLS` (5) and `STEWARD_CHAOS_OUTAGE_S` (5) make it long: `make soak` takes 50 and 60. Each test
+//! brings the database it is about, whatever `STEWARD_IT_DATABASE` says.
+
+mod load;
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use sea_orm::ConnectionTrait;
+
+use crate::support::app::ADMIN_PASSWORD;
+use crate::support::database::{Kind, ledger, number};
+use crate::support::{App, Setup, eventually};
+use load::Load;
+
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |v| {
+        v.parse()
+            .unwrap_or_else(|_| panic!("{name} is a number, not {v}"))
+    })
+}
+
+/// A PostgreSQL server of this test's own, since it will be stopped.
+struct Server {
+    directory: tempfile::TempDir,
+}
+
+impl Server {
+    fn start() -> (Self, String) {
+        let server = Self {
+            directory: tempfile::tempdir().unwrap(),
+        };
+        let url = server.tell("start");
+        (server, url.trim().to_owned())
+    }
+
+    fn tell(&self, command: &str) -> String {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/postgres.sh");
+        let done = Command::new(script)
+            .arg(command)
+            .arg(self.directory.path().join("server"))
+            .output()
+            .expect("run tests/postgres.sh");
+        assert!(
+            done.status.success(),
+            "{command}: {}",
+            String::from_utf8_lossy(&done.stderr)
+        );
+        String::from_utf8_lossy(&done.stdout).into_owned()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.tell("stop");
+    }
+}
+
+/// Every id a client saw finished is in the table exactly once, and the books balance.
+async fn settle(app: &mut App, load: &Load) {
+    app.admin = app.sign_in("admin", ADMIN_PASSWORD).await;
+    let finished = load.finished();
+    eventually("the spool is empty", || async {
+        let [_, _, spooled, ..] = app.loss_ledger().await;
+        (spooled == 0).then_some(())
+    })
+    .await;
+    let [_, _, _, dead_lettered, dropped] = app.loss_ledger().await;
+    assert_eq!((dead_lettered, dropped), (0, 0));
+    let database = ledger(app.kind, &app.data_dir(), app.database_url.as_deref()).await;
+    let rows = number(&database, "SELECT COUNT(*) FROM request_logs").await;
+    let distinct = number(&database, "SELECT COUNT(DISTINCT rid) FROM request_logs").await;
+    assert_eq!(rows, distinct);
+    let mut missing = Vec::new();
+    for id in &finished {
+        let answer = app
+            .api(http::Method::GET, &format!("logs/requests/{id}"), None)
+            .await;
+        if answer.status != 200 {
+            missing.push(id.clone());
+        }
+    }
+    assert!(
+        missing.is_empty(),
+        "{} of {} finished answers are not on the books: {missing:?}",
+        missing.len(),
+        finished.len()
+    );
+    let listed = load::all_listed(app).await;
+    for id in &finished {
+        assert_eq!(
+            listed.get(id).copied(),
+            Some(1),
+            "{id} is listed {:?} times",
+            listed.get(id)
+        );
+    }
+    assert_eq!(
+        listed.values().sum::<usize>() as i64,
+        rows,
+        "the list and the table differ"
+    );
+    println!(
+        "{:?}: {} finished answers, {rows} records, {} calls broke off",
+        app.kind,
+        finished.len(),
+        load.broken()
+    );
+}
+
+async fn kills(mut app: App) {
+    let kills = setting("STEWARD_CHAOS_KILLS", 5);
+    let load = Load::start(&app);
+    for number in 0..kills {
+        // Not always at the same moment of the writer's rhythm.
+        let until = load.count() + 25 + (number as usize * 7) % 40;
+        eventually("calls finish", || async {
+            (load.count() >= until).then_some(())
+        })
+        .await;
+        app.kill();
+        app.start_process().await;
+    }
+    let until = load.count() + 25;
+    eventually("calls finish after the last kill", || async {
+        (load.count() >= until).then_some(())
+    })
+    .await;
+    load.stop().await;
+    settle(&mut app, &load).await;
+}
+
+#[tokio::test]
+async fn kill_nine_under_load_sqlite() {
+    kills(Setup::new().on(Kind::Sqlite).serving().await).await;
+}
+
+#[tokio::test]
+async fn kill_nine_under_load_postgres() {
+    let (_server, url) = Server::start();
+    kills(Setup::new().on_database(url).serving().await).await;
+}
+
+/// Calls go on while the database is away: none fails for it, none is lost.
+async fn outage(app: &mut App, load: &Load, away: impl AsyncFnOnce(), back: impl AsyncFnOnce()) {
+    let outage = Duration::from_secs(setting("STEWARD_CHAOS_OUTAGE_S", 5));
+    let until = load.count() + 20;
+    eventually("calls finish", || async {
+        (load.count() >= until).then_some(())
+    })
+    .await;
+    away().await;
+    let (began, before) = (Instant::now(), load.count());
+    while began.elapsed() < outage {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let meanwhile = load.count() - before;
+    back().await;
+    assert!(
+        meanwhile > 20,
+        "only {meanwhile} calls finished while the database was away"
+    );
+    let until = load.count() + 20;
+    eventually("calls finish", || async {
+        (load.count() >= until).then_some(())
+    })
+    .await;
+    load.stop().await;
+    assert_eq!(
+        load.broken(),
+        0,
+        "calls failed while the database was away: {:?}",
+        load.first_failure()
+    );
+    settle(app, load).await;
+}
+
+#[tokio::test]
+async fn a_locked_database_fails_no_call_sqlite() {
+    let mut app = Setup::new().on(Kind::Sqlite).serving().await;
+    let load = Load::start(&app);
+    let locks = [
+        ledger(Kind::Sqlite, &app.data_dir(), None).await,
+        load::control_file(&app.data_dir()).await,
+    ];
+    outage(
+        &mut app,
+        &load,
+        async || {
+            for lock in &locks {
+                lock.execute_unprepared("PRAGMA busy_timeout = 30000")
+                    .await
+                    .unwrap();
+                lock.execute_unprepared("BEGIN EXCLUSIVE").await.unwrap();
+            }
+        },
+        async || {
+            for lock in &locks {
+                lock.execute_unprepared("ROLLBACK").await.unwrap();
+            }
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_stopped_database_fails_no_call_postgres() {
+    let (server, url) = Server::start();
+    let mut app = Setup::new().on_database(url).serving().await;
+    let load = Load::start(&app);
+    outage(
+        &mut app,
+        &load,
+        async || drop(server.tell("pause")),
+        async || drop(server.tell("resume")),
+    )
+    .await;
+}
+
+/// The database away *and* the process killed: the spool alone has to carry it over.
+async fn killed_while_the_database_is_away(
+    mut app: App,
+    away: impl AsyncFnOnce(),
+    back: impl AsyncFnOnce(),
+) {
+    let load = Load::start(&app);
+    let until = load.count() + 20;
+    eventually("calls finish", || async {
+        (load.count() >= until).then_some(())
+    })
+    .await;
+    away().await;
+    let until = load.count() + 60;
+    eventually("calls finish", || async {
+        (load.count() >= until).then_some(())
+    })
+    .await;
+    app.kill();
+    load.stop().await;
+    back().await;
+    app.start_process().await;
+    settle(&mut app, &load).await;
+}
+
+#[tokio::test]
+async fn killed_while_the_database_is_locked_sqlite() {
+    let app = Setup::new().on(Kind::Sqlite).serving().await;
+    let lock = ledger(Kind::Sqlite, &app.data_dir(), None).await;
+    lock.execute_unprepared("PRAGMA busy_timeout = 30000")
+        .await
+        .unwrap();
+    killed_while_the_database_is_away(
+        app,
+        async || {
+            lock.execute_unprepared("BEGIN EXCLUSIVE").await.unwrap();
+        },
+        async || {
+            lock.execute_unprepared("ROLLBACK").await.unwrap();
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn killed_while_the_database_is_stopped_postgres() {
+    let (server, url) = Server::start();
+    let app = Setup::new().on_database(url).serving().await;
+    killed_while_the_database_is_away(
+        app,
+        async || drop(server.tell("pause")),
+        async || drop(server.tell("resume")),
+    )
+    .await;
+}

@@ -1,0 +1,13 @@
+//! `/v1/*`: what applications see.
+
+mod accounts;
+mod errors;
+mod faithful;
+mod hostile;
+mod limits;
+mod metering;
+mod models;
+mod slow_peers;
+mod streams;
+mod timeouts;
+mod tokens;

@@ -1,0 +1,540 @@
+//! A Steward of one's own: child process, data directory, database, a signed-in operator, and usually an upstream.
+//!
+//! Two levels: [`Setup::start`] is the bare process with an operator; [`App::serving`] adds a fake provider, one account
+//! per protocol for every model, and a token.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::client::{Answer, Client, Streaming};
+use super::database::{Kind, PostgresDatabase};
+use super::{PATIENCE, eventually};
+use crate::fake_provider::FakeProvider;
+
+/// What operators made by [`App::operator`] sign in with.
+pub const OPERATOR_PASSWORD: &str = "a password of their own";
+pub const ADMIN_PASSWORD: &str = "correct horse battery staple";
+/// The accounts' credential: must never be seen by a client, in a log or in an answer of the API.
+pub const PROVIDER_KEY: &str = "sk-provider-0123456789abcdef-secret";
+
+/// What to start; `start()` starts it.
+pub struct Setup {
+    kind: Kind,
+    environment: Vec<(String, String)>,
+    database_url: Option<String>,
+}
+
+impl Setup {
+    pub fn new() -> Self {
+        Self {
+            kind: Kind::of_this_run(),
+            environment: Vec::new(),
+            database_url: None,
+        }
+    }
+
+    /// Another kind of database than this run's, for tests about one kind.
+    pub fn on(mut self, kind: Kind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// A given PostgreSQL database instead of a fresh one.
+    pub fn on_database(mut self, url: String) -> Self {
+        self.kind = Kind::Postgres;
+        self.database_url = Some(url);
+        self
+    }
+
+    /// Sets `STEWARD__…`: `set("GATEWAY__IDLE_TIMEOUT_MS", 500)`.
+    pub fn set(mut self, key: &str, value: impl ToString) -> Self {
+        self.environment
+            .push((format!("STEWARD__{key}"), value.to_string()));
+        self
+    }
+
+    pub async fn start(self) -> App {
+        let postgres = match (self.kind, &self.database_url) {
+            (Kind::Postgres, None) => Some(PostgresDatabase::create().await),
+            _ => None,
+        };
+        let mut environment = self.environment;
+        let database_url = self
+            .database_url
+            .or_else(|| postgres.as_ref().map(PostgresDatabase::url));
+        if let Some(url) = &database_url {
+            environment.push(("STEWARD__DATABASE__URL".into(), url.clone()));
+        }
+        // A test may ask more often in a second than any person.
+        environment.insert(
+            0,
+            (
+                "STEWARD__API__RATE_LIMIT_PER_OPERATOR".into(),
+                "1000000".into(),
+            ),
+        );
+        environment.insert(
+            0,
+            (
+                "STEWARD__API__RATE_LIMIT_PER_ADDRESS".into(),
+                "1000000".into(),
+            ),
+        );
+        // A disk that is nearly full is no reason for a test to fail.
+        environment.insert(
+            0,
+            (
+                "STEWARD__SPOOL__MIN_FREE_BYTES".into(),
+                (64 << 20).to_string(),
+            ),
+        );
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut app = App {
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            http: Client::new(),
+            kind: self.kind,
+            key: String::new(),
+            token_id: String::new(),
+            admin: String::new(),
+            database_url,
+            provider: None,
+            environment,
+            process: None,
+            directory,
+            _postgres: postgres,
+        };
+        app.start_process().await;
+        app.admin = app.sign_in("admin", ADMIN_PASSWORD).await;
+        app
+    }
+
+    /// [`Self::start`] with an upstream, accounts for every model and a token.
+    pub async fn serving(self) -> App {
+        let mut app = self.start().await;
+        let provider = FakeProvider::start();
+        app.create(
+            "accounts",
+            account("openai", &provider.openai_url(), &["*"]),
+        )
+        .await;
+        app.create(
+            "accounts",
+            account("anthropic", &provider.anthropic_url(), &["*"]),
+        )
+        .await;
+        app.provider = Some(provider);
+        let token = app.create("tokens", json!({"name": "test token"})).await;
+        app.key = token["token"].as_str().expect("the secret").to_owned();
+        app.token_id = token["id"].as_str().expect("an id").to_owned();
+        app
+    }
+}
+
+/// The body that creates an account.
+pub fn account(protocol: &str, base_url: &str, models: &[&str]) -> Value {
+    json!({"name": format!("{protocol} {base_url} {}", models.join(" ")), "provider": protocol, "protocol": protocol, "base_url": base_url,
+        "api_key": PROVIDER_KEY, "models": models})
+}
+
+pub struct App {
+    pub address: SocketAddr,
+    pub http: Client,
+    pub kind: Kind,
+    /// A token's secret, when serving.
+    pub key: String,
+    pub token_id: String,
+    /// The administrator's access token.
+    pub admin: String,
+    pub database_url: Option<String>,
+    provider: Option<FakeProvider>,
+    environment: Vec<(String, String)>,
+    process: Option<Child>,
+    directory: tempfile::TempDir,
+    _postgres: Option<PostgresDatabase>,
+}
+
+impl App {
+    /// The usual: everything at its default, an upstream behind it.
+    pub async fn serving() -> Self {
+        Setup::new().serving().await
+    }
+
+    #[track_caller]
+    pub fn provider(&self) -> &FakeProvider {
+        self.provider
+            .as_ref()
+            .expect("an app that was started with `serving`")
+    }
+
+    pub fn data_dir(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("a running process").id()
+    }
+
+    /// Resident memory in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("a process");
+        let line = status
+            .lines()
+            .find(|l| l.starts_with("VmRSS:"))
+            .expect("VmRSS");
+        line.split_whitespace()
+            .nth(1)
+            .and_then(|v| v.parse().ok())
+            .expect("a number")
+    }
+
+    /// What the process has said so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.directory.path().join("log")
+    }
+
+    /// Starts the process and waits until it serves. The first start picks the port, later ones keep it.
+    pub async fn start_process(&mut self) {
+        for _ in 0..5 {
+            if self.address.port() == 0 {
+                // Somebody else may take the port before the child does; then another is tried.
+                let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+                    .and_then(|l| l.local_addr())
+                    .expect("a free port");
+                self.address.set_port(free.port());
+            }
+            let child = self
+                .command(&["serve", "--listen", &self.address.to_string()])
+                .spawn()
+                .expect("start steward");
+            self.process = Some(child);
+            if self.ready_within(PATIENCE * 2).await {
+                return;
+            }
+            let taken = self.log().to_lowercase().contains("address already in use")
+                || self.log().contains("AddrInUse");
+            assert!(taken, "steward did not become ready:\n{}", self.log());
+            self.address.set_port(0);
+        }
+        panic!("found no free port");
+    }
+
+    /// The binary with this application's data directory and environment.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.log_path())
+            .expect("a log file");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_steward"));
+        command
+            .args(arguments)
+            .arg("--data-dir")
+            .arg(self.data_dir())
+            .current_dir(self.directory.path())
+            .env("STEWARD_ADMIN_PASSWORD", ADMIN_PASSWORD)
+            .env("NO_COLOR", "1")
+            .envs(
+                self.environment
+                    .iter()
+                    .map(|(k, v)| (k.as_str(), v.as_str())),
+            )
+            .stdin(Stdio::null())
+            .stderr(log.try_clone().expect("a log file"))
+            .stdout(log);
+        command
+    }
+
+    async fn ready_within(&mut self, time: Duration) -> bool {
+        let deadline = Instant::now() + time;
+        while Instant::now() < deadline {
+            if !matches!(self.process.as_mut().map(Child::try_wait), Some(Ok(None))) {
+                return false;
+            }
+            // Only our own child's answer counts: were the port another's, the child would have ended.
+            if let Ok(answer) = self
+                .http
+                .try_call(Method::GET, &self.url("/readyz"), &[], "")
+                .await
+                && answer.status == 200
+            {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        false
+    }
+
+    /// kill -9.
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+
+    /// SIGTERM.
+    pub fn terminate(&self) {
+        let pid = rustix::process::Pid::from_raw(self.pid().cast_signed()).expect("a pid");
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM)
+            .expect("signal the child");
+    }
+
+    /// Waits for the process's own end; its exit code.
+    pub async fn exit_code(&mut self) -> Option<i32> {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let process = self.process.as_mut().expect("a running process");
+            if let Some(status) = process.try_wait().expect("ask for the child") {
+                self.process = None;
+                return status.code();
+            }
+            assert!(
+                Instant::now() < deadline,
+                "steward did not end:\n{}",
+                self.log()
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    // --- the control face ---
+
+    pub async fn sign_in(&self, username: &str, password: &str) -> String {
+        let answer = self
+            .api_as(
+                "",
+                Method::POST,
+                "auth/login",
+                Some(json!({"username": username, "password": password})),
+            )
+            .await
+            .expect_status(200)
+            .json();
+        assert_eq!(answer["token_type"], "Bearer");
+        answer["access_token"]
+            .as_str()
+            .expect("access_token")
+            .to_owned()
+    }
+
+    /// Another operator, past the change of the first password; their id and access token.
+    pub async fn operator(&self, username: &str, role: &str) -> (String, String) {
+        let first = "the administrator's choice";
+        let new = json!({"username": username, "password": first, "role": role, "display_name": username});
+        let id = self.create("ops/users", new).await["id"]
+            .as_str()
+            .expect("an id")
+            .to_owned();
+        let token = self.sign_in(username, first).await;
+        let change = json!({"current_password": first, "new_password": OPERATOR_PASSWORD});
+        let changed = self
+            .api_as(&token, Method::POST, "auth/password", Some(change))
+            .await
+            .expect_status(200)
+            .json();
+        (
+            id,
+            changed["access_token"]
+                .as_str()
+                .expect("access_token")
+                .to_owned(),
+        )
+    }
+
+    /// A call under `/api/v1/` with an access token or operator key; empty: none.
+    pub async fn api_as(
+        &self,
+        bearer: &str,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Answer {
+        self.api_with(bearer, method, path, &[], body).await
+    }
+
+    pub async fn api_with(
+        &self,
+        bearer: &str,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<Value>,
+    ) -> Answer {
+        let authorization = format!("Bearer {bearer}");
+        let mut all = headers.to_vec();
+        if !bearer.is_empty() {
+            all.push(("authorization", &authorization));
+        }
+        if body.is_some() {
+            all.push(("content-type", "application/json"));
+        }
+        let body = body.map(|b| b.to_string()).unwrap_or_default();
+        self.http
+            .call(method, &self.url(&format!("/api/v1/{path}")), &all, body)
+            .await
+    }
+
+    pub async fn api(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
+        self.api_as(&self.admin, method, path, body).await
+    }
+
+    pub async fn get(&self, path: &str) -> Value {
+        self.api(Method::GET, path, None)
+            .await
+            .expect_status(200)
+            .json()
+    }
+
+    pub async fn create(&self, resource: &str, body: Value) -> Value {
+        self.api(Method::POST, resource, Some(body))
+            .await
+            .expect_status(201)
+            .json()
+    }
+
+    pub async fn patch(&self, path: &str, body: Value) -> Value {
+        self.api(Method::PATCH, path, Some(body))
+            .await
+            .expect_status(200)
+            .json()
+    }
+
+    pub async fn remove(&self, path: &str) {
+        let answer = self.api(Method::DELETE, path, None).await;
+        assert!(
+            (200..300).contains(&answer.status),
+            "{} {}",
+            answer.status,
+            answer.text()
+        );
+    }
+
+    /// Another token; its secret and its id.
+    pub async fn token(&self, body: Value) -> (String, String) {
+        let token = self.create("tokens", body).await;
+        (
+            token["token"].as_str().expect("the secret").to_owned(),
+            token["id"].as_str().expect("an id").to_owned(),
+        )
+    }
+
+    /// The record of a call, once it is in the database.
+    pub async fn record(&self, request_id: &str) -> Value {
+        let path = format!("logs/requests/{request_id}");
+        eventually(&format!("the record {request_id}"), || async {
+            let answer = self.api(Method::GET, &path, None).await;
+            (answer.status == 200).then(|| answer.json())
+        })
+        .await
+    }
+
+    /// The loss ledger: (accepted, stored, spooled, dead-lettered, dropped).
+    pub async fn loss_ledger(&self) -> [i64; 5] {
+        let ledger = self.get("supervision/ledger").await;
+        ["accepted", "stored", "spooled", "dead_lettered", "dropped"].map(|k| {
+            ledger[k]
+                .as_i64()
+                .unwrap_or_else(|| panic!("{k} in {ledger}"))
+        })
+    }
+
+    // --- the gateway ---
+
+    /// A call with the token, as an OpenAI client signs in.
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.post_as(&self.key, path, body).await
+    }
+
+    pub async fn post_as(&self, key: &str, path: &str, body: &Value) -> Answer {
+        let authorization = format!("Bearer {key}");
+        self.http
+            .call(
+                Method::POST,
+                &self.url(path),
+                &[
+                    ("authorization", &authorization),
+                    ("content-type", "application/json"),
+                ],
+                body.to_string(),
+            )
+            .await
+    }
+
+    /// A call with the token, as an Anthropic client signs in.
+    pub async fn post_claude(&self, path: &str, body: &Value) -> Answer {
+        let headers = [
+            ("x-api-key", self.key.as_str()),
+            ("anthropic-version", "2023-06-01"),
+            ("content-type", "application/json"),
+        ];
+        self.http
+            .call(Method::POST, &self.url(path), &headers, body.to_string())
+            .await
+    }
+
+    pub async fn chat(&self, model: &str) -> Answer {
+        self.post("/v1/chat/completions", &chat(model)).await
+    }
+
+    pub async fn messages(&self, model: &str) -> Answer {
+        self.post_claude("/v1/messages", &messages(model)).await
+    }
+
+    /// Begins a streamed call and gives it back as soon as its head is there.
+    pub async fn stream(&self, path: &str, body: &Value) -> Streaming {
+        let mut body = body.clone();
+        body["stream"] = json!(true);
+        let authorization = format!("Bearer {}", self.key);
+        let mut headers = vec![
+            ("authorization", authorization.as_str()),
+            ("content-type", "application/json"),
+        ];
+        if path.starts_with("/v1/messages") {
+            headers.push(("anthropic-version", "2023-06-01"));
+        }
+        self.http
+            .begin(Method::POST, &self.url(path), &headers, body.to_string())
+            .await
+            .expect("a head")
+    }
+
+    pub async fn chat_stream(&self, model: &str) -> Streaming {
+        self.stream("/v1/chat/completions", &chat(model)).await
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            let log = self.log();
+            let from = log.len().saturating_sub(6_000);
+            let tail = log.get(from..).unwrap_or(&log);
+            eprintln!("--- the end of Steward's log:\n{tail}");
+        }
+    }
+}
+
+/// A chat request's body.
+pub fn chat(model: &str) -> Value {
+    json!({"model": model, "messages": [{"role": "user", "content": "Say hello"}]})
+}
+
+/// A messages request's body.
+pub fn messages(model: &str) -> Value {
+    json!({"model": model, "max_tokens": 64, "messages": [{"role": "user", "content": "Say hello"}]})
+}

@@ -90,7 +90,7 @@ rust_tests() {
         case $filter in
         all) cargo nextest run --locked --workspace --no-fail-fast -E 'not test(/^chaos::/)' ;;
         without_postgres) cargo nextest run --locked --workspace --no-fail-fast -E 'not test(/postgres/) and not test(/^chaos::/)' ;;
-        it_once_more) cargo nextest run --locked --test it --no-fail-fast -E 'not test(/^chaos::/)' ;;
+        it_once_more) cargo nextest run --locked --test it --no-fail-fast --test-threads=4 -E 'not test(/^chaos::/)' ;;
         chaos) cargo nextest run --locked --test it --no-fail-fast --test-threads=1 --no-capture -E 'test(/^chaos::/)' ;;
         esac
     else

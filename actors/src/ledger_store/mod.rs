@@ -7,6 +7,7 @@
 
 pub mod bisect;
 mod classify;
+mod line;
 mod names;
 mod postgres;
 pub mod replay;
@@ -103,7 +104,8 @@ pub struct Prepared {
     pub stray_rows: u64,
 }
 
-/// Writes the books. One writer per node; every method is one transaction or a single read.
+/// Writes the books. One writer per node; every method is one transaction or a single read. Writing ends
+/// whatever an earlier write left open: a writer that hangs is superseded by the next.
 ///
 /// # Errors
 /// All methods tell apart [`WriteError::Data`] (this data will never be taken: bisect) from

@@ -6,16 +6,17 @@
 
 mod columns;
 mod partitions;
+mod session;
 
 use std::collections::{HashMap, HashSet};
 
 use async_trait::async_trait;
 use sea_orm::DatabaseConnection;
-use sea_orm::sqlx::postgres::PgPool;
-use sea_orm::sqlx::{self, AssertSqlSafe, Postgres, Row as _};
+use sea_orm::sqlx::{self, AssertSqlSafe, Executor as _, Row as _};
 
 use crate::domain::record::Record;
 
+use super::line::{Held, Line, Purpose};
 use super::names::{ACCOUNTS, DIM_TABLES, Learned, NAME_TABLES, Wanted};
 use super::row::{self, Row};
 use super::totals::{Total, Totals};
@@ -23,6 +24,8 @@ use super::write::{Backend, Inserted, Shared, Transaction};
 use super::{
     Batch, Breakpoints, DeadLetter, KeptLetter, LedgerStore, Outcome, Prepared, WriteError,
 };
+
+use session::Sessions;
 
 /// From so many rows on, `COPY` is faster than `UNNEST`.
 const COPY_FROM: usize = 1_500;
@@ -34,15 +37,15 @@ pub struct PostgresStore {
 }
 
 struct Server {
-    pool: PgPool,
+    line: Line<Sessions>,
 }
 
 impl PostgresStore {
-    /// `ledger` is the writing connection (a pool of one, its search path on the ledger's schema).
+    /// `ledger` tells how to connect.
     pub fn new(ledger: &DatabaseConnection) -> Self {
         Self {
             backend: Server {
-                pool: ledger.get_postgres_connection_pool().clone(),
+                line: Line::new(Sessions(ledger.get_postgres_connection_pool().clone())),
             },
             shared: Shared::default(),
         }
@@ -60,15 +63,15 @@ impl PostgresStore {
 impl Backend for Server {
     type Transaction = PostgresTransaction;
 
-    async fn begin(&self) -> Result<PostgresTransaction, WriteError> {
-        Ok(PostgresTransaction {
-            open: self.pool.begin().await?,
-        })
+    async fn begin(&self, purpose: Purpose) -> Result<PostgresTransaction, WriteError> {
+        let held = self.line.acquire(purpose).await?;
+        held.connection().await?.execute("BEGIN").await?;
+        Ok(PostgresTransaction { held })
     }
 }
 
 struct PostgresTransaction {
-    open: sqlx::Transaction<'static, Postgres>,
+    held: Held<Sessions>,
 }
 
 impl PostgresTransaction {
@@ -96,7 +99,7 @@ impl PostgresTransaction {
             .bind(each(|total| total.requests))
             .bind(each(|total| total.tokens))
             .bind(each(|total| total.last_at))
-            .execute(&mut *self.open)
+            .execute(&mut *self.held.connection().await?)
             .await?;
         Ok(())
     }
@@ -108,7 +111,7 @@ impl Transaction for PostgresTransaction {
         let seq: Option<i64> =
             sqlx::query_scalar("SELECT seq FROM spool_cursors WHERE node = $1 FOR UPDATE")
                 .bind(i32::from(node))
-                .fetch_optional(&mut *self.open)
+                .fetch_optional(&mut *self.held.connection().await?)
                 .await?;
         Ok(seq.unwrap_or_default() as u64)
     }
@@ -125,13 +128,13 @@ impl Transaction for PostgresTransaction {
                 "INSERT INTO {table} (name) SELECT UNNEST($1::text[]) ON CONFLICT DO NOTHING"
             )))
             .bind(&names)
-            .execute(&mut *self.open)
+            .execute(&mut *self.held.connection().await?)
             .await?;
             let rows = sqlx::query(AssertSqlSafe(format!(
                 "SELECT id, name FROM {table} WHERE name = ANY($1::text[])"
             )))
             .bind(&names)
-            .fetch_all(&mut *self.open)
+            .fetch_all(&mut *self.held.connection().await?)
             .await?;
             for row in rows {
                 learned.names[index].insert(row.try_get(1)?, row.try_get(0)?);
@@ -175,7 +178,7 @@ impl Transaction for PostgresTransaction {
                         .collect::<Vec<_>>(),
                 );
             }
-            query.execute(&mut *self.open).await?;
+            query.execute(&mut *self.held.connection().await?).await?;
             learned.dims[index] = dims;
         }
         Ok(learned)
@@ -186,7 +189,7 @@ impl Transaction for PostgresTransaction {
             return Ok(Inserted::All);
         }
         let into = if rows.len() >= COPY_FROM {
-            columns::copy_into_stage(&mut self.open, rows).await?;
+            columns::copy_into_stage(&mut *self.held.connection().await?, rows).await?;
             columns::insert_from_stage()
         } else {
             columns::insert_from_arrays()
@@ -200,12 +203,12 @@ impl Transaction for PostgresTransaction {
         };
         if exact {
             let rids: Vec<i64> = sqlx::query_scalar_with(sql, arguments)
-                .fetch_all(&mut *self.open)
+                .fetch_all(&mut *self.held.connection().await?)
                 .await?;
             return Ok(Inserted::Only(HashSet::from_iter(rids)));
         }
         let count = sqlx::query_with(sql, arguments)
-            .execute(&mut *self.open)
+            .execute(&mut *self.held.connection().await?)
             .await?
             .rows_affected();
         Ok(if count == rows.len() as u64 {
@@ -225,14 +228,14 @@ impl Transaction for PostgresTransaction {
         if attempts.is_empty() {
             return Ok(());
         }
-        Ok(attempts.insert(&mut self.open).await?)
+        Ok(attempts.insert(&mut *self.held.connection().await?).await?)
     }
 
     async fn tails(&mut self, rids: &[i64]) -> Result<HashMap<i64, i64>, WriteError> {
         let rows =
             sqlx::query("SELECT rid, id_tail FROM request_logs WHERE rid = ANY($1::bigint[])")
                 .bind(rids)
-                .fetch_all(&mut *self.open)
+                .fetch_all(&mut *self.held.connection().await?)
                 .await?;
         let mut tails = HashMap::new();
         for row in rows {
@@ -277,7 +280,7 @@ impl Transaction for PostgresTransaction {
             .bind(row::clean(&letter.reason).into_owned())
             .bind(&letter.payload)
             .bind(now_micros)
-            .execute(&mut *self.open)
+            .execute(&mut *self.held.connection().await?)
             .await?;
         }
         Ok(())
@@ -295,7 +298,7 @@ impl Transaction for PostgresTransaction {
         .bind(i32::from(node))
         .bind(from as i64)
         .bind(to as i64)
-        .fetch_all(&mut *self.open)
+        .fetch_all(&mut *self.held.connection().await?)
         .await?;
         Ok(seqs.into_iter().map(|seq| seq as u64).collect())
     }
@@ -306,7 +309,7 @@ impl Transaction for PostgresTransaction {
         )
         .bind(now_micros)
         .bind(id)
-        .execute(&mut *self.open)
+        .execute(&mut *self.held.connection().await?)
         .await?;
         Ok(())
     }
@@ -318,30 +321,40 @@ impl Transaction for PostgresTransaction {
         )
         .bind(i32::from(node))
         .bind(seq as i64)
-        .execute(&mut *self.open)
+        .execute(&mut *self.held.connection().await?)
         .await?;
         Ok(())
     }
 
     async fn commit(self) -> Result<(), WriteError> {
-        Ok(self.open.commit().await?)
+        self.held.connection().await?.execute("COMMIT").await?;
+        self.held.finish();
+        Ok(())
     }
 }
 
 #[async_trait]
 impl LedgerStore for PostgresStore {
     async fn prepare(&self, now_ms: i64) -> Result<Prepared, WriteError> {
-        partitions::ensure(&self.backend.pool, now_ms).await
+        let held = self.backend.line.acquire(Purpose::Write).await?;
+        let prepared = partitions::ensure(&mut *held.connection().await?, now_ms).await?;
+        held.finish();
+        Ok(prepared)
     }
 
     async fn cursor(&self, node: u8) -> Result<u64, WriteError> {
-        self.backend.begin().await?.cursor(node).await
+        let mut transaction = self.backend.begin(Purpose::Aside).await?;
+        let seq = transaction.cursor(node).await?;
+        transaction.commit().await?;
+        Ok(seq)
     }
 
     async fn greatest_rid(&self) -> Result<i64, WriteError> {
+        let held = self.backend.line.acquire(Purpose::Aside).await?;
         let rid: Option<i64> = sqlx::query_scalar("SELECT max(rid) FROM request_logs")
-            .fetch_one(&self.backend.pool)
+            .fetch_one(&mut *held.connection().await?)
             .await?;
+        held.finish();
         Ok(rid.unwrap_or_default())
     }
 
@@ -362,13 +375,15 @@ impl LedgerStore for PostgresStore {
     }
 
     async fn dead_letters(&self, after_id: i64, limit: u32) -> Result<Vec<KeptLetter>, WriteError> {
+        let held = self.backend.line.acquire(Purpose::Aside).await?;
         let rows = sqlx::query(
             "SELECT id, node, payload FROM dead_letters WHERE replayed_at IS NULL AND id > $1 ORDER BY id LIMIT $2",
         )
         .bind(after_id)
         .bind(i64::from(limit))
-        .fetch_all(&self.backend.pool)
+        .fetch_all(&mut *held.connection().await?)
         .await?;
+        held.finish();
         rows.iter()
             .map(|row| {
                 Ok(KeptLetter {

@@ -10,12 +10,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use sea_orm::DatabaseConnection;
-use sea_orm::sqlx::sqlite::{SqliteArguments, SqlitePool};
-use sea_orm::sqlx::{self, Arguments, AssertSqlSafe, Row as _, Sqlite};
+use sea_orm::sqlx::sqlite::{SqliteArguments, SqliteConnection, SqlitePool};
+use sea_orm::sqlx::{self, Arguments, AssertSqlSafe, Connection as _, Executor as _, Row as _};
 use serde_json::json;
 
 use crate::domain::record::Record;
 
+use super::line::{Held, Line, Purpose, Source};
 use super::names::{ACCOUNTS, DIM_TABLES, Learned, NAME_TABLES, Wanted};
 use super::row::{self, Row, TEXTS_NOT_NULL, TTFT, WIDTH};
 use super::totals::{Total, Totals};
@@ -35,8 +36,24 @@ pub struct SqliteStore {
 }
 
 struct Files {
-    pool: SqlitePool,
+    line: Line<File>,
     statements: Arc<Statements>,
+}
+
+/// A closed connection rolls back by itself: sessions need no name.
+struct File(SqlitePool);
+
+#[async_trait]
+impl Source for File {
+    type Connection = SqliteConnection;
+    type Session = ();
+
+    async fn connect(&self) -> Result<(SqliteConnection, ()), WriteError> {
+        let connection = SqliteConnection::connect_with(&self.0.connect_options()).await?;
+        Ok((connection, ()))
+    }
+
+    async fn end(&self, _: &mut SqliteConnection, _: &[()]) {}
 }
 
 /// The texts of the multi-row statements, made once.
@@ -106,11 +123,11 @@ fn bound(error: sqlx::error::BoxDynError) -> WriteError {
 }
 
 impl SqliteStore {
-    /// `ledger` is the writing connection (a pool of one).
+    /// `ledger` tells how to connect.
     pub fn new(ledger: &DatabaseConnection) -> Self {
         Self {
             backend: Files {
-                pool: ledger.get_sqlite_connection_pool().clone(),
+                line: Line::new(File(ledger.get_sqlite_connection_pool().clone())),
                 statements: Arc::new(Statements::new()),
             },
             shared: Shared::default(),
@@ -129,16 +146,25 @@ impl SqliteStore {
 impl Backend for Files {
     type Transaction = SqliteTransaction;
 
-    async fn begin(&self) -> Result<SqliteTransaction, WriteError> {
+    async fn begin(&self, purpose: Purpose) -> Result<SqliteTransaction, WriteError> {
+        let held = self.line.acquire(purpose).await?;
+        let begun = held.connection().await?.execute("BEGIN IMMEDIATE").await;
+        if let Err(error) = begun {
+            if matches!(error, sqlx::Error::Database(_)) {
+                // Busy: nothing was begun.
+                held.finish();
+            }
+            return Err(error.into());
+        }
         Ok(SqliteTransaction {
-            open: self.pool.begin_with("BEGIN IMMEDIATE").await?,
+            held,
             statements: Arc::clone(&self.statements),
         })
     }
 }
 
 struct SqliteTransaction {
-    open: sqlx::Transaction<'static, Sqlite>,
+    held: Held<File>,
     statements: Arc<Statements>,
 }
 
@@ -146,7 +172,7 @@ impl SqliteTransaction {
     async fn with_json(&mut self, sql: String, array: serde_json::Value) -> Result<(), WriteError> {
         sqlx::query(AssertSqlSafe(sql))
             .bind(array.to_string())
-            .execute(&mut *self.open)
+            .execute(&mut *self.held.connection().await?)
             .await?;
         Ok(())
     }
@@ -180,7 +206,7 @@ impl Transaction for SqliteTransaction {
     async fn cursor(&mut self, node: u8) -> Result<u64, WriteError> {
         let seq: Option<i64> = sqlx::query_scalar("SELECT seq FROM spool_cursors WHERE node = ?")
             .bind(i64::from(node))
-            .fetch_optional(&mut *self.open)
+            .fetch_optional(&mut *self.held.connection().await?)
             .await?;
         Ok(seq.unwrap_or_default() as u64)
     }
@@ -202,7 +228,7 @@ impl Transaction for SqliteTransaction {
             );
             let rows = sqlx::query(AssertSqlSafe(sql))
                 .bind(json!(names).to_string())
-                .fetch_all(&mut *self.open)
+                .fetch_all(&mut *self.held.connection().await?)
                 .await?;
             for row in rows {
                 learned.names[index].insert(row.try_get(1)?, row.try_get(0)?);
@@ -246,13 +272,13 @@ impl Transaction for SqliteTransaction {
             if exact {
                 let sql = Arc::clone(&statements.rows_returning[&chunk.len()]);
                 let rids: Vec<i64> = sqlx::query_scalar_with(AssertSqlSafe(sql), arguments)
-                    .fetch_all(&mut *self.open)
+                    .fetch_all(&mut *self.held.connection().await?)
                     .await?;
                 taken.extend(rids);
             } else {
                 let sql = Arc::clone(&statements.rows[&chunk.len()]);
                 count += sqlx::query_with(AssertSqlSafe(sql), arguments)
-                    .execute(&mut *self.open)
+                    .execute(&mut *self.held.connection().await?)
                     .await?
                     .rows_affected() as usize;
             }
@@ -298,7 +324,7 @@ impl Transaction for SqliteTransaction {
             }
             let sql = Arc::clone(&statements.attempts[&chunk.len()]);
             sqlx::query_with(AssertSqlSafe(sql), arguments)
-                .execute(&mut *self.open)
+                .execute(&mut *self.held.connection().await?)
                 .await?;
         }
         Ok(())
@@ -309,7 +335,7 @@ impl Transaction for SqliteTransaction {
             "SELECT rid, id_tail FROM request_logs WHERE rid IN (SELECT value FROM json_each(?))",
         )
         .bind(json!(rids).to_string())
-        .fetch_all(&mut *self.open)
+        .fetch_all(&mut *self.held.connection().await?)
         .await?;
         let mut tails = HashMap::new();
         for row in rows {
@@ -354,7 +380,7 @@ impl Transaction for SqliteTransaction {
             .bind(row::clean(&letter.reason).into_owned())
             .bind(letter.payload.clone())
             .bind(now_micros)
-            .execute(&mut *self.open)
+            .execute(&mut *self.held.connection().await?)
             .await?;
         }
         Ok(())
@@ -372,7 +398,7 @@ impl Transaction for SqliteTransaction {
         .bind(i64::from(node))
         .bind(from as i64)
         .bind(to as i64)
-        .fetch_all(&mut *self.open)
+        .fetch_all(&mut *self.held.connection().await?)
         .await?;
         Ok(seqs.into_iter().map(|seq| seq as u64).collect())
     }
@@ -381,7 +407,7 @@ impl Transaction for SqliteTransaction {
         sqlx::query("UPDATE dead_letters SET replayed_at = ? WHERE id = ? AND replayed_at IS NULL")
             .bind(now_micros)
             .bind(id)
-            .execute(&mut *self.open)
+            .execute(&mut *self.held.connection().await?)
             .await?;
         Ok(())
     }
@@ -393,13 +419,15 @@ impl Transaction for SqliteTransaction {
         )
         .bind(i64::from(node))
         .bind(seq as i64)
-        .execute(&mut *self.open)
+        .execute(&mut *self.held.connection().await?)
         .await?;
         Ok(())
     }
 
     async fn commit(self) -> Result<(), WriteError> {
-        Ok(self.open.commit().await?)
+        self.held.connection().await?.execute("COMMIT").await?;
+        self.held.finish();
+        Ok(())
     }
 }
 
@@ -437,13 +465,18 @@ impl LedgerStore for SqliteStore {
     }
 
     async fn cursor(&self, node: u8) -> Result<u64, WriteError> {
-        self.backend.begin().await?.cursor(node).await
+        let mut transaction = self.backend.begin(Purpose::Aside).await?;
+        let seq = transaction.cursor(node).await?;
+        transaction.commit().await?;
+        Ok(seq)
     }
 
     async fn greatest_rid(&self) -> Result<i64, WriteError> {
+        let held = self.backend.line.acquire(Purpose::Aside).await?;
         let rid: Option<i64> = sqlx::query_scalar("SELECT max(rid) FROM request_logs")
-            .fetch_one(&self.backend.pool)
+            .fetch_one(&mut *held.connection().await?)
             .await?;
+        held.finish();
         Ok(rid.unwrap_or_default())
     }
 
@@ -464,13 +497,15 @@ impl LedgerStore for SqliteStore {
     }
 
     async fn dead_letters(&self, after_id: i64, limit: u32) -> Result<Vec<KeptLetter>, WriteError> {
+        let held = self.backend.line.acquire(Purpose::Aside).await?;
         let rows = sqlx::query(
             "SELECT id, node, payload FROM dead_letters WHERE replayed_at IS NULL AND id > ? ORDER BY id LIMIT ?",
         )
         .bind(after_id)
         .bind(i64::from(limit))
-        .fetch_all(&self.backend.pool)
+        .fetch_all(&mut *held.connection().await?)
         .await?;
+        held.finish();
         rows.iter()
             .map(|row| {
                 Ok(KeptLetter {

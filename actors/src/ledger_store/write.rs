@@ -14,6 +14,7 @@ use prost::Message;
 
 use crate::domain::record::Record;
 
+use super::line::Purpose;
 use super::names::{Learned, Names, Wanted};
 use super::row::Row;
 use super::totals::Totals;
@@ -77,7 +78,7 @@ pub(super) trait Transaction: Send + Sized {
 #[async_trait]
 pub(super) trait Backend: Send + Sync + 'static {
     type Transaction: Transaction;
-    async fn begin(&self) -> Result<Self::Transaction, WriteError>;
+    async fn begin(&self, purpose: Purpose) -> Result<Self::Transaction, WriteError>;
 }
 
 /// What both stores share: the remembered names and the breakpoints.
@@ -128,7 +129,7 @@ impl Shared {
         batch: Batch<'_>,
         exact: bool,
     ) -> Result<Option<Outcome>, WriteError> {
-        let mut transaction = backend.begin().await?;
+        let mut transaction = backend.begin(Purpose::Write).await?;
         self.pass(Breakpoint::Begun);
         let cursor = transaction.cursor(batch.node).await?;
         let (settled, mut fresh): (Vec<_>, Vec<_>) =
@@ -229,7 +230,7 @@ impl Shared {
         upto_seq: u64,
         now_micros: i64,
     ) -> Result<(), WriteError> {
-        let mut transaction = backend.begin().await?;
+        let mut transaction = backend.begin(Purpose::Write).await?;
         transaction.keep_letters(node, letters, now_micros).await?;
         transaction.advance(node, upto_seq).await?;
         transaction.commit().await
@@ -242,7 +243,7 @@ impl Shared {
         record: &Record,
         now_micros: i64,
     ) -> Result<bool, WriteError> {
-        let mut transaction = backend.begin().await?;
+        let mut transaction = backend.begin(Purpose::Aside).await?;
         let wanted = self.names.lock().wanted(std::iter::once(record));
         let learned = transaction.resolve(wanted).await?;
         let entry = (0, record.clone());

@@ -16,5 +16,6 @@ mod life;
 mod outage;
 mod pipeline;
 mod records;
+mod silence;
 mod store;
 mod tree_shape;

@@ -1,7 +1,7 @@
 //! Rows as columns: arrays for `UNNEST`, the binary format for `COPY`.
 
-use sea_orm::sqlx::postgres::PgArguments;
-use sea_orm::sqlx::{self, Arguments, Executor, Postgres};
+use sea_orm::sqlx::postgres::{PgArguments, PgConnection};
+use sea_orm::sqlx::{self, Arguments, Executor};
 
 use crate::domain::record::Attempt;
 use crate::ledger_store::WriteError;
@@ -73,13 +73,13 @@ pub(super) fn arrays(rows: &[Row<'_>]) -> Result<PgArguments, WriteError> {
 
 /// Fills the staging table of this connection, making it on first use.
 pub(super) async fn copy_into_stage(
-    transaction: &mut sqlx::Transaction<'static, Postgres>,
+    transaction: &mut PgConnection,
     rows: &[Row<'_>],
 ) -> Result<(), WriteError> {
     let columns = row::columns();
     let exists: bool =
         sqlx::query_scalar("SELECT to_regclass('pg_temp.request_logs_stage') IS NOT NULL")
-            .fetch_one(&mut **transaction)
+            .fetch_one(&mut *transaction)
             .await?;
     if !exists {
         let sql = format!(
@@ -170,10 +170,7 @@ impl Attempts {
             .push((!error.is_empty()).then(|| error.into_owned()));
     }
 
-    pub(super) async fn insert(
-        self,
-        transaction: &mut sqlx::Transaction<'static, Postgres>,
-    ) -> Result<(), sqlx::Error> {
+    pub(super) async fn insert(self, transaction: &mut PgConnection) -> Result<(), sqlx::Error> {
         sqlx::query(
             "INSERT INTO request_attempts (rid, ordinal, started_at, duration_ms, account_id, status_code, error_code) \
              SELECT * FROM UNNEST($1::bigint[], $2::smallint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::integer[], $7::text[]) \
@@ -186,7 +183,7 @@ impl Attempts {
         .bind(self.accounts)
         .bind(self.codes)
         .bind(self.errors)
-        .execute(&mut **transaction)
+        .execute(&mut *transaction)
         .await?;
         Ok(())
     }

@@ -5,8 +5,8 @@
 //! left out and told.
 
 use chrono::{DateTime, Datelike, Months, NaiveDate, Utc};
-use sea_orm::sqlx::postgres::PgPool;
-use sea_orm::sqlx::{self, AssertSqlSafe};
+use sea_orm::sqlx::postgres::PgConnection;
+use sea_orm::sqlx::{self, AssertSqlSafe, Connection as _};
 
 use crate::domain::rid::Rid;
 use crate::ledger_store::{Prepared, WriteError};
@@ -16,17 +16,20 @@ const AHEAD: u32 = 2;
 const LOCK: i64 = 0x5354_5750;
 const STRAY_ROWS_COUNTED: i64 = 1_000;
 
-pub(super) async fn ensure(pool: &PgPool, now_ms: i64) -> Result<Prepared, WriteError> {
+pub(super) async fn ensure(
+    connection: &mut PgConnection,
+    now_ms: i64,
+) -> Result<Prepared, WriteError> {
     for (name, from, to) in months(now_ms) {
         for table in ["request_logs", "request_attempts"] {
-            create(pool, table, &name, from, to).await?;
+            create(connection, table, &name, from, to).await?;
         }
     }
     let stray_rows: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM (SELECT 1 FROM request_logs_default LIMIT $1) AS strays",
     )
     .bind(STRAY_ROWS_COUNTED)
-    .fetch_one(pool)
+    .fetch_one(&mut *connection)
     .await?;
     Ok(Prepared {
         stray_rows: stray_rows.unsigned_abs(),
@@ -34,7 +37,7 @@ pub(super) async fn ensure(pool: &PgPool, now_ms: i64) -> Result<Prepared, Write
 }
 
 async fn create(
-    pool: &PgPool,
+    connection: &mut PgConnection,
     table: &str,
     month: &str,
     from: Rid,
@@ -43,12 +46,12 @@ async fn create(
     let name = format!("{table}_{month}");
     let exists: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
         .bind(&name)
-        .fetch_one(pool)
+        .fetch_one(&mut *connection)
         .await?;
     if exists {
         return Ok(());
     }
-    let mut transaction = pool.begin().await?;
+    let mut transaction = connection.begin().await?;
     sqlx::query("SELECT pg_advisory_xact_lock($1)")
         .bind(LOCK)
         .execute(&mut *transaction)

@@ -133,7 +133,7 @@ impl Writing {
     async fn write(&self, lease: Lease) {
         let mut tries = 0;
         let settled = loop {
-            match self.bounded(deliver(&self.parts, &lease)).await {
+            match self.bounded(tries, deliver(&self.parts, &lease)).await {
                 Ok(settled) => break settled,
                 Err(error) => {
                     tries += 1;
@@ -156,7 +156,7 @@ impl Writing {
         let month = month_of(now_ms);
         let mut tries = 0;
         while self.month != month {
-            match self.bounded(self.parts.store.prepare(now_ms)).await {
+            match self.bounded(tries, self.parts.store.prepare(now_ms)).await {
                 Ok(prepared) => {
                     if prepared.stray_rows > 0 {
                         tracing::warn!(
@@ -181,12 +181,14 @@ impl Writing {
         }
     }
 
-    /// Dropping a transaction rolls it back; a database that says nothing is one that is not available.
+    /// Dropping a transaction rolls it back; a database that says nothing is one that is not available. The
+    /// bound doubles twice: a slow disk must not be asked the same for ever.
     async fn bounded<T>(
         &self,
+        tries: u32,
         work: impl Future<Output = Result<T, WriteError>>,
     ) -> Result<T, WriteError> {
-        let bound = self.parts.settings.commit_within;
+        let bound = self.parts.settings.commit_within * (1 << tries.min(2));
         timeout(bound, work).await.unwrap_or_else(|_| {
             Err(WriteError::Unavailable(format!(
                 "no answer within {bound:?}"

@@ -25,7 +25,8 @@ pub struct LedgerSettings {
     pub flush_after: Duration,
     /// Most records of one transaction, reached only when they have piled up.
     pub batch_max: usize,
-    /// A transaction that takes longer is rolled back and tried again.
+    /// A transaction that takes longer is rolled back and tried again on another connection; the second and
+    /// third try have twice and four times as long.
     pub commit_within: Duration,
     /// First and longest pause before an unavailable database is tried again.
     pub retry_first: Duration,
@@ -51,7 +52,7 @@ impl Default for LedgerSettings {
             batch_records: 1_000,
             flush_after: Duration::from_millis(200),
             batch_max: 5_000,
-            commit_within: Duration::from_secs(120),
+            commit_within: Duration::from_secs(30),
             retry_first: Duration::from_millis(100),
             retry_max: Duration::from_secs(5),
             restart_first: Duration::from_millis(50),

@@ -6,7 +6,7 @@ use http::Method;
 use serde_json::json;
 
 use crate::fake_provider::{Ending, FakeProvider};
-use crate::support::app::{chat, messages};
+use crate::support::calls::{chat, messages};
 use crate::support::client::{Client, End, Streaming, timed};
 use crate::support::eventually;
 

@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::support::app::account;
+use crate::support::control::account;
 use crate::support::{App, Setup};
 
 #[tokio::test]

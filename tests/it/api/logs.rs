@@ -3,7 +3,8 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::support::app::{account, chat, messages};
+use crate::support::calls::{chat, messages};
+use crate::support::control::account;
 use crate::support::{App, Setup, eventually};
 
 fn ids(page: &Value) -> Vec<String> {

@@ -47,7 +47,7 @@ async fn a_viewer_reads_and_changes_nothing() {
         (
             Method::POST,
             "accounts".to_owned(),
-            Some(crate::support::app::account(
+            Some(crate::support::control::account(
                 "openai",
                 "http://127.0.0.1:1/v1",
                 &["x"],

@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::support::App;
-use crate::support::app::{chat, messages};
+use crate::support::calls::{chat, messages};
 use crate::support::client::{Client, End};
 
 const CALLERS: usize = 8;

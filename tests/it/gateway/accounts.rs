@@ -3,8 +3,9 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::support::app::{account, chat};
+use crate::support::calls::chat;
 use crate::support::client::End;
+use crate::support::control::account;
 use crate::support::{Answer, App, Setup, eventually};
 
 /// Accounts for `model` at paths of their own, in this order of priority, on top of the usual ones.

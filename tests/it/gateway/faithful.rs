@@ -317,7 +317,7 @@ async fn client_headers_go_on_but_for_secrets_and_the_connections_own() {
                 Method::POST,
                 &app.url("/v1/messages"),
                 &headers,
-                crate::support::app::messages("claude-sonnet-4-5").to_string(),
+                crate::support::calls::messages("claude-sonnet-4-5").to_string(),
             )
             .await
             .expect_status(200);
@@ -365,7 +365,7 @@ async fn queries_go_on_and_redirects_are_not_followed() {
 async fn an_alias_changes_the_model_and_nothing_else() {
     let app = App::serving().await;
     let url = app.provider().openai_url_at("aliased");
-    let mut account = crate::support::app::account("openai", &url, &["gpt-4o"]);
+    let mut account = crate::support::control::account("openai", &url, &["gpt-4o"]);
     account["aliases"] = json!({"fast": "gpt-4o+n=3"});
     account["priority"] = json!(0);
     app.create("accounts", account).await;

@@ -6,7 +6,7 @@ use http::Method;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::support::app::chat;
+use crate::support::calls::chat;
 use crate::support::raw::{exchange, read_answer, status};
 use crate::support::{App, Setup};
 

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::app::{chat, messages};
+use crate::support::calls::{chat, messages};
 use crate::support::client::End;
 use crate::support::{App, eventually};
 

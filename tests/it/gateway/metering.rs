@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::fake_provider::{anthropic, openai};
-use crate::support::app::{chat, messages};
+use crate::support::calls::{chat, messages};
 use crate::support::client::End;
 use crate::support::{App, eventually};
 

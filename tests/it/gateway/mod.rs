@@ -1,6 +1,7 @@
 //! `/v1/*`: what applications see.
 
 mod accounts;
+mod crowd;
 mod errors;
 mod faithful;
 mod hostile;

@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::support::App;
-use crate::support::app::chat;
+use crate::support::calls::chat;
 use crate::support::raw::{read_answer, status};
 
 #[tokio::test]

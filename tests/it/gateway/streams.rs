@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::fake_provider::Ending;
-use crate::support::app::{chat, messages};
+use crate::support::calls::{chat, messages};
 use crate::support::client::{End, events};
 use crate::support::{App, Setup, eventually};
 

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::app::{account, chat, messages};
+use crate::support::calls::{chat, messages};
 use crate::support::client::{End, timed};
+use crate::support::control::account;
 use crate::support::{App, Setup};
 
 async fn impatient() -> App {

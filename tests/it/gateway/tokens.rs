@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::json;
 
-use crate::support::app::chat;
+use crate::support::calls::chat;
 use crate::support::{App, eventually};
 
 #[tokio::test]

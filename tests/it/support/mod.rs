@@ -1,7 +1,9 @@
 //! What every test stands on: the application under test, clients for it, its database, waiting.
 
 pub mod app;
+pub mod calls;
 pub mod client;
+pub mod control;
 pub mod database;
 pub mod raw;
 

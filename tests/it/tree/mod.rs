@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use http::Method;
 use serde_json::Value;
 
-use crate::support::app::{ADMIN_PASSWORD, chat};
+use crate::support::app::ADMIN_PASSWORD;
+use crate::support::calls::chat;
 use crate::support::client::End;
 use crate::support::{App, Setup, eventually};
 

@@ -36,7 +36,7 @@ impl Echo {
     /// Of an error that came from `account`; `None` when nothing can be looked for.
     pub(super) fn of(account: &Arc<AccountView>, coding: Option<Coding>) -> Option<Self> {
         let coding = coding?;
-        (account.secret.reveal().len() >= SECRET_MIN_BYTES).then(|| Self {
+        secret_of(account).map(|_| Self {
             account: Arc::clone(account),
             coding,
             held: BytesMut::new(),
@@ -96,8 +96,13 @@ impl Echo {
     }
 }
 
+/// The credential, when it is long enough to be looked for.
+pub(super) fn secret_of(account: &AccountView) -> Option<&[u8]> {
+    Some(account.secret.reveal().as_bytes()).filter(|secret| secret.len() >= SECRET_MIN_BYTES)
+}
+
 /// True when it was there.
-fn star_out(text: &mut [u8], secret: &[u8]) -> bool {
+pub(super) fn star_out(text: &mut [u8], secret: &[u8]) -> bool {
     let mut found = false;
     let mut from = 0;
     while let Some(at) = memmem::find(&text[from..], secret) {

@@ -21,7 +21,7 @@ use super::closing::{Closed, Settling};
 use super::finish::{End, Finish};
 use super::headers;
 use super::pulse::{Expired, Pulse};
-use super::tap::Tap;
+use super::tap::{Heard, Tap};
 use super::upstream::Answer;
 
 /// The connection is broken off on purpose, so that a cut answer never looks like a finished one.
@@ -116,8 +116,10 @@ impl RelayBody {
     /// One frame of the upstream's.
     fn take(&mut self, chunk: Bytes) {
         self.pulse.touch();
-        if self.tap.push(chunk, &mut self.out) {
-            self.put_on_the_books();
+        match self.tap.push(chunk, &mut self.out) {
+            Heard::More => {}
+            Heard::End => self.put_on_the_books(),
+            Heard::Leak => return self.break_off(ErrorCode::UpstreamError),
         }
         if self.upstream.is_end_stream() {
             self.ended();

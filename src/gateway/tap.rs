@@ -1,19 +1,21 @@
 //! Looks at an answer while it passes: unpacks, splits and meters it, and says which bytes may go now.
 //!
 //! Three shapes: plain events, whose terminal one is held back and whose unwanted one is taken out; packed
-//! events (the provider compressed them though asked not to), of which only whole frames can be held; and
-//! anything else, of which the last frame is held (of an error all of it, see [`echo`](super::echo)).
+//! events (the provider compressed them), of which only whole frames can be held, and of those that cannot be
+//! unpacked only the last; and anything else, of which the last frame is held (of an error all of it, see
+//! [`echo`](super::echo)). An error told as an event loses the account's credential here.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use memchr::memmem;
 use steward_actors::domain::record::Operation;
 use steward_actors::domain::snapshot::AccountView;
 
 use super::decode::{Coding, Decoder};
-use super::echo::Echo;
+use super::echo::{self, Echo};
 use super::meter::{Meter, Reading};
 use super::sse::{Event, Splitter, Verdict};
 
@@ -25,6 +27,8 @@ enum Shape {
         decoder: Decoder,
         splitter: Splitter,
         held: Vec<Bytes>,
+        /// The call is on the books: nothing is held any more.
+        released: bool,
     },
     Whole {
         /// `None`: a coding nobody here can read.
@@ -44,6 +48,21 @@ struct Judge {
     started: Instant,
     first_token_ms: Option<i64>,
     failed: bool,
+    /// Whose credential must not be echoed.
+    account: Option<Arc<AccountView>>,
+    /// An error event held it: from then on it is starred out.
+    echoed: bool,
+}
+
+/// What came of a frame.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Heard {
+    /// The answer goes on.
+    More,
+    /// Its end is here and held.
+    End,
+    /// It tells the account's credential and cannot be edited: it was kept back, and so must be the rest.
+    Leak,
 }
 
 /// See the module.
@@ -68,6 +87,11 @@ impl Judge {
             self.first_token_ms = i64::try_from(self.started.elapsed().as_millis()).ok();
         }
         self.failed |= seen.error;
+        if seen.error || event.name == b"error" {
+            self.echoed |= self
+                .secret()
+                .is_some_and(|secret| memmem::find(&event.data, secret).is_some());
+        }
         if seen.terminal {
             Verdict::Hold
         } else if seen.usage_only && self.withhold_usage {
@@ -76,6 +100,31 @@ impl Judge {
             Verdict::Pass
         }
     }
+
+    fn secret(&self) -> Option<&[u8]> {
+        let account = self.account.as_ref()?;
+        echo::secret_of(account)
+    }
+
+    /// Stars the credential out of what goes to the client. The splitter gives out events whole, so that one
+    /// piece holds all of it.
+    fn mask(&self, pieces: &mut [Bytes]) {
+        if !self.echoed {
+            return;
+        }
+        let Some(secret) = self.secret() else { return };
+        for piece in pieces {
+            if memmem::find(piece, secret).is_some() {
+                let mut masked = BytesMut::from(&piece[..]);
+                echo::star_out(&mut masked, secret);
+                *piece = masked.freeze();
+            }
+        }
+    }
+}
+
+fn heard(holding: bool) -> Heard {
+    if holding { Heard::End } else { Heard::More }
 }
 
 impl Tap {
@@ -99,6 +148,7 @@ impl Tap {
                 decoder: Decoder::new(coding),
                 splitter: Splitter::new(),
                 held: Vec::new(),
+                released: false,
             },
             (_, coding) => Shape::Whole {
                 decoder: coding.map(Decoder::new),
@@ -117,6 +167,8 @@ impl Tap {
                 started,
                 first_token_ms: None,
                 failed: false,
+                account: account.cloned(),
+                echoed: false,
             },
         }
     }
@@ -145,18 +197,21 @@ impl Tap {
         }
     }
 
-    /// Takes the next frame; appends to `out` what may go now. True when the answer's end is here and held.
-    pub(super) fn push(&mut self, chunk: Bytes, out: &mut Vec<Bytes>) -> bool {
+    /// Takes the next frame; appends to `out` what may go now.
+    pub(super) fn push(&mut self, chunk: Bytes, out: &mut Vec<Bytes>) -> Heard {
         let judge = &mut self.judge;
         match &mut self.shape {
             Shape::Events(splitter) => {
+                let from = out.len();
                 splitter.push(chunk, out, |event| judge.event(event));
-                splitter.holding()
+                judge.mask(&mut out[from..]);
+                heard(splitter.holding())
             }
             Shape::PackedEvents {
                 decoder,
                 splitter,
                 held,
+                released,
             } => {
                 let mut unpacked = Vec::new();
                 decoder.push(&chunk, |plain| {
@@ -164,12 +219,19 @@ impl Tap {
                     splitter.push(plain, &mut unpacked, |event| judge.event(event));
                     unpacked.clear();
                 });
+                if judge.echoed {
+                    return Heard::Leak;
+                }
                 if splitter.holding() {
+                    held.push(chunk);
+                } else if decoder.given_up() && !*released {
+                    // Any frame may be the one that ends the stream.
+                    out.append(held);
                     held.push(chunk);
                 } else {
                     out.push(chunk);
                 }
-                splitter.holding()
+                heard(splitter.holding())
             }
             Shape::Whole {
                 decoder,
@@ -188,7 +250,7 @@ impl Tap {
                     Some(echo) => out.extend(echo.push(&chunk)),
                     None => out.extend(last.replace(chunk)),
                 }
-                false
+                Heard::More
             }
         }
     }
@@ -197,7 +259,11 @@ impl Tap {
     pub(super) fn end(&mut self, out: &mut Vec<Bytes>) {
         let judge = &mut self.judge;
         match &mut self.shape {
-            Shape::Events(splitter) => splitter.finish(out, |event| judge.event(event)),
+            Shape::Events(splitter) => {
+                let from = out.len();
+                splitter.finish(out, |event| judge.event(event));
+                judge.mask(&mut out[from..]);
+            }
             Shape::PackedEvents { splitter, .. } => {
                 splitter.finish(&mut Vec::new(), |event| judge.event(event));
             }
@@ -208,8 +274,18 @@ impl Tap {
     /// What was held goes.
     pub(super) fn release(&mut self, out: &mut Vec<Bytes>) {
         match &mut self.shape {
-            Shape::Events(splitter) => out.extend(splitter.release()),
-            Shape::PackedEvents { splitter, held, .. } => {
+            Shape::Events(splitter) => {
+                let from = out.len();
+                out.extend(splitter.release());
+                self.judge.mask(&mut out[from..]);
+            }
+            Shape::PackedEvents {
+                splitter,
+                held,
+                released,
+                ..
+            } => {
+                *released = true;
                 splitter.release();
                 out.append(held);
             }
@@ -222,9 +298,13 @@ impl Tap {
 
     /// Whether a stream whose connection ended without fault was cut all the same. Only a terminal event
     /// proves an end; of the OpenAI-like providers some never send one, so that there a proper end of the
-    /// transfer is believed.
+    /// transfer is believed. Of a stream that could not be unpacked nothing is known, so nothing is said.
     pub(super) fn is_cut_short(&self, ends_by_close: bool) -> bool {
-        let is_stream = !matches!(self.shape, Shape::Whole { .. });
+        let is_stream = match &self.shape {
+            Shape::Events(_) => true,
+            Shape::PackedEvents { decoder, .. } => !decoder.given_up(),
+            Shape::Whole { .. } => false,
+        };
         let lenient = matches!(
             self.judge.operation,
             Operation::Chat | Operation::Completion

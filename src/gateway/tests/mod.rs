@@ -5,3 +5,4 @@ mod fake;
 mod house;
 mod outcomes;
 mod rules;
+mod streams;

@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use steward_actors::domain::record::{Operation, RECORD_KIND, Record};
 use steward_actors::spool::AppendError;
 use tokio::runtime::Handle;
 
+use super::estimate::Settled;
 use super::limits::Admission;
 use super::meter::Reading;
 use super::request::{self, PromptSize, PromptText, RequestHead};
@@ -56,8 +58,7 @@ impl Prompt {
     }
 }
 
-/// See the module. Dropped unwritten (the estimate panicked, or its thread never ran because the process
-/// goes down), it writes the record all the same, with what the provider told.
+/// See the module. Dropped unwritten (the estimate's thread never ran because the process goes down), it writes the record all the same, with what the provider told.
 pub(super) struct Closing {
     pub(super) gateway: Arc<Gateway>,
     pub(super) operation: Operation,
@@ -142,7 +143,25 @@ impl Closing {
             });
         }
         let model = self.reading.model.as_deref().unwrap_or(&self.record.model);
-        let settled = estimate::settle(self.operation, &self.reading, model, || self.prompt.text());
+        // An estimate that fails must not fail the call: what the provider told, and the prompt's size, do.
+        let settled = catch_unwind(AssertUnwindSafe(|| {
+            estimate::settle(self.operation, &self.reading, model, || self.prompt.text())
+        }))
+        .unwrap_or_else(|_| {
+            tracing::error!(request_id = %self.record.id(), "a call's tokens could not be estimated");
+            let told = self.reading.usage.unwrap_or_default();
+            let usage = Usage {
+                prompt: match told.prompt {
+                    0 => self.prompt.size.tokens(),
+                    told => told,
+                },
+                ..told
+            };
+            Settled {
+                usage: usage.with_total(),
+                estimated: true,
+            }
+        });
         let count = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
         let record = &mut self.record;
         record.prompt_tokens = count(settled.usage.prompt);

@@ -2,9 +2,10 @@
 //! (limits, an account's place) is given back.
 //!
 //! It is opened when a known token is seen and moves with the call: through the handler, then into the
-//! answer's body. Whoever drops it without closing it was cancelled by the client's leaving, and that is what
-//! the record then says.
+//! answer's body. Whoever drops it without closing it was cancelled by the client's leaving, or is being
+//! unwound by a panic, and that is what the record then says.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -39,6 +40,17 @@ pub(super) enum End<'a> {
     Broken(ErrorCode),
     /// The client left.
     Left,
+}
+
+impl End<'_> {
+    /// The end of a call that is dropped before anyone said how it ended.
+    pub(super) fn unsaid() -> Self {
+        if std::thread::panicking() {
+            Self::Broken(ErrorCode::Internal)
+        } else {
+            Self::Left
+        }
+    }
 }
 
 /// What the call says about itself, as far as it has been read.
@@ -244,7 +256,7 @@ impl Finish {
         if std::mem::replace(&mut self.closed, true) {
             return Closed::Now(true);
         }
-        let measured = tap.map(Tap::measured);
+        let measured = tap.and_then(measured);
         let (status, code) = self.verdict(end, measured.as_ref());
         let message = match (end, &measured) {
             (End::Refused(refusal), _) => refusal.detail.clone().into_owned(),
@@ -365,7 +377,16 @@ impl Trial {
 impl Drop for Finish {
     fn drop(&mut self) {
         // A call nobody waits for any more; a failure has been counted and logged.
-        let _ = self.close(&End::Left, None);
+        let _ = self.close(&End::unsaid(), None);
+    }
+}
+
+/// What the tap has read. It may be the tap that is panicking; a second panic would end the process.
+fn measured(tap: &mut Tap) -> Option<Measured> {
+    if std::thread::panicking() {
+        catch_unwind(AssertUnwindSafe(|| tap.measured())).ok()
+    } else {
+        Some(tap.measured())
     }
 }
 

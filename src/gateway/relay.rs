@@ -188,7 +188,7 @@ impl RelayBody {
 impl Drop for RelayBody {
     fn drop(&mut self) {
         // Not closed by now: the client left in the middle. The upstream's body goes with this one.
-        let _ = self.finish.close(&End::Left, Some(&mut self.tap));
+        let _ = self.finish.close(&End::unsaid(), Some(&mut self.tap));
     }
 }
 

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer};
 use arc_swap::ArcSwap;
 use prost::Message;
@@ -24,6 +25,7 @@ use tokio::net::TcpStream;
 use super::super::limits::Limits;
 use super::super::{Gateway, Parts, configure, on_connect, token_key};
 use super::fake::{Fake, PATIENCE};
+use super::panics::trap;
 use crate::config::Config;
 
 pub(super) struct House {
@@ -121,14 +123,18 @@ pub(super) async fn with<F, Fut>(
     })
     .unwrap();
     let app_gateway = Arc::clone(&gateway);
-    let server = HttpServer::new(move || App::new().configure(configure(&app_gateway)))
-        .workers(1)
-        .tcp_nodelay(true)
-        .h1_allow_half_closed(false)
-        .on_connect(on_connect)
-        .disable_signals()
-        .bind("127.0.0.1:0")
-        .unwrap();
+    let server = HttpServer::new(move || {
+        App::new()
+            .wrap(from_fn(trap))
+            .configure(configure(&app_gateway))
+    })
+    .workers(1)
+    .tcp_nodelay(true)
+    .h1_allow_half_closed(false)
+    .on_connect(on_connect)
+    .disable_signals()
+    .bind("127.0.0.1:0")
+    .unwrap();
     let house = Rc::new(House {
         gateway,
         spool,

@@ -4,5 +4,6 @@ mod attempts;
 mod fake;
 mod house;
 mod outcomes;
+mod panics;
 mod rules;
 mod streams;

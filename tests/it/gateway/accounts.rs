@@ -75,7 +75,6 @@ async fn a_failure_before_the_first_byte_goes_to_the_next_account() {
         "status=500",
         "status=502",
         "status=503",
-        "drop",
     ] {
         for streamed in [false, true] {
             app.provider().forget();
@@ -114,6 +113,45 @@ async fn a_failure_before_the_first_byte_goes_to_the_next_account() {
                 "{failure} streamed={streamed}: {record}"
             );
         }
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_was_sent_and_never_answered_is_not_made_again() {
+    let app = without_accounts(Setup::new()).await;
+    accounts(&app, "m", &["a", "b"]).await;
+    let [first, second] = first_and_second(&app, "m", ["a", "b"]).await;
+    app.provider().forget();
+    app.provider().script_path(first, &["drop"]);
+    // It may have been carried out, and paid for.
+    let answer = app.chat("m").await.expect_status(502);
+    assert_eq!(app.provider().received_at(second).len(), 0);
+    assert_eq!(
+        app.record(&answer.request_id()).await["error_code"],
+        "upstream_broken"
+    );
+}
+
+#[tokio::test]
+async fn an_account_that_cannot_be_reached_is_passed_over() {
+    let app = without_accounts(Setup::new()).await;
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    // Both orders, since the convention for `priority` is the product's.
+    for priority in [0, 100] {
+        let mut body = account("openai", &format!("http://127.0.0.1:{port}/v1"), &["m"]);
+        body["name"] = json!(format!("unreachable {priority}"));
+        body["priority"] = json!(priority);
+        app.create("accounts", body).await;
+    }
+    let mut body = account("openai", &app.provider().openai_url_at("b"), &["m"]);
+    body["priority"] = json!(50);
+    app.create("accounts", body).await;
+    for _ in 0..4 {
+        app.chat("m").await.expect_status(200);
     }
 }
 

@@ -483,8 +483,23 @@ async fn sqlite_uses_the_index_that_drives() {
         ),
         (
             RequestFilter {
+                success: Some(false),
+                ..none()
+            },
+            "request_logs_failures (success=? AND rowid>? AND rowid<?)",
+        ),
+        (
+            RequestFilter {
                 q: Some("x".into()),
                 success: Some(false),
+                ..none()
+            },
+            "request_logs_failures (success=? AND rowid>? AND rowid<?)",
+        ),
+        (
+            RequestFilter {
+                q: Some("x".into()),
+                success: Some(true),
                 ..none()
             },
             "USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
@@ -508,4 +523,29 @@ async fn sqlite_uses_the_index_that_drives() {
         assert!(plan.contains(index), "{filter:?}\n{plan}");
         assert!(!plan.contains("SCAN request_logs"), "{plan}");
     }
+}
+
+#[tokio::test]
+async fn failures_alone_have_an_index_postgres() {
+    let database = TestDatabase::postgres().await;
+    fill(&database).await;
+    let filter = RequestFilter {
+        success: Some(false),
+        ..RequestFilter::default()
+    };
+    let statement = explain(&database.ledger_read, &filter, RequestSort::Newest);
+    let statement = Statement::from_sql_and_values(
+        statement.db_backend,
+        format!("EXPLAIN {}", statement.sql),
+        statement.values.unwrap(),
+    );
+    let rows = database.ledger_read.query_all_raw(statement).await.unwrap();
+    let plan: Vec<String> = rows
+        .iter()
+        .map(|row| row.try_get_by_index(0).unwrap())
+        .collect();
+    let plan = plan.join("\n");
+    // Indexes of a partition are named after its columns; the key's ends in `pkey`.
+    assert!(plan.contains("request_logs_default_rid_idx"), "{plan}");
+    assert!(!plan.contains("Seq Scan on request_logs"), "{plan}");
 }

@@ -1,8 +1,8 @@
 //! SQLite's fast path: cached multi-row `VALUES` statements on the one writing connection.
 //!
 //! Chunks have few sizes ([`CHUNK`] rows, then powers of two), so that the statement cache holds them all.
-//! Reading back which rows are new costs a third of the rate, so the first try only counts them; when some rid
-//! was there already the transaction is done again with `RETURNING`. Names and totals are few: they travel as
+//! The first try only counts the new rows; only when some rid was there already, which is rare, is the
+//! transaction done again with `RETURNING`. Names and totals are few: they travel as
 //! one JSON array each.
 
 use std::collections::{HashMap, HashSet};

@@ -47,6 +47,7 @@ pub(crate) struct Life {
     pub(crate) supervisor: SupervisorHandle,
     pub(crate) committed: broadcast::Receiver<BatchCommitted>,
     pub(crate) condition: watch::Receiver<Condition>,
+    pub(crate) clock: Arc<ManualClock>,
 }
 
 impl Life {
@@ -63,14 +64,15 @@ impl Life {
         let (spool, _) = Spool::open(spool_config).unwrap();
         let store: Arc<dyn LedgerStore> = faulty::store(&databases, plan);
         spool.reconcile(store.cursor(NODE).await.unwrap());
-        let clock: SharedClock = Arc::new(ManualClock::at_micros(NOW_MS * 1_000));
+        let clock = Arc::new(ManualClock::at_micros(NOW_MS * 1_000));
+        let shared: SharedClock = clock.clone();
         let (committed_sender, committed) = broadcast::channel(10_000);
         let (condition_sender, condition) = watch::channel(Condition::default());
         let parts = Parts {
             spool: Arc::clone(&spool),
             store,
             node: NODE,
-            clock,
+            clock: shared,
             settings: settings.clone(),
             committed: committed_sender,
             condition: condition_sender,
@@ -97,6 +99,7 @@ impl Life {
             supervisor,
             committed,
             condition,
+            clock,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use sea_orm::{ConnectionTrait, TransactionTrait};
 use steward_actors::domain::record::RECORD_KIND;
 use steward_actors::supervision::{FaultPlan, GroupExit};
 use steward_migration::testing::TestDatabase;
@@ -114,6 +115,65 @@ fn what_cannot_be_read_is_a_dead_letter_and_the_rest_is_stored() {
             let kept = "SELECT count(*) FROM dead_letters WHERE rid IS NULL";
             assert_eq!(number(&process.databases.ledger_read, kept).await, 2);
             assert_books(&process.databases.ledger_read, 1..40).await;
+            process.end().await;
+        },
+    );
+}
+
+#[test]
+fn the_turn_of_a_month_brings_a_partition_and_does_not_hold_up_the_writer_postgres() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let database = runtime.block_on(TestDatabase::postgres());
+    let mut settings = quick();
+    settings.commit_within = Duration::from_secs(10);
+    settings.hang_after = Duration::from_secs(5);
+    let spool = database.dir().join("spool");
+    let month = Duration::from_secs(31 * 86_400).as_micros() as i64;
+    live(
+        database.config(),
+        &spool,
+        settings,
+        &FaultPlan::none(),
+        async |process| {
+            let partitions = async |table: &str| {
+                let sql = format!(
+                    "SELECT count(*) FROM pg_inherits WHERE inhparent = '{table}'::regclass"
+                );
+                number(&process.databases.ledger_read, &sql).await
+            };
+            let empty = "the spool is empty";
+            process.append(1..20).await;
+            process.until(empty, |ledger| ledger.spooled == 0).await;
+            assert_eq!(partitions("request_logs").await, 4);
+
+            process.clock.advance_micros(month);
+            process.append(20..40).await;
+            process.until(empty, |ledger| ledger.spooled == 0).await;
+            let deadline = Instant::now() + Duration::from_secs(10);
+            while partitions("request_attempts").await < 5 {
+                assert!(Instant::now() < deadline, "no partition was made");
+                process.append(40..41).await;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            assert_eq!(partitions("request_logs").await, 5);
+
+            // A reader of the whole log that does not end: no partition yet, but the books go on.
+            let reader = process.databases.ledger_read.begin().await.unwrap();
+            reader
+                .execute_unprepared("SELECT count(*) FROM request_logs")
+                .await
+                .unwrap();
+            process.clock.advance_micros(month);
+            process.append(41..60).await;
+            process.until(empty, |ledger| ledger.spooled == 0).await;
+            process.append(60..80).await;
+            process.until(empty, |ledger| ledger.spooled == 0).await;
+            assert!(process.condition.borrow().unavailable_since.is_none());
+            reader.rollback().await.unwrap();
+            assert_books(&process.databases.ledger_read, 1..80).await;
             process.end().await;
         },
     );

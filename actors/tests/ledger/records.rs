@@ -119,6 +119,18 @@ pub(crate) async fn assert_books(
         totals.insert(get(0), (get(1), get(2)));
     }
     assert_eq!(totals, expected);
+    // Whatever was replayed in whatever order, the last use is the last use.
+    for (totals, id, last) in [
+        ("token_totals", "token_id", "last_used_at"),
+        ("tenant_totals", "tenant_id", "last_active_at"),
+    ] {
+        let wrong = format!(
+            "SELECT count(*) FROM (SELECT {id} AS id, max({last}) AS last FROM {totals} GROUP BY {id}) t \
+             LEFT JOIN (SELECT {id} AS id, max(response_at) AS last FROM request_logs GROUP BY {id}) l \
+             ON l.id = t.id WHERE l.last IS NULL OR l.last <> t.last"
+        );
+        assert_eq!(number(connection, &wrong).await, 0, "{totals}");
+    }
     let orphans = "SELECT count(*) FROM request_log_view WHERE token_id IS NULL OR user_name IS NULL \
                    OR model IS NULL OR account_name IS NULL";
     assert_eq!(number(connection, orphans).await, 0);

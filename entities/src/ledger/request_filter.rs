@@ -41,6 +41,8 @@ enum Driver {
     Account(i64),
     /// A failed status: every status from 400 on is a failure.
     Failed(i32),
+    /// Failures of any status.
+    Failures,
     /// The key itself.
     Key,
 }
@@ -53,6 +55,7 @@ impl RequestFilter {
             (_, _, Some(status)) if status >= 400 && self.success != Some(true) => {
                 Driver::Failed(status)
             }
+            _ if self.success == Some(false) => Driver::Failures,
             _ => Driver::Key,
         }
     }
@@ -72,6 +75,8 @@ impl RequestFilter {
             Driver::Failed(status) => sql
                 .push(" AND success = FALSE AND status_code = ")
                 .bind(status),
+            // Twice: the words of its index's condition, and the equality on its column (see m0002_failures).
+            Driver::Failures => sql.push(" AND NOT success AND success = FALSE"),
             Driver::Key => sql,
         };
     }
@@ -95,7 +100,7 @@ impl RequestFilter {
             number(sql, "status_code", self.status_code.map(i64::from));
         }
         match (driver, self.success) {
-            (_, None) | (Driver::Failed(_), Some(false)) => {}
+            (_, None) | (Driver::Failed(_) | Driver::Failures, Some(false)) => {}
             (_, Some(success)) => {
                 sql.push(if success {
                     " AND success"

@@ -5,6 +5,7 @@
 //! (`LedgerStore::prepare`), which lives long enough to see the month change.
 
 mod m0001_books;
+mod m0002_failures;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -13,6 +14,9 @@ pub struct LedgerMigrator;
 
 impl MigratorTrait for LedgerMigrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_books::Books)]
+        vec![
+            Box::new(m0001_books::Books),
+            Box::new(m0002_failures::Failures),
+        ]
     }
 }

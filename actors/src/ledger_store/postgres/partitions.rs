@@ -52,6 +52,10 @@ async fn create(
         return Ok(());
     }
     let mut transaction = connection.begin().await?;
+    // It waits for whoever reads the table, and everybody who comes later would wait for it.
+    sqlx::query("SET LOCAL lock_timeout = '2s'")
+        .execute(&mut *transaction)
+        .await?;
     sqlx::query("SELECT pg_advisory_xact_lock($1)")
         .bind(LOCK)
         .execute(&mut *transaction)

@@ -12,13 +12,16 @@ use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, WrapFuture};
 use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::ledger_store::WriteError;
 use crate::spool::{Lease, ReadError};
 use crate::supervision::{ActorRef, ChildSpec, Incarnation, Placement};
 
 use delivery::{Parts, deliver};
+
+/// Pause before partitions that could not be made at the turn of a month are tried again.
+const PREPARE_AGAIN: Duration = Duration::from_secs(60);
 
 /// Write what waits now, without waiting for a full batch or for a pause to pass.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +63,7 @@ impl Actor for BatchWriter {
             me: self.me.clone(),
             hurry: Arc::clone(&self.hurry),
             month: None,
+            prepare_after: Instant::now(),
         };
         let me = self.me.clone();
         let write = async move {
@@ -85,6 +89,8 @@ struct Writing {
     hurry: Arc<Notify>,
     /// Year and month the store is prepared for.
     month: Option<(i32, u32)>,
+    /// No preparation before, after one that failed.
+    prepare_after: Instant,
 }
 
 impl Writing {
@@ -150,12 +156,13 @@ impl Writing {
         }
     }
 
-    /// Partitions for what is coming, at start and whenever the month changes.
+    /// Partitions for what is coming, at start and whenever the month changes. Nothing is written before the
+    /// first time; a later one may fail for weeks, there are two months ahead.
     async fn prepare(&mut self) {
         let now_ms = self.parts.clock.now_ms();
         let month = month_of(now_ms);
         let mut tries = 0;
-        while self.month != month {
+        while self.month != month && Instant::now() >= self.prepare_after {
             match self.bounded(tries, self.parts.store.prepare(now_ms)).await {
                 Ok(prepared) => {
                     if prepared.stray_rows > 0 {
@@ -171,6 +178,10 @@ impl Writing {
                     });
                     self.month = month;
                     self.available();
+                }
+                Err(error) if self.month.is_some() => {
+                    tracing::warn!(%error, "partitions for the months ahead cannot be made yet");
+                    self.prepare_after = Instant::now() + PREPARE_AGAIN;
                 }
                 Err(error) => {
                     tries += 1;

@@ -221,7 +221,7 @@ impl Transaction for PostgresTransaction {
     async fn insert_attempts(&mut self, rows: &[&Row<'_>]) -> Result<(), WriteError> {
         let mut attempts = columns::Attempts::default();
         for row in rows {
-            for (ordinal, attempt) in (1_i16..).zip(&row.record.attempts) {
+            for (ordinal, attempt) in (1_i16..).zip(row.attempts()) {
                 attempts.push(row.bigs[0], ordinal, attempt);
             }
         }

@@ -5,12 +5,12 @@
 
 use std::borrow::Cow;
 
-use crate::domain::record::Record;
+use crate::domain::record::{Attempt, Record};
 
 use super::WriteError;
 use super::names::Resolved;
 
-pub(super) const BIGS: [&str; 21] = [
+pub(super) const BIGS: [&str; 23] = [
     "rid",
     "id_tail",
     "request_at",
@@ -32,9 +32,13 @@ pub(super) const BIGS: [&str; 21] = [
     "cache_write_tokens",
     "reasoning_tokens",
     "cost_nano",
+    "attempt_offset_us",
+    "attempt_ms",
 ];
-/// The one of [`BIGS`] that may be NULL.
-pub(super) const TTFT: usize = 13;
+/// Those of [`BIGS`] that may be NULL.
+const TTFT: usize = 13;
+const ATTEMPT_OFFSET: usize = 21;
+const ATTEMPT_MS: usize = 22;
 pub(super) const INTS: [&str; 1] = ["status_code"];
 pub(super) const SMALLS: [&str; 5] = ["mode", "operation", "source", "node", "attempts"];
 pub(super) const FLAGS: [&str; 4] = ["stream", "usage_estimated", "priced", "success"];
@@ -68,7 +72,9 @@ pub(super) fn columns() -> String {
 pub(super) struct Row<'a> {
     pub(super) record: &'a Record,
     pub(super) bigs: [i64; BIGS.len()],
-    pub(super) has_ttft: bool,
+    has_ttft: bool,
+    /// Its one attempt is told by the row itself.
+    has_lone_attempt: bool,
     pub(super) status_code: i32,
     pub(super) smalls: [i16; SMALLS.len()],
     pub(super) flags: [bool; FLAGS.len()],
@@ -91,6 +97,7 @@ impl<'a> Row<'a> {
         let small = |value: i32| {
             i16::try_from(value).map_err(|_| WriteError::Data("a small number is too big".into()))
         };
+        let lone = lone_attempt(record);
         Ok(Self {
             record,
             bigs: [
@@ -115,8 +122,11 @@ impl<'a> Row<'a> {
                 record.cache_write_tokens,
                 record.reasoning_tokens,
                 record.cost_nano,
+                lone.map_or(0, |attempt| attempt.started_at - record.request_at),
+                lone.map_or(0, |attempt| attempt.duration_ms),
             ],
             has_ttft: record.ttft_ms.is_some(),
+            has_lone_attempt: lone.is_some(),
             status_code: record.status_code,
             smalls: [
                 small(record.mode)?,
@@ -143,10 +153,50 @@ impl<'a> Row<'a> {
         })
     }
 
+    /// The `index`th of [`BIGS`], `None` where it is stored as NULL.
+    pub(super) fn big(&self, index: usize) -> Option<i64> {
+        let present = match index {
+            TTFT => self.has_ttft,
+            ATTEMPT_OFFSET | ATTEMPT_MS => self.has_lone_attempt,
+            _ => true,
+        };
+        present.then_some(self.bigs[index])
+    }
+
+    /// Whether a value of the `index`th of [`BIGS`] may be NULL.
+    pub(super) fn may_be_null(index: usize) -> bool {
+        matches!(index, TTFT | ATTEMPT_OFFSET | ATTEMPT_MS)
+    }
+
+    /// The attempts that need rows of their own.
+    pub(super) fn attempts(&self) -> &'a [Attempt] {
+        if self.has_lone_attempt {
+            &[]
+        } else {
+            &self.record.attempts
+        }
+    }
+
     /// The `index`th text, `None` where it is stored as NULL.
     pub(super) fn text(&self, index: usize) -> Option<&str> {
         let text = self.texts[index].as_ref();
         (index < TEXTS_NOT_NULL || !text.is_empty()).then_some(text)
+    }
+}
+
+/// The only attempt of a request whose account and status are the request's: most of them, and a row of their
+/// own would cost a quarter of the log.
+fn lone_attempt(record: &Record) -> Option<&Attempt> {
+    match record.attempts.as_slice() {
+        [only]
+            if only.account_id == record.account_id
+                && only.status_code == record.status_code
+                && only.error_code.is_empty()
+                && only.started_at.checked_sub(record.request_at).is_some() =>
+        {
+            Some(only)
+        }
+        _ => None,
     }
 }
 

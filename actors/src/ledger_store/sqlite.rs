@@ -18,14 +18,14 @@ use crate::domain::record::Record;
 
 use super::line::{Held, Line, Purpose, Source};
 use super::names::{ACCOUNTS, DIM_TABLES, Learned, NAME_TABLES, Wanted};
-use super::row::{self, Row, TEXTS_NOT_NULL, TTFT, WIDTH};
+use super::row::{self, Row, TEXTS_NOT_NULL, WIDTH};
 use super::totals::{Total, Totals};
 use super::write::{Backend, Inserted, Shared, Transaction};
 use super::{
     Batch, Breakpoints, DeadLetter, KeptLetter, LedgerStore, Outcome, Prepared, WriteError,
 };
 
-/// Rows of a full statement: 500 × 38 binds stay below SQLite's 32,766.
+/// Rows of a full statement: 500 × 40 binds stay below SQLite's 32,766.
 const CHUNK: usize = 500;
 const ATTEMPT_WIDTH: usize = 7;
 
@@ -299,7 +299,7 @@ impl Transaction for SqliteTransaction {
             .flat_map(|row| {
                 let rid = row.bigs[0];
                 (1..)
-                    .zip(&row.record.attempts)
+                    .zip(row.attempts())
                     .map(move |(ordinal, attempt)| (rid, ordinal, attempt))
             })
             .collect();
@@ -435,12 +435,8 @@ fn bind_rows(rows: &[Row<'_>]) -> Result<SqliteArguments, WriteError> {
     let mut arguments = SqliteArguments::default();
     arguments.reserve(rows.len() * WIDTH, 0);
     for row in rows {
-        for (index, big) in row.bigs.iter().enumerate() {
-            if index == TTFT && !row.has_ttft {
-                arguments.add(None::<i64>).map_err(bound)?;
-            } else {
-                arguments.add(*big).map_err(bound)?;
-            }
+        for index in 0..row.bigs.len() {
+            arguments.add(row.big(index)).map_err(bound)?;
         }
         arguments.add(row.status_code).map_err(bound)?;
         for small in row.smalls {

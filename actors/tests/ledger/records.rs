@@ -56,7 +56,7 @@ pub(crate) fn record(n: u64) -> Record {
         account_id: account,
         account_public_id: record.account_public_id.clone(),
         account_name: record.account_name.clone(),
-        started_at: request_at,
+        started_at: request_at + 1_700,
         duration_ms: 1_200,
         status_code: record.status_code,
         error_code: record.error_code.clone(),
@@ -103,7 +103,7 @@ pub(crate) async fn assert_books(
         rows
     );
     assert_eq!(
-        number(connection, "SELECT count(*) FROM request_attempts").await,
+        number(connection, "SELECT count(*) FROM request_attempt_view").await,
         rows
     );
     let sum = "SELECT CAST(sum(rid & 281474976710655) AS BIGINT) FROM request_logs";

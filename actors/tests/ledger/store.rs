@@ -10,6 +10,7 @@ use steward_actors::ledger_store::replay::{Replayed, replay_dead_letters};
 use steward_actors::ledger_store::{
     Batch, Breakpoint, LedgerStore, PostgresStore, SqliteStore, WriteError, open,
 };
+use steward_entities::ledger::request_attempt;
 use steward_migration::testing::TestDatabase;
 
 use crate::records::{NODE, NOW_MS, assert_books, entries, execute, number, record};
@@ -46,6 +47,7 @@ on_both! {
     a_missing_table_is_not_the_datas_fault => a_missing_table_is_not_the_datas_fault_postgres,
     a_nul_in_a_name_costs_nothing => a_nul_in_a_name_costs_nothing_postgres,
     names_follow_the_control_plane => names_follow_the_control_plane_postgres,
+    attempts_read_back_as_they_were_written => attempts_read_back_as_they_were_written_postgres,
     the_view_computes_the_public_id => the_view_computes_the_public_id_postgres,
     a_cancelled_transaction_leaves_no_name_behind => a_cancelled_transaction_leaves_no_name_behind_postgres,
 }
@@ -212,6 +214,53 @@ mod checks {
         let sql = "SELECT count(*) FROM dim_accounts WHERE provider = 'openai' AND \
                    ((id = 1 AND name = 'renamed') OR (id = 2 AND name = 'renamed too'))";
         assert_eq!(number(&database.ledger_read, sql).await, 2);
+    }
+
+    pub(super) async fn attempts_read_back_as_they_were_written(database: TestDatabase) {
+        let store = open(&database.ledger);
+        let mut entries = entries(1..2_000);
+        let mut other = |n: usize, change: fn(&mut Record)| change(&mut entries[n - 1].1);
+        other(1, |record| record.attempts[0].account_id = 5);
+        other(2, |record| record.attempts[0].status_code = 206);
+        other(3, |record| record.attempts[0].error_code = "cut".into());
+        other(4, |record| {
+            record.attempts[0].started_at = record.request_at - 9
+        });
+        other(5, |record| record.attempts.push(record.attempts[0].clone()));
+        other(6, |record| record.attempts.clear());
+        other(7, |record| record.attempts[0].duration_ms = 0);
+        // Both PostgreSQL paths.
+        store.write(batch(&entries[..100])).await.unwrap();
+        store.write(batch(&entries[100..])).await.unwrap();
+        for (_, record) in entries[..70].iter().chain(&entries[1_900..]) {
+            let found = request_attempt::of(&database.ledger_read, record.rid)
+                .await
+                .unwrap();
+            assert_eq!(found.len(), record.attempts.len());
+            for (ordinal, (found, written)) in (1..).zip(found.iter().zip(&record.attempts)) {
+                let code = found.error_code.as_deref().unwrap_or_default();
+                assert_eq!(
+                    (found.ordinal, found.account_id, found.started_at),
+                    (ordinal, written.account_id, written.started_at)
+                );
+                assert_eq!(
+                    (found.duration_ms, found.status_code, code),
+                    (
+                        written.duration_ms,
+                        written.status_code,
+                        written.error_code.as_str()
+                    )
+                );
+                assert!(found.account_name.is_some());
+            }
+        }
+        let rows = number(
+            &database.ledger_read,
+            "SELECT count(*) FROM request_attempts",
+        )
+        .await;
+        // The failures, and those made special above that still need rows.
+        assert_eq!(rows, 1_999 / 33 + 5);
     }
 
     pub(super) async fn the_view_computes_the_public_id(database: TestDatabase) {

@@ -1,4 +1,6 @@
 //! Tries on accounts, several per request when the first ones failed.
+//!
+//! A request's only try mostly has no row of its own: the view tells it from the request's row.
 
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 
@@ -29,7 +31,7 @@ pub async fn of<C: ConnectionTrait>(connection: &C, rid: i64) -> Result<Vec<Atte
         connection.get_database_backend(),
         "SELECT t.ordinal, t.account_id, a.public_id AS account_public_id, a.name AS account_name, \
          t.started_at, t.duration_ms, t.status_code, t.error_code \
-         FROM request_attempts t LEFT JOIN dim_accounts a ON a.id = t.account_id WHERE t.rid = ",
+         FROM request_attempt_view t LEFT JOIN dim_accounts a ON a.id = t.account_id WHERE t.rid = ",
     );
     sql.bind(rid).push(" ORDER BY t.ordinal");
     AttemptRow::find_by_statement(sql.done())

@@ -6,6 +6,7 @@
 
 mod m0001_books;
 mod m0002_failures;
+mod m0003_lone_attempts;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -17,6 +18,7 @@ impl MigratorTrait for LedgerMigrator {
         vec![
             Box::new(m0001_books::Books),
             Box::new(m0002_failures::Failures),
+            Box::new(m0003_lone_attempts::LoneAttempts),
         ]
     }
 }

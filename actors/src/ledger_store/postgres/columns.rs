@@ -5,7 +5,7 @@ use sea_orm::sqlx::{self, Arguments, Executor};
 
 use crate::domain::record::Attempt;
 use crate::ledger_store::WriteError;
-use crate::ledger_store::row::{self, BIGS, FLAGS, INTS, Row, SMALLS, TEXTS, TTFT, WIDTH};
+use crate::ledger_store::row::{self, BIGS, FLAGS, INTS, Row, SMALLS, TEXTS, WIDTH};
 
 /// Lives as long as the connection, is empty between transactions, never logged to the WAL.
 const STAGE: &str = "request_logs_stage";
@@ -43,11 +43,8 @@ fn bound(error: sqlx::error::BoxDynError) -> WriteError {
 pub(super) fn arrays(rows: &[Row<'_>]) -> Result<PgArguments, WriteError> {
     let mut arguments = PgArguments::default();
     for column in 0..BIGS.len() {
-        if column == TTFT {
-            let values: Vec<Option<i64>> = rows
-                .iter()
-                .map(|row| row.has_ttft.then_some(row.bigs[TTFT]))
-                .collect();
+        if Row::may_be_null(column) {
+            let values: Vec<Option<i64>> = rows.iter().map(|row| row.big(column)).collect();
             arguments.add(values).map_err(bound)?;
         } else {
             let values: Vec<i64> = rows.iter().map(|row| row.bigs[column]).collect();
@@ -105,9 +102,9 @@ fn encode(rows: &[Row<'_>]) -> Result<Vec<u8>, WriteError> {
     let width = i16::try_from(WIDTH).unwrap_or(i16::MAX);
     for row in rows {
         bytes.extend_from_slice(&width.to_be_bytes());
-        for (column, big) in row.bigs.iter().enumerate() {
-            let present = column != TTFT || row.has_ttft;
-            field(&mut bytes, present.then_some(&big.to_be_bytes()))?;
+        for column in 0..BIGS.len() {
+            let big = row.big(column).map(i64::to_be_bytes);
+            field(&mut bytes, big.as_ref())?;
         }
         field(&mut bytes, Some(&row.status_code.to_be_bytes()))?;
         for small in row.smalls {

@@ -47,9 +47,12 @@ def main():
                 "--request-timeout", "20", "--generation-database", "none", "--continue-on-failure", "--no-color", "--warnings", "off", *options.more,
             ]
             code = subprocess.run(command, cwd=directory, check=False).returncode
-            # The fuzzer may have ended the sign-in of this run, as any administrator may; the server must still serve.
+            # The fuzzer may have ended the session of this run, as any administrator may; the server must still serve,
+            # and the key it used must still open: a run that locked itself out would have tested little.
             with urllib.request.urlopen(f"{steward.url}/readyz", timeout=10) as answer:
                 answer.read()
+            steward.access_token = secret
+            steward.call("GET", "tokens")
             log = pathlib.Path(directory, "steward.log").read_text(errors="replace")
             panics = [line for line in log.splitlines() if "panicked" in line]
             for line in panics[:10]:

@@ -15,9 +15,9 @@ use crate::support::App;
 use crate::support::calls::{chat, messages};
 use crate::support::client::{Client, End};
 
-const CALLERS: usize = 8;
-/// Between two calls of one caller: the load is for crashing, not for measuring.
-const PAUSE: Duration = Duration::from_millis(20);
+const CALLERS: usize = 16;
+/// Between two calls of one caller: short beside a call, so that a kill finds nearly all of them in the middle of one.
+const PAUSE: Duration = Duration::from_millis(2);
 
 #[derive(Default)]
 struct Seen {
@@ -98,12 +98,15 @@ impl Load {
 /// One call; the id of an answer that was seen to its end.
 async fn call(http: &Client, url: &str, key: &str, turn: usize) -> Result<String, String> {
     let (path, mut body) = match turn % 3 {
-        0 => ("/v1/messages", messages("claude+n=6")),
+        0 => ("/v1/messages", messages("claude+n=4+delay_ms=4+pause_ms=2")),
         1 => (
             "/v1/responses",
-            json!({"model": "gpt-4o+n=6", "input": "x"}),
+            json!({"model": "gpt-4o+n=4+delay_ms=4+pause_ms=2", "input": "x"}),
         ),
-        _ => ("/v1/chat/completions", chat("gpt-4o+n=6")),
+        _ => (
+            "/v1/chat/completions",
+            chat("gpt-4o+n=4+delay_ms=4+pause_ms=2"),
+        ),
     };
     let streamed = turn.is_multiple_of(2);
     body["stream"] = json!(streamed);

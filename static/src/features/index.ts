@@ -1,0 +1,24 @@
+// The console's contents page: every feature gives its pages; menu, routes and palette are made from this list alone.
+import type { Component } from 'vue'
+import type { RouteRecordRaw } from 'vue-router'
+
+export interface Feature {
+  /** The noun: folder name, path, and key of its name in `shell.nav`. */
+  noun: NavKey
+  group: 'traffic' | 'system'
+  icon: Component
+  /** Permission needed to see it, `read:<resource>`. */
+  permission: string
+  /** Second key of the shortcut `g x`. */
+  shortcut: string
+  routes: RouteRecordRaw[]
+}
+
+export type NavKey = 'overview' | 'requests' | 'tokens' | 'accounts' | 'supervision' | 'operators' | 'audit' | 'jobs'
+
+const found = import.meta.glob<{ default: Feature }>('./*/index.ts', { eager: true })
+const order: NavKey[] = ['overview', 'requests', 'tokens', 'accounts', 'supervision', 'jobs', 'operators', 'audit']
+
+export const features: Feature[] = Object.values(found)
+  .map((module) => module.default)
+  .sort((a, b) => order.indexOf(a.noun) - order.indexOf(b.noun))

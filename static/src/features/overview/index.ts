@@ -1,0 +1,11 @@
+import { LayoutDashboard } from '@lucide/vue'
+import type { Feature } from '..'
+
+export default {
+  noun: 'overview',
+  group: 'traffic',
+  icon: LayoutDashboard,
+  permission: 'read:logs',
+  shortcut: 'o',
+  routes: [{ path: '/overview', name: 'overview', component: () => import('./OverviewPage.vue') }],
+} satisfies Feature

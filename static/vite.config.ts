@@ -15,7 +15,8 @@ function compressed(): Plugin {
   return {
     name: 'compressed',
     apply: 'build',
-    closeBundle() {
+    // Not closeBundle: that is called after a failed build as well and would hide its cause.
+    writeBundle() {
       for (const name of readdirSync(outDir, { recursive: true, encoding: 'utf8' })) {
         const file = join(outDir, name)
         if (!/\.(js|css|html|svg|json|txt)$/.test(name) || statSync(file).size < 512) continue

@@ -6,6 +6,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod console;
 pub mod error;
 pub mod features;
 pub mod gateway;

@@ -27,12 +27,14 @@ const GATEWAY_PREFIX: &str = "/v1/";
 /// Prefix of the control face.
 pub const CONTROL_PREFIX: &str = "/api/";
 
-const PROTECTION: [(&str, &str); 6] = [
+/// What no answer does without. The content policy is that of data, which may do nothing at all in a browser;
+/// pages say what they need themselves (`console`).
+const PROTECTION: [(&str, &str); 7] = [
     (
         "content-security-policy",
-        "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; object-src 'none'; \
-         base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+        "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     ),
+    ("cross-origin-resource-policy", "same-origin"),
     ("x-content-type-options", "nosniff"),
     ("x-frame-options", "DENY"),
     ("referrer-policy", "no-referrer"),

@@ -299,6 +299,16 @@ mod tests {
         }
     }
 
+    /// The console's typed client and the API's readers go by the committed document.
+    #[test]
+    fn the_committed_document_is_the_one_served() {
+        let committed = include_str!("../../static/openapi.json");
+        assert!(
+            committed.trim_end() == document_json().trim_end(),
+            "static/openapi.json is older than the handlers: run `make openapi` and commit what it changes"
+        );
+    }
+
     #[test]
     fn operations_have_names_of_their_own() {
         let document = openapi();

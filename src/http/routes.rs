@@ -10,6 +10,7 @@ use utoipa_actix_web::scope::scope;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::{compat, idempotency, middleware, openapi};
+use crate::console;
 use crate::error::ApiError;
 use crate::features;
 use crate::gateway;
@@ -47,6 +48,8 @@ pub fn configure(config: &mut ServiceConfig<'_>) {
         plain
             .route("/openapi.json", web::get().to(openapi::document))
             .route("/api/v1/openapi.json", web::get().to(openapi::document))
+            .configure(console::docs::routes)
+            .configure(console::routes)
     });
     config.service(
         scope("/api/v1")

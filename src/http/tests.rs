@@ -26,7 +26,7 @@ async fn every_answer_is_named_and_protected() {
         assert!(
             answer
                 .header("content-security-policy")
-                .contains("default-src 'self'")
+                .contains("default-src 'none'")
         );
         assert!(
             answer

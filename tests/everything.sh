@@ -2,10 +2,12 @@
 # make test, make check and make soak: sets up what the tests need, runs them, stops what it started.
 #
 #   tests/everything.sh         everything
-#   tests/everything.sh quick   style, lints and the tests that need no PostgreSQL
+#   tests/everything.sh quick   style, lints and the tests that need no PostgreSQL and no browser
 #   tests/everything.sh soak    kill -9 and lost databases, long
 #
-# One cargo profile for the tests and for the binary they start, so that nothing is built twice.
+# One cargo profile for the tests and for the binary they start, so that nothing is built twice. For the same reason every
+# step embeds the console or none does: CONSOLE_SKIP_WEB, which only the quick run honours, would build Steward anew each
+# time it changes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mode=${1:-all}
@@ -18,13 +20,18 @@ export CARGO_TERM_PROGRESS_WHEN=never
 
 has_postgres() { compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || compgen -G '/usr/pgsql-*/bin/initdb' >/dev/null || command -v initdb >/dev/null; }
 has_venv() { command -v python3 >/dev/null && python3 -c 'import ensurepip, venv' 2>/dev/null; }
-has_node() { command -v npm >/dev/null && node -e 'process.exit(parseInt(process.versions.node) >= 18 ? 0 : 1)' 2>/dev/null; }
+has_node() { command -v npm >/dev/null && node -e 'process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1)' 2>/dev/null; }
+has_chromium() { [ -x "${STEWARD_CHROMIUM:-/usr/bin/chromium}" ]; }
+has_font() { command -v fc-list >/dev/null && [ -n "$(fc-list "$1" family)" ]; }
 
 install_what_is_missing() {
     local missing=()
     has_postgres || missing+=(postgresql)
     has_venv || missing+=(python3 python3-venv)
     has_node || missing+=(nodejs npm)
+    has_chromium || missing+=(chromium)
+    has_font 'Noto Sans CJK SC' || missing+=(fontconfig fonts-noto-cjk)
+    has_font 'Noto Color Emoji' || missing+=(fontconfig fonts-noto-color-emoji)
     [ ${#missing[@]} -gt 0 ] || return 0
     if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
         echo "The tests need ${missing[*]} (Debian's names). Install them, or run this as root on Debian or Ubuntu, and try again." >&2
@@ -39,7 +46,7 @@ install_what_is_missing() {
     export DEBIAN_FRONTEND=noninteractive
     apt-get -qq update
     apt-get -qq install -y --no-install-recommends -o Dpkg::Options::=--force-confold "${missing[@]}" >/dev/null
-    has_node || { echo "The tests need Node 18 or newer; this system offers $(node --version 2>/dev/null || echo none)." >&2; exit 1; }
+    has_node || { echo "The tests need Node 20 or newer (https://nodejs.org); this system offers $(node --version 2>/dev/null || echo none)." >&2; exit 1; }
 }
 
 # A Python environment as the requirements file says; made again when the file changes.
@@ -51,10 +58,11 @@ python_environment() {
         cp "$requirements" "$home/made-from"
 }
 
+# node_packages FOLDER: what its lockfile says; made again when that changes. `build.rs` keeps the same mark in `static`.
 node_packages() {
-    cmp -s tests/sdk/node/package-lock.json tests/sdk/node/node_modules/.made-from && return
-    npm ci --prefix tests/sdk/node --no-audit --no-fund --loglevel=error &&
-        cp tests/sdk/node/package-lock.json tests/sdk/node/node_modules/.made-from
+    cmp -s "$1/package-lock.json" "$1/node_modules/.made-from" && return
+    npm ci --prefix "$1" --include=dev --no-audit --no-fund --loglevel=error &&
+        cp "$1/package-lock.json" "$1/node_modules/.made-from"
 }
 
 # --- steps -----------------------------------------------------------------------------------------------------------
@@ -129,18 +137,40 @@ openapi_fuzzing() {
     "$build/venv/bin/python" tests/openapi/fuzz.py --steward "$target/debug/steward" --provider "$target/debug/examples/fake_provider"
 }
 environments() {
-    python_environment venv tests/sdk/requirements.txt && python_environment venv-previous tests/sdk/requirements-previous.txt && node_packages
+    python_environment venv tests/sdk/requirements.txt && python_environment venv-previous tests/sdk/requirements-previous.txt &&
+        node_packages tests/sdk/node && node_packages tests/e2e && node_packages static
 }
+# Types against the committed API document, lints, format.
+web_check() { npm run --silent --prefix static check; }
+web_tests() { npm test --silent --prefix static; }
+# The size of what the tested binary embeds: shell, pages, charts.
+web_budget() {
+    local built
+    built=$(find "$target/debug/build" -path '*/out/console/.vite/manifest.json' -printf '%T@ %h\n' | sort -rn | head -n 1 | cut -d' ' -f2)
+    [ -n "$built" ] || { echo "No built console was found below $target/debug/build." >&2; return 1; }
+    STEWARD_WEB_OUT=$(realpath "$(dirname "$built")") npm run --silent --prefix static budget
+}
+# That static/openapi.json is what the handlers say is a Rust test; that the types are what it says, a part of the web check.
+generated_files() {
+    "$target/debug/steward" openapi | cmp -s - static/openapi.json ||
+        { echo "static/openapi.json is older than the handlers: run \`make openapi\` and commit what it changes." >&2; return 1; }
+}
+browser_tests() { npm test --silent --prefix tests/e2e; }
 build_tested_binaries() { cargo build --quiet --locked --bin steward --example fake_provider; }
 
 case $mode in
 all)
+    unset CONSOLE_SKIP_WEB
     install_what_is_missing
     mkdir -p "$build"
     must "Python and Node packages" environments
     must "cargo fmt" cargo fmt --all --check
     must "clippy" cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
     must "build" build_tested_binaries
+    step "generated files" generated_files
+    step "console: types, lints, format" web_check
+    step "console: unit tests" web_tests
+    step "console: size budget" web_budget
     start_postgres
     step "Rust tests" rust_tests all
     step "documentation tests" documentation_tests
@@ -148,12 +178,18 @@ all)
     step "kill -9 and lost databases" rust_tests chaos
     step "SDK conformance" sdk_conformance
     step "OpenAPI fuzzing" openapi_fuzzing
+    step "the console in a browser" browser_tests
     ;;
 quick)
     must "cargo fmt" cargo fmt --all --check
     must "clippy" cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
     step "Rust tests" rust_tests without_postgres
     step "documentation tests" documentation_tests
+    if [ -z "${CONSOLE_SKIP_WEB:-}" ]; then
+        must "Node packages" node_packages static
+        step "console: types, lints, format" web_check
+        step "console: unit tests" web_tests
+    fi
     ;;
 soak)
     install_what_is_missing

@@ -198,6 +198,7 @@ impl Application {
         let state = web::Data::new(AppState::new(Parts {
             config: Arc::clone(&config),
             clock,
+            demo: false,
             databases: databases.clone(),
             vault,
             time_zone,

@@ -39,6 +39,8 @@ const KEPT_ANSWERS: &str = "kept-answers";
 pub struct Parts {
     pub config: Arc<Config>,
     pub clock: SharedClock,
+    /// Everything is simulated.
+    pub demo: bool,
     pub databases: Databases,
     pub vault: Arc<Vault>,
     /// Where days begin; fixed at first start.
@@ -62,6 +64,10 @@ pub struct Rates {
 pub struct AppState {
     pub config: Arc<Config>,
     pub clock: SharedClock,
+    /// Everything is simulated: a demonstration.
+    pub demo: bool,
+    /// Microseconds since the Unix epoch.
+    pub started_at: i64,
     pub databases: Databases,
     /// Seals and opens secrets of accounts.
     pub vault: Arc<Vault>,
@@ -104,6 +110,7 @@ impl AppState {
         let Parts {
             config,
             clock,
+            demo,
             databases,
             vault,
             time_zone,
@@ -138,6 +145,8 @@ impl AppState {
             draining: AtomicBool::new(false),
             gateway,
             databases,
+            demo,
+            started_at: clock.now_micros(),
             clock,
             config,
         })

@@ -57,6 +57,23 @@ impl World {
         Self::on(TestDatabase::postgres().await, |_| {})
     }
 
+    /// A demonstration, on SQLite.
+    pub(crate) async fn demo() -> Self {
+        let database = TestDatabase::sqlite().await;
+        let clock = Arc::new(ManualClock::at_micros(START));
+        let config = Config::load(None, []).unwrap();
+        let (parts, _) = parts(&database, clock.clone(), config);
+        let state = AppState::new(Parts {
+            demo: true,
+            ..parts
+        });
+        Self {
+            state: web::Data::new(state.unwrap()),
+            clock,
+            database,
+        }
+    }
+
     /// On any database; `adjust` changes the default configuration.
     pub(crate) fn on(database: TestDatabase, adjust: impl FnOnce(&mut Config)) -> Self {
         let clock = Arc::new(ManualClock::at_micros(START));
@@ -245,6 +262,7 @@ fn parts(database: &TestDatabase, clock: Arc<ManualClock>, config: Config) -> (P
         gateway,
         config: Arc::new(config),
         clock,
+        demo: false,
         databases,
         vault,
         time_zone: chrono_tz::Asia::Shanghai,

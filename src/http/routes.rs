@@ -65,6 +65,7 @@ pub fn configure(config: &mut ServiceConfig<'_>) {
 fn control(config: &mut ServiceConfig<'_>) {
     config
         .configure(features::auth::routes)
+        .configure(features::instance::routes)
         .configure(features::operator_keys::routes)
         .configure(features::operators::routes)
         .configure(features::roles::routes)

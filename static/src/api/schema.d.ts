@@ -304,6 +304,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/instance": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What this process is. */
+        get: operations["operations_show"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/instance/public": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whether this is a demonstration, and how to sign in to it. */
+        get: operations["operations_show_public"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/jobs": {
         parameters: {
             query?: never;
@@ -988,6 +1022,11 @@ export interface components {
             password: string;
             username: string;
         };
+        /**
+         * @description The kind of database under the process.
+         * @enum {string}
+         */
+        DatabaseKind: "sqlite" | "postgres";
         /** @description A record no table took. */
         DeadLetterView: {
             /** @description When the call was accepted; null when the record cannot be read. */
@@ -1034,6 +1073,23 @@ export interface components {
             status: components["schemas"]["Verdict"];
             /** @description The version of Steward; with the checks only. */
             version?: string | null;
+        };
+        /** @description What this process is. */
+        Instance: {
+            database: components["schemas"]["DatabaseKind"];
+            /** @description Whether everything here is simulated. */
+            demo: boolean;
+            /**
+             * Format: int32
+             * @description 0 to 255; part of every record's id.
+             */
+            node: number;
+            /** @description When this process started. */
+            started_at: string;
+            /** @description IANA name; days begin at its midnight. */
+            time_zone: string;
+            /** @description The version of Steward. */
+            version: string;
         };
         /** @description A token together with its secret, which is in this answer only. */
         IssuedToken: components["schemas"]["TokenView"] & {
@@ -1708,6 +1764,15 @@ export interface components {
             fetched_at: string;
             items: components["schemas"]["ProviderModel"][];
             total: number;
+        };
+        /** @description What anybody may know of this process. */
+        PublicInstance: {
+            /** @description Whether everything here is simulated. */
+            demo: boolean;
+            /** @description The password that goes with it; null unless this is a demonstration. */
+            demo_password?: string | null;
+            /** @description Whom to sign in as; null unless this is a demonstration. */
+            demo_username?: string | null;
         };
         /** @description Whether the process may be sent requests. */
         Readiness: {
@@ -4359,6 +4424,160 @@ export interface operations {
             };
             /** @description It conflicts with what exists. */
             409: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    operations_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Instance"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    operations_show_public: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PublicInstance"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
                 headers: {
                     /** @description Names this request in the log. */
                     "x-request-id"?: string;

@@ -1,0 +1,63 @@
+// What a chart shows, turned into the library's options. Pure: colours are passed in.
+import type { EChartsOption } from 'echarts'
+
+export interface Series {
+  name: string
+  values: readonly (number | null)[]
+  /** A token name: `accent`, `bad`, `series-2`, … */
+  colour: string
+  /** Failures are dashed, so that they are told apart without colour. */
+  dashed?: boolean
+  stack?: string
+}
+
+export function chartOptions(chart: {
+  kind: 'line' | 'area' | 'bar'
+  x: readonly string[]
+  series: readonly Series[]
+  unit: (value: number) => string
+  colour: (token: string) => string
+}): EChartsOption {
+  const { colour } = chart
+  return {
+    animation: false,
+    grid: { left: 8, right: 12, top: 12, bottom: 4, containLabel: true },
+    tooltip: {
+      trigger: 'axis',
+      backgroundColor: colour('surface'),
+      borderColor: colour('line'),
+      textStyle: { color: colour('text'), fontSize: 12 },
+      valueFormatter: (value) => (typeof value === 'number' ? chart.unit(value) : '–'),
+    },
+    xAxis: {
+      type: 'category',
+      data: [...chart.x],
+      boundaryGap: chart.kind === 'bar',
+      axisLine: { lineStyle: { color: colour('line-strong') } },
+      axisTick: { show: false },
+      axisLabel: { color: colour('muted'), fontSize: 11, hideOverlap: true },
+    },
+    yAxis: {
+      type: 'value',
+      min: 0,
+      axisLabel: { color: colour('muted'), fontSize: 11, formatter: (value: number) => chart.unit(value) },
+      splitLine: { lineStyle: { color: colour('line') } },
+      splitNumber: 4,
+    },
+    series: chart.series.map((series) => ({
+      name: series.name,
+      data: [...series.values],
+      itemStyle: { color: colour(series.colour) },
+      ...(chart.kind === 'bar'
+        ? { type: 'bar' as const, stack: series.stack, barMaxWidth: 28 }
+        : {
+            type: 'line' as const,
+            stack: series.stack,
+            showSymbol: series.values.length === 1,
+            connectNulls: false,
+            lineStyle: { width: 1.75, type: series.dashed ? ('dashed' as const) : ('solid' as const) },
+            ...(chart.kind === 'area' && !series.dashed ? { areaStyle: { opacity: 0.1 } } : {}),
+          }),
+    })),
+  }
+}

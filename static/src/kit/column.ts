@@ -1,0 +1,14 @@
+/** One column of a DataTable. */
+export interface Column<T> {
+  key: string
+  title: string
+  /** A CSS grid track; default `minmax(6rem, 1fr)`. */
+  width?: string
+  align?: 'left' | 'right'
+  sortable?: boolean
+  hiddenAtFirst?: boolean
+  /** Shown when there is no `cell-<key>` slot. */
+  value: (row: T) => string | number | null
+  /** On a phone a row is a card: one title, some facts below it, the rest left out. */
+  phone?: 'title' | 'meta' | 'hide'
+}

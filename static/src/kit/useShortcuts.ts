@@ -1,0 +1,30 @@
+// Keys that work anywhere but in a field: single ones (`/`, `?`) and sequences (`g r`).
+import { useEventListener } from '@vueuse/core'
+
+export function isTyping(event: Event): boolean {
+  const target = event.target as HTMLElement | null
+  if (!target?.closest) return false
+  return (
+    target.isContentEditable ||
+    target.closest('input:not([type=radio]):not([type=checkbox]), textarea, select') !== null
+  )
+}
+
+const sequenceMs = 1_200
+
+export function useShortcuts(keys: () => Record<string, () => void>): void {
+  let first: { key: string; at: number } | null = null
+  useEventListener(document, 'keydown', (event) => {
+    if (isTyping(event) || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return
+    const known = keys()
+    const pair = first && event.timeStamp - first.at < sequenceMs ? `${first.key} ${event.key}` : null
+    first = null
+    const run = (pair && known[pair]) || known[event.key]
+    if (run) {
+      event.preventDefault()
+      run()
+    } else if (Object.keys(known).some((name) => name.startsWith(`${event.key} `))) {
+      first = { key: event.key, at: event.timeStamp }
+    }
+  })
+}

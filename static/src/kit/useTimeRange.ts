@@ -1,0 +1,43 @@
+// One time range for all pages: in the URL where a page is shared, else what was last chosen in this tab.
+import { useSessionStorage } from '@vueuse/core'
+import { computed } from 'vue'
+import { useRoute, useRouter } from 'vue-router'
+import { useShellText } from '@/i18n'
+import { formatTime } from './format'
+
+export const presets = ['1h', '24h', '7d', '30d', '90d', 'today', 'this_month'] as const
+export type Preset = (typeof presets)[number]
+export interface Range {
+  range?: string
+  from?: string
+  to?: string
+}
+
+const one = (value: unknown): string | undefined => (typeof value === 'string' && value !== '' ? value : undefined)
+
+/** What the URL says, or null when it says nothing. A custom range needs its beginning. */
+export function rangeOf(query: Record<string, unknown>): Range | null {
+  const [range, from, to] = [one(query.range), one(query.from), one(query.to)]
+  if (from) return to ? { from, to } : { from }
+  return range ? { range } : null
+}
+
+export function useTimeRange() {
+  const route = useRoute()
+  const router = useRouter()
+  const t = useShellText()
+  const chosen = useSessionStorage<Range>('steward.range', { range: '24h' })
+  const query = computed<Range>(() => rangeOf(route.query) ?? chosen.value)
+  const label = computed(() => {
+    const { range, from, to } = query.value
+    if (!from)
+      return (presets as readonly string[]).includes(range ?? '') ? t(`range.${range as Preset}`) : (range ?? '')
+    return `${formatTime(from)} – ${to ? formatTime(to) : t('range.now')}`
+  })
+  function set(next: Range) {
+    chosen.value = next
+    const { range: _range, from: _from, to: _to, ...rest } = route.query
+    void router.push({ query: { ...rest, ...next } })
+  }
+  return { query, label, set }
+}

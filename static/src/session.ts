@@ -1,0 +1,155 @@
+// Who is signed in. The access token lives in memory only; the server's HttpOnly cookie renews it.
+//
+// The cookie rotates and a second use of an old one ends the session, so at most one tab renews at a time and tells
+// the others the new token. What this does not do: show anything; that is the shell's business.
+import { defineStore } from 'pinia'
+import { computed, ref, shallowRef } from 'vue'
+import type { components } from './api/schema'
+import { Problem } from './api/problem'
+import { useCredentials } from './api/client'
+import { oneTabAtATime, permits } from './session_rules'
+
+export type Me = components['schemas']['Me']
+type Access = components['schemas']['Access']
+type Told = { kind: 'token'; token: string; expiresAt: number } | { kind: 'out' }
+
+/** Renewed this long before it ends. */
+const earlyMs = 60_000
+
+async function post(path: string, body?: unknown, bearer?: string): Promise<Response> {
+  try {
+    return await fetch(`/api/v1/auth/${path}`, {
+      method: 'POST',
+      credentials: 'same-origin',
+      headers: {
+        accept: 'application/json',
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...(bearer ? { authorization: `Bearer ${bearer}` } : {}),
+      },
+      body: body === undefined ? undefined : JSON.stringify(body),
+    })
+  } catch (cause) {
+    throw Problem.unreachable(cause)
+  }
+}
+
+export const useSession = defineStore('session', () => {
+  /** `starting` until the cookie was tried; `ended` when a session ran out under an open page. */
+  const state = ref<'starting' | 'in' | 'out' | 'ended'>('starting')
+  const me = shallowRef<Me | null>(null)
+  let token: string | null = null
+  let expiresAt = 0
+  let renewing: Promise<string | null> | null = null
+  let timer: ReturnType<typeof setTimeout> | undefined
+  /** Calls that wait until somebody has signed in again. */
+  const waiting: ((token: string | null) => void)[] = []
+
+  const channel = typeof BroadcastChannel === 'undefined' ? null : new BroadcastChannel('steward.session')
+  channel?.addEventListener('message', (event: MessageEvent<Told>) => {
+    if (event.data.kind === 'token') take(event.data.token, event.data.expiresAt)
+    else left()
+  })
+
+  function take(fresh: string, until: number) {
+    token = fresh
+    expiresAt = until
+    clearTimeout(timer)
+    timer = setTimeout(() => void renew(fresh), Math.max(1_000, until - Date.now() - earlyMs))
+    if (me.value && state.value === 'ended') state.value = 'in'
+    for (const go of waiting.splice(0)) go(fresh)
+  }
+  function accept(access: Access) {
+    const until = Date.now() + access.expires_in * 1000
+    take(access.access_token, until)
+    channel?.postMessage({ kind: 'token', token: access.access_token, expiresAt: until } satisfies Told)
+  }
+  function left() {
+    token = null
+    clearTimeout(timer)
+    me.value = null
+    state.value = 'out'
+    for (const go of waiting.splice(0)) go(null)
+  }
+
+  /** Another token than `refused`: one that another tab got meanwhile, or one from the cookie. */
+  function renew(refused: string | null): Promise<string | null> {
+    if (token && token !== refused) return Promise.resolve(token)
+    renewing ??= oneTabAtATime('steward.renew', async () => {
+      if (token && token !== refused) return token
+      const answer = await post('refresh')
+      if (answer.ok) {
+        accept((await answer.json()) as Access)
+        return token
+      }
+      if (answer.status === 401 || answer.status === 403) {
+        token = null
+        return null
+      }
+      throw await Problem.of(answer)
+    }).finally(() => (renewing = null))
+    return renewing
+  }
+
+  async function learnWhoIAm(): Promise<void> {
+    const answer = await fetch('/api/v1/auth/me', { headers: { authorization: `Bearer ${token}` } })
+    if (!answer.ok) throw await Problem.of(answer)
+    me.value = (await answer.json()) as Me
+  }
+
+  /** At the start: is there a session in the cookie? */
+  async function resume(): Promise<void> {
+    if (!(await renew(null))) {
+      state.value = 'out'
+      return
+    }
+    await learnWhoIAm()
+    state.value = 'in'
+  }
+  async function signIn(username: string, password: string): Promise<void> {
+    const answer = await post('login', { username, password })
+    if (!answer.ok) throw await Problem.of(answer)
+    const access = (await answer.json()) as Access
+    const until = Date.now() + access.expires_in * 1000
+    token = access.access_token
+    // Who it is comes first: calls that waited must not go out under another name than the page shows.
+    const before = me.value?.username
+    await learnWhoIAm()
+    if (before && before !== me.value?.username) location.reload()
+    accept(access)
+    expiresAt = until
+    state.value = 'in'
+  }
+  async function signOut(): Promise<void> {
+    await post('logout', undefined, token ?? undefined).catch(() => undefined)
+    channel?.postMessage({ kind: 'out' } satisfies Told)
+    left()
+  }
+  async function changePassword(current: string, fresh: string): Promise<void> {
+    const bearer = await usable()
+    const answer = await post('password', { current_password: current, new_password: fresh }, bearer ?? undefined)
+    if (!answer.ok) throw await Problem.of(answer)
+    await renew(bearer).catch(() => null)
+    if (token) await learnWhoIAm()
+    else ended()
+  }
+  function ended() {
+    if (state.value === 'in') state.value = 'ended'
+  }
+
+  async function usable(): Promise<string | null> {
+    if (state.value === 'out') return null
+    if (token && Date.now() < expiresAt - 5_000) return token
+    return (await renew(token)) ?? askAgain()
+  }
+  /** The session is over: the page stays, a dialog asks, and the call goes on when it was answered. */
+  function askAgain(): Promise<string | null> {
+    if (state.value === 'starting' || state.value === 'out') return Promise.resolve(null)
+    ended()
+    return new Promise((go) => waiting.push(go))
+  }
+  useCredentials({ bearer: usable, renew: async (refused) => (await renew(refused)) ?? askAgain() })
+
+  const permissions = computed(() => me.value?.permissions ?? [])
+  const can = (permission: string): boolean => permits(permissions.value, permission)
+  return { state, me, can, resume, signIn, signOut, changePassword }
+})

@@ -30,7 +30,7 @@ export function useFilters(specs: () => readonly FilterSpec[]) {
     values,
     active: computed(() => Object.keys(values.value).length > 0),
     set(key: string, value: string | null) {
-      const { [key]: _before, ...rest } = route.query
+      const rest = Object.fromEntries(Object.entries(route.query).filter(([name]) => name !== key))
       go(value === null || value === '' ? rest : { ...rest, [key]: value })
     },
     clear() {

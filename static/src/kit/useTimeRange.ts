@@ -36,7 +36,9 @@ export function useTimeRange() {
   })
   function set(next: Range) {
     chosen.value = next
-    const { range: _range, from: _from, to: _to, ...rest } = route.query
+    const rest = Object.fromEntries(
+      Object.entries(route.query).filter(([name]) => !['range', 'from', 'to'].includes(name)),
+    )
     void router.push({ query: { ...rest, ...next } })
   }
   return { query, label, set }

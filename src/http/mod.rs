@@ -11,6 +11,7 @@ mod compat;
 pub mod directory;
 pub mod egress;
 pub mod extract;
+mod gateway_document;
 pub mod idempotency;
 pub mod job;
 pub mod middleware;

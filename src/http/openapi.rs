@@ -17,7 +17,7 @@ use utoipa::{OpenApi, PartialSchema, ToSchema};
 use utoipa_actix_web::AppExt;
 
 use super::middleware::CONTROL_PREFIX;
-use super::{compat, idempotency, request_id, routes};
+use super::{compat, gateway_document, idempotency, request_id, routes};
 use crate::error::problem::{FieldError, MEDIA_TYPE, Problem};
 use crate::error::{ApiError, ErrorCode};
 
@@ -93,6 +93,7 @@ fn generate() -> utoipa::openapi::OpenApi {
     let schemas = &mut components.schemas;
     schemas.insert(Problem::name().into_owned(), Problem::schema());
     schemas.insert(FieldError::name().into_owned(), FieldError::schema());
+    gateway_document::add(&mut document);
     for (path, item) in &mut document.paths.paths {
         if path.starts_with(CONTROL_PREFIX) {
             complete(path, item);

@@ -41,7 +41,7 @@ pub fn app(
 
 /// Every route.
 pub fn configure(config: &mut ServiceConfig<'_>) {
-    // The gateway, /v1/*, is mounted by `app`: its client belongs to the worker, and its dialects document it.
+    // The gateway, /v1/*, is mounted by `app`: its client belongs to the worker, and `gateway_document` tells of it.
     config.configure(features::health::routes);
     // Before the scope, which answers for everything below its prefix.
     config.map(|plain| {

@@ -856,6 +856,142 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/chat/completions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** OpenAI's chat completions. */
+        post: operations["gateway_chat_completions"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/completions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** OpenAI's completions. */
+        post: operations["gateway_completions"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/embeddings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** OpenAI's embeddings. */
+        post: operations["gateway_embeddings"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/messages": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Anthropic's messages. */
+        post: operations["gateway_messages"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/messages/count_tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Anthropic's token counting. */
+        post: operations["gateway_count_tokens"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/models": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The models this token may use, in the caller's dialect. */
+        get: operations["gateway_models"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/models/{model}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One model. */
+        get: operations["gateway_model"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/responses": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** OpenAI's responses. */
+        post: operations["gateway_responses"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -963,6 +1099,16 @@ export interface components {
              * @description The provider's HTTP status; null when there was no answer.
              */
             status?: number | null;
+        };
+        /** @description An error as Anthropic's clients know it. */
+        AnthropicError: {
+            error: {
+                message: string;
+                type: string;
+            };
+            request_id?: string;
+            /** @enum {string} */
+            type: "error";
         };
         /** @description One try on one account. */
         AttemptView: {
@@ -1275,6 +1421,15 @@ export interface components {
             spooled: number;
             /** Format: int64 */
             stored: number;
+        };
+        /** @description An error as OpenAI's clients know it. */
+        OpenAiError: {
+            error: {
+                code?: string | null;
+                message: string;
+                param?: string | null;
+                type: string;
+            };
         };
         /** @description Something an operator did. */
         Operation: {
@@ -9191,6 +9346,1402 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Readiness"];
                 };
+            };
+        };
+    };
+    gateway_chat_completions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description The most tokens to answer with. */
+                    max_completion_tokens?: number;
+                    /** @description The most tokens to answer with. */
+                    max_tokens?: number;
+                    /** @description The turns so far. */
+                    messages: Record<string, never>[];
+                    /** @description A model of `/v1/models`, or an account's alias for one. */
+                    model: string;
+                    /** @description Answer by server-sent events. */
+                    stream?: boolean;
+                } & {
+                    [key: string]: unknown;
+                };
+            };
+        };
+        responses: {
+            /** @description The provider's answer, byte for byte as it came. */
+            200: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                    "text/event-stream": unknown;
+                };
+            };
+            /** @description The request names no model. The model is served on the other protocol only. The request body is not valid JSON. The request is not valid. The request headers contradict each other. */
+            400: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description No API key was sent. The API key is not known here. The API key has expired. The API key is disabled. */
+            401: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description The tenant of this API key is suspended. The API key may not use this model. */
+            403: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description No account serves this model. There is nothing at this address. */
+            404: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description The request took too long to arrive. */
+            408: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description The request body is too large. */
+            413: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description The body's media type or encoding is not supported. */
+            415: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description The API key makes too many requests a minute. The API key uses too many model tokens a minute. The API key has too many calls in flight. The API key has used up its token quota. The budget of this API key or its tenant is used up. */
+            429: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description The upstream could not be reached. The upstream broke off its answer. The upstream answered with an error. The upstream refused the account's credential. */
+            502: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description No upstream account is set up for this protocol. Every account that serves this model is failing. Every account that serves this model is at its concurrency limit. The books cannot take another record. This process is shutting down. The server cannot take more at the moment. */
+            503: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description The upstream did not answer in time. */
+            504: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description Any other answer of the provider, errors included, passes as it came. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    gateway_completions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description The most tokens to answer with. */
+                    max_tokens?: number;
+                    /** @description A model of `/v1/models`, or an account's alias for one. */
+                    model: string;
+                    /** @description A text, or several. */
+                    prompt: string | unknown[];
+                    /** @description Answer by server-sent events. */
+                    stream?: boolean;
+                } & {
+                    [key: string]: unknown;
+                };
+            };
+        };
+        responses: {
+            /** @description The provider's answer, byte for byte as it came. */
+            200: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                    "text/event-stream": unknown;
+                };
+            };
+            /** @description The request names no model. The model is served on the other protocol only. The request body is not valid JSON. The request is not valid. The request headers contradict each other. */
+            400: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description No API key was sent. The API key is not known here. The API key has expired. The API key is disabled. */
+            401: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description The tenant of this API key is suspended. The API key may not use this model. */
+            403: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description No account serves this model. There is nothing at this address. */
+            404: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description The request took too long to arrive. */
+            408: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description The request body is too large. */
+            413: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description The body's media type or encoding is not supported. */
+            415: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description The API key makes too many requests a minute. The API key uses too many model tokens a minute. The API key has too many calls in flight. The API key has used up its token quota. The budget of this API key or its tenant is used up. */
+            429: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description The upstream could not be reached. The upstream broke off its answer. The upstream answered with an error. The upstream refused the account's credential. */
+            502: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description No upstream account is set up for this protocol. Every account that serves this model is failing. Every account that serves this model is at its concurrency limit. The books cannot take another record. This process is shutting down. The server cannot take more at the moment. */
+            503: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description The upstream did not answer in time. */
+            504: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description Any other answer of the provider, errors included, passes as it came. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    gateway_embeddings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description A text, or several. */
+                    input: string | unknown[];
+                    /** @description A model of `/v1/models`, or an account's alias for one. */
+                    model: string;
+                } & {
+                    [key: string]: unknown;
+                };
+            };
+        };
+        responses: {
+            /** @description The provider's answer, byte for byte as it came. */
+            200: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            /** @description The request names no model. The model is served on the other protocol only. The request body is not valid JSON. The request is not valid. The request headers contradict each other. */
+            400: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description No API key was sent. The API key is not known here. The API key has expired. The API key is disabled. */
+            401: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description The tenant of this API key is suspended. The API key may not use this model. */
+            403: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description No account serves this model. There is nothing at this address. */
+            404: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description The request took too long to arrive. */
+            408: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description The request body is too large. */
+            413: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description The body's media type or encoding is not supported. */
+            415: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description The API key makes too many requests a minute. The API key uses too many model tokens a minute. The API key has too many calls in flight. The API key has used up its token quota. The budget of this API key or its tenant is used up. */
+            429: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description The upstream could not be reached. The upstream broke off its answer. The upstream answered with an error. The upstream refused the account's credential. */
+            502: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description No upstream account is set up for this protocol. Every account that serves this model is failing. Every account that serves this model is at its concurrency limit. The books cannot take another record. This process is shutting down. The server cannot take more at the moment. */
+            503: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description The upstream did not answer in time. */
+            504: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description Any other answer of the provider, errors included, passes as it came. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    gateway_messages: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description The most tokens to answer with. */
+                    max_tokens: number;
+                    /** @description The turns so far. */
+                    messages: Record<string, never>[];
+                    /** @description A model of `/v1/models`, or an account's alias for one. */
+                    model: string;
+                    /** @description Answer by server-sent events. */
+                    stream?: boolean;
+                    /** @description A text, or several. */
+                    system?: string | unknown[];
+                } & {
+                    [key: string]: unknown;
+                };
+            };
+        };
+        responses: {
+            /** @description The provider's answer, byte for byte as it came. */
+            200: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                    "text/event-stream": unknown;
+                };
+            };
+            /** @description The request names no model. The model is served on the other protocol only. The request body is not valid JSON. The request is not valid. The request headers contradict each other. */
+            400: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description No API key was sent. The API key is not known here. The API key has expired. The API key is disabled. */
+            401: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description The tenant of this API key is suspended. The API key may not use this model. */
+            403: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description No account serves this model. There is nothing at this address. */
+            404: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description The request took too long to arrive. */
+            408: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description The request body is too large. */
+            413: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description The body's media type or encoding is not supported. */
+            415: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description The API key makes too many requests a minute. The API key uses too many model tokens a minute. The API key has too many calls in flight. The API key has used up its token quota. The budget of this API key or its tenant is used up. */
+            429: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description The upstream could not be reached. The upstream broke off its answer. The upstream answered with an error. The upstream refused the account's credential. */
+            502: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description No upstream account is set up for this protocol. Every account that serves this model is failing. Every account that serves this model is at its concurrency limit. The books cannot take another record. This process is shutting down. The server cannot take more at the moment. */
+            503: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description The upstream did not answer in time. */
+            504: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description Any other answer of the provider, errors included, passes as it came. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    gateway_count_tokens: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description The turns so far. */
+                    messages: Record<string, never>[];
+                    /** @description A model of `/v1/models`, or an account's alias for one. */
+                    model: string;
+                    /** @description A text, or several. */
+                    system?: string | unknown[];
+                } & {
+                    [key: string]: unknown;
+                };
+            };
+        };
+        responses: {
+            /** @description The provider's answer, byte for byte as it came. */
+            200: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            /** @description The request names no model. The model is served on the other protocol only. The request body is not valid JSON. The request is not valid. The request headers contradict each other. */
+            400: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description No API key was sent. The API key is not known here. The API key has expired. The API key is disabled. */
+            401: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description The tenant of this API key is suspended. The API key may not use this model. */
+            403: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description No account serves this model. There is nothing at this address. */
+            404: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description The request took too long to arrive. */
+            408: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description The request body is too large. */
+            413: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description The body's media type or encoding is not supported. */
+            415: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description The API key makes too many requests a minute. The API key uses too many model tokens a minute. The API key has too many calls in flight. The API key has used up its token quota. The budget of this API key or its tenant is used up. */
+            429: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description The upstream could not be reached. The upstream broke off its answer. The upstream answered with an error. The upstream refused the account's credential. */
+            502: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description No upstream account is set up for this protocol. Every account that serves this model is failing. Every account that serves this model is at its concurrency limit. The books cannot take another record. This process is shutting down. The server cannot take more at the moment. */
+            503: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description The upstream did not answer in time. */
+            504: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description Any other answer of the provider, errors included, passes as it came. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    gateway_models: {
+        parameters: {
+            query?: {
+                /** @description Anthropic's dialect: length of a page. */
+                limit?: string;
+                /** @description Anthropic's dialect: the page after this model. */
+                after_id?: string;
+                /** @description Anthropic's dialect: the page before this model. */
+                before_id?: string;
+            };
+            header?: {
+                /** @description Asks for Anthropic's dialect. */
+                "anthropic-version"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The provider's answer, byte for byte as it came. */
+            200: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            /** @description The request names no model. The model is served on the other protocol only. The request body is not valid JSON. The request is not valid. The request headers contradict each other. */
+            400: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"] | components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description No API key was sent. The API key is not known here. The API key has expired. The API key is disabled. */
+            401: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"] | components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description The tenant of this API key is suspended. The API key may not use this model. */
+            403: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"] | components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description No account serves this model. There is nothing at this address. */
+            404: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"] | components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description The request took too long to arrive. */
+            408: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"] | components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description The request body is too large. */
+            413: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"] | components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description The body's media type or encoding is not supported. */
+            415: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"] | components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description The API key makes too many requests a minute. The API key uses too many model tokens a minute. The API key has too many calls in flight. The API key has used up its token quota. The budget of this API key or its tenant is used up. */
+            429: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"] | components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"] | components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description The upstream could not be reached. The upstream broke off its answer. The upstream answered with an error. The upstream refused the account's credential. */
+            502: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"] | components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description No upstream account is set up for this protocol. Every account that serves this model is failing. Every account that serves this model is at its concurrency limit. The books cannot take another record. This process is shutting down. The server cannot take more at the moment. */
+            503: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"] | components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description The upstream did not answer in time. */
+            504: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"] | components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description Any other answer of the provider, errors included, passes as it came. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    gateway_model: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Asks for Anthropic's dialect. */
+                "anthropic-version"?: string;
+            };
+            path: {
+                model: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The provider's answer, byte for byte as it came. */
+            200: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            /** @description The request names no model. The model is served on the other protocol only. The request body is not valid JSON. The request is not valid. The request headers contradict each other. */
+            400: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"] | components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description No API key was sent. The API key is not known here. The API key has expired. The API key is disabled. */
+            401: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"] | components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description The tenant of this API key is suspended. The API key may not use this model. */
+            403: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"] | components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description No account serves this model. There is nothing at this address. */
+            404: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"] | components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description The request took too long to arrive. */
+            408: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"] | components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description The request body is too large. */
+            413: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"] | components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description The body's media type or encoding is not supported. */
+            415: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"] | components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description The API key makes too many requests a minute. The API key uses too many model tokens a minute. The API key has too many calls in flight. The API key has used up its token quota. The budget of this API key or its tenant is used up. */
+            429: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"] | components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"] | components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description The upstream could not be reached. The upstream broke off its answer. The upstream answered with an error. The upstream refused the account's credential. */
+            502: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"] | components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description No upstream account is set up for this protocol. Every account that serves this model is failing. Every account that serves this model is at its concurrency limit. The books cannot take another record. This process is shutting down. The server cannot take more at the moment. */
+            503: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"] | components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description The upstream did not answer in time. */
+            504: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"] | components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description Any other answer of the provider, errors included, passes as it came. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    gateway_responses: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description A text, or several. */
+                    input: string | unknown[];
+                    instructions?: string;
+                    /** @description The most tokens to answer with. */
+                    max_output_tokens?: number;
+                    /** @description A model of `/v1/models`, or an account's alias for one. */
+                    model: string;
+                    /** @description Answer by server-sent events. */
+                    stream?: boolean;
+                } & {
+                    [key: string]: unknown;
+                };
+            };
+        };
+        responses: {
+            /** @description The provider's answer, byte for byte as it came. */
+            200: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                    "text/event-stream": unknown;
+                };
+            };
+            /** @description The request names no model. The model is served on the other protocol only. The request body is not valid JSON. The request is not valid. The request headers contradict each other. */
+            400: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description No API key was sent. The API key is not known here. The API key has expired. The API key is disabled. */
+            401: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description The tenant of this API key is suspended. The API key may not use this model. */
+            403: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description No account serves this model. There is nothing at this address. */
+            404: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description The request took too long to arrive. */
+            408: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description The request body is too large. */
+            413: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description The body's media type or encoding is not supported. */
+            415: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description The API key makes too many requests a minute. The API key uses too many model tokens a minute. The API key has too many calls in flight. The API key has used up its token quota. The budget of this API key or its tenant is used up. */
+            429: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description The upstream could not be reached. The upstream broke off its answer. The upstream answered with an error. The upstream refused the account's credential. */
+            502: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description No upstream account is set up for this protocol. Every account that serves this model is failing. Every account that serves this model is at its concurrency limit. The books cannot take another record. This process is shutting down. The server cannot take more at the moment. */
+            503: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description The upstream did not answer in time. */
+            504: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description Any other answer of the provider, errors included, passes as it came. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
         };
     };

@@ -1,0 +1,341 @@
+//! The gateway's part of the OpenAPI document. Its handlers read no more of a request than they must and pass the
+//! rest on, so there is nothing to generate it from: bodies are free-form objects with the fields that Steward
+//! looks at, and the provider's own reference says the rest. The errors come from the catalog.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+use utoipa::openapi::OpenApi;
+
+use super::request_id;
+use crate::error::ErrorCode;
+use crate::error::catalog::Face;
+
+const TAG: &str = "gateway";
+/// Names of the security schemes.
+const BEARER: &str = "token";
+const KEY: &str = "token_as_key";
+
+/// Whose words a path speaks.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Speaks {
+    OpenAi,
+    Anthropic,
+    /// The caller's, told by whether it sends `anthropic-version`.
+    Either,
+}
+
+/// Adds paths, schemas and security schemes.
+pub(super) fn add(document: &mut OpenApi) {
+    for (path, item) in paths() {
+        if let Ok(item) = serde_json::from_value(item) {
+            document.paths.paths.insert(path.to_owned(), item);
+        }
+    }
+    let components = document.components.get_or_insert_default();
+    for (name, schema) in schemas() {
+        if let Ok(schema) = serde_json::from_value(schema) {
+            components.schemas.insert(name.to_owned(), schema);
+        }
+    }
+    for (name, scheme) in schemes() {
+        if let Ok(scheme) = serde_json::from_value(scheme) {
+            components
+                .add_security_scheme::<_, utoipa::openapi::security::SecurityScheme>(name, scheme);
+        }
+    }
+}
+
+fn paths() -> Vec<(&'static str, Value)> {
+    let text = json!({"type": "string"});
+    let texts = json!({"type": ["string", "array"], "description": "A text, or several."});
+    let turns =
+        json!({"type": "array", "items": {"type": "object"}, "description": "The turns so far."});
+    let model = json!({"type": "string", "description": "A model of `/v1/models`, or an account's alias for one."});
+    let stream = json!({"type": "boolean", "description": "Answer by server-sent events."});
+    let most =
+        json!({"type": "integer", "minimum": 1, "description": "The most tokens to answer with."});
+    let call = |speaks, name, summary, required: &[&str], more: &[(&str, &Value)]| {
+        let mut fields = Map::from_iter([("model".to_owned(), model.clone())]);
+        fields.extend(
+            more.iter()
+                .map(|(name, schema)| ((*name).to_owned(), (*schema).clone())),
+        );
+        let streams = fields.contains_key("stream");
+        let body = json!({"required": true, "content": {"application/json": {"schema": {
+            "type": "object", "required": required, "properties": fields, "additionalProperties": true,
+        }}}});
+        let mut operation = operation(speaks, name, summary, streams);
+        operation["requestBody"] = body;
+        json!({"post": operation})
+    };
+    let mut listed = operation(
+        Speaks::Either,
+        "models",
+        "The models this token may use, in the caller's dialect.",
+        false,
+    );
+    listed["parameters"] = json!([
+        parameter(
+            "anthropic-version",
+            "header",
+            "Asks for Anthropic's dialect."
+        ),
+        parameter("limit", "query", "Anthropic's dialect: length of a page."),
+        parameter(
+            "after_id",
+            "query",
+            "Anthropic's dialect: the page after this model."
+        ),
+        parameter(
+            "before_id",
+            "query",
+            "Anthropic's dialect: the page before this model."
+        ),
+    ]);
+    let mut shown = operation(Speaks::Either, "model", "One model.", false);
+    shown["parameters"] = json!([
+        {"name": "model", "in": "path", "required": true, "schema": {"type": "string", "minLength": 1}},
+        parameter("anthropic-version", "header", "Asks for Anthropic's dialect."),
+    ]);
+    use Speaks::{Anthropic, OpenAi};
+    vec![
+        (
+            "/v1/chat/completions",
+            call(
+                OpenAi,
+                "chat_completions",
+                "OpenAI's chat completions.",
+                &["model", "messages"],
+                &[
+                    ("messages", &turns),
+                    ("stream", &stream),
+                    ("max_tokens", &most),
+                    ("max_completion_tokens", &most),
+                ],
+            ),
+        ),
+        (
+            "/v1/completions",
+            call(
+                OpenAi,
+                "completions",
+                "OpenAI's completions.",
+                &["model", "prompt"],
+                &[
+                    ("prompt", &texts),
+                    ("stream", &stream),
+                    ("max_tokens", &most),
+                ],
+            ),
+        ),
+        (
+            "/v1/responses",
+            call(
+                OpenAi,
+                "responses",
+                "OpenAI's responses.",
+                &["model", "input"],
+                &[
+                    ("input", &texts),
+                    ("instructions", &text),
+                    ("stream", &stream),
+                    ("max_output_tokens", &most),
+                ],
+            ),
+        ),
+        (
+            "/v1/embeddings",
+            call(
+                OpenAi,
+                "embeddings",
+                "OpenAI's embeddings.",
+                &["model", "input"],
+                &[("input", &texts)],
+            ),
+        ),
+        (
+            "/v1/messages",
+            call(
+                Anthropic,
+                "messages",
+                "Anthropic's messages.",
+                &["model", "messages", "max_tokens"],
+                &[
+                    ("messages", &turns),
+                    ("system", &texts),
+                    ("stream", &stream),
+                    ("max_tokens", &most),
+                ],
+            ),
+        ),
+        (
+            "/v1/messages/count_tokens",
+            call(
+                Anthropic,
+                "count_tokens",
+                "Anthropic's token counting.",
+                &["model", "messages"],
+                &[("messages", &turns), ("system", &texts)],
+            ),
+        ),
+        ("/v1/models", json!({"get": listed})),
+        ("/v1/models/{model}", json!({"get": shown})),
+    ]
+}
+
+fn operation(speaks: Speaks, name: &str, summary: &str, streams: bool) -> Value {
+    let mut answers = Map::new();
+    let mut content = json!({"application/json": {"schema": {"type": "object"}}});
+    if streams {
+        content["text/event-stream"] = json!({});
+    }
+    let as_it_came = "The provider's answer, byte for byte as it came.";
+    answers.insert(
+        "200".to_owned(),
+        json!({"description": as_it_came, "content": content, "headers": headers()}),
+    );
+    for (status, titles) in refusals() {
+        let content = json!({"application/json": {"schema": error_schema(speaks)}});
+        let answer =
+            json!({"description": titles.join(" "), "content": content, "headers": headers()});
+        answers.insert(status.to_string(), answer);
+    }
+    let description = "Any other answer of the provider, errors included, passes as it came.";
+    answers.insert("default".to_owned(), json!({"description": description}));
+    json!({
+        "tags": [TAG],
+        "operationId": name,
+        "summary": summary,
+        "security": [{BEARER: []}, {KEY: []}],
+        "responses": answers,
+    })
+}
+
+/// What the gateway itself may refuse with. Nobody is there to read a 499, and a 405 is the answer to methods that
+/// are not documented.
+fn refusals() -> BTreeMap<u16, Vec<&'static str>> {
+    let mut refusals: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
+    for code in ErrorCode::ALL {
+        if code.face() != Face::Control && !matches!(code.status(), 405 | 499) {
+            refusals
+                .entry(code.status())
+                .or_default()
+                .push(code.title());
+        }
+    }
+    refusals
+}
+
+fn error_schema(speaks: Speaks) -> Value {
+    let openai = json!({"$ref": "#/components/schemas/OpenAiError"});
+    let anthropic = json!({"$ref": "#/components/schemas/AnthropicError"});
+    match speaks {
+        Speaks::OpenAi => openai,
+        Speaks::Anthropic => anthropic,
+        Speaks::Either => json!({"oneOf": [openai, anthropic]}),
+    }
+}
+
+fn headers() -> Value {
+    json!({request_id::HEADER: {
+        "schema": {"type": "string"},
+        "description": "Names this call: the `id` of its row under `/api/v1/logs/requests`.",
+    }})
+}
+
+fn parameter(name: &str, place: &str, description: &str) -> Value {
+    json!({"name": name, "in": place, "required": false, "description": description, "schema": {"type": "string"}})
+}
+
+fn schemas() -> [(&'static str, Value); 2] {
+    let text = json!({"type": "string"});
+    let maybe = json!({"type": ["string", "null"]});
+    [
+        (
+            "OpenAiError",
+            json!({
+                "type": "object",
+                "description": "An error as OpenAI's clients know it.",
+                "required": ["error"],
+                "properties": {"error": {
+                    "type": "object",
+                    "required": ["message", "type"],
+                    "properties": {"message": text, "type": text, "param": maybe, "code": maybe},
+                }},
+            }),
+        ),
+        (
+            "AnthropicError",
+            json!({
+                "type": "object",
+                "description": "An error as Anthropic's clients know it.",
+                "required": ["type", "error"],
+                "properties": {
+                    "type": {"type": "string", "enum": ["error"]},
+                    "error": {
+                        "type": "object",
+                        "required": ["type", "message"],
+                        "properties": {"type": text, "message": text},
+                    },
+                    "request_id": text,
+                },
+            }),
+        ),
+    ]
+}
+
+fn schemes() -> [(&'static str, Value); 2] {
+    let description = "A token of an application (POST /api/v1/tokens), `sk-stw-…`.";
+    [
+        (
+            BEARER,
+            json!({"type": "http", "scheme": "bearer", "description": description}),
+        ),
+        (
+            KEY,
+            json!({"type": "apiKey", "in": "header", "name": "x-api-key", "description": description}),
+        ),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BEARER, KEY, paths, schemas};
+    use crate::gateway::dialect::{Endpoint, endpoint};
+    use crate::http::openapi::openapi;
+
+    #[test]
+    fn what_is_documented_is_served_and_nothing_is_lost_on_the_way() {
+        let document = openapi();
+        let components = document.components.as_ref().unwrap();
+        for scheme in [BEARER, KEY] {
+            assert!(components.security_schemes.contains_key(scheme), "{scheme}");
+        }
+        for (name, schema) in schemas() {
+            let kept = serde_json::to_value(&components.schemas[name]).unwrap();
+            assert_eq!(kept["properties"], schema["properties"], "{name}");
+        }
+        for (path, written) in paths() {
+            let item = serde_json::to_value(&document.paths.paths[path]).unwrap();
+            let (method, endpoint) = match endpoint(path) {
+                Some(Endpoint::Call(_)) => ("post", true),
+                Some(_) => ("get", false),
+                None => panic!("the gateway serves nothing at {path}"),
+            };
+            assert_eq!(
+                item[method]["requestBody"], written[method]["requestBody"],
+                "{path}"
+            );
+            assert_eq!(item[method]["requestBody"].is_object(), endpoint, "{path}");
+            let answers = item[method]["responses"].as_object().unwrap();
+            for status in [
+                "200", "401", "403", "404", "413", "429", "502", "503", "504", "default",
+            ] {
+                assert!(answers.contains_key(status), "{path} {status}");
+            }
+            let id = &answers["200"]["headers"]["x-request-id"];
+            assert!(id.is_object(), "{path}");
+        }
+    }
+}

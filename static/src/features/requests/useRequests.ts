@@ -1,0 +1,205 @@
+// The list of calls: filters and range from the URL, pages by cursor, newer calls announced, never pushed in.
+import { useQuery } from '@tanstack/vue-query'
+import { useIntervalFn } from '@vueuse/core'
+import { computed, onScopeDispose, ref, watch } from 'vue'
+import { useRoute, useRouter } from 'vue-router'
+import { answer, api } from '@/api/client'
+import { Problem } from '@/api/problem'
+import type { components, paths } from '@/api/schema'
+import { type FilterSpec, useCursorList, useFilters, useLive, useTimeRange } from '@/kit'
+import { useSession } from '@/session'
+import { useText } from './messages'
+
+export type Call = components['schemas']['RequestItem']
+type Query = NonNullable<paths['/api/v1/logs/requests']['get']['parameters']['query']>
+
+const pageSize = 100
+export const newestFirst = '-request_at'
+
+/** Names for ids on chips; a list that may not be read leaves the ids. */
+function useNames() {
+  const session = useSession()
+  const tokens = useQuery({
+    queryKey: ['tokens', 'names'],
+    staleTime: 60_000,
+    enabled: computed(() => session.can('read:tokens')),
+    queryFn: ({ signal }) => answer(api.GET('/api/v1/tokens', { params: { query: { limit: 200 } }, signal })),
+  })
+  const accounts = useQuery({
+    queryKey: ['accounts', 'names'],
+    staleTime: 60_000,
+    enabled: computed(() => session.can('read:accounts')),
+    queryFn: ({ signal }) => answer(api.GET('/api/v1/accounts', { params: { query: { limit: 200 } }, signal })),
+  })
+  const tenants = useQuery({
+    queryKey: ['tenants', 'names'],
+    staleTime: 60_000,
+    enabled: computed(() => session.can('read:tenants')),
+    queryFn: ({ signal }) => answer(api.GET('/api/v1/ops/tenants', { params: { query: { limit: 200 } }, signal })),
+  })
+  const options = (items: { id: string; name: string }[] | undefined) =>
+    items?.map((item) => ({ value: item.id, label: item.name }))
+  return {
+    tokens: computed(() => options(tokens.data.value?.items)),
+    accounts: computed(() => options(accounts.data.value?.items)),
+    tenants: computed(() => options(tenants.data.value?.items)),
+    nameOf: (id: string | null | undefined): string | null => {
+      if (!id) return null
+      const all = [...(tokens.data.value?.items ?? []), ...(accounts.data.value?.items ?? [])]
+      return all.find((item) => item.id === id)?.name ?? null
+    },
+  }
+}
+
+export function useRequests() {
+  const t = useText()
+  const route = useRoute()
+  const router = useRouter()
+  const live = useLive()
+  const range = useTimeRange()
+  const names = useNames()
+
+  const specs = computed<FilterSpec[]>(() => {
+    const ids = (key: 'token_id' | 'account_id' | 'tenant_id', options: FilterSpec['options']): FilterSpec => ({
+      key,
+      label: t(`filter.${key}`),
+      kind: options ? 'select' : 'text',
+      options,
+    })
+    const text = (key: 'app' | 'user' | 'provider' | 'model'): FilterSpec => ({
+      key,
+      label: t(`filter.${key}`),
+      kind: 'text',
+    })
+    return [
+      text('model'),
+      {
+        key: 'success',
+        label: t('filter.success'),
+        kind: 'select',
+        options: [
+          { value: 'false', label: t('filter.failed') },
+          { value: 'true', label: t('filter.succeeded') },
+        ],
+      },
+      { key: 'status_code', label: t('filter.status_code'), kind: 'number', placeholder: '429' },
+      ids('token_id', names.tokens.value),
+      ids('account_id', names.accounts.value),
+      ids('tenant_id', names.tenants.value),
+      text('user'),
+      text('app'),
+      text('provider'),
+      { key: 'min_duration_ms', label: t('filter.min_duration_ms'), kind: 'number', placeholder: '5000' },
+      {
+        key: 'mode',
+        label: t('filter.mode'),
+        kind: 'select',
+        options: [
+          { value: 'api', label: t('filter.api') },
+          { value: 'web', label: t('filter.web') },
+        ],
+      },
+    ]
+  })
+  const filters = useFilters(() => specs.value)
+  const sort = computed(() => (typeof route.query.sort === 'string' ? route.query.sort : newestFirst))
+  const query = computed(() => {
+    const { success, status_code, min_duration_ms, ...words } = filters.values.value
+    return {
+      ...range.query.value,
+      ...words,
+      ...(success === undefined ? {} : { success: success === 'true' }),
+      ...(status_code === undefined ? {} : { status_code: Number(status_code) }),
+      ...(min_duration_ms === undefined ? {} : { min_duration_ms: Number(min_duration_ms) }),
+      sort: sort.value,
+    } as Query
+  })
+  const list = useCursorList<Call>({
+    key: computed(() => JSON.stringify(query.value)),
+    rowKey: (call) => call.id,
+    fetchPage: (cursor, signal) =>
+      answer(
+        api.GET('/api/v1/logs/requests', {
+          params: { query: { ...query.value, limit: pageSize, ...(cursor ? { cursor } : {}) } },
+          signal,
+        }),
+      ),
+  })
+
+  // A sparse filter is answered in steps: empty pages with a cursor. They are followed until something is found.
+  const stopped = ref(false)
+  watch(query, () => (stopped.value = false))
+  const searching = computed(() => list.count.value === 0 && list.hasMore.value && !list.problem.value)
+  watch([searching, list.more, stopped], () => {
+    if (searching.value && !list.more.value && !stopped.value) void list.fetchMore()
+  })
+
+  // Newer calls: looked for at the polling interval, shown at once only to somebody at the top of the newest.
+  let atTop = () => true
+  const beat = computed(() => (live.interval.value === false ? 1_000 : live.interval.value))
+  useIntervalFn(() => {
+    if (live.interval.value !== false && sort.value === newestFirst) void list.look(atTop())
+  }, beat)
+
+  const selected = computed(() => (typeof route.params.id === 'string' && route.params.id ? route.params.id : null))
+  const place = ref(-1)
+  watch(
+    [selected, list.count],
+    () => {
+      if (selected.value === null) place.value = -1
+      else if (list.at(place.value)?.id !== selected.value) {
+        place.value = -1
+        for (let index = 0; index < list.count.value; index++) {
+          if (list.at(index)?.id === selected.value) {
+            place.value = index
+            break
+          }
+        }
+      }
+    },
+    { immediate: true },
+  )
+  const open = (id: string | null) =>
+    router.push({ name: 'requests', params: { id: id ?? undefined }, query: route.query })
+  function step(by: number) {
+    const to = place.value + by
+    const call = list.at(to)
+    if (place.value < 0 || !call) return
+    place.value = to
+    list.need(Math.max(0, to - 5), to + 25)
+    void open(call.id)
+  }
+  onScopeDispose(() => (atTop = () => false))
+  return {
+    specs,
+    filters,
+    sort,
+    list,
+    searching,
+    stopped,
+    selected,
+    place,
+    open,
+    step,
+    nameOf: names.nameOf,
+    whereTop(tell: () => boolean) {
+      atTop = tell
+    },
+    sortBy: (to: string) => router.push({ query: { ...route.query, sort: to === newestFirst ? undefined : to } }),
+  }
+}
+
+export function useRequest(id: () => string | null) {
+  const query = useQuery({
+    queryKey: computed(() => ['requests', 'one', id()]),
+    enabled: computed(() => id() !== null),
+    staleTime: Infinity,
+    queryFn: ({ signal }) => answer(api.GET('/api/v1/logs/requests/{id}', { params: { path: { id: id()! } }, signal })),
+  })
+  return {
+    call: query.data,
+    loading: query.isPending,
+    problem: computed(() => (query.error.value ? Problem.from(query.error.value) : null)),
+    retry: () => query.refetch(),
+  }
+}

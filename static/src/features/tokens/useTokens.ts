@@ -1,0 +1,149 @@
+import { keepPreviousData, useMutation, useQuery, useQueryClient } from '@tanstack/vue-query'
+import { computed } from 'vue'
+import { answer, api, idempotencyKey, tagged } from '@/api/client'
+import { Problem } from '@/api/problem'
+import type { components, paths } from '@/api/schema'
+import { type FilterSpec, useCursorList, useEdit, useFilters } from '@/kit'
+import { useSession } from '@/session'
+import { useText } from './messages'
+import type { Token } from './token'
+
+export type NewToken = components['schemas']['NewToken']
+export type TokenChanges = components['schemas']['TokenChanges']
+export type Issued = components['schemas']['IssuedToken']
+type Query = NonNullable<paths['/api/v1/tokens']['get']['parameters']['query']>
+
+export function useTenants() {
+  const session = useSession()
+  const query = useQuery({
+    queryKey: ['tenants', 'names'],
+    staleTime: 60_000,
+    enabled: computed(() => session.can('read:tenants')),
+    queryFn: ({ signal }) => answer(api.GET('/api/v1/ops/tenants', { params: { query: { limit: 200 } }, signal })),
+  })
+  return computed(() => query.data.value?.items ?? [])
+}
+
+/** Models that some account names; `*` names none. */
+export function useOfferedModels() {
+  const session = useSession()
+  const query = useQuery({
+    queryKey: ['accounts', 'names'],
+    staleTime: 60_000,
+    enabled: computed(() => session.can('read:accounts')),
+    queryFn: ({ signal }) => answer(api.GET('/api/v1/accounts', { params: { query: { limit: 200 } }, signal })),
+  })
+  return computed(() => {
+    const all = (query.data.value?.items ?? []).flatMap((account) => [
+      ...account.models.filter((model) => model !== '*'),
+      ...Object.keys(account.aliases ?? {}),
+    ])
+    return [...new Set(all)].sort()
+  })
+}
+
+export function useTokens() {
+  const t = useText()
+  const tenants = useTenants()
+  const specs = computed<FilterSpec[]>(() => [
+    {
+      key: 'enabled',
+      label: t('filter.enabled'),
+      kind: 'select',
+      options: [
+        { value: 'true', label: t('filter.yes') },
+        { value: 'false', label: t('filter.no') },
+      ],
+    },
+    { key: 'app', label: t('filter.app'), kind: 'text' },
+    {
+      key: 'tenant_id',
+      label: t('filter.tenant_id'),
+      kind: 'select',
+      options: tenants.value.map((tenant) => ({ value: tenant.id, label: tenant.name })),
+    },
+    {
+      key: 'with_revoked',
+      label: t('filter.with_revoked'),
+      kind: 'select',
+      options: [{ value: 'true', label: t('filter.shown') }],
+    },
+  ])
+  const filters = useFilters(() => specs.value)
+  const query = computed(() => {
+    const { enabled, with_revoked, ...words } = filters.values.value
+    return {
+      ...words,
+      ...(enabled ? { enabled: enabled === 'true' } : {}),
+      ...(with_revoked ? { with_revoked: true } : {}),
+    } as Query
+  })
+  const list = useCursorList<Token>({
+    key: computed(() => JSON.stringify(query.value)),
+    rowKey: (token) => token.id,
+    fetchPage: (cursor, signal) =>
+      answer(
+        api.GET('/api/v1/tokens', {
+          params: { query: { ...query.value, limit: 100, ...(cursor ? { cursor } : {}) } },
+          signal,
+        }),
+      ),
+  })
+  return { specs, filters, list, tenants }
+}
+
+export function useToken(id: () => string | null) {
+  const queries = useQueryClient()
+  const query = useQuery({
+    queryKey: computed(() => ['tokens', 'one', id()]),
+    enabled: computed(() => id() !== null),
+    placeholderData: keepPreviousData,
+    queryFn: ({ signal }) => tagged(api.GET('/api/v1/tokens/{id}', { params: { path: { id: id()! } }, signal })),
+  })
+  const changed = () => queries.invalidateQueries({ queryKey: ['tokens'] })
+  const path = () => ({ id: id() ?? '' })
+  const edit = useEdit<Token, TokenChanges>({
+    fetch: () => tagged(api.GET('/api/v1/tokens/{id}', { params: { path: path() } })),
+    save: async (changes, etag) => {
+      await answer(
+        api.PATCH('/api/v1/tokens/{id}', {
+          params: { path: path(), header: { 'if-match': etag } },
+          body: changes,
+        }),
+      )
+      await changed()
+    },
+  })
+  const revoke = useMutation({
+    mutationFn: () => answer(api.DELETE('/api/v1/tokens/{id}', { params: { path: path() } })),
+    onSuccess: changed,
+  })
+  const rotate = useMutation({
+    mutationFn: (grace_s: number) =>
+      answer(
+        api.POST('/api/v1/tokens/{id}/rotate', {
+          params: { path: path(), header: { 'idempotency-key': idempotencyKey() } },
+          body: { grace_s },
+        }),
+      ),
+    onSuccess: changed,
+  })
+  return {
+    token: computed(() => query.data.value?.data ?? null),
+    loading: query.isPending,
+    problem: computed(() => (query.error.value ? Problem.from(query.error.value) : null)),
+    retry: () => query.refetch(),
+    edit,
+    revoke,
+    rotate,
+  }
+}
+
+export function useCreateToken() {
+  const queries = useQueryClient()
+  return useMutation({
+    mutationFn: (body: NewToken) =>
+      answer(api.POST('/api/v1/tokens', { params: { header: { 'idempotency-key': idempotencyKey() } }, body })),
+    onSuccess: () => queries.invalidateQueries({ queryKey: ['tokens'] }),
+  })
+}

@@ -1,0 +1,66 @@
+import { describe, expect, it } from 'vitest'
+import { Problem } from '@/api/problem'
+import { useEdit } from './useEdit'
+
+/** A record at a server that honours If-Match. */
+function server() {
+  let version = 1
+  let name = 'first'
+  const refuse = (status: number) =>
+    new Problem(status, status === 412 ? 'precondition_failed' : 'invalid', '', '', null)
+  return {
+    get name() {
+      return name
+    },
+    somebodyElseSaves(other: string) {
+      name = other
+      version += 1
+    },
+    edit: useEdit<{ name: string }, { name: string }>({
+      fetch: async () => ({ data: { name }, etag: `"${version}"` }),
+      save: async (changes, etag) => {
+        if (etag !== `"${version}"`) throw refuse(412)
+        if (changes.name === '') throw refuse(422)
+        name = changes.name
+        version += 1
+      },
+    }),
+  }
+}
+
+describe('editing what others edit too', () => {
+  it('saves against what was shown', async () => {
+    const it = server()
+    await it.edit.load()
+    expect(await it.edit.save({ name: 'mine' })).toBe(true)
+    expect(it.name).toBe('mine')
+  })
+
+  it('overwrites nothing unseen: shows theirs, then saves against it', async () => {
+    const it = server()
+    await it.edit.load()
+    it.somebodyElseSaves('theirs')
+    expect(await it.edit.save({ name: 'mine' })).toBe(false)
+    expect(it.name).toBe('theirs')
+    expect(it.edit.theirs.value?.data.name).toBe('theirs')
+    expect(await it.edit.save({ name: 'mine' })).toBe(true)
+    expect(it.name).toBe('mine')
+  })
+
+  it('can give way', async () => {
+    const it = server()
+    await it.edit.load()
+    it.somebodyElseSaves('theirs')
+    await it.edit.save({ name: 'mine' })
+    expect(it.edit.takeTheirs()).toEqual({ name: 'theirs' })
+    expect(it.edit.conflict.value).toBe(false)
+  })
+
+  it('keeps other refusals as problems', async () => {
+    const it = server()
+    await it.edit.load()
+    expect(await it.edit.save({ name: '' })).toBe(false)
+    expect(it.edit.problem.value?.status).toBe(422)
+    expect(it.edit.conflict.value).toBe(false)
+  })
+})

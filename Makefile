@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test check openapi bench soak audit rust node
+.PHONY: help run demo test check openapi bench soak audit rust node
 
 RUST_VERSION := 1.94
 NODE_VERSION := 20
@@ -18,6 +18,13 @@ run: rust node ## Build Steward and start it on http://127.0.0.1:8080 with SQLit
 	cargo build --release --locked --bin steward
 	mkdir -p "$(DATA)"
 	exec "$(TARGET)/release/steward" serve --data-dir "$(DATA)" --listen "$(LISTEN)"
+
+demo: DATA = data/demo
+demo: rust ## Start Steward with simulated providers, clients and a month of history, under ./data/demo
+	@echo "Building Steward (the first time takes some minutes) ..."
+	cargo build --release --locked --bin steward
+	mkdir -p "$(DATA)"
+	exec "$(TARGET)/release/steward" demo --data-dir "$(DATA)" --listen "$(LISTEN)"
 
 test: rust ## Everything: style, lints, tests on both databases, SDK conformance, kill -9, OpenAPI fuzzing, the console in a browser
 	tests/everything.sh

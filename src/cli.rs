@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::Config;
+use crate::demo;
 use crate::startup::{self, StartError};
 use crate::telemetry;
 
@@ -33,6 +34,18 @@ enum Command {
         /// Address and port; overrides `server.listen`.
         #[arg(long, value_name = "ADDR:PORT")]
         listen: Option<SocketAddr>,
+    },
+    /// Run Steward with simulated providers, clients and 30 days of history; touches no real data.
+    Demo {
+        /// Address and port; overrides `server.listen`.
+        #[arg(long, value_name = "ADDR:PORT")]
+        listen: Option<SocketAddr>,
+        /// Days of history written at the first start.
+        #[arg(long, value_name = "DAYS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(0..=90))]
+        history_days: u32,
+        /// Simulated calls a second, on average over a day; 0 sends none.
+        #[arg(long, value_name = "RATE", default_value_t = 5.0, value_parser = rate)]
+        calls_per_second: f64,
     },
     /// Bring the databases to this version's schema and exit.
     Migrate,
@@ -96,10 +109,32 @@ fn dispatch(cli: Cli) -> Result<ExitCode, StartError> {
         return Ok(ExitCode::SUCCESS);
     }
     let mut config = Config::load(cli.config.as_deref(), std::env::vars())?;
+    let directory_given = cli.data_dir.is_some();
     if let Some(dir) = cli.data_dir {
         config.data.dir = dir;
     }
     match cli.command {
+        Command::Demo {
+            listen,
+            history_days,
+            calls_per_second,
+        } => {
+            if let Some(listen) = listen {
+                config.server.listen = listen;
+            }
+            // Beside the real data's place, never in it.
+            if !directory_given {
+                config.data.dir = config.data.dir.join("demo");
+            }
+            telemetry::install(&config.log)?;
+            startup::demonstrate(
+                config,
+                demo::Options {
+                    history_days,
+                    calls_per_second,
+                },
+            )
+        }
         Command::Serve { listen } => {
             if let Some(listen) = listen {
                 config.server.listen = listen;
@@ -143,6 +178,17 @@ fn dispatch(cli: Cli) -> Result<ExitCode, StartError> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Openapi => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// A rate that one process can send to itself.
+fn rate(text: &str) -> Result<f64, String> {
+    let refused = || "must be a number between 0 and 200".to_owned();
+    let rate: f64 = text.parse().map_err(|_| refused())?;
+    if (0.0..=200.0).contains(&rate) {
+        Ok(rate)
+    } else {
+        Err(refused())
     }
 }
 

@@ -36,6 +36,8 @@ use steward_entities::database::Databases;
 pub use commands::{add_operator, migrate, rotate_keys, set_password};
 
 use crate::config::{Config, ConfigError, Fsync, Overflow};
+use crate::demo::guard::{self, GuardError, Purpose};
+use crate::demo::{self, DemoError, Ground, Stage};
 use crate::error::ApiError;
 use crate::gateway::limits::Limits;
 use crate::gateway::{self, Gateway};
@@ -57,6 +59,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const TREE_DRAIN: Duration = Duration::from_secs(25);
 /// How long the databases may take to close: one that says nothing must not keep the process.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+/// Longest drain of a demonstration.
+const DEMO_DRAIN_MS: u64 = 3_000;
 const ACCEPT_BACKLOG: u32 = 4_096;
 
 /// Why the process does not start, or ended badly.
@@ -106,6 +110,10 @@ pub enum StartError {
     EmptyPassword,
     #[error("the supervision tree gave up: {0}")]
     TreeGaveUp(String),
+    #[error(transparent)]
+    Guard(#[from] GuardError),
+    #[error(transparent)]
+    Demo(#[from] DemoError),
 }
 
 impl From<ApiError> for StartError {
@@ -124,6 +132,8 @@ pub struct Application {
     spool: Arc<Spool>,
     databases: Databases,
     drain: Duration,
+    /// What pretends, in a demonstration.
+    stage: Option<Stage>,
     /// Held for the life of the process.
     _lock: File,
 }
@@ -134,10 +144,29 @@ impl Application {
     /// # Errors
     /// The first thing that cannot be opened, in a sentence that says what to do about it.
     pub async fn build(config: Config) -> Result<Self, StartError> {
+        Self::build_for(config, None).await
+    }
+
+    /// [`Self::build`] with a pretended world around it.
+    ///
+    /// # Errors
+    /// As there; and when data directory or database hold real data.
+    pub async fn build_demo(config: Config, options: demo::Options) -> Result<Self, StartError> {
+        Self::build_for(config, Some(options)).await
+    }
+
+    async fn build_for(config: Config, demo: Option<demo::Options>) -> Result<Self, StartError> {
+        let purpose = match demo {
+            None => Purpose::Real,
+            Some(_) => Purpose::Demonstration,
+        };
         let clock: SharedClock = Arc::new(SystemClock);
         let lock = lock_data_directory(&config.data.dir)?;
+        guard::directory(&config.data.dir, purpose)?;
         let databases = open_databases(&config).await?;
+        guard::unmigrated_database(&databases, purpose).await?;
         migrate_all(&databases).await?;
+        guard::database(&databases, purpose).await??;
         let vault = Arc::new(Vault::open(&config.data.dir)?);
         if vault.made_now() {
             tracing::info!(
@@ -145,7 +174,9 @@ impl Application {
             );
         }
         let time_zone = settle_time_zone(&databases, &config.stats.time_zone).await?;
-        first_operator(&databases, clock.as_ref()).await?;
+        if demo.is_none() {
+            first_operator(&databases, clock.as_ref()).await?;
+        }
 
         let (spool, recovery) = Spool::open(spool_config(&config))?;
         if recovery.unacked > 0 || recovery.lost > 0 {
@@ -156,6 +187,28 @@ impl Application {
             );
         }
         let store = ledger_store::open(&databases.ledger);
+        let stage = match demo {
+            None => None,
+            Some(options) => {
+                let ground = Ground {
+                    dir: &config.data.dir,
+                    databases: &databases,
+                    vault: &vault,
+                    store: store.as_ref(),
+                    clock: &clock,
+                    node: config.node.id,
+                };
+                let (stage, filled) = Stage::set(ground, options, say_progress).await?;
+                if filled.written > 0 {
+                    tracing::info!(
+                        records = filled.written,
+                        seconds = filled.seconds,
+                        "wrote the demonstration's history"
+                    );
+                }
+                Some(stage)
+            }
+        };
         let limits = Arc::new(Limits::new());
         let seed = take_stock(
             &config,
@@ -178,6 +231,7 @@ impl Application {
             node: config.node.id,
             clock: Arc::clone(&clock),
             ledger: ledger_settings(&config),
+            guest: stage.as_ref().map(Stage::group),
         })
         .await?;
         let rids = Arc::new(RidAllocator::new(config.node.id, seed, Arc::clone(&clock)));
@@ -198,7 +252,7 @@ impl Application {
         let state = web::Data::new(AppState::new(Parts {
             config: Arc::clone(&config),
             clock,
-            demo: false,
+            demo: stage.is_some(),
             databases: databases.clone(),
             vault,
             time_zone,
@@ -210,6 +264,9 @@ impl Application {
             gateway: Arc::clone(&gateway),
         })?);
         let (server, address) = listen(&config, &state)?;
+        if let Some(stage) = &stage {
+            stage.open(address);
+        }
         Ok(Self {
             server,
             address,
@@ -219,6 +276,7 @@ impl Application {
             spool,
             databases,
             drain: Duration::from_millis(config.server.drain_timeout_ms),
+            stage,
             _lock: lock,
         })
     }
@@ -247,6 +305,9 @@ impl Application {
                 exit = self.tree.supervisor.exited() => (false, Some(gave_up(&exit))),
             };
             self.state.begin_drain();
+            if let Some(stage) = &self.stage {
+                stage.close();
+            }
             tracing::info!("draining");
             let drained = drain_http(&handle, &self.gateway, self.drain);
             // The server's own future moves the workers' shutdown forward: poll both.
@@ -300,6 +361,57 @@ pub fn serve(config: Config) -> Result<ExitCode, StartError> {
         tracing::info!(address = %application.address(), "listening");
         application.run_until_stopped(told_to_stop()).await
     })
+}
+
+/// `steward demo`: the same with a pretended world around it.
+///
+/// # Errors
+/// As [`Application::build_demo`] and [`Application::run_until_stopped`].
+pub fn demonstrate(mut config: Config, options: demo::Options) -> Result<ExitCode, StartError> {
+    raise_file_limit();
+    // Nobody is there whose answer had to be finished.
+    config.server.drain_timeout_ms = config.server.drain_timeout_ms.min(DEMO_DRAIN_MS);
+    actix_rt::System::new().block_on(async {
+        let application = Application::build_demo(config, options).await?;
+        let address = application.address();
+        say_banner(address);
+        tracing::info!(%address, demo = true, "listening; this is a DEMONSTRATION, everything in it is simulated");
+        application.run_until_stopped(told_to_stop()).await
+    })
+}
+
+#[allow(clippy::print_stdout, reason = "the command's own answer")]
+fn say_banner(address: SocketAddr) {
+    let (username, viewer, password) = (demo::USERNAME, demo::VIEWER, demo::PASSWORD);
+    println!(
+        "\n  DEMONSTRATION: providers, clients and history are simulated; nothing here is real."
+    );
+    println!("  Console:  http://{address}/ops/");
+    println!(
+        "  Sign in:  {username} (or {viewer}, who may only look) with the password {password}\n"
+    );
+}
+
+#[allow(
+    clippy::print_stderr,
+    reason = "progress for whoever waits at a terminal"
+)]
+fn say_progress(progress: demo::backfill::Progress) {
+    use std::io::{IsTerminal as _, Write as _};
+    let mut terminal = std::io::stderr();
+    if terminal.is_terminal() {
+        let percent = progress.hour * 100 / progress.hours.max(1);
+        let end = if progress.hour == progress.hours {
+            "\n"
+        } else {
+            ""
+        };
+        eprint!(
+            "\rDEMO: writing the history: {percent} % ({} records){end}",
+            progress.records
+        );
+        let _ = terminal.flush();
+    }
 }
 
 /// A call takes two files, a spool segment one; what shells and service managers allow at first (often 1,024)

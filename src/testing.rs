@@ -230,6 +230,7 @@ fn parts(database: &TestDatabase, clock: Arc<ManualClock>, config: Config) -> (P
         node: config.node.id,
         clock: clock.clone(),
         ledger: LedgerSettings::default(),
+        guest: None,
     })
     .unwrap();
     let refresh_snapshot: RefreshSnapshot = {

@@ -58,6 +58,8 @@ pub struct TreeDeps {
     pub clock: SharedClock,
     /// Of the ledger group.
     pub ledger: LedgerSettings,
+    /// A group that stands beside the tree's own, started last and ended first: a demonstration's.
+    pub guest: Option<Group>,
 }
 
 /// Why the tree did not start.
@@ -181,7 +183,7 @@ impl Tree {
             clock: Arc::clone(&deps.clock),
         };
 
-        let root = Group::new("root")
+        let mut root = Group::new("root")
             .child(
                 Group::new("foundation")
                     .child(snapshot_keeper::spec(&snapshot_keeper, keeper_parts)),
@@ -197,6 +199,9 @@ impl Tree {
                     .child(job_runner::spec(&job_runner, runner_parts))
                     .child(retention::spec(&ActorRef::new(QUEUE), retention_parts)),
             );
+        if let Some(guest) = deps.guest {
+            root = root.child(guest);
+        }
         let supervisor = Supervisor::new(root)?.clock(deps.clock);
         let handle = TreeHandle {
             supervisor: supervisor.handle(),

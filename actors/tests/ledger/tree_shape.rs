@@ -26,6 +26,7 @@ async fn planned(database: &TestDatabase) -> Node {
         node: 1,
         clock: Arc::new(SystemClock),
         ledger: LedgerSettings::default(),
+        guest: None,
     })
     .unwrap();
     assert!(handle.jobs.knows("dead_letters.replay"));

@@ -20,7 +20,7 @@ run: rust node ## Build Steward and start it on http://127.0.0.1:8080 with SQLit
 	exec "$(TARGET)/release/steward" serve --data-dir "$(DATA)" --listen "$(LISTEN)"
 
 demo: DATA = data/demo
-demo: rust ## Start Steward with simulated providers, clients and a month of history, under ./data/demo
+demo: rust node ## Start Steward with simulated providers, clients and a month of history, under ./data/demo
 	@echo "Building Steward (the first time takes some minutes) ..."
 	cargo build --release --locked --bin steward
 	mkdir -p "$(DATA)"

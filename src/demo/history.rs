@@ -226,7 +226,11 @@ fn answer(
     chance: &mut Chance,
 ) {
     let embeds = record.operation == Operation::Embedding as i32;
-    record.prompt_tokens = chance.log_normal(if embeds { 260.0 } else { 620.0 }, 0.7) as i64 + 12;
+    record.prompt_tokens = if embeds {
+        chance.log_normal(30.0, 0.3) as i64 + 4
+    } else {
+        chance.log_normal(400.0, 0.6) as i64 + 40
+    };
     let first_ms = chance.log_normal(model.first_ms, 0.35) * weather.slower;
     let mut length = if embeds {
         0.0
@@ -258,16 +262,20 @@ fn answer(
         record.usage_estimated = true;
     }
     let speed = chance.log_normal(model.token_ms, 0.2) * weather.slower;
+    let thought = if model.reasons && length > 0.0 {
+        length * chance.unit() * 0.8
+    } else {
+        0.0
+    };
+    let first_ms = first_ms + thought * model.token_ms * 0.4;
     let took = (first_ms + length * speed) as i64;
     if length > 0.0 && record.stream {
         record.ttft_ms = Some(first_ms as i64);
     }
-    record.completion_tokens = length as i64;
-    if model.reasons && length > 0.0 {
-        record.reasoning_tokens = (length * chance.unit() * 0.6) as i64;
-    }
-    if record.prompt_tokens > 700 && chance.happens(0.45) {
-        record.cached_tokens = record.prompt_tokens / 128 * 96;
+    record.reasoning_tokens = thought as i64;
+    record.completion_tokens = length as i64 + record.reasoning_tokens;
+    if record.prompt_tokens > 256 && chance.happens(0.5) {
+        record.cached_tokens = record.prompt_tokens / 64 * 48;
     }
     record.total_tokens = record.prompt_tokens + record.completion_tokens;
     record.response_at = at + took * 1_000;

@@ -28,6 +28,8 @@ pub struct Setup {
     kind: Kind,
     environment: Vec<(String, String)>,
     database_url: Option<String>,
+    command: Vec<String>,
+    admin_password: &'static str,
 }
 
 impl Setup {
@@ -36,7 +38,19 @@ impl Setup {
             kind: Kind::of_this_run(),
             environment: Vec::new(),
             database_url: None,
+            command: vec!["serve".into()],
+            admin_password: ADMIN_PASSWORD,
         }
+    }
+
+    /// `steward demo` with these options instead of `steward serve`.
+    pub fn demo(mut self, options: &[&str]) -> Self {
+        self.command = std::iter::once("demo")
+            .chain(options.iter().copied())
+            .map(str::to_owned)
+            .collect();
+        self.admin_password = "demo-steward";
+        self
     }
 
     /// Another kind of database than this run's, for tests about one kind.
@@ -105,12 +119,13 @@ impl Setup {
             database_url,
             provider: None,
             environment,
+            start_with: self.command,
             process: None,
             directory,
             _postgres: postgres,
         };
         app.start_process().await;
-        app.admin = app.sign_in("admin", ADMIN_PASSWORD).await;
+        app.admin = app.sign_in("admin", self.admin_password).await;
         app
     }
 
@@ -148,6 +163,7 @@ pub struct App {
     pub database_url: Option<String>,
     provider: Option<FakeProvider>,
     environment: Vec<(String, String)>,
+    start_with: Vec<String>,
     process: Option<Child>,
     directory: tempfile::TempDir,
     _postgres: Option<PostgresDatabase>,
@@ -211,10 +227,10 @@ impl App {
                     .expect("a free port");
                 self.address.set_port(free.port());
             }
-            let child = self
-                .command(&["serve", "--listen", &self.address.to_string()])
-                .spawn()
-                .expect("start steward");
+            let address = self.address.to_string();
+            let mut arguments: Vec<&str> = self.start_with.iter().map(String::as_str).collect();
+            arguments.extend(["--listen", &address]);
+            let child = self.command(&arguments).spawn().expect("start steward");
             self.process = Some(child);
             if self.ready_within(PATIENCE * 2).await {
                 return;

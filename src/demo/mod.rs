@@ -18,7 +18,7 @@ pub mod traffic;
 pub mod weather;
 pub mod world;
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -167,9 +167,18 @@ impl Stage {
 
     /// The gateway listens: the clients may call.
     pub fn open(&self, address: SocketAddr) {
+        if !address.ip().is_loopback() {
+            tracing::warn!(
+                %address,
+                "whoever reaches this address can sign in to the demonstration: its password is public"
+            );
+        }
         let mut address = address;
         if address.ip().is_unspecified() {
-            address.set_ip(Ipv4Addr::LOCALHOST.into());
+            address.set_ip(match address.ip() {
+                IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            });
         }
         self.gateway.send_replace(Some(address));
     }

@@ -182,11 +182,23 @@ async fn point_at(databases: &Databases, port: u16, clock: &dyn Clock) -> Result
         let ours = row.base_url.starts_with("http://127.0.0.1:")
             && row.base_url.ends_with(&format!("/{}/v1", site.path));
         if ours && row.base_url != wanted {
+            let now = clock.now_micros();
+            let entry = audit::Entry {
+                operator_id: None,
+                operator_name: "steward".to_owned(),
+                action: "accounts.update".to_owned(),
+                target_type: "account".to_owned(),
+                target_id: row.public_id.clone(),
+                details: json!({"base_url": [row.base_url, wanted]}),
+                ip: String::new(),
+                request_id: String::new(),
+            };
             let changes = account::ActiveModel {
                 base_url: Set(wanted),
                 ..Default::default()
             };
-            account::update(&txn, &row, changes, clock.now_micros()).await?;
+            account::update(&txn, &row, changes, now).await?;
+            audit::insert(&txn, entry, now).await?;
         }
     }
     Ok(txn.commit().await?)
@@ -401,5 +413,76 @@ impl Scribe {
                 .await?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use steward_actors::domain::clock::SystemClock;
+    use steward_migration::testing::TestDatabase;
+
+    use super::*;
+
+    async fn rows_are_made_once_and_follow_the_port(database: TestDatabase) {
+        let vault = Vault::open(database.dir()).unwrap();
+        let at = async |port| {
+            stock(database.dir(), &database, &vault, &SystemClock, 30, port)
+                .await
+                .unwrap()
+        };
+        let first = at(4_000).await;
+        assert_eq!(first.keys.len(), KEYS.len());
+        assert_eq!(first.accounts.len(), SITES.len());
+        assert_eq!(first.tenants.len(), TENANTS.len());
+        assert_eq!(last_port(&database).await.unwrap(), Some(4_000));
+        for ((_, row), secret) in first.keys.iter().zip(&first.secrets) {
+            assert_eq!(TOKEN.parse(secret.reveal()).unwrap().to_vec(), row.hash);
+        }
+
+        // An operator leads one account to a real provider and deletes another.
+        let txn = begin_write(&database.control).await.unwrap();
+        let elsewhere = account::ActiveModel {
+            base_url: Set("https://api.example.com/v1".to_owned()),
+            ..Default::default()
+        };
+        account::update(&txn, &first.accounts[2].1, elsewhere, 1)
+            .await
+            .unwrap();
+        account::remove(&txn, &first.accounts[3].1, 1)
+            .await
+            .unwrap();
+        txn.commit().await.unwrap();
+
+        let second = at(5_000).await;
+        assert_eq!(last_port(&database).await.unwrap(), Some(5_000));
+        assert_eq!(second.accounts.len(), SITES.len() - 1);
+        for (site, row) in &second.accounts {
+            let expected = match site {
+                2 => "https://api.example.com/v1".to_owned(),
+                _ => base_url(5_000, SITES[*site].path),
+            };
+            assert_eq!(row.base_url, expected);
+        }
+        assert_eq!(second.keys, first.keys);
+        let updates = audit::Filter {
+            action: Some("accounts.update".to_owned()),
+            ..audit::Filter::default()
+        };
+        let told = audit::count(&database.control, &updates).await.unwrap();
+        assert_eq!(told as usize, SITES.len() - 2);
+
+        std::fs::remove_file(database.dir().join(SECRETS_FILE)).unwrap();
+        let lost = stock(database.dir(), &database, &vault, &SystemClock, 30, 5_000).await;
+        assert!(matches!(lost, Err(StockError::Secrets { .. })));
+    }
+
+    #[actix_web::test]
+    async fn rows_are_made_once() {
+        rows_are_made_once_and_follow_the_port(TestDatabase::sqlite().await).await;
+    }
+
+    #[actix_web::test]
+    async fn rows_are_made_once_postgres() {
+        rows_are_made_once_and_follow_the_port(TestDatabase::postgres().await).await;
     }
 }

@@ -1,0 +1,74 @@
+import { keepPreviousData, useMutation, useQuery, useQueryClient } from '@tanstack/vue-query'
+import { computed } from 'vue'
+import { answer, api, idempotencyKey, tagged } from '@/api/client'
+import { Problem } from '@/api/problem'
+import { useEdit, useLive } from '@/kit'
+import type { Account, AccountChanges, NewAccount } from './account'
+
+/** A house has few accounts: the first two hundred are the list. */
+export function useAccounts() {
+  const live = useLive()
+  const query = useQuery({
+    queryKey: ['accounts', 'list'],
+    refetchInterval: live.interval,
+    placeholderData: keepPreviousData,
+    queryFn: ({ signal }) => answer(api.GET('/api/v1/accounts', { params: { query: { limit: 200 } }, signal })),
+  })
+  return {
+    accounts: computed(() => query.data.value?.items ?? []),
+    loading: query.isPending,
+    problem: computed(() => (query.error.value ? Problem.from(query.error.value) : null)),
+    retry: () => query.refetch(),
+  }
+}
+
+export const testAccount = (id: string) => answer(api.POST('/api/v1/accounts/{id}/test', { params: { path: { id } } }))
+
+export function useAccount(id: () => string | null) {
+  const queries = useQueryClient()
+  const live = useLive()
+  const query = useQuery({
+    queryKey: computed(() => ['accounts', 'one', id()]),
+    enabled: computed(() => id() !== null),
+    refetchInterval: live.interval,
+    queryFn: ({ signal }) => tagged(api.GET('/api/v1/accounts/{id}', { params: { path: { id: id()! } }, signal })),
+  })
+  const changed = () => queries.invalidateQueries({ queryKey: ['accounts'] })
+  const path = () => ({ id: id() ?? '' })
+  const edit = useEdit<Account, AccountChanges>({
+    fetch: () => tagged(api.GET('/api/v1/accounts/{id}', { params: { path: path() } })),
+    save: async (changes, etag) => {
+      await answer(
+        api.PATCH('/api/v1/accounts/{id}', { params: { path: path(), header: { 'if-match': etag } }, body: changes }),
+      )
+      await changed()
+    },
+  })
+  const remove = useMutation({
+    mutationFn: () => answer(api.DELETE('/api/v1/accounts/{id}', { params: { path: path() } })),
+    onSuccess: changed,
+  })
+  const test = useMutation({ mutationFn: () => testAccount(path().id), onSettled: changed })
+  const offered = useMutation({
+    mutationFn: () => answer(api.GET('/api/v1/accounts/{id}/models', { params: { path: path() } })),
+  })
+  return {
+    account: computed(() => query.data.value?.data ?? null),
+    loading: query.isPending,
+    problem: computed(() => (query.error.value ? Problem.from(query.error.value) : null)),
+    retry: () => query.refetch(),
+    edit,
+    remove,
+    test,
+    offered,
+  }
+}
+
+export function useCreateAccount() {
+  const queries = useQueryClient()
+  return useMutation({
+    mutationFn: (body: NewAccount) =>
+      answer(api.POST('/api/v1/accounts', { params: { header: { 'idempotency-key': idempotencyKey() } }, body })),
+    onSuccess: () => queries.invalidateQueries({ queryKey: ['accounts'] }),
+  })
+}

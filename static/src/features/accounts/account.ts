@@ -89,6 +89,7 @@ export const creation = (draft: AccountDraft): NewAccount => ({
   priority: draft.priority ?? 0,
   weight: draft.weight ?? 1,
   concurrency: draft.concurrency,
+  enabled: null,
 })
 /** Only what differs; an empty key keeps the present one. */
 export function changes(before: AccountDraft, after: AccountDraft): AccountChanges {

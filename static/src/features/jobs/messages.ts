@@ -1,0 +1,60 @@
+import { featureText } from '@/i18n'
+
+export const useText = featureText(
+  'jobs',
+  {
+    title: 'Jobs',
+    subtitle: 'Long work, its progress and its outcome',
+    empty: 'No job yet',
+    emptyBody:
+      'Jobs come from actions that take long, such as replaying dead letters. They go on when you leave the page.',
+    col: { kind: 'Kind', state: 'State', progress: 'Progress', by: 'Ordered by', created: 'Ordered', took: 'Took' },
+    state: { queued: 'Waiting', running: 'Running', succeeded: 'Succeeded', failed: 'Failed', cancelled: 'Cancelled' },
+    filter: { state: 'State', kind: 'Kind' },
+    detail: {
+      params: 'Ordered with',
+      result: 'Result',
+      error: 'Error',
+      attempts: 'Attempts',
+      started: 'Started',
+      finished: 'Finished',
+      sign: 'Last sign of life',
+      id: 'Id',
+      gone: 'There is no such job',
+    },
+    cancel: {
+      action: 'Cancel',
+      title: 'Cancel this job?',
+      body: 'It stops at its next step. What it has done stays done.',
+      done: 'The job will stop at its next step',
+      requested: 'Cancelling',
+    },
+  },
+  {
+    title: '任务',
+    subtitle: '耗时较长的工作及其进度与结果',
+    empty: '还没有任务',
+    emptyBody: '耗时较长的操作会成为任务，例如重放死信。离开页面后任务仍会继续。',
+    col: { kind: '类型', state: '状态', progress: '进度', by: '发起人', created: '发起时间', took: '用时' },
+    state: { queued: '等待中', running: '进行中', succeeded: '成功', failed: '失败', cancelled: '已取消' },
+    filter: { state: '状态', kind: '类型' },
+    detail: {
+      params: '参数',
+      result: '结果',
+      error: '错误',
+      attempts: '尝试次数',
+      started: '开始时间',
+      finished: '结束时间',
+      sign: '最近心跳',
+      id: 'Id',
+      gone: '没有这个任务',
+    },
+    cancel: {
+      action: '取消任务',
+      title: '取消这个任务？',
+      body: '它会在下一步停止，已完成的部分保持不变。',
+      done: '任务将在下一步停止',
+      requested: '正在取消',
+    },
+  },
+)

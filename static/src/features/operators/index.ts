@@ -1,0 +1,11 @@
+import { Users } from '@lucide/vue'
+import type { Feature } from '..'
+
+export default {
+  noun: 'operators',
+  group: 'system',
+  icon: Users,
+  permission: 'read:operators',
+  shortcut: 'p',
+  routes: [{ path: '/operators', name: 'operators', component: () => import('./OperatorsPage.vue') }],
+} satisfies Feature

@@ -1,0 +1,135 @@
+import { keepPreviousData, useQuery, useQueryClient } from '@tanstack/vue-query'
+import { computed } from 'vue'
+import { answer, api, idempotencyKey, tagged } from '@/api/client'
+import { Problem } from '@/api/problem'
+import type { components } from '@/api/schema'
+import { useEdit } from '@/kit'
+import { useSession } from '@/session'
+
+type Schemas = components['schemas']
+export type Operator = Schemas['OperatorShown']
+export type Role = Schemas['RoleView']
+export type Key = Schemas['KeyShown']
+
+const failed = (cause: unknown) => (cause ? Problem.from(cause) : null)
+/** A role has no address of its own; its version is its ETag. */
+const etagOf = (row: { version: number }) => `"${row.version}"`
+const once = () => ({ 'idempotency-key': idempotencyKey() })
+
+export function useOperators() {
+  const queries = useQueryClient()
+  const query = useQuery({
+    queryKey: ['operators', 'list'],
+    placeholderData: keepPreviousData,
+    queryFn: ({ signal }) => answer(api.GET('/api/v1/ops/users', { params: { query: { limit: 200 } }, signal })),
+  })
+  const changed = () => queries.invalidateQueries({ queryKey: ['operators'] })
+  return {
+    operators: computed(() => query.data.value?.items ?? []),
+    loading: query.isPending,
+    problem: computed(() => failed(query.error.value)),
+    retry: () => query.refetch(),
+    async create(body: Schemas['OperatorNew']) {
+      const made = await answer(api.POST('/api/v1/ops/users', { params: { header: once() }, body }))
+      await changed()
+      return made
+    },
+    editOf: (id: () => string) =>
+      useEdit<Operator, Schemas['OperatorChanges']>({
+        fetch: () => tagged(api.GET('/api/v1/ops/users/{id}', { params: { path: { id: id() } } })),
+        save: async (body, etag) => {
+          await answer(
+            api.PATCH('/api/v1/ops/users/{id}', {
+              params: { path: { id: id() }, header: { 'if-match': etag } },
+              body,
+            }),
+          )
+          await changed()
+        },
+      }),
+    async resetPassword(id: string) {
+      const reset = await answer(
+        api.POST('/api/v1/ops/users/{id}/password', { params: { path: { id }, header: once() }, body: {} }),
+      )
+      await changed()
+      return reset.password ?? null
+    },
+    async remove(id: string) {
+      await answer(api.DELETE('/api/v1/ops/users/{id}', { params: { path: { id } } }))
+      await changed()
+    },
+  }
+}
+
+export function useRoles() {
+  const queries = useQueryClient()
+  const session = useSession()
+  const query = useQuery({
+    queryKey: ['roles'],
+    enabled: computed(() => session.can('read:roles')),
+    placeholderData: keepPreviousData,
+    queryFn: ({ signal }) => answer(api.GET('/api/v1/ops/roles', { signal })),
+  })
+  const changed = () => queries.invalidateQueries({ queryKey: ['roles'] })
+  return {
+    roles: computed(() => query.data.value?.items ?? []),
+    loading: query.isPending,
+    problem: computed(() => failed(query.error.value)),
+    retry: () => query.refetch(),
+    async create(body: Schemas['NewRole']) {
+      await answer(api.POST('/api/v1/ops/roles', { params: { header: once() }, body }))
+      await changed()
+    },
+    editOf: (role: () => Role) =>
+      useEdit<Role, Schemas['RoleChanges']>({
+        fetch: async () => {
+          const page = await answer(api.GET('/api/v1/ops/roles', {}))
+          const data = page.items.find((one) => one.id === role().id)
+          if (!data) throw new Problem(404, 'not_found', 'There is no such role', '', null)
+          return { data, etag: etagOf(data) }
+        },
+        save: async (body, etag) => {
+          await answer(
+            api.PATCH('/api/v1/ops/roles/{id}', {
+              params: { path: { id: role().id }, header: { 'if-match': etag } },
+              body,
+            }),
+          )
+          await changed()
+        },
+      }),
+    async remove(role: Role) {
+      await answer(
+        api.DELETE('/api/v1/ops/roles/{id}', {
+          params: { path: { id: role.id }, header: { 'if-match': etagOf(role) } },
+        }),
+      )
+      await changed()
+    },
+  }
+}
+
+export function useKeys() {
+  const queries = useQueryClient()
+  const query = useQuery({
+    queryKey: ['operator-keys'],
+    placeholderData: keepPreviousData,
+    queryFn: ({ signal }) => answer(api.GET('/api/v1/auth/keys', { params: { query: { limit: 200 } }, signal })),
+  })
+  const changed = () => queries.invalidateQueries({ queryKey: ['operator-keys'] })
+  return {
+    keys: computed(() => query.data.value?.items ?? []),
+    loading: query.isPending,
+    problem: computed(() => failed(query.error.value)),
+    retry: () => query.refetch(),
+    async create(body: Schemas['KeyNew']) {
+      const made = await answer(api.POST('/api/v1/auth/keys', { params: { header: once() }, body }))
+      await changed()
+      return made.key
+    },
+    async revoke(id: string) {
+      await answer(api.DELETE('/api/v1/auth/keys/{id}', { params: { path: { id } } }))
+      await changed()
+    },
+  }
+}

@@ -1,0 +1,90 @@
+import { keepPreviousData, useQuery } from '@tanstack/vue-query'
+import { computed } from 'vue'
+import { answer, api } from '@/api/client'
+import { Problem } from '@/api/problem'
+import { useLive, useTimeRange } from '@/kit'
+import { useSession } from '@/session'
+import { type Overview, stats, type Top, type Trend } from './stats'
+
+export function useOverview() {
+  const live = useLive()
+  const session = useSession()
+  const range = useTimeRange()
+  const common = { refetchInterval: live.interval, placeholderData: keepPreviousData }
+  const sees = (permission: string) => computed(() => session.can(permission))
+  const query = computed(() => range.query.value)
+
+  const overview = useQuery({
+    queryKey: computed(() => ['stats', 'overview', query.value]),
+    enabled: sees('read:stats'),
+    queryFn: ({ signal }) => stats<Overview>('overview', { ...query.value }, signal),
+    ...common,
+  })
+  const trend = useQuery({
+    queryKey: computed(() => ['stats', 'trend', query.value]),
+    enabled: sees('read:stats'),
+    queryFn: ({ signal }) => stats<Trend>('trend', { ...query.value }, signal),
+    ...common,
+  })
+  const top = useQuery({
+    queryKey: computed(() => ['stats', 'top', 'model', query.value]),
+    enabled: sees('read:stats'),
+    queryFn: ({ signal }) => stats<Top>('top', { ...query.value, by: 'model', limit: 8 }, signal),
+    ...common,
+  })
+  const latest = useQuery({
+    queryKey: ['requests', 'latest'],
+    queryFn: ({ signal }) => answer(api.GET('/api/v1/logs/requests', { params: { query: { limit: 10 } }, signal })),
+    ...common,
+  })
+  const ledger = useQuery({
+    queryKey: ['supervision', 'ledger'],
+    enabled: sees('read:supervision'),
+    queryFn: ({ signal }) => answer(api.GET('/api/v1/supervision/ledger', { signal })),
+    ...common,
+  })
+  const tree = useQuery({
+    queryKey: ['supervision', 'tree'],
+    enabled: sees('read:supervision'),
+    queryFn: ({ signal }) => answer(api.GET('/api/v1/supervision/tree', { signal })),
+    ...common,
+  })
+  const accounts = useQuery({
+    queryKey: ['accounts', 'list'],
+    enabled: sees('read:accounts'),
+    queryFn: ({ signal }) => answer(api.GET('/api/v1/accounts', { params: { query: { limit: 200 } }, signal })),
+    ...common,
+  })
+  const tokens = useQuery({
+    queryKey: ['tokens', 'any'],
+    enabled: sees('read:tokens'),
+    queryFn: ({ signal }) => answer(api.GET('/api/v1/tokens', { params: { query: { limit: 1 } }, signal })),
+    ...common,
+  })
+  const problem = computed(() => {
+    const cause = overview.error.value ?? latest.error.value
+    return cause ? Problem.from(cause) : null
+  })
+  /** What is still to be done before the first call; null while it is not known. */
+  const steps = computed(() => {
+    if (!accounts.data.value || !tokens.data.value || !latest.data.value) return null
+    return {
+      account: accounts.data.value.items.length > 0,
+      key: tokens.data.value.items.length > 0,
+      call: latest.data.value.items.length > 0,
+    }
+  })
+  return {
+    overview: overview.data,
+    trend: trend.data,
+    top: top.data,
+    latest: latest.data,
+    ledger: ledger.data,
+    tree: tree.data,
+    accounts: accounts.data,
+    steps,
+    problem,
+    seesStats: sees('read:stats'),
+    retry: () => Promise.all([overview.refetch(), latest.refetch()]),
+  }
+}

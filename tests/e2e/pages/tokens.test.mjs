@@ -125,7 +125,8 @@ test('two people at once: theirs is shown, and mine does not overwrite what I di
 
       await button(form, 'Save').click()
       await button(conflict, 'Keep my changes').click()
-      await form.waitFor({ state: 'hidden' })
+      // Not the form's end: below the question it is hidden already.
+      await page.getByText('shared is saved').waitFor()
       const { rpm, description } = await ui.api('GET', `/api/v1/tokens/${id}`)
       assert.deepEqual({ rpm, description }, { rpm: 77, description: 'mine' })
     },

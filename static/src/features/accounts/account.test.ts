@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { type Account, changes, conditionOf, creation, emptyDraft } from './account'
+import { type Account, changes, conditionOf, creation, emptyDraft, namesAll } from './account'
 import { presets } from './presets'
 
 const account = (more: Partial<Account> = {}, breaker: Partial<Account['breaker']> = {}): Account =>
@@ -51,4 +51,10 @@ describe('presets', () => {
       expect(preset.baseUrl.endsWith('/')).toBe(false)
     }
   })
+})
+
+it('tells an account for every model from one that also names some', () => {
+  expect(namesAll(['*'])).toBe(true)
+  expect(namesAll(['*', 'gpt-4o'])).toBe(false)
+  expect(namesAll([])).toBe(false)
 })

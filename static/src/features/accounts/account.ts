@@ -22,6 +22,8 @@ export function conditionOf(account: Account): Condition {
       return 'ready'
   }
 }
+/** The account takes every model that no other one names. */
+export const namesAll = (models: readonly string[]): boolean => models.length === 1 && models[0] === '*'
 export const toneOf = (condition: Condition): 'ok' | 'idle' | 'bad' | 'warn' =>
   condition === 'ready'
     ? 'ok'

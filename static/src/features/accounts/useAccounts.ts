@@ -46,7 +46,9 @@ export function useAccount(id: () => string | null) {
   })
   const remove = useMutation({
     mutationFn: () => answer(api.DELETE('/api/v1/accounts/{id}', { params: { path: path() } })),
-    onSuccess: changed,
+    // The lists only: the record itself is gone, and asking for it again would be an error.
+    onSuccess: () =>
+      queries.invalidateQueries({ queryKey: ['accounts'], predicate: ({ queryKey }) => queryKey[1] !== 'one' }),
   })
   const test = useMutation({ mutationFn: () => testAccount(path().id), onSettled: changed })
   const offered = useMutation({

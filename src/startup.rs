@@ -186,7 +186,7 @@ impl Application {
                 "the spool was not empty"
             );
         }
-        let store = ledger_store::open(&databases.ledger);
+        let store = ledger_store::open(&databases.ledger, time_zone);
         let stage = match demo {
             None => None,
             Some(options) => {

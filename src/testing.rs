@@ -226,7 +226,7 @@ fn parts(database: &TestDatabase, clock: Arc<ManualClock>, config: Config) -> (P
         snapshot: snapshot.clone(),
         jobs: JobKinds::new(),
         spool: spool.clone(),
-        store: steward_actors::ledger_store::open(&databases.ledger),
+        store: steward_actors::ledger_store::open(&databases.ledger, chrono_tz::Asia::Shanghai),
         node: config.node.id,
         clock: clock.clone(),
         ledger: LedgerSettings::default(),

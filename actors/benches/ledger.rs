@@ -166,7 +166,7 @@ async fn raw_sqlite(rows: u64, batch: usize, what: Raw) -> Measured {
 
 /// `attempts`: as the gateway writes them, or left out to measure the rows alone.
 async fn store(database: TestDatabase, rows: u64, batch: usize, attempts: bool) -> Measured {
-    let store = open(&database.ledger);
+    let store = open(&database.ledger, chrono_tz::Tz::UTC);
     store.prepare(NOW_MS).await.unwrap();
     let mut entries = entries(rows);
     if !attempts {
@@ -200,7 +200,10 @@ async fn write(store: &dyn LedgerStore, entries: &[(u64, Record)]) {
 /// The same rows through a single prepared statement, row by row.
 async fn raw_postgres(rows: u64, batch: usize) -> Measured {
     let database = TestDatabase::postgres().await;
-    open(&database.ledger).prepare(NOW_MS).await.unwrap();
+    open(&database.ledger, chrono_tz::Tz::UTC)
+        .prepare(NOW_MS)
+        .await
+        .unwrap();
     let pool = database.ledger.get_postgres_connection_pool();
     let placeholders: Vec<String> = (1..=4).map(|index| format!("${index}")).collect();
     let sql = format!(
@@ -234,7 +237,7 @@ async fn raw_postgres(rows: u64, batch: usize) -> Measured {
 
 async fn bytes_per_row(rows: u64, attempts: bool) -> f64 {
     let database = TestDatabase::sqlite().await;
-    let store = open(&database.ledger);
+    let store = open(&database.ledger, chrono_tz::Tz::UTC);
     let before = pages(&database).await;
     let mut entries = entries(rows);
     if !attempts {

@@ -17,6 +17,7 @@ pub mod logs;
 pub mod operator_keys;
 pub mod operators;
 pub mod roles;
+pub mod stats;
 pub mod supervision;
 pub mod tenants;
 pub mod tokens;

@@ -75,6 +75,7 @@ fn control(config: &mut ServiceConfig<'_>) {
         .configure(features::tenants::routes)
         .configure(features::supervision::routes)
         .configure(features::logs::routes)
+        .configure(features::stats::routes)
         .configure(features::jobs::routes);
 }
 

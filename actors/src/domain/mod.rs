@@ -4,6 +4,7 @@
 //! writer, gateway — can be tested against it without a runtime. Wire formats that outlive a release
 //! ([`record`]) are here too, because every crate above reads them.
 
+pub mod calendar;
 pub mod clock;
 pub mod record;
 pub mod rid;

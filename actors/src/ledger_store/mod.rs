@@ -11,6 +11,7 @@ mod line;
 mod names;
 mod postgres;
 pub mod replay;
+mod rollups;
 mod row;
 mod sqlite;
 mod totals;
@@ -19,6 +20,7 @@ mod write;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use chrono_tz::Tz;
 use sea_orm::{DatabaseConnection, DbBackend};
 
 use crate::domain::record::Record;
@@ -122,7 +124,11 @@ pub trait LedgerStore: Send + Sync + 'static {
     /// The greatest rid on the books, 0 when there is none; seeds the allocator.
     async fn greatest_rid(&self) -> Result<i64, WriteError>;
 
-    /// Rows, attempts, totals, names and cursor in one transaction; doing it twice changes nothing.
+    /// One bounded step of counting rows from before there were rollups, in a transaction that other writers
+    /// wait for; `true` when every row is counted.
+    async fn backfill(&self) -> Result<bool, WriteError>;
+
+    /// Rows, attempts, totals, rollups, names and cursor in one transaction; doing it twice changes nothing.
     async fn write(&self, batch: Batch<'_>) -> Result<Outcome, WriteError>;
 
     /// Keeps letters and advances the cursor, in one transaction.
@@ -147,10 +153,10 @@ pub trait LedgerStore: Send + Sync + 'static {
     ) -> Result<bool, WriteError>;
 }
 
-/// The store for whichever database `ledger` (the writing connection) leads to.
-pub fn open(ledger: &DatabaseConnection) -> Arc<dyn LedgerStore> {
+/// The store for whichever database `ledger` (the writing connection) leads to; hours and days are those of `zone`.
+pub fn open(ledger: &DatabaseConnection, zone: Tz) -> Arc<dyn LedgerStore> {
     match ledger.get_database_backend() {
-        DbBackend::Postgres => Arc::new(PostgresStore::new(ledger)),
-        _ => Arc::new(SqliteStore::new(ledger)),
+        DbBackend::Postgres => Arc::new(PostgresStore::new(ledger).in_zone(zone)),
+        _ => Arc::new(SqliteStore::new(ledger).in_zone(zone)),
     }
 }

@@ -12,11 +12,12 @@ use super::row::clean;
 /// A table is forgotten when it holds more than this: a flood of user names must not become a flood of memory.
 const REMEMBERED_MAX: usize = 100_000;
 
-/// The three tables of plain names.
-pub(super) const NAME_TABLES: [&str; 3] = ["apps", "end_users", "models"];
+/// The tables of plain names.
+pub(super) const NAME_TABLES: [&str; 4] = ["apps", "end_users", "models", "providers"];
 const APPS: usize = 0;
 const END_USERS: usize = 1;
 const MODELS: usize = 2;
+const PROVIDERS: usize = 3;
 
 /// The three tables that mirror names of the control plane.
 pub(super) const DIM_TABLES: [&str; 3] = ["dim_tokens", "dim_accounts", "dim_tenants"];
@@ -38,14 +39,14 @@ pub(super) struct Dim {
 #[derive(Default)]
 pub(super) struct Wanted {
     /// Sorted, so that two nodes upserting the same names cannot deadlock.
-    pub(super) names: [BTreeSet<String>; 3],
+    pub(super) names: [BTreeSet<String>; 4],
     pub(super) dims: [BTreeMap<i64, Dim>; 3],
 }
 
 /// What a transaction found out; becomes part of [`Names`] when it commits.
 #[derive(Default)]
 pub(super) struct Learned {
-    pub(super) names: [HashMap<String, i64>; 3],
+    pub(super) names: [HashMap<String, i64>; 4],
     pub(super) dims: [BTreeMap<i64, Dim>; 3],
 }
 
@@ -56,12 +57,13 @@ pub(super) struct Resolved {
     pub(super) end_user_id: i64,
     pub(super) model_id: i64,
     pub(super) upstream_model_id: i64,
+    pub(super) provider_id: i64,
 }
 
 /// The memory itself.
 #[derive(Default)]
 pub(super) struct Names {
-    names: [HashMap<String, i64>; 3],
+    names: [HashMap<String, i64>; 4],
     dims: [HashMap<i64, Dim>; 3],
 }
 
@@ -75,6 +77,7 @@ impl Names {
                 (END_USERS, &record.end_user),
                 (MODELS, &record.model),
                 (MODELS, &record.upstream_model),
+                (PROVIDERS, &record.provider),
             ] {
                 if !name.is_empty() && !self.names[table].contains_key(clean(name).as_ref()) {
                     wanted.names[table].insert(clean(name).into_owned());
@@ -169,6 +172,7 @@ impl Names {
             end_user_id: id(END_USERS, &record.end_user)?,
             model_id: id(MODELS, &record.model)?,
             upstream_model_id: id(MODELS, &record.upstream_model)?,
+            provider_id: id(PROVIDERS, &record.provider)?,
         })
     }
 

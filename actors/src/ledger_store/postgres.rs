@@ -11,13 +11,16 @@ mod session;
 use std::collections::{HashMap, HashSet};
 
 use async_trait::async_trait;
+use chrono_tz::Tz;
 use sea_orm::DatabaseConnection;
 use sea_orm::sqlx::{self, AssertSqlSafe, Executor as _, Row as _};
 
 use crate::domain::record::Record;
+use steward_entities::ledger::rollup::SUMS;
 
 use super::line::{Held, Line, Purpose};
 use super::names::{ACCOUNTS, DIM_TABLES, Learned, NAME_TABLES, Wanted};
+use super::rollups::{Added, Backfill, COUNTED_COLUMNS, Counted, counted, merge_stored};
 use super::row::{self, Row};
 use super::totals::{Total, Totals};
 use super::write::{Backend, Inserted, Shared, Transaction};
@@ -29,6 +32,8 @@ use session::Sessions;
 
 /// From so many rows on, `COPY` is faster than `UNNEST`.
 const COPY_FROM: usize = 1_500;
+/// Class of the advisory locks on nodes' rollups. Any number that nobody else uses.
+const ROLLUPS_LOCK: i32 = 0x5374_526c;
 
 /// The ledger in a PostgreSQL schema.
 pub struct PostgresStore {
@@ -49,6 +54,13 @@ impl PostgresStore {
             },
             shared: Shared::default(),
         }
+    }
+
+    /// Counts by the hours and days of `zone`; without it those of UTC.
+    #[must_use]
+    pub fn in_zone(mut self, zone: Tz) -> Self {
+        self.shared.set_zone(zone);
+        self
     }
 
     /// Calls `breakpoints` at every step of a transaction. For tests.
@@ -263,6 +275,124 @@ impl Transaction for PostgresTransaction {
         .await
     }
 
+    async fn lock_rollups(&mut self, node: u8) -> Result<(), WriteError> {
+        sqlx::query("SELECT pg_advisory_xact_lock($1, $2)")
+            .bind(ROLLUPS_LOCK)
+            .bind(i32::from(node))
+            .execute(&mut *self.held.connection().await?)
+            .await?;
+        Ok(())
+    }
+
+    async fn add_rollup(&mut self, node: u8, added: Added) -> Result<(), WriteError> {
+        let Added { table, mut rows } = added;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let column = |at: usize| -> Vec<i64> {
+            rows.iter()
+                .map(|((bucket, keys), _)| if at == 0 { *bucket } else { keys[at - 1] })
+                .collect()
+        };
+        let keys: Vec<Vec<i64>> = (0..=table.keys.len()).map(column).collect();
+        let names: Vec<&str> = std::iter::once("bucket")
+            .chain(table.keys.iter().copied())
+            .collect();
+        let arrays = |from: usize, count: usize| -> String {
+            let arrays: Vec<String> = (from..from + count)
+                .map(|at| format!("${at}::bigint[]"))
+                .collect();
+            arrays.join(", ")
+        };
+        let sql = format!(
+            "SELECT w.at, t.duration_histogram, t.ttft_histogram FROM UNNEST({}) WITH ORDINALITY AS w ({}, at) \
+             JOIN {} t USING ({}) WHERE t.node = $1",
+            arrays(2, names.len()),
+            names.join(", "),
+            table.name,
+            names.join(", ")
+        );
+        let mut query = sqlx::query(AssertSqlSafe(sql)).bind(i64::from(node));
+        for values in &keys {
+            query = query.bind(values);
+        }
+        let stored = query.fetch_all(&mut *self.held.connection().await?).await?;
+        for stored in stored {
+            let (_, measures) = &mut rows[stored.try_get::<i64, _>(0)? as usize - 1];
+            merge_stored(&mut measures.duration, stored.try_get(1)?, table);
+            merge_stored(&mut measures.ttft, stored.try_get(2)?, table);
+        }
+        let numbers = [&names[..], &SUMS].concat();
+        let sums: Vec<String> = SUMS
+            .iter()
+            .map(|sum| format!("{sum} = t.{sum} + excluded.{sum}"))
+            .collect();
+        let blobs = "duration_histogram, ttft_histogram";
+        let sql = format!(
+            "INSERT INTO {table} AS t (node, {numbers}, {blobs}) \
+             SELECT $1, x.* FROM UNNEST({arrays}, ${first}::bytea[], ${second}::bytea[]) AS x ({numbers}, {blobs}) \
+             ON CONFLICT ({keys}, node) DO UPDATE SET {sums}, \
+             duration_histogram = excluded.duration_histogram, ttft_histogram = excluded.ttft_histogram",
+            table = table.name,
+            arrays = arrays(2, numbers.len()),
+            numbers = numbers.join(", "),
+            first = numbers.len() + 2,
+            second = numbers.len() + 3,
+            keys = names.join(", "),
+            sums = sums.join(", ")
+        );
+        let mut query = sqlx::query(AssertSqlSafe(sql)).bind(i64::from(node));
+        for values in keys {
+            query = query.bind(values);
+        }
+        for at in 0..SUMS.len() {
+            let sums: Vec<i64> = rows.iter().map(|(_, measures)| measures.sums[at]).collect();
+            query = query.bind(sums);
+        }
+        let durations: Vec<Vec<u8>> = rows.iter().map(|(_, m)| m.duration.encode()).collect();
+        let ttfts: Vec<Vec<u8>> = rows.iter().map(|(_, m)| m.ttft.encode()).collect();
+        query
+            .bind(durations)
+            .bind(ttfts)
+            .execute(&mut *self.held.connection().await?)
+            .await?;
+        Ok(())
+    }
+
+    async fn backfill(&mut self, exclusive: bool) -> Result<Backfill, WriteError> {
+        let lock = if exclusive { "UPDATE" } else { "SHARE" };
+        let row = sqlx::query(AssertSqlSafe(format!(
+            "SELECT next_rid, below_rid FROM rollup_backfill WHERE id = 1 FOR {lock}"
+        )))
+        .fetch_one(&mut *self.held.connection().await?)
+        .await?;
+        Ok(Backfill {
+            next: row.try_get(0)?,
+            below: row.try_get(1)?,
+        })
+    }
+
+    async fn uncounted(&mut self, part: Backfill, limit: i64) -> Result<Vec<Counted>, WriteError> {
+        let sql = format!(
+            "SELECT {COUNTED_COLUMNS} WHERE l.rid >= $1 AND l.rid < $2 ORDER BY l.rid LIMIT $3"
+        );
+        let rows = sqlx::query(AssertSqlSafe(sql))
+            .bind(part.next)
+            .bind(part.below)
+            .bind(limit)
+            .fetch_all(&mut *self.held.connection().await?)
+            .await?;
+        rows.iter().map(|row| Ok(counted!(row))).collect()
+    }
+
+    async fn set_backfill(&mut self, next: i64) -> Result<(), WriteError> {
+        sqlx::query("UPDATE rollup_backfill SET next_rid = $1 WHERE id = 1")
+            .bind(next)
+            .execute(&mut *self.held.connection().await?)
+            .await?;
+        Ok(())
+    }
+
     async fn keep_letters(
         &mut self,
         node: u8,
@@ -360,6 +490,10 @@ impl LedgerStore for PostgresStore {
 
     async fn write(&self, batch: Batch<'_>) -> Result<Outcome, WriteError> {
         self.shared.write(&self.backend, batch).await
+    }
+
+    async fn backfill(&self) -> Result<bool, WriteError> {
+        self.shared.backfill(&self.backend).await
     }
 
     async fn dead_letter(

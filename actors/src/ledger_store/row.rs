@@ -72,6 +72,8 @@ pub(super) fn columns() -> String {
 pub(super) struct Row<'a> {
     pub(super) record: &'a Record,
     pub(super) bigs: [i64; BIGS.len()],
+    /// For rollups; the row itself spells the provider.
+    pub(super) provider_id: i64,
     has_ttft: bool,
     /// Its one attempt is told by the row itself.
     has_lone_attempt: bool,
@@ -125,6 +127,7 @@ impl<'a> Row<'a> {
                 lone.map_or(0, |attempt| attempt.started_at - record.request_at),
                 lone.map_or(0, |attempt| attempt.duration_ms),
             ],
+            provider_id: resolved.provider_id,
             has_ttft: record.ttft_ms.is_some(),
             has_lone_attempt: lone.is_some(),
             status_code: record.status_code,

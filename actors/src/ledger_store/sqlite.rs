@@ -9,15 +9,18 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use chrono_tz::Tz;
 use sea_orm::DatabaseConnection;
 use sea_orm::sqlx::sqlite::{SqliteArguments, SqliteConnection, SqlitePool};
 use sea_orm::sqlx::{self, Arguments, AssertSqlSafe, Connection as _, Executor as _, Row as _};
 use serde_json::json;
 
 use crate::domain::record::Record;
+use steward_entities::ledger::rollup::{ROLLUPS, SUMS};
 
 use super::line::{Held, Line, Purpose, Source};
 use super::names::{ACCOUNTS, DIM_TABLES, Learned, NAME_TABLES, Wanted};
+use super::rollups::{Added, Backfill, COUNTED_COLUMNS, Counted, counted, merge_stored};
 use super::row::{self, Row, TEXTS_NOT_NULL, WIDTH};
 use super::totals::{Total, Totals};
 use super::write::{Backend, Inserted, Shared, Transaction};
@@ -61,6 +64,8 @@ struct Statements {
     rows: HashMap<usize, Arc<str>>,
     rows_returning: HashMap<usize, Arc<str>>,
     attempts: HashMap<usize, Arc<str>>,
+    /// By table and number of rows.
+    rollups: HashMap<(&'static str, usize), Arc<str>>,
 }
 
 impl Statements {
@@ -91,8 +96,32 @@ impl Statements {
             rows: rows(""),
             rows_returning: rows(" RETURNING rid"),
             attempts,
+            rollups: rollups(),
         }
     }
+}
+
+fn rollups() -> HashMap<(&'static str, usize), Arc<str>> {
+    let sums: Vec<String> = SUMS
+        .iter()
+        .map(|sum| format!("{sum} = {sum} + excluded.{sum}"))
+        .collect();
+    let mut statements = HashMap::new();
+    for table in ROLLUPS {
+        let columns = [&["bucket", "node"][..], table.keys, &SUMS].concat();
+        for size in sizes() {
+            let sql = format!(
+                "INSERT INTO {} ({}, duration_histogram, ttft_histogram) VALUES {} ON CONFLICT DO UPDATE SET {}, \
+                 duration_histogram = excluded.duration_histogram, ttft_histogram = excluded.ttft_histogram",
+                table.name,
+                columns.join(", "),
+                values(size, columns.len() + 2),
+                sums.join(", ")
+            );
+            statements.insert((table.name, size), Arc::from(sql));
+        }
+    }
+    statements
 }
 
 fn sizes() -> impl Iterator<Item = usize> {
@@ -132,6 +161,13 @@ impl SqliteStore {
             },
             shared: Shared::default(),
         }
+    }
+
+    /// Counts by the hours and days of `zone`; without it those of UTC.
+    #[must_use]
+    pub fn in_zone(mut self, zone: Tz) -> Self {
+        self.shared.set_zone(zone);
+        self
     }
 
     /// Calls `breakpoints` at every step of a transaction. For tests.
@@ -363,6 +399,93 @@ impl Transaction for SqliteTransaction {
         .await
     }
 
+    async fn lock_rollups(&mut self, _node: u8) -> Result<(), WriteError> {
+        // There is one writing transaction at a time.
+        Ok(())
+    }
+
+    async fn add_rollup(&mut self, node: u8, added: Added) -> Result<(), WriteError> {
+        let Added { table, mut rows } = added;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let wanted: Vec<_> = rows
+            .iter()
+            .map(|((bucket, keys), _)| json!([bucket, keys]))
+            .collect();
+        let on: String = (0..)
+            .zip(table.keys)
+            .map(|(at, key)| format!(" AND t.{key} = w.value ->> '$[1][{at}]'"))
+            .collect();
+        let sql = format!(
+            "SELECT w.key, t.duration_histogram, t.ttft_histogram FROM json_each(?) w CROSS JOIN {} t \
+             ON t.bucket = w.value ->> '$[0]'{on} AND t.node = ?",
+            table.name
+        );
+        let stored = sqlx::query(AssertSqlSafe(sql))
+            .bind(json!(wanted).to_string())
+            .bind(i64::from(node))
+            .fetch_all(&mut *self.held.connection().await?)
+            .await?;
+        for stored in stored {
+            let (_, measures) = &mut rows[stored.try_get::<i64, _>(0)? as usize];
+            merge_stored(&mut measures.duration, stored.try_get(1)?, table);
+            merge_stored(&mut measures.ttft, stored.try_get(2)?, table);
+        }
+        let statements = Arc::clone(&self.statements);
+        for chunk in chunks(&rows) {
+            let mut arguments = SqliteArguments::default();
+            for ((bucket, keys), measures) in chunk {
+                arguments.add(*bucket).map_err(bound)?;
+                arguments.add(i64::from(node)).map_err(bound)?;
+                for key in &keys[..table.keys.len()] {
+                    arguments.add(*key).map_err(bound)?;
+                }
+                for sum in measures.sums {
+                    arguments.add(sum).map_err(bound)?;
+                }
+                arguments.add(measures.duration.encode()).map_err(bound)?;
+                arguments.add(measures.ttft.encode()).map_err(bound)?;
+            }
+            let sql = Arc::clone(&statements.rollups[&(table.name, chunk.len())]);
+            sqlx::query_with(AssertSqlSafe(sql), arguments)
+                .execute(&mut *self.held.connection().await?)
+                .await?;
+        }
+        Ok(())
+    }
+
+    async fn backfill(&mut self, _exclusive: bool) -> Result<Backfill, WriteError> {
+        let row = sqlx::query("SELECT next_rid, below_rid FROM rollup_backfill WHERE id = 1")
+            .fetch_one(&mut *self.held.connection().await?)
+            .await?;
+        Ok(Backfill {
+            next: row.try_get(0)?,
+            below: row.try_get(1)?,
+        })
+    }
+
+    async fn uncounted(&mut self, part: Backfill, limit: i64) -> Result<Vec<Counted>, WriteError> {
+        let sql = format!(
+            "SELECT {COUNTED_COLUMNS} WHERE l.rid >= ? AND l.rid < ? ORDER BY l.rid LIMIT ?"
+        );
+        let rows = sqlx::query(AssertSqlSafe(sql))
+            .bind(part.next)
+            .bind(part.below)
+            .bind(limit)
+            .fetch_all(&mut *self.held.connection().await?)
+            .await?;
+        rows.iter().map(|row| Ok(counted!(row))).collect()
+    }
+
+    async fn set_backfill(&mut self, next: i64) -> Result<(), WriteError> {
+        sqlx::query("UPDATE rollup_backfill SET next_rid = ? WHERE id = 1")
+            .bind(next)
+            .execute(&mut *self.held.connection().await?)
+            .await?;
+        Ok(())
+    }
+
     async fn keep_letters(
         &mut self,
         node: u8,
@@ -478,6 +601,10 @@ impl LedgerStore for SqliteStore {
 
     async fn write(&self, batch: Batch<'_>) -> Result<Outcome, WriteError> {
         self.shared.write(&self.backend, batch).await
+    }
+
+    async fn backfill(&self) -> Result<bool, WriteError> {
+        self.shared.backfill(&self.backend).await
     }
 
     async fn dead_letter(

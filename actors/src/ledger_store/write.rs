@@ -2,13 +2,15 @@
 //!
 //! Exactly once: records at or below the node's cursor are skipped, if they are there (two nodes of one id
 //! would otherwise lose each other's); of the rest only rows that were really inserted count (attempts,
-//! totals); the cursor moves in the same transaction. A cancelled or failed transaction leaves nothing behind,
+//! totals, rollups); the cursor moves in the same transaction. A cancelled or failed transaction leaves nothing behind,
 //! neither in the database nor in the remembered names.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
+use chrono_tz::Tz;
 use parking_lot::Mutex;
 use prost::Message;
 
@@ -16,6 +18,7 @@ use crate::domain::record::Record;
 
 use super::line::Purpose;
 use super::names::{Learned, Names, Wanted};
+use super::rollups::{self, Added, BACKFILL_ROWS, Backfill, Counted};
 use super::row::Row;
 use super::totals::Totals;
 use super::{Batch, DeadLetter, KeptLetter, Outcome, RID_CONFLICT, WriteError};
@@ -56,6 +59,17 @@ pub(super) trait Transaction: Send + Sized {
     async fn insert_attempts(&mut self, rows: &[&Row<'_>]) -> Result<(), WriteError>;
     async fn tails(&mut self, rids: &[i64]) -> Result<HashMap<i64, i64>, WriteError>;
     async fn add_totals(&mut self, node: u8, totals: &Totals) -> Result<(), WriteError>;
+    /// Until the end of this transaction no other adds to the node's rollups: a letter's replay runs beside the
+    /// writer, and stored histograms are read, merged and replaced.
+    async fn lock_rollups(&mut self, node: u8) -> Result<(), WriteError>;
+    /// Adds to the node's rows of one rollup.
+    async fn add_rollup(&mut self, node: u8, added: Added) -> Result<(), WriteError>;
+    /// What of the log is still to be counted. Nobody changes it before this transaction ends; `exclusive`:
+    /// and nobody else reads it.
+    async fn backfill(&mut self, exclusive: bool) -> Result<Backfill, WriteError>;
+    /// Rows of that part, rising, at most `limit`.
+    async fn uncounted(&mut self, part: Backfill, limit: i64) -> Result<Vec<Counted>, WriteError>;
+    async fn set_backfill(&mut self, next: i64) -> Result<(), WriteError>;
     async fn keep_letters(
         &mut self,
         node: u8,
@@ -86,11 +100,19 @@ pub(super) trait Backend: Send + Sync + 'static {
 pub(super) struct Shared {
     names: Mutex<Names>,
     breakpoints: Option<Breakpoints>,
+    /// Where days begin.
+    zone: Tz,
+    /// Seen to be so in a transaction; it stays so.
+    is_backfilled: AtomicBool,
 }
 
 impl Shared {
     pub(super) fn set_breakpoints(&mut self, breakpoints: Breakpoints) {
         self.breakpoints = Some(breakpoints);
+    }
+
+    pub(super) fn set_zone(&mut self, zone: Tz) {
+        self.zone = zone;
     }
 
     fn pass(&self, breakpoint: Breakpoint) {
@@ -103,6 +125,7 @@ impl Shared {
     fn forget_if_unavailable<T>(&self, result: Result<T, WriteError>) -> Result<T, WriteError> {
         if matches!(result, Err(WriteError::Unavailable(_))) {
             self.names.lock().forget();
+            self.is_backfilled.store(false, Ordering::Release);
         }
         result
     }
@@ -181,6 +204,7 @@ impl Shared {
         transaction.insert_attempts(&new).await?;
         let totals = Totals::of(new.iter().map(|row| row.record));
         transaction.add_totals(batch.node, &totals).await?;
+        self.add_rollups(&mut transaction, batch.node, &new).await?;
 
         let doubtful: Vec<&Row<'_>> = old.into_iter().chain(&repeated).collect();
         let letters = conflicts(&mut transaction, &fresh, &doubtful).await?;
@@ -220,6 +244,63 @@ impl Shared {
                 Row::new(record, node, &resolved)
             })
             .collect()
+    }
+
+    /// Counts new rows, except those that the back-fill will come to.
+    async fn add_rollups<T: Transaction>(
+        &self,
+        transaction: &mut T,
+        node: u8,
+        new: &[&Row<'_>],
+    ) -> Result<(), WriteError> {
+        let part = if self.is_backfilled.load(Ordering::Acquire) {
+            Backfill::default()
+        } else {
+            let part = transaction.backfill(false).await?;
+            if part.is_done() {
+                self.is_backfilled.store(true, Ordering::Release);
+            }
+            part
+        };
+        let counted: Vec<Counted> = new
+            .iter()
+            .map(|row| Counted::of(row, node))
+            .filter(|row| !part.will_count(row.rid))
+            .collect();
+        transaction.lock_rollups(node).await?;
+        for added in rollups::added(&counted, self.zone) {
+            transaction.add_rollup(node, added).await?;
+        }
+        Ok(())
+    }
+
+    /// One step of counting what was on the books before there were rollups; `true` when nothing is left.
+    pub(super) async fn backfill<B: Backend>(&self, backend: &B) -> Result<bool, WriteError> {
+        let mut transaction = backend.begin(Purpose::Write).await?;
+        let part = transaction.backfill(true).await?;
+        if part.is_done() {
+            transaction.commit().await?;
+            return Ok(true);
+        }
+        let rows = transaction.uncounted(part, BACKFILL_ROWS).await?;
+        let full = rows.len() as i64 == BACKFILL_ROWS;
+        let next = match rows.last() {
+            Some(last) if full => last.rid + 1,
+            _ => part.below,
+        };
+        let mut nodes: BTreeMap<u8, Vec<Counted>> = BTreeMap::new();
+        for row in rows {
+            nodes.entry(row.node).or_default().push(row);
+        }
+        for (node, rows) in nodes {
+            transaction.lock_rollups(node).await?;
+            for added in rollups::added(&rows, self.zone) {
+                transaction.add_rollup(node, added).await?;
+            }
+        }
+        transaction.set_backfill(next).await?;
+        transaction.commit().await?;
+        Ok(next >= part.below)
     }
 
     pub(super) async fn dead_letter<B: Backend>(
@@ -265,6 +346,8 @@ impl Shared {
         transaction.insert_attempts(&new).await?;
         let totals = Totals::of(std::iter::once(record));
         transaction.add_totals(letter.node, &totals).await?;
+        self.add_rollups(&mut transaction, letter.node, &new)
+            .await?;
         transaction.mark_replayed(letter.id, now_micros).await?;
         transaction.commit().await?;
         self.names.lock().merge(learned);

@@ -73,6 +73,10 @@ impl LedgerStore for Faulty {
         self.inner.prepare(now_ms).await
     }
 
+    async fn backfill(&self) -> Result<bool, WriteError> {
+        self.inner.backfill().await
+    }
+
     async fn cursor(&self, node: u8) -> Result<u64, WriteError> {
         self.inner.cursor(node).await
     }

@@ -16,6 +16,7 @@ mod life;
 mod outage;
 mod pipeline;
 mod records;
+mod rollups;
 mod silence;
 mod store;
 mod tree_shape;

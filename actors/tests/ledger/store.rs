@@ -56,7 +56,7 @@ mod checks {
     use super::*;
 
     pub(super) async fn writes_once_whatever_is_repeated(database: TestDatabase) {
-        let store = open(&database.ledger);
+        let store = open(&database.ledger, chrono_tz::Tz::UTC);
         store.prepare(NOW_MS).await.unwrap();
         // Sizes around every chunk boundary and both PostgreSQL paths.
         let mut from = 1;
@@ -81,7 +81,7 @@ mod checks {
     pub(super) async fn rows_there_before_the_cursor_moved_are_not_counted_again(
         database: TestDatabase,
     ) {
-        let store = open(&database.ledger);
+        let store = open(&database.ledger, chrono_tz::Tz::UTC);
         for (first, second) in [(1..600, 300..900), (900..3_000, 2_000..4_000)] {
             store.write(batch(&entries(first.clone()))).await.unwrap();
             execute(&database.ledger, "UPDATE spool_cursors SET seq = 0").await;
@@ -96,7 +96,7 @@ mod checks {
     }
 
     pub(super) async fn a_cursor_that_somebody_else_moved_hides_no_record(database: TestDatabase) {
-        let store = open(&database.ledger);
+        let store = open(&database.ledger, chrono_tz::Tz::UTC);
         store.write(batch(&entries(1..11))).await.unwrap();
         // Another spool with the same node id, some way behind.
         let others: Vec<_> = (5..15).map(|seq| (seq, record(seq + 6))).collect();
@@ -109,7 +109,7 @@ mod checks {
     }
 
     pub(super) async fn a_taken_rid_with_another_tail_is_a_dead_letter(database: TestDatabase) {
-        let store = open(&database.ledger);
+        let store = open(&database.ledger, chrono_tz::Tz::UTC);
         let mut entries = entries(1..50);
         store.write(batch(&entries[..20])).await.unwrap();
         // One clashes with the table, one within its own batch.
@@ -136,7 +136,7 @@ mod checks {
     }
 
     pub(super) async fn a_poison_record_is_found_kept_and_replayed(database: TestDatabase) {
-        let store = open(&database.ledger);
+        let store = open(&database.ledger, chrono_tz::Tz::UTC);
         refuse_status(&database, 777).await;
         let mut entries = entries(1..101);
         for poisoned in [13, 77] {
@@ -176,7 +176,7 @@ mod checks {
     }
 
     pub(super) async fn a_missing_table_is_not_the_datas_fault(database: TestDatabase) {
-        let store = open(&database.ledger);
+        let store = open(&database.ledger, chrono_tz::Tz::UTC);
         execute(&database.ledger, "ALTER TABLE token_totals RENAME TO away").await;
         let entries = entries(1..10);
         let error = settle(&*store, batch(&entries)).await.unwrap_err();
@@ -187,7 +187,7 @@ mod checks {
     }
 
     pub(super) async fn a_nul_in_a_name_costs_nothing(database: TestDatabase) {
-        let store = open(&database.ledger);
+        let store = open(&database.ledger, chrono_tz::Tz::UTC);
         let mut entries = entries(1..4);
         for (_, record) in &mut entries {
             record.end_user = "nul\0nul".into();
@@ -200,7 +200,7 @@ mod checks {
     }
 
     pub(super) async fn names_follow_the_control_plane(database: TestDatabase) {
-        let store = open(&database.ledger);
+        let store = open(&database.ledger, chrono_tz::Tz::UTC);
         let mut entries = entries(1..8);
         store.write(batch(&entries[..3])).await.unwrap();
         for (_, record) in &mut entries[3..] {
@@ -217,7 +217,7 @@ mod checks {
     }
 
     pub(super) async fn attempts_read_back_as_they_were_written(database: TestDatabase) {
-        let store = open(&database.ledger);
+        let store = open(&database.ledger, chrono_tz::Tz::UTC);
         let mut entries = entries(1..2_000);
         let mut other = |n: usize, change: fn(&mut Record)| change(&mut entries[n - 1].1);
         other(1, |record| record.attempts[0].account_id = 5);
@@ -264,7 +264,7 @@ mod checks {
     }
 
     pub(super) async fn the_view_computes_the_public_id(database: TestDatabase) {
-        let store = open(&database.ledger);
+        let store = open(&database.ledger, chrono_tz::Tz::UTC);
         let entries = entries(1..40);
         store.write(batch(&entries)).await.unwrap();
         for (_, record) in &entries {
@@ -340,7 +340,7 @@ async fn accept_all(database: &TestDatabase) {
 #[tokio::test]
 async fn months_have_partitions_and_strays_are_counted_postgres() {
     let database = TestDatabase::postgres().await;
-    let store = open(&database.ledger);
+    let store = open(&database.ledger, chrono_tz::Tz::UTC);
     let prepared = store.prepare(NOW_MS).await.unwrap();
     assert_eq!(prepared.stray_rows, 0);
     assert_eq!(store.prepare(NOW_MS).await.unwrap(), prepared);

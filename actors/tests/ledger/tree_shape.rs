@@ -22,7 +22,7 @@ async fn planned(database: &TestDatabase) -> Node {
         snapshot: Arc::default(),
         jobs: JobKinds::new(),
         spool,
-        store: open(&database.ledger),
+        store: open(&database.ledger, chrono_tz::Tz::UTC),
         node: 1,
         clock: Arc::new(SystemClock),
         ledger: LedgerSettings::default(),

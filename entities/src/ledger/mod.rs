@@ -5,10 +5,12 @@
 //! count without a cap, and a filter no index serves looks at a bounded number of rows per call.
 
 pub mod dead_letter;
+pub mod histogram;
 pub mod name;
 pub mod request_attempt;
 pub mod request_filter;
 pub mod request_log;
 pub mod request_page;
+pub mod rollup;
 mod sql;
 pub mod total;

@@ -7,6 +7,7 @@
 mod m0001_books;
 mod m0002_failures;
 mod m0003_lone_attempts;
+mod m0004_rollups;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -19,6 +20,7 @@ impl MigratorTrait for LedgerMigrator {
             Box::new(m0001_books::Books),
             Box::new(m0002_failures::Failures),
             Box::new(m0003_lone_attempts::LoneAttempts),
+            Box::new(m0004_rollups::Rollups),
         ]
     }
 }

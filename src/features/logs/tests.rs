@@ -60,7 +60,7 @@ fn call(n: i64) -> Record {
 }
 
 async fn with_calls(world: &World) {
-    let store = ledger_store::open(&world.database.ledger);
+    let store = ledger_store::open(&world.database.ledger, world.state.time_zone);
     store.prepare(START / 1_000).await.unwrap();
     let records: Vec<(u64, Record)> = (1..=10_u64).map(|n| (n, call(n.cast_signed()))).collect();
     let batch = Batch {

@@ -63,6 +63,7 @@ impl Actor for BatchWriter {
             me: self.me.clone(),
             hurry: Arc::clone(&self.hurry),
             month: None,
+            backfilling: true,
             prepare_after: Instant::now(),
         };
         let me = self.me.clone();
@@ -89,6 +90,8 @@ struct Writing {
     hurry: Arc<Notify>,
     /// Year and month the store is prepared for.
     month: Option<(i32, u32)>,
+    /// Rows from before there were rollups may be left to count; done between batches.
+    backfilling: bool,
     /// No preparation before, after one that failed.
     prepare_after: Instant,
 }
@@ -98,7 +101,11 @@ impl Writing {
     async fn run(mut self) -> String {
         loop {
             self.prepare().await;
-            self.gather().await;
+            if self.backfilling {
+                self.backfill().await;
+            } else {
+                self.gather().await;
+            }
             match self.lease().await {
                 Ok(None) => {}
                 Ok(Some(lease)) => self.write(lease).await,
@@ -122,6 +129,21 @@ impl Writing {
             () = self.parts.spool.ready(settings.batch_records) => {}
             () = sleep(settings.flush_after) => {}
             () = self.hurry.notified() => {}
+        }
+    }
+
+    /// One step; a step that fails is tried again after the next batch or pause.
+    async fn backfill(&mut self) {
+        if self.me.is_draining() {
+            self.backfilling = false;
+            return;
+        }
+        match self.bounded(0, self.parts.store.backfill()).await {
+            Ok(done) => self.backfilling = !done,
+            Err(error) => {
+                tracing::warn!(%error, "statistics of earlier calls cannot be counted yet");
+                self.pause(1).await;
+            }
         }
     }
 

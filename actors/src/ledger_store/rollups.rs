@@ -1,0 +1,213 @@
+//! What a batch adds to the rollups: new rows, grouped by every key of every table.
+//!
+//! Exactly the rows that an insert says are new are counted, in its transaction. Rows from before there were rollups
+//! are counted later, in chunks ([`Backfill`] says which): while that goes on, a new row within the part that is still
+//! to come is left to it, so that every row is counted once, whoever comes first.
+
+use std::collections::BTreeMap;
+
+use chrono_tz::Tz;
+use steward_entities::ledger::histogram::Histogram;
+use steward_entities::ledger::rollup::{
+    Fact, Grain, KEYS_MAX, Measures, ROLLUPS, RollupTable, SUMS,
+};
+
+use crate::domain::calendar::Buckets;
+
+use super::row::Row;
+
+/// Rows that one step of the back-fill counts.
+pub(super) const BACKFILL_ROWS: i64 = 5_000;
+
+/// The part of the log that is still to be counted: rids in `next..below`.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Backfill {
+    pub(super) next: i64,
+    pub(super) below: i64,
+}
+
+impl Backfill {
+    pub(super) fn is_done(self) -> bool {
+        self.next >= self.below
+    }
+
+    pub(super) fn will_count(self, rid: i64) -> bool {
+        (self.next..self.below).contains(&rid)
+    }
+}
+
+/// A row as far as rollups are concerned.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Counted {
+    pub(super) rid: i64,
+    pub(super) node: u8,
+    pub(super) request_at: i64,
+    pub(super) token_id: i64,
+    pub(super) account_id: i64,
+    pub(super) tenant_id: i64,
+    pub(super) app_id: i64,
+    pub(super) model_id: i64,
+    pub(super) provider_id: i64,
+    pub(super) fact: Fact,
+}
+
+impl Counted {
+    pub(super) fn of(row: &Row<'_>, node: u8) -> Self {
+        let record = row.record;
+        Self {
+            rid: record.rid,
+            node,
+            request_at: record.request_at,
+            token_id: record.token_id,
+            account_id: record.account_id,
+            tenant_id: record.tenant_id,
+            app_id: row.bigs[7],
+            model_id: row.bigs[9],
+            provider_id: row.provider_id,
+            fact: Fact {
+                duration_ms: record.duration_ms,
+                ttft_ms: record.ttft_ms,
+                tokens: [
+                    record.prompt_tokens,
+                    record.completion_tokens,
+                    record.total_tokens,
+                    record.cached_tokens,
+                    record.cache_write_tokens,
+                    record.reasoning_tokens,
+                ],
+                status_code: record.status_code,
+                success: record.success,
+                usage_estimated: record.usage_estimated,
+                priced: record.priced,
+            },
+        }
+    }
+
+    fn key(&self, column: &str) -> i64 {
+        match column {
+            "token_id" => self.token_id,
+            "account_id" => self.account_id,
+            "tenant_id" => self.tenant_id,
+            "app_id" => self.app_id,
+            "model_id" => self.model_id,
+            "provider_id" => self.provider_id,
+            _ => 0,
+        }
+    }
+}
+
+/// Bucket, and the values of the table's keys.
+pub(super) type Key = (i64, [i64; KEYS_MAX]);
+
+/// Sums and buckets of values, before they are a histogram.
+#[derive(Default)]
+struct Gathered {
+    sums: [i64; SUMS.len()],
+    durations: Vec<u16>,
+    ttfts: Vec<u16>,
+}
+
+/// What is added to one table, sorted so that upserts lock in one order.
+pub(super) struct Added {
+    pub(super) table: &'static RollupTable,
+    pub(super) rows: Vec<(Key, Measures)>,
+}
+
+/// What `rows` of one node add to every rollup.
+pub(super) fn added(rows: &[Counted], zone: Tz) -> Vec<Added> {
+    let mut buckets = Buckets::new(zone);
+    let mut tables: Vec<BTreeMap<Key, Gathered>> =
+        ROLLUPS.iter().map(|_| BTreeMap::new()).collect();
+    for row in rows {
+        let (hour, day) = buckets.of(row.request_at);
+        let sums = row.fact.sums();
+        let duration = Histogram::bucket_of(row.fact.duration_ms);
+        let ttft = row.fact.ttft_ms.map(Histogram::bucket_of);
+        for (table, groups) in ROLLUPS.iter().zip(&mut tables) {
+            let bucket = match table.grain {
+                Grain::Hour => hour,
+                Grain::Day => day,
+            };
+            let mut keys = [0; KEYS_MAX];
+            for (key, column) in keys.iter_mut().zip(table.keys) {
+                *key = row.key(column);
+            }
+            let group = groups.entry((bucket, keys)).or_default();
+            for (sum, add) in group.sums.iter_mut().zip(&sums) {
+                *sum = sum.saturating_add(*add);
+            }
+            group.durations.push(duration);
+            group.ttfts.extend(ttft);
+        }
+    }
+    let measures = |gathered: Gathered| {
+        let mut measures = Measures {
+            sums: gathered.sums,
+            ..Measures::default()
+        };
+        measures.duration.add_buckets(gathered.durations);
+        measures.ttft.add_buckets(gathered.ttfts);
+        measures
+    };
+    ROLLUPS
+        .iter()
+        .zip(tables)
+        .map(|(table, groups)| Added {
+            table,
+            rows: groups
+                .into_iter()
+                .map(|(key, gathered)| (key, measures(gathered)))
+                .collect(),
+        })
+        .collect()
+}
+
+/// Merges a stored histogram into one that is about to replace it. One that cannot be read is given up, and told:
+/// the sums beside it stay right, and a batch must not be refused for it.
+pub(super) fn merge_stored(histogram: &mut Histogram, stored: &[u8], table: &RollupTable) {
+    match Histogram::decode(stored) {
+        Ok(stored) => histogram.merge(&stored),
+        Err(error) => {
+            tracing::error!(%error, table = table.name, "a stored histogram cannot be read; it is begun anew");
+        }
+    }
+}
+
+/// The log's columns that [`Counted`] is read from, in order, for both databases.
+pub(super) const COUNTED_COLUMNS: &str = "l.rid, CAST(l.node AS BIGINT), l.request_at, l.token_id, l.account_id, \
+     l.tenant_id, l.app_id, l.model_id, COALESCE(p.id, 0), l.duration_ms, l.ttft_ms, l.prompt_tokens, \
+     l.completion_tokens, l.total_tokens, l.cached_tokens, l.cache_write_tokens, l.reasoning_tokens, \
+     l.status_code, l.success, l.usage_estimated, l.priced \
+     FROM request_logs l LEFT JOIN providers p ON p.name = l.provider";
+
+/// Reads a row of [`COUNTED_COLUMNS`].
+macro_rules! counted {
+    ($row:expr) => {{
+        let row = $row;
+        let mut tokens = [0_i64; 6];
+        for (index, value) in tokens.iter_mut().enumerate() {
+            *value = row.try_get(11 + index)?;
+        }
+        Counted {
+            rid: row.try_get(0)?,
+            node: row.try_get::<i64, _>(1)? as u8,
+            request_at: row.try_get(2)?,
+            token_id: row.try_get(3)?,
+            account_id: row.try_get(4)?,
+            tenant_id: row.try_get(5)?,
+            app_id: row.try_get(6)?,
+            model_id: row.try_get(7)?,
+            provider_id: row.try_get(8)?,
+            fact: steward_entities::ledger::rollup::Fact {
+                duration_ms: row.try_get(9)?,
+                ttft_ms: row.try_get(10)?,
+                tokens,
+                status_code: row.try_get(17)?,
+                success: row.try_get(18)?,
+                usage_estimated: row.try_get(19)?,
+                priced: row.try_get(20)?,
+            },
+        }
+    }};
+}
+pub(super) use counted;

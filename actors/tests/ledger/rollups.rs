@@ -1,0 +1,221 @@
+//! Rollups are what a recount of the log gives, whatever was repeated, rolled back or there before.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use chrono_tz::Tz;
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use steward_actors::domain::calendar::{day_of, hour_of};
+use steward_actors::domain::record::Record;
+use steward_actors::domain::rid::Rid;
+use steward_actors::ledger_store::{
+    Batch, Breakpoint, LedgerStore, PostgresStore, SqliteStore, open,
+};
+use steward_entities::ledger::rollup::{Fact, Grain, Measures, ROLLUPS, rows};
+use steward_migration::testing::TestDatabase;
+
+use crate::records::execute;
+
+/// An hour before Berlin's clocks go back on 2026-10-25.
+const START_MS: i64 = 1_792_886_400_000;
+
+fn call(random: &mut StdRng, n: u64) -> Record {
+    // Around two changes of the day and the repeated hour.
+    let at = START_MS * 1_000 + random.random_range(0..30 * 3_600_000_000_i64);
+    let success = random.random_bool(0.8);
+    Record {
+        rid: Rid::floor_of_ms(at / 1_000).0 + n as i64,
+        id_tail: n,
+        token_id: random.random_range(1..4),
+        token_public_id: "tok_1".into(),
+        account_id: if success {
+            random.random_range(1..3)
+        } else {
+            0
+        },
+        account_public_id: "acc_1".into(),
+        tenant_id: random.random_range(0..2),
+        tenant_public_id: "ten_1".into(),
+        app: ["", "shop"][random.random_range(0..2)].into(),
+        provider: if success { "openai" } else { "" }.into(),
+        model: ["a", "b"][random.random_range(0..2)].into(),
+        request_at: at,
+        response_at: at + 1_000,
+        duration_ms: random.random_range(0..100_000),
+        ttft_ms: success.then(|| random.random_range(0..5_000)),
+        prompt_tokens: random.random_range(0..1_000),
+        completion_tokens: 3,
+        total_tokens: random.random_range(0..2_000),
+        status_code: [499, 429, 404, 502][random.random_range(0..4)],
+        success,
+        ..Record::default()
+    }
+}
+
+fn key(record: &Record, column: &str) -> Option<i64> {
+    Some(match column {
+        "token_id" => record.token_id,
+        "account_id" => record.account_id,
+        "tenant_id" => record.tenant_id,
+        // Ids the ledger gave: told apart by their order below.
+        _ => return None,
+    })
+}
+
+fn measures<'a>(records: impl Iterator<Item = &'a Record>) -> Measures {
+    let mut measures = Measures::default();
+    for record in records {
+        measures.add(&Fact {
+            duration_ms: record.duration_ms,
+            ttft_ms: record.ttft_ms,
+            tokens: [
+                record.prompt_tokens,
+                record.completion_tokens,
+                record.total_tokens,
+                record.cached_tokens,
+                record.cache_write_tokens,
+                record.reasoning_tokens,
+            ],
+            status_code: record.status_code,
+            success: record.success,
+            usage_estimated: record.usage_estimated,
+            priced: record.priced,
+        });
+    }
+    measures
+}
+
+/// Every rollup, merged over nodes, against the records.
+async fn assert_rollups(database: &TestDatabase, zone: Tz, records: &[Record]) {
+    for table in ROLLUPS {
+        let mut expected: BTreeMap<(i64, i64), Vec<&Record>> = BTreeMap::new();
+        for record in records {
+            let bucket = match table.grain {
+                Grain::Hour => hour_of(zone, record.request_at),
+                Grain::Day => day_of(zone, record.request_at),
+            };
+            let id = key(record, table.keys[0]).unwrap_or_default();
+            expected.entry((bucket, id)).or_default().push(record);
+        }
+        let mut found: BTreeMap<(i64, i64), Measures> = BTreeMap::new();
+        let stored = rows(&database.ledger_read, table, (0, i64::MAX), &[])
+            .await
+            .unwrap();
+        for row in stored {
+            let known = key(&records[0], table.keys[0]).is_some();
+            let id = if known { row.keys[0] } else { 0 };
+            let group = found.entry((row.bucket, id)).or_default();
+            group.merge(&row.measures);
+        }
+        let expected: BTreeMap<_, _> = expected
+            .into_iter()
+            .map(|(key, records)| (key, measures(records.into_iter())))
+            .collect();
+        assert_eq!(found, expected, "{} in {zone}", table.name);
+    }
+}
+
+fn batch(node: u8, entries: &[(u64, Record)]) -> Batch<'_> {
+    Batch {
+        node,
+        entries,
+        upto_seq: entries.last().map_or(0, |(seq, _)| *seq),
+        now_micros: START_MS * 1_000,
+    }
+}
+
+fn crashing(database: &TestDatabase, zone: Tz, crash: Arc<AtomicBool>) -> Arc<dyn LedgerStore> {
+    let hook = Arc::new(move |breakpoint| {
+        if breakpoint == Breakpoint::BeforeCommit && crash.swap(false, Ordering::SeqCst) {
+            panic!("a crash before the commit");
+        }
+    });
+    if database.ledger.get_database_backend() == sea_orm::DbBackend::Postgres {
+        let store = PostgresStore::new(&database.ledger).in_zone(zone);
+        Arc::new(store.with_breakpoints(hook))
+    } else {
+        let store = SqliteStore::new(&database.ledger).in_zone(zone);
+        Arc::new(store.with_breakpoints(hook))
+    }
+}
+
+async fn recount(database: TestDatabase, zone: Tz, seed: u64) {
+    let mut random = StdRng::seed_from_u64(seed);
+    let crash = Arc::new(AtomicBool::new(false));
+    let store = crashing(&database, zone, Arc::clone(&crash));
+    store.prepare(START_MS).await.unwrap();
+    let mut records = Vec::new();
+    let mut seqs = [0_u64; 2];
+    let mut last: Option<(u8, Vec<(u64, Record)>)> = None;
+    for _ in 0..12 {
+        let node = random.random_range(0..2_u8);
+        let mut entries: Vec<(u64, Record)> = Vec::new();
+        for _ in 0..random.random_range(1..120) {
+            let seq = &mut seqs[usize::from(node)];
+            *seq += 1;
+            let record = call(&mut random, records.len() as u64);
+            records.push(record.clone());
+            entries.push((*seq, record));
+        }
+        if random.random_bool(0.4) {
+            crash.store(true, Ordering::SeqCst);
+            let (store, again) = (Arc::clone(&store), entries.clone());
+            let crashed =
+                tokio::spawn(async move { store.write(batch(node, &again)).await.is_ok() });
+            assert!(crashed.await.is_err(), "it crashed");
+        }
+        store.write(batch(node, &entries)).await.unwrap();
+        if let Some((node, entries)) = last.filter(|_| random.random_bool(0.5)) {
+            // A lease that was not acked comes again, once even with a cursor that was lost.
+            if random.random_bool(0.5) {
+                execute(&database.ledger, "DELETE FROM spool_cursors").await;
+            }
+            store.write(batch(node, &entries)).await.unwrap();
+        }
+        last = Some((node, entries));
+    }
+    assert_rollups(&database, zone, &records).await;
+
+    // What was there before there were rollups is counted once, also when the writer comes in between.
+    for table in ROLLUPS {
+        execute(&database.ledger, &format!("DELETE FROM {}", table.name)).await;
+    }
+    execute(
+        &database.ledger,
+        "UPDATE rollup_backfill SET next_rid = (SELECT min(rid) FROM request_logs), \
+         below_rid = (SELECT max(rid) + 1 FROM request_logs)",
+    )
+    .await;
+    let store = open(&database.ledger, zone);
+    let mut late = Vec::new();
+    for _ in 0..50 {
+        let record = call(&mut random, records.len() as u64);
+        records.push(record.clone());
+        late.push((seqs[0] + 1_000 + late.len() as u64, record));
+    }
+    store.write(batch(0, &late[..25])).await.unwrap();
+    assert!(store.backfill().await.unwrap());
+    store.write(batch(0, &late)).await.unwrap();
+    assert!(store.backfill().await.unwrap());
+    assert_rollups(&database, zone, &records).await;
+}
+
+#[tokio::test]
+async fn rollups_are_a_recount_of_the_log() {
+    for (seed, zone) in [
+        (1, Tz::Europe__Berlin),
+        (2, Tz::Asia__Kolkata),
+        (3, Tz::UTC),
+    ] {
+        recount(TestDatabase::sqlite().await, zone, seed).await;
+    }
+}
+
+#[tokio::test]
+async fn rollups_are_a_recount_of_the_log_postgres() {
+    for (seed, zone) in [(4, Tz::Europe__Berlin), (5, Tz::Asia__Kolkata)] {
+        recount(TestDatabase::postgres().await, zone, seed).await;
+    }
+}

@@ -1,0 +1,398 @@
+//! Rollups: what calls came to, per hour or day and dimension. Counted by the writer in the transaction that stores
+//! the calls; read and merged here.
+//!
+//! A table is one declaration ([`RollupTable`]); all have the same measures. A key of 0 is nobody. Only the node of a
+//! row updates it (histograms cannot be added up in an upsert), so every reader merges nodes.
+
+use sea_orm::{ConnectionTrait, DbErr, QueryResult};
+
+use super::histogram::Histogram;
+use super::sql::Sql;
+
+/// How long a bucket is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Grain {
+    Hour,
+    Day,
+}
+
+/// One rollup.
+#[derive(Debug)]
+pub struct RollupTable {
+    pub name: &'static str,
+    pub grain: Grain,
+    /// Columns beside `bucket` (start of the local hour or day, microseconds since the epoch) and `node`.
+    pub keys: &'static [&'static str],
+}
+
+/// Keys of a row beside bucket and node at most.
+pub const KEYS_MAX: usize = 2;
+
+pub static MODEL_HOURLY: RollupTable = RollupTable {
+    name: "model_hourly",
+    grain: Grain::Hour,
+    keys: &["model_id", "provider_id"],
+};
+pub static MODEL_DAILY: RollupTable = RollupTable {
+    name: "model_daily",
+    grain: Grain::Day,
+    keys: &["model_id", "provider_id"],
+};
+pub static TOKEN_DAILY: RollupTable = RollupTable {
+    name: "token_daily",
+    grain: Grain::Day,
+    keys: &["token_id"],
+};
+pub static ACCOUNT_DAILY: RollupTable = RollupTable {
+    name: "account_daily",
+    grain: Grain::Day,
+    keys: &["account_id"],
+};
+pub static TENANT_DAILY: RollupTable = RollupTable {
+    name: "tenant_daily",
+    grain: Grain::Day,
+    keys: &["tenant_id"],
+};
+pub static APP_DAILY: RollupTable = RollupTable {
+    name: "app_daily",
+    grain: Grain::Day,
+    keys: &["app_id"],
+};
+
+/// Every rollup the writer keeps.
+pub static ROLLUPS: [&RollupTable; 6] = [
+    &MODEL_HOURLY,
+    &MODEL_DAILY,
+    &TOKEN_DAILY,
+    &ACCOUNT_DAILY,
+    &TENANT_DAILY,
+    &APP_DAILY,
+];
+
+/// Columns that are sums, in the order of [`Measures::sums`].
+pub const SUMS: [&str; 17] = [
+    "request_count",
+    "success_count",
+    "client_error_count",
+    "rate_limited_count",
+    "upstream_error_count",
+    "cancelled_count",
+    "prompt_tokens",
+    "completion_tokens",
+    "total_tokens",
+    "cached_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+    "estimated_count",
+    "unpriced_count",
+    "duration_ms_sum",
+    "ttft_ms_sum",
+    "ttft_count",
+];
+
+/// What one call adds.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Fact {
+    pub duration_ms: i64,
+    pub ttft_ms: Option<i64>,
+    /// Prompt, completion, total, cached, cache write, reasoning.
+    pub tokens: [i64; 6],
+    pub status_code: i32,
+    pub success: bool,
+    pub usage_estimated: bool,
+    pub priced: bool,
+}
+
+impl Fact {
+    /// What it adds to each of [`SUMS`]. A failure has one class: 499 the caller left, 429, other 4xx, and everything
+    /// else (5xx, answers cut short) the provider. Unpriced are calls that used tokens and had no price.
+    pub fn sums(&self) -> [i64; SUMS.len()] {
+        let mut class = [0_i64; 4];
+        if !self.success {
+            class[match self.status_code {
+                429 => 1,
+                499 => 3,
+                400..=498 => 0,
+                _ => 2,
+            }] = 1;
+        }
+        let [client, limited, upstream, cancelled] = class;
+        let [prompt, completion, total, cached, cache_write, reasoning] = self.tokens;
+        [
+            1,
+            i64::from(self.success),
+            client,
+            limited,
+            upstream,
+            cancelled,
+            prompt,
+            completion,
+            total,
+            cached,
+            cache_write,
+            reasoning,
+            i64::from(self.usage_estimated),
+            i64::from(!self.priced && total > 0),
+            self.duration_ms.max(0),
+            self.ttft_ms.unwrap_or_default().max(0),
+            i64::from(self.ttft_ms.is_some()),
+        ]
+    }
+}
+
+/// What calls came to.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Measures {
+    pub sums: [i64; SUMS.len()],
+    pub duration: Histogram,
+    pub ttft: Histogram,
+}
+
+impl Measures {
+    /// The sum of a column of [`SUMS`]; 0 for another name.
+    pub fn sum(&self, column: &str) -> i64 {
+        let index = SUMS.iter().position(|name| *name == column);
+        index.map_or(0, |index| self.sums[index])
+    }
+
+    pub fn add(&mut self, fact: &Fact) {
+        self.add_sums(&fact.sums());
+        self.duration.add(fact.duration_ms);
+        if let Some(ttft) = fact.ttft_ms {
+            self.ttft.add(ttft);
+        }
+    }
+
+    pub fn add_sums(&mut self, sums: &[i64; SUMS.len()]) {
+        for (mine, theirs) in self.sums.iter_mut().zip(sums) {
+            *mine = mine.saturating_add(*theirs);
+        }
+    }
+
+    pub fn merge(&mut self, other: &Self) {
+        self.add_sums(&other.sums);
+        self.duration.merge(&other.duration);
+        self.ttft.merge(&other.ttft);
+    }
+}
+
+/// A row of a rollup.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RollupRow {
+    pub bucket: i64,
+    pub keys: [i64; KEYS_MAX],
+    pub measures: Measures,
+}
+
+/// Rows of `table` with buckets in `[from, to)` whose keys have one of the values given for them.
+///
+/// # Errors
+/// When the database cannot be read, or a histogram in it.
+pub async fn rows<C: ConnectionTrait>(
+    connection: &C,
+    table: &RollupTable,
+    (from, to): (i64, i64),
+    only: &[(&str, &[i64])],
+) -> Result<Vec<RollupRow>, DbErr> {
+    let columns = [
+        &["bucket"][..],
+        table.keys,
+        &SUMS,
+        &["duration_histogram", "ttft_histogram"],
+    ]
+    .concat()
+    .join(", ");
+    let mut sql = Sql::new(
+        connection.get_database_backend(),
+        &format!("SELECT {columns} FROM {} WHERE bucket >= ", table.name),
+    );
+    sql.bind(from).push(" AND bucket < ").bind(to);
+    for (key, values) in only {
+        sql.push(&format!(" AND {key} IN ")).bind_list(values);
+    }
+    let found = connection.query_all_raw(sql.done()).await?;
+    found.iter().map(|row| read(row, table)).collect()
+}
+
+fn read(row: &QueryResult, table: &RollupTable) -> Result<RollupRow, DbErr> {
+    let mut keys = [0; KEYS_MAX];
+    for (index, key) in keys.iter_mut().zip(1..=table.keys.len()) {
+        *index = row.try_get_by_index(key)?;
+    }
+    let mut at = 1 + table.keys.len();
+    let mut measures = Measures::default();
+    for sum in &mut measures.sums {
+        *sum = row.try_get_by_index(at)?;
+        at += 1;
+    }
+    let histogram = |at: usize| -> Result<Histogram, DbErr> {
+        let bytes: Vec<u8> = row.try_get_by_index(at)?;
+        Histogram::decode(&bytes).map_err(|error| DbErr::Type(error.to_string()))
+    };
+    measures.duration = histogram(at)?;
+    measures.ttft = histogram(at + 1)?;
+    Ok(RollupRow {
+        bucket: row.try_get_by_index(0)?,
+        keys,
+        measures,
+    })
+}
+
+/// The values of `key` with most calls in `[from, to)` and their count, most first, and the count of all.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn most_called<C: ConnectionTrait>(
+    connection: &C,
+    table: &RollupTable,
+    (from, to): (i64, i64),
+    limit: u64,
+) -> Result<(Vec<[i64; KEYS_MAX]>, i64), DbErr> {
+    let keys = table.keys.join(", ");
+    let backend = connection.get_database_backend();
+    let mut sql = Sql::new(
+        backend,
+        &format!("SELECT {keys} FROM {} WHERE bucket >= ", table.name),
+    );
+    sql.bind(from).push(" AND bucket < ").bind(to);
+    sql.push(&format!(
+        " GROUP BY {keys} ORDER BY sum(request_count) DESC, {keys} LIMIT "
+    ));
+    sql.bind(limit as i64);
+    let mut most = Vec::new();
+    for row in connection.query_all_raw(sql.done()).await? {
+        let mut values = [0; KEYS_MAX];
+        for (at, value) in values.iter_mut().take(table.keys.len()).enumerate() {
+            *value = row.try_get_by_index(at)?;
+        }
+        most.push(values);
+    }
+    let mut sql = Sql::new(
+        backend,
+        &format!(
+            "SELECT CAST(COALESCE(sum(request_count), 0) AS BIGINT) FROM {} WHERE bucket >= ",
+            table.name
+        ),
+    );
+    sql.bind(from).push(" AND bucket < ").bind(to);
+    let all = connection.query_one_raw(sql.done()).await?;
+    let all = all.map(|row| row.try_get_by_index(0)).transpose()?;
+    Ok((most, all.unwrap_or_default()))
+}
+
+/// Rows of the log one edge of a range may cost.
+pub const EDGE_BUDGET: usize = 10_000;
+
+/// What calls with `request_at` in `[from, to)` came to, counted from the log between two rids that enclose them;
+/// `None` when that takes more than [`EDGE_BUDGET`] rows.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn from_log<C: ConnectionTrait>(
+    connection: &C,
+    (from, to): (i64, i64),
+    (rid_from, rid_to): (i64, i64),
+    only: &[(&str, &[i64])],
+) -> Result<Option<Measures>, DbErr> {
+    let mut sql = Sql::new(
+        connection.get_database_backend(),
+        "SELECT duration_ms, ttft_ms, prompt_tokens, completion_tokens, total_tokens, cached_tokens, \
+         cache_write_tokens, reasoning_tokens, status_code, success, usage_estimated, priced, request_at \
+         FROM request_logs WHERE rid >= ",
+    );
+    sql.bind(rid_from).push(" AND rid < ").bind(rid_to);
+    for (key, values) in only {
+        match *key {
+            "provider_id" => sql
+                .push(" AND provider IN (SELECT name FROM providers WHERE id IN ")
+                .bind_list(values)
+                .push(")"),
+            key => sql.push(&format!(" AND {key} IN ")).bind_list(values),
+        };
+    }
+    sql.push(" LIMIT ").bind(EDGE_BUDGET as i64 + 1);
+    let rows = connection.query_all_raw(sql.done()).await?;
+    if rows.len() > EDGE_BUDGET {
+        return Ok(None);
+    }
+    let mut measures = Measures::default();
+    let (mut durations, mut ttfts) = (Vec::with_capacity(rows.len()), Vec::new());
+    for row in &rows {
+        let request_at: i64 = row.try_get_by_index(12)?;
+        if !(from..to).contains(&request_at) {
+            continue;
+        }
+        let fact = fact(row, 0)?;
+        measures.add_sums(&fact.sums());
+        durations.push(Histogram::bucket_of(fact.duration_ms));
+        ttfts.extend(fact.ttft_ms.map(Histogram::bucket_of));
+    }
+    measures.duration.add_buckets(durations);
+    measures.ttft.add_buckets(ttfts);
+    Ok(Some(measures))
+}
+
+fn fact(row: &QueryResult, at: usize) -> Result<Fact, DbErr> {
+    let mut tokens = [0; 6];
+    for (index, tokens) in tokens.iter_mut().enumerate() {
+        *tokens = row.try_get_by_index(at + 2 + index)?;
+    }
+    Ok(Fact {
+        duration_ms: row.try_get_by_index(at)?,
+        ttft_ms: row.try_get_by_index(at + 1)?,
+        tokens,
+        status_code: row.try_get_by_index(at + 8)?,
+        success: row.try_get_by_index(at + 9)?,
+        usage_estimated: row.try_get_by_index(at + 10)?,
+        priced: row.try_get_by_index(at + 11)?,
+    })
+}
+
+/// Names behind keys: id, public id (the name again where there is none), name.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn names<C: ConnectionTrait>(
+    connection: &C,
+    key: &str,
+    ids: &[i64],
+) -> Result<Vec<(i64, Option<String>, String)>, DbErr> {
+    let (table, public_id) = match key {
+        "token_id" => ("dim_tokens", "public_id"),
+        "account_id" => ("dim_accounts", "public_id"),
+        "tenant_id" => ("dim_tenants", "public_id"),
+        "app_id" => ("apps", "NULL"),
+        "provider_id" => ("providers", "NULL"),
+        _ => ("models", "NULL"),
+    };
+    let mut sql = Sql::new(
+        connection.get_database_backend(),
+        &format!("SELECT id, CAST({public_id} AS TEXT), name FROM {table} WHERE id IN "),
+    );
+    sql.bind_list(ids);
+    let rows = connection.query_all_raw(sql.done()).await?;
+    let each = rows.iter().map(|row| {
+        Ok((
+            row.try_get_by_index(0)?,
+            row.try_get_by_index(1)?,
+            row.try_get_by_index(2)?,
+        ))
+    });
+    each.collect()
+}
+
+/// The id of a plain name of `apps`, `models` or `providers`; `None` when no record ever had it.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn id_of_name<C: ConnectionTrait>(
+    connection: &C,
+    table: &str,
+    name: &str,
+) -> Result<Option<i64>, DbErr> {
+    let text = format!("SELECT id FROM {table} WHERE name = ");
+    let mut sql = Sql::new(connection.get_database_backend(), &text);
+    sql.bind(name);
+    let row = connection.query_one_raw(sql.done()).await?;
+    row.map(|row| row.try_get_by_index(0)).transpose()
+}

@@ -1,0 +1,97 @@
+//! Measures as the API spells them.
+
+use serde::Serialize;
+use steward_entities::ledger::histogram::Histogram;
+use steward_entities::ledger::rollup::Measures;
+use utoipa::ToSchema;
+
+/// What calls came to. Averages and quantiles are null where there is nothing to take them of.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Numbers {
+    pub(super) request_count: i64,
+    pub(super) success_count: i64,
+    pub(super) error_count: i64,
+    /// Refused for what the caller sent: 4xx other than 429 and 499.
+    pub(super) client_error_count: i64,
+    /// Refused with 429.
+    pub(super) rate_limited_count: i64,
+    /// The provider failed: 5xx, or an answer cut short.
+    pub(super) upstream_error_count: i64,
+    /// The caller left (499).
+    pub(super) cancelled_count: i64,
+    /// Between 0 and 1; null without calls.
+    pub(super) success_rate: Option<f64>,
+    pub(super) total_prompt_tokens: i64,
+    pub(super) total_completion_tokens: i64,
+    pub(super) total_tokens: i64,
+    pub(super) total_cached_tokens: i64,
+    pub(super) total_cache_write_tokens: i64,
+    pub(super) total_reasoning_tokens: i64,
+    /// Calls whose provider told no usage; it was counted here.
+    pub(super) estimated_count: i64,
+    pub(super) avg_duration_ms: Option<f64>,
+    /// Of the calls that had a first token.
+    pub(super) avg_ttft_ms: Option<f64>,
+    pub(super) p50_duration_ms: Option<f64>,
+    pub(super) p95_duration_ms: Option<f64>,
+    pub(super) p99_duration_ms: Option<f64>,
+    pub(super) p50_ttft_ms: Option<f64>,
+    pub(super) p95_ttft_ms: Option<f64>,
+    /// Null: there are no prices yet.
+    pub(super) cost: Option<String>,
+    /// Null: there are no prices yet.
+    pub(super) currency: Option<String>,
+    /// Calls that used tokens and had no price.
+    pub(super) unpriced_count: i64,
+}
+
+impl Numbers {
+    pub(super) fn of(measures: &Measures) -> Self {
+        let sum = |column| measures.sum(column);
+        let requests = sum("request_count");
+        let successes = sum("success_count");
+        let duration = |q| quantile(&measures.duration, q);
+        let ttft = |q| quantile(&measures.ttft, q);
+        let average = |sum, count| share(sum, count).map(tenths);
+        Self {
+            request_count: requests,
+            success_count: successes,
+            error_count: requests - successes,
+            client_error_count: sum("client_error_count"),
+            rate_limited_count: sum("rate_limited_count"),
+            upstream_error_count: sum("upstream_error_count"),
+            cancelled_count: sum("cancelled_count"),
+            success_rate: share(successes, requests),
+            total_prompt_tokens: sum("prompt_tokens"),
+            total_completion_tokens: sum("completion_tokens"),
+            total_tokens: sum("total_tokens"),
+            total_cached_tokens: sum("cached_tokens"),
+            total_cache_write_tokens: sum("cache_write_tokens"),
+            total_reasoning_tokens: sum("reasoning_tokens"),
+            estimated_count: sum("estimated_count"),
+            avg_duration_ms: average(sum("duration_ms_sum"), requests),
+            avg_ttft_ms: average(sum("ttft_ms_sum"), sum("ttft_count")),
+            p50_duration_ms: duration(0.5),
+            p95_duration_ms: duration(0.95),
+            p99_duration_ms: duration(0.99),
+            p50_ttft_ms: ttft(0.5),
+            p95_ttft_ms: ttft(0.95),
+            cost: None,
+            currency: None,
+            unpriced_count: sum("unpriced_count"),
+        }
+    }
+}
+
+/// A part of a whole; `None` of nothing.
+pub(super) fn share(part: i64, whole: i64) -> Option<f64> {
+    (whole != 0).then(|| part as f64 / whole as f64)
+}
+
+fn quantile(histogram: &Histogram, q: f64) -> Option<f64> {
+    histogram.quantile(q).map(tenths)
+}
+
+fn tenths(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
+}

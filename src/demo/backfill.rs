@@ -223,7 +223,7 @@ mod tests {
         assert!(killed.await.is_err());
         drop(store);
 
-        let store = open(&database.ledger);
+        let store = open(&database.ledger, chrono_tz::Tz::UTC);
         // What is asked for now does not matter: the history was begun.
         let later = Past {
             end_ms: SHORT.end_ms + 3_600_000,

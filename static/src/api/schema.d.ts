@@ -639,6 +639,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/stats/overview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What calls came to in a stretch of time: the last 24 hours unless asked otherwise.
+         * @description A stretch of up to 48 hours is counted to the microsecond, its ragged ends from the log; longer ones begin with a
+         *     whole hour. Where only days are kept (a token, an account, a tenant, an app), and where an end holds more than
+         *     10,000 calls, the stretch is widened to whole days or hours. `from` and `to` say what was counted.
+         */
+        get: operations["stats_overview"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/stats/top": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The models (by provider), tokens, accounts, tenants or apps with most calls, over every day that the stretch touches. */
+        get: operations["stats_top"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/stats/trend": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Numbers by hour or by day, without gaps: a bucket without calls has zeros, and null where there is nothing to average.
+         * @description Every bucket that the stretch touches is told whole. Hours are kept for everything together and for provider and
+         *     model; for a token, an account, a tenant or an app there are days only.
+         */
+        get: operations["stats_trend"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/supervision/actors/{path}": {
         parameters: {
             query?: never;
@@ -1422,6 +1482,83 @@ export interface components {
             /** Format: int64 */
             stored: number;
         };
+        /** @description What calls came to. Averages and quantiles are null where there is nothing to take them of. */
+        Numbers: {
+            /** Format: double */
+            avg_duration_ms?: number | null;
+            /**
+             * Format: double
+             * @description Of the calls that had a first token.
+             */
+            avg_ttft_ms?: number | null;
+            /**
+             * Format: int64
+             * @description The caller left (499).
+             */
+            cancelled_count: number;
+            /**
+             * Format: int64
+             * @description Refused for what the caller sent: 4xx other than 429 and 499.
+             */
+            client_error_count: number;
+            /** @description Null: there are no prices yet. */
+            cost?: string | null;
+            /** @description Null: there are no prices yet. */
+            currency?: string | null;
+            /** Format: int64 */
+            error_count: number;
+            /**
+             * Format: int64
+             * @description Calls whose provider told no usage; it was counted here.
+             */
+            estimated_count: number;
+            /** Format: double */
+            p50_duration_ms?: number | null;
+            /** Format: double */
+            p50_ttft_ms?: number | null;
+            /** Format: double */
+            p95_duration_ms?: number | null;
+            /** Format: double */
+            p95_ttft_ms?: number | null;
+            /** Format: double */
+            p99_duration_ms?: number | null;
+            /**
+             * Format: int64
+             * @description Refused with 429.
+             */
+            rate_limited_count: number;
+            /** Format: int64 */
+            request_count: number;
+            /** Format: int64 */
+            success_count: number;
+            /**
+             * Format: double
+             * @description Between 0 and 1; null without calls.
+             */
+            success_rate?: number | null;
+            /** Format: int64 */
+            total_cache_write_tokens: number;
+            /** Format: int64 */
+            total_cached_tokens: number;
+            /** Format: int64 */
+            total_completion_tokens: number;
+            /** Format: int64 */
+            total_prompt_tokens: number;
+            /** Format: int64 */
+            total_reasoning_tokens: number;
+            /** Format: int64 */
+            total_tokens: number;
+            /**
+             * Format: int64
+             * @description Calls that used tokens and had no price.
+             */
+            unpriced_count: number;
+            /**
+             * Format: int64
+             * @description The provider failed: 5xx, or an answer cut short.
+             */
+            upstream_error_count: number;
+        };
         /** @description An error as OpenAI's clients know it. */
         OpenAiError: {
             error: {
@@ -1487,6 +1624,20 @@ export interface components {
             username: string;
             /** Format: int64 */
             version: number;
+        };
+        /** @description What calls came to in a stretch of time, and in the equally long one before it. */
+        Overview: components["schemas"]["Numbers"] & {
+            /**
+             * Format: date-time
+             * @description Beginning of what was counted.
+             */
+            from: string;
+            previous: components["schemas"]["Previous"];
+            /**
+             * Format: date-time
+             * @description End of what was counted (exclusive).
+             */
+            to: string;
         };
         /** @description One page of a list. */
         Page_AccountShown: {
@@ -1884,6 +2035,13 @@ export interface components {
             /** @description Only when it was generated, and only here. */
             password?: string | null;
         };
+        /** @description The stretch before. */
+        Previous: components["schemas"]["Numbers"] & {
+            /** Format: date-time */
+            from: string;
+            /** Format: date-time */
+            to: string;
+        };
         /** @description An error as it is sent. */
         Problem: {
             /** @description Stable name of the error, for programs. */
@@ -2191,6 +2349,53 @@ export interface components {
             /** Format: int64 */
             version: number;
         };
+        /** @description What is called most. */
+        Top: {
+            /**
+             * @description What is ranked.
+             * @enum {string}
+             */
+            by: "model" | "token" | "account" | "tenant" | "app";
+            /**
+             * Format: date-time
+             * @description Start of the first day.
+             */
+            from: string;
+            items: components["schemas"]["TopItem"][];
+            /**
+             * Format: date-time
+             * @description End of the last day (exclusive).
+             */
+            to: string;
+        };
+        /** @description One of those called most. */
+        TopItem: {
+            /** Format: int64 */
+            error_count: number;
+            /** @description Its id in the API; null where it has none (models, apps, nobody). */
+            id?: string | null;
+            /** @description Distinct within the answer; empty for calls that had none (no account was involved, no app was named). */
+            key: string;
+            name: string;
+            /** Format: double */
+            p95_duration_ms?: number | null;
+            /** @description With models only. */
+            provider?: string | null;
+            /** Format: int64 */
+            request_count: number;
+            /**
+             * Format: double
+             * @description Of all calls, between 0 and 1.
+             */
+            share: number;
+            /**
+             * Format: double
+             * @description Between 0 and 1.
+             */
+            success_rate?: number | null;
+            /** Format: int64 */
+            total_tokens: number;
+        };
         /**
          * @description A group or an actor. A group's numbers are the sums of its children, except `restarts` and `epoch`, which
          *     are its own, and the percentiles, which it does not have.
@@ -2248,6 +2453,35 @@ export interface components {
              * @description Abandoned incarnations whose thread is still blocked.
              */
             zombies: number;
+        };
+        /** @description Numbers over time. */
+        Trend: {
+            /**
+             * @description How long the buckets of a trend are.
+             * @enum {string}
+             */
+            by: "hour" | "day";
+            /**
+             * Format: date-time
+             * @description Start of the first bucket.
+             */
+            from: string;
+            items: components["schemas"]["TrendItem"][];
+            /** @description Whose hours and days the buckets are. */
+            time_zone: string;
+            /**
+             * Format: date-time
+             * @description End of the last bucket (exclusive).
+             */
+            to: string;
+        };
+        /** @description One hour or day. */
+        TrendItem: components["schemas"]["Numbers"] & {
+            /**
+             * Format: date-time
+             * @description Start of the bucket.
+             */
+            at: string;
         };
         /**
          * @description How a part is.
@@ -7724,6 +7958,317 @@ export interface operations {
             };
             /** @description Some fields are not valid. */
             422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    stats_overview: {
+        parameters: {
+            query?: {
+                provider?: string;
+                /** @description Model asked for. */
+                model?: string;
+                token_id?: string;
+                account_id?: string;
+                tenant_id?: string;
+                /** @description Name of the calling application. */
+                app?: string;
+                /** @description Beginning, RFC 3339 or a date. */
+                from?: string;
+                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                to?: string;
+                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                range?: string;
+                /** @description The last so many days; the same as `range=7d`. */
+                days?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Overview"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    stats_top: {
+        parameters: {
+            query?: {
+                by?: "model" | "token" | "account" | "tenant" | "app";
+                /** @description 1 to 100; 10 unless given. */
+                limit?: number;
+                /** @description Beginning, RFC 3339 or a date. */
+                from?: string;
+                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                to?: string;
+                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                range?: string;
+                /** @description The last so many days; the same as `range=7d`. */
+                days?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Top"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    stats_trend: {
+        parameters: {
+            query?: {
+                by?: "hour" | "day";
+                provider?: string;
+                /** @description Model asked for. */
+                model?: string;
+                token_id?: string;
+                account_id?: string;
+                tenant_id?: string;
+                /** @description Name of the calling application. */
+                app?: string;
+                /** @description Beginning, RFC 3339 or a date. */
+                from?: string;
+                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                to?: string;
+                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                range?: string;
+                /** @description The last so many days; the same as `range=7d`. */
+                days?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Trend"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
                 headers: {
                     /** @description Names this request in the log. */
                     "x-request-id"?: string;

@@ -103,7 +103,8 @@ impl Writing {
             self.prepare().await;
             if self.backfilling {
                 self.backfill().await;
-            } else {
+            }
+            if !self.backfilling {
                 self.gather().await;
             }
             match self.lease().await {

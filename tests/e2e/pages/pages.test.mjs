@@ -95,7 +95,7 @@ test('an actor is restarted on demand', () =>
     await page.getByRole('button', { name: 'Restart' }).click()
     await page.getByRole('dialog').last().getByRole('button', { name: 'Restart' }).click()
     await page.getByText('batch_writer is up again').waitFor()
-    await page.getByText('Restarted on demand').first().waitFor()
+    await page.getByText('Last exit').first().waitFor()
     await assertAccessible(page, 'actor drawer')
   }))
 

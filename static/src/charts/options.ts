@@ -21,7 +21,14 @@ export function chartOptions(chart: {
   const { colour } = chart
   return {
     animation: false,
-    grid: { left: 8, right: 12, top: 12, bottom: 4, containLabel: true },
+    grid: {
+      left: 8,
+      right: 12,
+      top: 12,
+      bottom: 4,
+      outerBoundsMode: 'same' as const,
+      outerBoundsContain: 'axisLabel' as const,
+    },
     tooltip: {
       trigger: 'axis',
       backgroundColor: colour('surface'),

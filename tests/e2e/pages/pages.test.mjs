@@ -108,9 +108,9 @@ test('a viewer sees everything and can change nothing', async () => {
       await page.locator('input[type=password]').fill(password)
       await page.getByRole('button', { name: 'Sign in' }).click()
       // A password that somebody else set is changed before anything else.
-      await page.getByLabel('Current password').fill(password)
-      await page.getByLabel('New password', { exact: true }).fill(`${password}-2`)
-      await page.getByLabel('New password again').fill(`${password}-2`)
+      await page.locator('input[name=current_password]').fill(password)
+      await page.locator('input[name=new_password]').fill(`${password}-2`)
+      await page.locator('input[name=new_password_again]').fill(`${password}-2`)
       await page.getByRole('button', { name: 'Save' }).click()
       await heading(page)
       await page.getByRole('row').filter({ hasText: 'first app' }).first().waitFor()

@@ -110,7 +110,8 @@ fn answer(
 }
 
 /// The file at `path`, or the page that draws every route of the console. A name with a dot is a file's, and
-/// a file that is missing is missing: a browser that asks for a script must not be given a page.
+/// a file that is missing is missing: a browser that asks for a script must not be given a page. No route of
+/// the console climbs: a path with a dotted step, however it is written, is somebody feeling for a hole.
 fn find<'a>(files: &dyn Fn(&str) -> Option<File>, path: &'a str) -> Option<(&'a str, File)> {
     // These are encodings of other files, not files of their own.
     let encoded = CODINGS.iter().any(|(_, suffix)| path.ends_with(suffix));
@@ -121,7 +122,10 @@ fn find<'a>(files: &dyn Fn(&str) -> Option<File>, path: &'a str) -> Option<(&'a 
         return Some((path, file));
     }
     let name = path.rsplit('/').next().unwrap_or_default();
-    let is_route = !name.contains('.') && !path.starts_with(HASHED);
+    let climbs = path
+        .split(['/', '\\'])
+        .any(|step| step.starts_with("..") || step.to_ascii_lowercase().starts_with("%2e%2e"));
+    let is_route = !climbs && !name.contains('.') && !path.starts_with(HASHED);
     is_route
         .then(|| files(PAGE))
         .flatten()

@@ -90,6 +90,9 @@ async fn a_missing_file_is_missing() {
         "assets/main-abc.js.gz",
         "../Cargo.toml",
         "%2e%2e/secrets.toml",
+        "../../etc/passwd",
+        "%2e%2E/overview",
+        "requests/..%2f..%2fetc/passwd",
     ] {
         let response = ask(path, &[]);
         assert_eq!(response.status(), StatusCode::NOT_FOUND, "{path}");

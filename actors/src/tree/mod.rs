@@ -35,8 +35,9 @@ use upkeep::retention;
 
 /// Messages that may wait for an actor that is not overrun in ordinary life.
 const QUEUE: usize = 64;
-/// Announcements a slow listener may fall behind before it misses some.
-const ANNOUNCEMENTS: usize = 256;
+/// Announcements a slow listener may fall behind before it misses some: seconds at full load, and a bound on
+/// the memory that their records take meanwhile.
+const ANNOUNCEMENTS: usize = 32;
 
 /// What the tree lives on.
 pub struct TreeDeps {

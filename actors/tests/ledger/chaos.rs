@@ -40,7 +40,8 @@ fn survives(seed: u64, database: &TestDatabase) {
             &spool_dir,
             quick(),
             &plan,
-            async |process| {
+            async |mut process| {
+                let settled = process.spool.ledger().stored;
                 process.append(range).await;
                 // Some crashes come at once, some amid the work, some after it.
                 let goal = (seed + life) % 3 * RECORDS_PER_LIFE / 2;
@@ -50,6 +51,13 @@ fn survives(seed: u64, database: &TestDatabase) {
                         ledger.stored - before >= goal || ledger.spooled == 0
                     })
                     .await;
+                // Whatever was struck: nothing is settled before it was announced.
+                let settled = process.spool.ledger().stored - settled;
+                let announced = process.announced().len() as u64;
+                assert!(
+                    announced >= settled,
+                    "{announced} of {settled}, seed {seed}"
+                );
                 process.crash().await;
             },
         );

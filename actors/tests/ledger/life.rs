@@ -1,6 +1,7 @@
 //! One life of a process: spool, databases and the ledger group, opened on a thread of their own and ended in
 //! order or by a crash. What survives is what lies on disk.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -113,6 +114,16 @@ impl Life {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         }
+    }
+
+    /// Rids announced since the last time this was asked.
+    pub(crate) fn announced(&mut self) -> BTreeSet<i64> {
+        let mut rids = BTreeSet::new();
+        while let Ok(batch) = self.committed.try_recv() {
+            assert!(batch.count <= batch.records.len() as u64);
+            rids.extend(batch.records.iter().map(|record| record.rid));
+        }
+        rids
     }
 
     /// Polls until `reached` holds of the loss ledger.

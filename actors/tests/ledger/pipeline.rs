@@ -1,5 +1,6 @@
 //! The pipeline in calm weather: batches, announcements, drain, entries nobody can read.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use sea_orm::{ConnectionTrait, TransactionTrait};
@@ -8,7 +9,7 @@ use steward_actors::supervision::{FaultPlan, GroupExit};
 use steward_migration::testing::TestDatabase;
 
 use crate::life::{live, quick};
-use crate::records::{assert_books, number};
+use crate::records::{assert_books, number, record};
 
 fn database() -> TestDatabase {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -36,6 +37,9 @@ fn few_records_wait_for_the_flush_time_many_do_not() {
             let waited = Instant::now();
             let first = process.committed.recv().await.unwrap();
             assert_eq!(first.count, 10);
+            let numbers: Vec<i64> = first.records.iter().map(|record| record.rid).collect();
+            let expected: Vec<i64> = (1..11).map(|n| record(n).rid).collect();
+            assert_eq!(numbers, expected);
             assert!(
                 waited.elapsed() >= Duration::from_millis(300),
                 "{:?}",
@@ -98,7 +102,7 @@ fn what_cannot_be_read_is_a_dead_letter_and_the_rest_is_stored() {
         &spool,
         quick(),
         &FaultPlan::none(),
-        async |process| {
+        async |mut process| {
             process.append(1..20).await;
             process
                 .spool
@@ -115,6 +119,8 @@ fn what_cannot_be_read_is_a_dead_letter_and_the_rest_is_stored() {
             let kept = "SELECT count(*) FROM dead_letters WHERE rid IS NULL";
             assert_eq!(number(&process.databases.ledger_read, kept).await, 2);
             assert_books(&process.databases.ledger_read, 1..40).await;
+            let expected: BTreeSet<i64> = (1..40).map(|n| record(n).rid).collect();
+            assert_eq!(process.announced(), expected);
             process.end().await;
         },
     );

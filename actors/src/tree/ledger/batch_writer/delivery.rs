@@ -4,6 +4,7 @@
 //! and keys make that harmless. An entry that cannot be read or that no table takes becomes a dead letter, in
 //! the database and in the spool's `dead/` segments, before its lease is acked.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use prost::Message;
@@ -18,12 +19,20 @@ use crate::spool::{Entry, Lease, Settled, Spool};
 
 use crate::tree::ledger::LedgerSettings;
 
-/// Fact: rows were committed.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// Fact: everything one lease held is on the books.
+///
+/// Announced at least once for each record the ledger took. A crash between commit and ack delivers the same
+/// lease again, and so does a commit that was interrupted half-way: then `records` holds rows that an earlier
+/// announcement may have held (`count` is less than their number, 0 when all were there). Whoever counts keys
+/// by `rid`; whoever only shows the newest needs to do nothing. A listener that falls far behind misses whole
+/// announcements (`RecvError::Lagged`) and reads the log instead.
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct BatchCommitted {
-    /// Least and greatest rid of the new rows; others may lie between.
+    /// In the order of the spool, dead letters left out; never empty. Shared by all listeners.
+    pub records: Arc<[Record]>,
+    /// Least and greatest rid of `records`; other rows may lie between.
     pub rids: (i64, i64),
-    /// New rows.
+    /// Rows that are new.
     pub count: u64,
 }
 
@@ -102,15 +111,30 @@ pub async fn deliver(parts: &Parts, lease: &Lease) -> Result<Settled, WriteError
     let known = outcome.dead_lettered.iter();
     dead.extend(known.map(|seq| (*seq, RID_CONFLICT.to_owned())));
     keep_in_spool(parts, lease, &dead).await?;
-    if let Some(rids) = outcome.rids {
-        let count = outcome.inserted;
-        // Nobody listening is no failure.
-        let _ = parts.committed.send(BatchCommitted { rids, count });
-    }
+    announce(parts, records, &dead, outcome.inserted);
     Ok(Settled {
         stored: outcome.inserted + outcome.skipped,
         dead_lettered: dead.len() as u64,
     })
+}
+
+/// Tells who listens; nobody listening is no failure.
+fn announce(parts: &Parts, records: Vec<(u64, Record)>, dead: &[(u64, String)], count: u64) {
+    let dead: HashSet<u64> = dead.iter().map(|(seq, _)| *seq).collect();
+    let records: Arc<[Record]> = records
+        .into_iter()
+        .filter(|(seq, _)| !dead.contains(seq))
+        .map(|(_, record)| record)
+        .collect();
+    let least = records.iter().map(|record| record.rid).min();
+    let greatest = records.iter().map(|record| record.rid).max();
+    if let (Some(least), Some(greatest)) = (least, greatest) {
+        let _ = parts.committed.send(BatchCommitted {
+            records,
+            rids: (least, greatest),
+            count,
+        });
+    }
 }
 
 fn read(entries: &[Entry]) -> Readable {

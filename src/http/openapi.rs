@@ -137,6 +137,12 @@ fn complete(path: &str, item: &mut PathItem) {
                 refuses(operation, code);
             }
         }
+        let mut parameters = operation.parameters.iter().flatten();
+        if parameters.any(|parameter| {
+            matches!(parameter, RefOr::T(known) if known.parameter_in == ParameterIn::Query)
+        }) {
+            refuses(operation, ErrorCode::ValidationFailed);
+        }
         if method != "GET" {
             refuses(operation, ErrorCode::Conflict);
         }

@@ -327,6 +327,10 @@ impl Ask {
         Self::new(Method::POST, path).json(body)
     }
 
+    pub(crate) fn put(path: &str, body: Value) -> Self {
+        Self::new(Method::PUT, path).json(body)
+    }
+
     pub(crate) fn patch(path: &str, body: Value) -> Self {
         Self::new(Method::PATCH, path).json(body)
     }

@@ -86,7 +86,7 @@ fn answer(
     })?;
     let media_type = told(&file.media_type);
     let (coding, file) = smallest(files, path, file, request);
-    let tag = EntityTag::new_strong(hex(&file.hash[..16]));
+    let tag = EntityTag::new_strong(hex::encode(&file.hash[..16]));
     let mut response = HttpResponse::build(StatusCode::OK);
     response
         .insert_header(("content-security-policy", POLICY))
@@ -170,10 +170,6 @@ fn told(media_type: &str) -> String {
     } else {
         media_type.to_owned()
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

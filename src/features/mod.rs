@@ -16,6 +16,7 @@ pub mod jobs;
 pub mod logs;
 pub mod operator_keys;
 pub mod operators;
+pub mod prompts;
 pub mod roles;
 pub mod stats;
 pub mod supervision;

@@ -76,6 +76,7 @@ fn control(config: &mut ServiceConfig<'_>) {
         .configure(features::supervision::routes)
         .configure(features::logs::routes)
         .configure(features::stats::routes)
+        .configure(features::prompts::routes)
         .configure(features::jobs::routes);
 }
 

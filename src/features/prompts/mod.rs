@@ -1,0 +1,611 @@
+//! Prompts, kept as git keeps text: every save is a new version that is never changed, going back is a version too, and
+//! a label says which version applications get.
+//!
+//! | method | path | permission |
+//! |---|---|---|
+//! | GET | `/prompts` | `read:prompts` |
+//! | POST | `/prompts` | `write:prompts` |
+//! | GET | `/prompts/{id}` | `read:prompts` |
+//! | PUT | `/prompts/{id}` | `write:prompts` |
+//! | DELETE | `/prompts/{id}` | `write:prompts` |
+//! | GET | `/prompts/{id}/versions` | `read:prompts` |
+//! | GET | `/prompts/{id}/versions/{number}` | `read:prompts` |
+//! | GET | `/prompts/{id}/versions/{a}/diff/{b}` | `read:prompts` |
+//! | POST | `/prompts/{id}/rollback` | `write:prompts` |
+//! | PUT, DELETE | `/prompts/{id}/labels/{label}` | `write:prompts` |
+//!
+//! Everybody who changes a prompt takes its row first, so two people who save at once get two versions, one after the
+//! other; who wants to be told instead sends `If-Match`. How a version is hashed is [`content`]'s.
+
+mod content;
+#[cfg(test)]
+mod tests;
+mod view;
+
+use actix_web::{HttpResponse, delete, get, post, put, web};
+use sea_orm::ActiveValue::Set;
+use sea_orm::ConnectionTrait;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use steward_entities::{prompt, prompt_label, prompt_version};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use crate::error::{ApiError, ErrorCode};
+use crate::http::change::{Audit, Change, refused};
+use crate::http::check::{self, text};
+use crate::http::extract::{Json, Query};
+use crate::http::page::{Page, PageQuery, PageRequest};
+use crate::http::permission::{Can, ReadPrompts, WritePrompts};
+use crate::http::precondition::{IfMatch, Tagged};
+use crate::state::AppState;
+
+use content::{Content, Message, Role, Signed, content_hash};
+use view::{PromptDiff, PromptView, VersionView};
+
+const DESCRIPTION_MAX: usize = 2_000;
+const MESSAGE_MAX: usize = 500;
+/// Versions read at once when a chain is walked.
+const CHAIN_STEP: u64 = 200;
+
+pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
+    config
+        .service(list)
+        .service(create)
+        .service(show)
+        .service(save)
+        .service(remove)
+        .service(versions)
+        .service(show_version)
+        .service(diff)
+        .service(rollback)
+        .service(point_label)
+        .service(remove_label);
+}
+
+/// A prompt to make, with its first version. Send `messages`, or `content` for a single system message.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewPrompt {
+    /// What applications ask for: letters, digits, `-`, `_`, `.` and `/`.
+    #[schema(
+        min_length = 1,
+        max_length = 128,
+        pattern = "^[A-Za-z0-9][A-Za-z0-9_./-]*$"
+    )]
+    name: String,
+    #[serde(default)]
+    #[schema(max_length = 2000)]
+    description: String,
+    messages: Option<Vec<Message>>,
+    content: Option<String>,
+    model: Option<String>,
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    parameters: Map<String, Value>,
+    /// What this version is about.
+    #[serde(default)]
+    #[schema(max_length = 500)]
+    message: String,
+}
+
+/// A version to save. Send `messages`, or `content` for a single system message.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewVersion {
+    messages: Option<Vec<Message>>,
+    content: Option<String>,
+    model: Option<String>,
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    parameters: Map<String, Value>,
+    /// What changed, and why.
+    #[serde(default)]
+    #[schema(max_length = 500)]
+    message: String,
+    /// Replaces the prompt's description; versions do not carry it.
+    #[schema(max_length = 2000)]
+    description: Option<String>,
+}
+
+/// Which version to bring back.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Rollback {
+    /// Number of the version whose content becomes the newest.
+    #[schema(minimum = 1)]
+    version: i64,
+    #[serde(default)]
+    #[schema(max_length = 500)]
+    message: String,
+}
+
+/// Which version a label points at.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Pointing {
+    /// Number of the version.
+    #[schema(minimum = 1)]
+    version: i64,
+}
+
+/// Which prompts.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Which {
+    /// Part of the name or of the description.
+    q: Option<String>,
+}
+
+/// Prompts, newest first, each with its newest version.
+#[utoipa::path(tag = "prompts", params(Which, PageQuery), responses((status = 200, body = Page<PromptView>)))]
+#[get("/prompts")]
+async fn list(
+    state: web::Data<AppState>,
+    _caller: Can<ReadPrompts>,
+    which: Query<Which>,
+    page: PageRequest,
+) -> Result<Json<Page<PromptView>>, ApiError> {
+    let read = &state.databases.control_read;
+    let search = which.0.q.as_deref().filter(|text| !text.is_empty());
+    let rows = prompt::list(read, search, page.rows()?).await?;
+    let total = prompt::count(read, search).await?;
+    let page = Page::of(rows, &page, Some(total), |row| row.id, |row| row);
+    Ok(Json(Page {
+        items: view::of(read, page.items).await?,
+        next_cursor: page.next_cursor,
+        total: page.total,
+        total_is_exact: page.total_is_exact,
+    }))
+}
+
+/// Makes a prompt with its first version.
+#[utoipa::path(tag = "prompts", responses((status = 201, body = PromptView)))]
+#[post("/prompts")]
+async fn create(
+    state: web::Data<AppState>,
+    caller: Can<WritePrompts>,
+    Json(new): Json<NewPrompt>,
+) -> Result<Tagged<PromptView>, ApiError> {
+    check::whole_installation(&caller)?;
+    if !is_name(&new.name) {
+        return Err(ApiError::invalid(
+            "name",
+            "must have 1 to 128 letters, digits, -, _, . and /, a letter or digit first",
+        ));
+    }
+    let description = text("description", &new.description, 0, DESCRIPTION_MAX)?;
+    let message = text("message", &new.message, 0, MESSAGE_MAX)?;
+    let content = said(new.messages, new.content, new.model, new.parameters)?;
+    let change = Change::begin(&state, &caller).await?;
+    let author = caller.operator.username.clone();
+    let row = prompt::insert(&change, new.name, description, author.clone(), change.now)
+        .await
+        .map_err(refused("name"))?;
+    let first = Saved {
+        content: content.canonical()?,
+        message,
+        author,
+        restores: None,
+    };
+    add_version(&change, &row, None, first).await?;
+    let view = shown(&*change, row).await?;
+    let audit = Audit::of("prompts.create", "prompt", &view.id).with("name", &view.name);
+    let version = view.version;
+    change.created(audit, version, view).await
+}
+
+/// One prompt, with its newest version.
+#[utoipa::path(tag = "prompts", responses((status = 200, body = PromptView)))]
+#[get("/prompts/{id}")]
+async fn show(
+    state: web::Data<AppState>,
+    _caller: Can<ReadPrompts>,
+    id: web::Path<String>,
+) -> Result<Tagged<PromptView>, ApiError> {
+    let read = &state.databases.control_read;
+    let row = find(read, &id).await?;
+    let holds = chain_holds(read, &row).await?;
+    let mut view = shown(read, row).await?;
+    view.chain_holds = Some(holds);
+    Ok(Tagged::ok(view.version, view))
+}
+
+/// Saves a new version. What says the same as the newest version makes none.
+#[utoipa::path(tag = "prompts", responses((status = 200, body = PromptView)))]
+#[put("/prompts/{id}")]
+async fn save(
+    state: web::Data<AppState>,
+    caller: Can<WritePrompts>,
+    id: web::Path<String>,
+    if_match: IfMatch,
+    Json(new): Json<NewVersion>,
+) -> Result<Tagged<PromptView>, ApiError> {
+    let message = text("message", &new.message, 0, MESSAGE_MAX)?;
+    let description = match &new.description {
+        Some(description) => Some(text("description", description, 0, DESCRIPTION_MAX)?),
+        None => None,
+    };
+    let content = said(new.messages, new.content, new.model, new.parameters)?;
+    let change = Change::begin(&state, &caller).await?;
+    let mut row = taken(&change, &caller, &id, if_match).await?;
+    let head = version_of(&*change, &row, row.head).await?;
+    if let Some(description) = description {
+        let changes = prompt::ActiveModel {
+            description: Set(description),
+            ..Default::default()
+        };
+        row = prompt::write(&change, &row, changes)
+            .await
+            .map_err(refused("name"))?;
+    }
+    let canonical = content.canonical()?;
+    if canonical != head.content {
+        let next = Saved {
+            content: canonical,
+            message,
+            author: caller.operator.username.clone(),
+            restores: None,
+        };
+        row = advance(&change, row, &head, next).await?;
+    }
+    committed(change, row, "prompts.save").await
+}
+
+/// Removes a prompt with all its versions. Applications that ask for it get 404 from then on.
+#[utoipa::path(tag = "prompts", responses((status = 204)))]
+#[delete("/prompts/{id}")]
+async fn remove(
+    state: web::Data<AppState>,
+    caller: Can<WritePrompts>,
+    id: web::Path<String>,
+    if_match: IfMatch,
+) -> Result<HttpResponse, ApiError> {
+    let change = Change::begin(&state, &caller).await?;
+    let row = taken(&change, &caller, &id, if_match).await?;
+    prompt::remove(&change, &row).await?;
+    let audit = Audit::of("prompts.remove", "prompt", &row.public_id)
+        .with("name", &row.name)
+        .with("versions", row.head);
+    change.commit(audit).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// A prompt's versions, newest first.
+#[utoipa::path(tag = "prompts", params(PageQuery), responses((status = 200, body = Page<VersionView>)))]
+#[get("/prompts/{id}/versions")]
+async fn versions(
+    state: web::Data<AppState>,
+    _caller: Can<ReadPrompts>,
+    id: web::Path<String>,
+    page: PageRequest,
+) -> Result<Json<Page<VersionView>>, ApiError> {
+    let read = &state.databases.control_read;
+    let row = find(read, &id).await?;
+    let rows = prompt_version::list(read, row.id, page.rows()?).await?;
+    let total = prompt_version::count(read, row.id).await?;
+    let labels = prompt_label::of(read, [row.id]).await?;
+    let page = Page::of(rows, &page, Some(total), |row| row.number, |row| row);
+    let items: Result<Vec<VersionView>, ApiError> = page
+        .items
+        .into_iter()
+        .map(|version| VersionView::of(version, &labels))
+        .collect();
+    Ok(Json(Page {
+        items: items?,
+        next_cursor: page.next_cursor,
+        total: page.total,
+        total_is_exact: page.total_is_exact,
+    }))
+}
+
+/// One version.
+#[utoipa::path(tag = "prompts", responses((status = 200, body = VersionView)))]
+#[get("/prompts/{id}/versions/{number}")]
+async fn show_version(
+    state: web::Data<AppState>,
+    _caller: Can<ReadPrompts>,
+    path: web::Path<(String, i64)>,
+) -> Result<Json<VersionView>, ApiError> {
+    let read = &state.databases.control_read;
+    let row = find(read, &path.0).await?;
+    let version = version_of(read, &row, path.1).await?;
+    let labels = prompt_label::of(read, [row.id]).await?;
+    Ok(Json(VersionView::of(version, &labels)?))
+}
+
+/// What differs between two versions, line by line and word by word.
+#[utoipa::path(tag = "prompts", responses((status = 200, body = PromptDiff)))]
+#[get("/prompts/{id}/versions/{a}/diff/{b}")]
+async fn diff(
+    state: web::Data<AppState>,
+    _caller: Can<ReadPrompts>,
+    path: web::Path<(String, i64, i64)>,
+) -> Result<Json<PromptDiff>, ApiError> {
+    let (id, a, b) = path.into_inner();
+    let read = &state.databases.control_read;
+    let row = find(read, &id).await?;
+    let before = version_of(read, &row, a).await?;
+    let after = version_of(read, &row, b).await?;
+    let (before, after) = (
+        Content::stored(&before.content)?.as_text(),
+        Content::stored(&after.content)?.as_text(),
+    );
+    // Comparing two long texts takes its time, which the worker has not.
+    let lines = web::block(move || content::diff(&before, &after))
+        .await
+        .map_err(ApiError::internal)?;
+    Ok(Json(PromptDiff { a, b, lines }))
+}
+
+/// Brings an earlier version back: its content becomes a new version, so that this too can be gone back on.
+#[utoipa::path(tag = "prompts", responses((status = 200, body = PromptView)))]
+#[post("/prompts/{id}/rollback")]
+async fn rollback(
+    state: web::Data<AppState>,
+    caller: Can<WritePrompts>,
+    id: web::Path<String>,
+    if_match: IfMatch,
+    Json(back): Json<Rollback>,
+) -> Result<Tagged<PromptView>, ApiError> {
+    let message = text("message", &back.message, 0, MESSAGE_MAX)?;
+    let change = Change::begin(&state, &caller).await?;
+    let row = taken(&change, &caller, &id, if_match).await?;
+    let head = version_of(&*change, &row, row.head).await?;
+    let earlier = version_of(&*change, &row, back.version).await?;
+    let next = Saved {
+        content: earlier.content,
+        message: if message.is_empty() {
+            format!("Back to version {}", earlier.number)
+        } else {
+            message
+        },
+        author: caller.operator.username.clone(),
+        restores: Some(earlier.number),
+    };
+    let row = advance(&change, row, &head, next).await?;
+    committed(change, row, "prompts.rollback").await
+}
+
+/// Points a label at a version: from the next request on, applications that ask for the label get it.
+#[utoipa::path(tag = "prompts", responses((status = 200, body = PromptView)))]
+#[put("/prompts/{id}/labels/{label}")]
+async fn point_label(
+    state: web::Data<AppState>,
+    caller: Can<WritePrompts>,
+    path: web::Path<(String, String)>,
+    if_match: IfMatch,
+    Json(to): Json<Pointing>,
+) -> Result<Tagged<PromptView>, ApiError> {
+    let (id, label) = path.into_inner();
+    if !is_label(&label) {
+        return Err(ApiError::invalid(
+            "label",
+            "must have 1 to 64 lower-case letters, digits, - and _, a letter first; latest always is the newest",
+        ));
+    }
+    let change = Change::begin(&state, &caller).await?;
+    let row = taken(&change, &caller, &id, if_match).await?;
+    let version = version_of(&*change, &row, to.version).await?;
+    let before = prompt_label::of(&*change, [row.id]).await?;
+    let before = before.iter().find(|known| known.label == label);
+    let audit = Audit::of("prompts.label", "prompt", &row.public_id)
+        .with("label", &label)
+        .with(
+            "version",
+            (before.map(|known| known.number), version.number),
+        );
+    prompt_label::point(&change, row.id, label, version.number, change.now).await?;
+    let view = shown(&*change, row).await?;
+    change.commit(audit).await?;
+    Ok(Tagged::ok(view.version, view))
+}
+
+/// Takes a label away.
+#[utoipa::path(tag = "prompts", responses((status = 204)))]
+#[delete("/prompts/{id}/labels/{label}")]
+async fn remove_label(
+    state: web::Data<AppState>,
+    caller: Can<WritePrompts>,
+    path: web::Path<(String, String)>,
+    if_match: IfMatch,
+) -> Result<HttpResponse, ApiError> {
+    let (id, label) = path.into_inner();
+    let change = Change::begin(&state, &caller).await?;
+    let row = taken(&change, &caller, &id, if_match).await?;
+    if !prompt_label::remove(&change, row.id, &label).await? {
+        return Err(ApiError::not_found("label"));
+    }
+    let audit = Audit::of("prompts.unlabel", "prompt", &row.public_id).with("label", &label);
+    change.commit(audit).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// A version about to be kept.
+struct Saved {
+    content: String,
+    message: String,
+    author: String,
+    restores: Option<i64>,
+}
+
+async fn add_version(
+    change: &Change<'_>,
+    row: &prompt::Model,
+    parent: Option<&prompt_version::Model>,
+    saved: Saved,
+) -> Result<(), ApiError> {
+    let content_hash = content_hash(&saved.content);
+    let number = parent.map_or(1, |parent| parent.number + 1);
+    let hash = Signed {
+        parent_hash: parent.map_or("", |parent| parent.hash.as_str()),
+        number,
+        author: &saved.author,
+        created_at: change.now,
+        message: &saved.message,
+        content_hash: &content_hash,
+    }
+    .hash();
+    let new = prompt_version::New {
+        prompt_id: row.id,
+        number,
+        parent: parent.map(|parent| parent.number),
+        restores: saved.restores,
+        content: saved.content,
+        content_hash,
+        hash,
+        message: saved.message,
+        author: saved.author,
+        created_at: change.now,
+    };
+    prompt_version::insert(change, new).await?;
+    Ok(())
+}
+
+/// Adds a version after `head` and makes it the newest.
+async fn advance(
+    change: &Change<'_>,
+    row: prompt::Model,
+    head: &prompt_version::Model,
+    saved: Saved,
+) -> Result<prompt::Model, ApiError> {
+    add_version(change, &row, Some(head), saved).await?;
+    let changes = prompt::ActiveModel {
+        head: Set(head.number + 1),
+        ..Default::default()
+    };
+    prompt::write(change, &row, changes)
+        .await
+        .map_err(refused("name"))
+}
+
+async fn committed(
+    change: Change<'_>,
+    row: prompt::Model,
+    action: &'static str,
+) -> Result<Tagged<PromptView>, ApiError> {
+    let view = shown(&*change, row).await?;
+    let audit = Audit::of(action, "prompt", &view.id)
+        .with("head", view.head)
+        .with("message", &view.newest.message);
+    change.commit(audit).await?;
+    Ok(Tagged::ok(view.version, view))
+}
+
+/// The prompt's row, held for this change.
+async fn taken(
+    change: &Change<'_>,
+    caller: &Can<WritePrompts>,
+    id: &str,
+    if_match: IfMatch,
+) -> Result<prompt::Model, ApiError> {
+    check::whole_installation(caller)?;
+    let row = prompt::take(change, id, change.now)
+        .await?
+        .ok_or_else(|| ApiError::not_found("prompt"))?;
+    if_match
+        .check(row.version - 1, &**change, "prompt", id)
+        .await?;
+    Ok(row)
+}
+
+async fn find(connection: &impl ConnectionTrait, id: &str) -> Result<prompt::Model, ApiError> {
+    prompt::by_public_id(connection, id)
+        .await?
+        .ok_or_else(|| ApiError::not_found("prompt"))
+}
+
+async fn version_of(
+    connection: &impl ConnectionTrait,
+    row: &prompt::Model,
+    number: i64,
+) -> Result<prompt_version::Model, ApiError> {
+    prompt_version::by_number(connection, row.id, number)
+        .await?
+        .ok_or_else(|| ApiError::not_found("version"))
+}
+
+async fn shown(
+    connection: &impl ConnectionTrait,
+    row: prompt::Model,
+) -> Result<PromptView, ApiError> {
+    view::of(connection, vec![row])
+        .await?
+        .pop()
+        .ok_or_else(|| ApiError::not_found("prompt"))
+}
+
+/// Whether every version's hash is that of what it says and of what came before it.
+async fn chain_holds(
+    connection: &impl ConnectionTrait,
+    row: &prompt::Model,
+) -> Result<bool, ApiError> {
+    let mut parent_hash = String::new();
+    let mut number = 0;
+    loop {
+        let step = prompt_version::after(connection, row.id, number, CHAIN_STEP).await?;
+        if step.is_empty() {
+            return Ok(number == row.head);
+        }
+        for version in step {
+            let signed = Signed {
+                parent_hash: &parent_hash,
+                number: number + 1,
+                author: &version.author,
+                created_at: version.created_at,
+                message: &version.message,
+                content_hash: &content_hash(&version.content),
+            };
+            let parent = (number > 0).then_some(number);
+            if signed.hash() != version.hash || version.parent != parent {
+                return Ok(false);
+            }
+            number += 1;
+            parent_hash = version.hash;
+        }
+    }
+}
+
+/// The content as a caller sent it, checked.
+fn said(
+    messages: Option<Vec<Message>>,
+    plain: Option<String>,
+    model: Option<String>,
+    parameters: Map<String, Value>,
+) -> Result<Content, ApiError> {
+    let messages = match (messages, plain) {
+        (Some(messages), None) => messages,
+        (None, Some(content)) => vec![Message {
+            content,
+            role: Role::System,
+        }],
+        _ => {
+            return Err(ApiError::new(ErrorCode::ValidationFailed)
+                .field("messages", "send either messages or content"));
+        }
+    };
+    Content {
+        messages,
+        model: model.filter(|model| !model.is_empty()),
+        parameters,
+    }
+    .checked()
+}
+
+fn is_name(name: &str) -> bool {
+    (1..=128).contains(&name.len())
+        && name.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"_./-".contains(&byte))
+        && !name.split('/').any(|step| step.is_empty() || step == "..")
+}
+
+fn is_label(label: &str) -> bool {
+    (1..=64).contains(&label.len())
+        && label != "latest"
+        && label.starts_with(|first: char| first.is_ascii_lowercase())
+        && label
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte))
+}

@@ -2,7 +2,7 @@
 # make bench: builds once, measures, prints one table. Writes nothing but the build and a temporary directory.
 #
 #   benches/run.sh                 everything
-#   benches/run.sh relay streams   sections: idle relay paced streams crowd million list ledger spool
+#   benches/run.sh relay streams   sections: idle relay c64 (a part of relay) paced streams crowd million list ledger spool
 #
 # STEWARD_BENCH_ROWS (10,000,000) sets the longest list measured, TMPDIR the disk.
 set -euo pipefail

@@ -40,13 +40,15 @@ fn main() {
     if wanted("idle") {
         rest::idle(&mut table);
     }
-    if ["relay", "paced", "streams", "crowd", "million"]
+    if ["relay", "c64", "paced", "streams", "crowd", "million"]
         .into_iter()
         .any(wanted)
     {
         let stage = relay::Stage::open(provider);
         if wanted("relay") {
-            relay::per_request(&stage, &mut table);
+            relay::per_request(&stage, &[1, 16, 64], &mut table);
+        } else if wanted("c64") {
+            relay::per_request(&stage, &[64], &mut table);
         }
         if wanted("paced") {
             relay::added_latency(&stage, &mut table);

@@ -137,9 +137,10 @@ fn micros(spread: Spread) -> String {
     format!("{:.1} µs ({})", spread.median, spread.range(1))
 }
 
-pub(crate) fn per_request(stage: &Stage, table: &mut Table) {
+pub(crate) fn per_request(stage: &Stage, at: &[usize], table: &mut Table) {
     let request = stage.request("fast", false);
-    for (connections, bar) in [(1, ""), (16, ""), (64, "≤ 1.8")] {
+    for &connections in at {
+        let bar = if connections == 64 { "≤ 1.8" } else { "" };
         let length = Duration::from_millis(if connections == 64 { 2_500 } else { 800 });
         let run = alternate(stage, &request, connections, length, 1.0);
         table.row(

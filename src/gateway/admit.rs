@@ -109,7 +109,7 @@ pub(super) fn headers(sent: &[(&str, &[u8])]) -> Result<(), Refusal> {
     })
 }
 
-/// The whole body, or why it is not read.
+/// The whole body, or why it is not read; and the timer it was waited for with, for the call to go on with.
 ///
 /// # Errors
 /// Too large (said before the rest is read), encoded (nothing could be looked at or edited), too slow, cut.
@@ -117,7 +117,7 @@ pub(super) async fn body(
     gateway: &Gateway,
     request: &HttpRequest,
     mut payload: web::Payload,
-) -> Result<Bytes, Refusal> {
+) -> Result<(Bytes, Option<Pulse>), Refusal> {
     let sent = request.headers();
     if let Some(encoding) = sent.get(header::CONTENT_ENCODING)
         && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
@@ -135,7 +135,7 @@ pub(super) async fn body(
     if declared.is_some_and(|length| length > most) {
         return Err(too_large());
     }
-    // Most bodies are here already and come in one piece: no timer, no copy.
+    // Most bodies come in one piece: no copy.
     let mut pulse: Option<Pulse> = None;
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
@@ -181,11 +181,12 @@ pub(super) async fn body(
             rest.extend_from_slice(&chunk);
         }
     }
-    Ok(if rest.is_empty() {
+    let body = if rest.is_empty() {
         first
     } else {
         rest.freeze()
-    })
+    };
+    Ok((body, pulse))
 }
 
 /// Reads the request.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use actix_web::http::header::HeaderName;
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use steward_actors::domain::record::{Attempt, Operation, Record, Source};
@@ -29,6 +30,10 @@ use super::request::RequestHead;
 use super::tap::{Measured, Tap};
 use super::token_key::Caller;
 use super::{Asked, Gateway};
+
+static X_APP_ID: HeaderName = HeaderName::from_static("x-app-id");
+static X_USER_ID: HeaderName = HeaderName::from_static("x-user-id");
+static X_CONVERSATION_ID: HeaderName = HeaderName::from_static("x-conversation-id");
 
 /// How a call ended.
 pub(super) enum End<'a> {
@@ -149,18 +154,18 @@ impl Finish {
 
     /// Takes from the request what the record says about it.
     pub(super) fn reads(&mut self, head: &RequestHead, body: &Bytes, request: &HttpRequest) {
-        let header = |name: &str| {
+        let header = |name: &HeaderName| {
             let value = request.headers().get(name)?.to_str().ok()?.trim();
             (!value.is_empty()).then(|| value.to_owned())
         };
         let app = &self.caller.token().app;
         let app = if app.is_empty() {
-            header("x-app-id").unwrap_or_default()
+            header(&X_APP_ID).unwrap_or_default()
         } else {
             app.clone()
         };
-        let end_user = head.user.clone().or_else(|| header("x-user-id"));
-        let conversation = header("x-conversation-id").or_else(|| head.conversation.clone());
+        let end_user = head.user.clone().or_else(|| header(&X_USER_ID));
+        let conversation = header(&X_CONVERSATION_ID).or_else(|| head.conversation.clone());
         let address = request
             .peer_addr()
             .filter(|_| self.gateway.record_client_ip);

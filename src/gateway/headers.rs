@@ -5,10 +5,11 @@
 //! for what belongs to the provider's connection and domain. It knows names, not policy: lengths and bodies
 //! are the shell's.
 
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::header::HeaderName as ServerName;
+use http::header::{HeaderMap, HeaderValue};
 use steward_actors::domain::snapshot::{Protocol, Secret};
 
-use super::decode;
+use super::{decode, names};
 
 /// Version of the Anthropic API that is asked for when the client names none.
 pub const ANTHROPIC_VERSION: &str = "2023-06-01";
@@ -100,13 +101,24 @@ pub enum HeaderFault {
     SecretUnsendable,
 }
 
-/// Whether `name` belongs to the connection, by itself or because `connection` (the header's values joined
-/// by commas) names it.
-fn is_hop_by_hop(name: &str, connection: &str) -> bool {
-    HOP_BY_HOP.contains(&name)
-        || connection
+/// Whether `connection` (the header's values joined by commas) says that `name` belongs to the connection.
+fn is_named_by(connection: &str, name: &str) -> bool {
+    !connection.is_empty()
+        && connection
             .split(',')
             .any(|token| token.trim().eq_ignore_ascii_case(name))
+}
+
+/// Whether a client's header of this name (in lower case) goes to the provider, unless `connection` names it.
+pub(super) fn goes_up(name: &str) -> bool {
+    !HOP_BY_HOP.contains(&name)
+        && !KEPT_FROM_UPSTREAM.contains(&name)
+        && !name.starts_with("x-steward-")
+}
+
+/// Whether a provider's header of this name (in lower case) goes to the client, unless `connection` names it.
+pub(super) fn goes_down(name: &str) -> bool {
+    !HOP_BY_HOP.contains(&name) && !KEPT_FROM_CLIENT.contains(&name) && name != UPSTREAM_REQUEST_ID
 }
 
 /// Refuses headers that two readers could understand differently.
@@ -158,35 +170,34 @@ pub fn to_upstream<'a>(
     secret: &Secret,
     streaming: bool,
 ) -> Result<HeaderMap, HeaderFault> {
-    let connection = inbound
-        .clone()
-        .filter(|(name, _)| name.eq_ignore_ascii_case("connection"))
-        .filter_map(|(_, value)| std::str::from_utf8(value).ok())
-        .collect::<Vec<_>>()
-        .join(",");
-    let accepts = inbound
-        .clone()
-        .filter(|(name, _)| name.eq_ignore_ascii_case("accept-encoding"))
-        .filter_map(|(_, value)| std::str::from_utf8(value).ok())
-        .collect::<Vec<_>>()
-        .join(",");
-    let mut out = HeaderMap::with_capacity(24);
-    for (name, value) in inbound {
-        // Reading a name lowers its case; what is no name or value by HTTP's rules does not travel.
-        let (Ok(name), Ok(value)) = (
-            HeaderName::from_bytes(name.as_bytes()),
-            HeaderValue::from_bytes(value),
-        ) else {
+    let mut connection = String::new();
+    let mut accepts = String::new();
+    for (name, value) in inbound.clone() {
+        let list = if name.eq_ignore_ascii_case("connection") {
+            &mut connection
+        } else if name.eq_ignore_ascii_case("accept-encoding") {
+            &mut accepts
+        } else {
             continue;
         };
-        let known = name.as_str();
-        if is_hop_by_hop(known, &connection)
-            || KEPT_FROM_UPSTREAM.contains(&known)
-            || known.starts_with("x-steward-")
-        {
-            continue;
+        if let Ok(text) = std::str::from_utf8(value) {
+            if !list.is_empty() {
+                list.push(',');
+            }
+            list.push_str(text);
         }
-        out.append(name, value);
+    }
+    let mut out = HeaderMap::with_capacity(24);
+    for (name, value) in inbound {
+        // What is no name or value by HTTP's rules does not travel.
+        names::with(name, |known| {
+            if known.goes_up
+                && !is_named_by(&connection, known.name.as_str())
+                && let Ok(value) = HeaderValue::from_bytes(value)
+            {
+                out.append(known.name.clone(), value);
+            }
+        });
     }
     let encodings = if streaming {
         "identity".to_owned()
@@ -217,22 +228,23 @@ pub fn to_upstream<'a>(
 
 /// The headers of the answer to the client: the provider's, filtered; its `x-request-id` under
 /// [`UPSTREAM_REQUEST_ID`]. Repeated headers stay repeated, in order.
-pub fn to_client(upstream: &HeaderMap) -> impl Iterator<Item = (&str, &HeaderValue)> {
-    let connection = upstream
-        .get_all("connection")
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .collect::<Vec<_>>()
-        .join(",");
-    upstream.iter().filter_map(move |(name, value)| {
-        let name = name.as_str();
-        if name == "x-request-id" {
-            return Some((UPSTREAM_REQUEST_ID, value));
+pub fn to_client(upstream: &HeaderMap) -> impl Iterator<Item = (ServerName, &HeaderValue)> {
+    let mut connection = String::new();
+    for value in upstream.get_all(http::header::CONNECTION) {
+        if let Ok(text) = value.to_str() {
+            connection.push(',');
+            connection.push_str(text);
         }
-        let kept = name == UPSTREAM_REQUEST_ID
-            || KEPT_FROM_CLIENT.contains(&name)
-            || is_hop_by_hop(name, &connection);
-        (!kept).then_some((name, value))
+    }
+    upstream.iter().filter_map(move |(name, value)| {
+        let name = if name.as_str() == "x-request-id" {
+            UPSTREAM_REQUEST_ID
+        } else {
+            let goes = names::with(name.as_str(), |known| known.goes_down)?;
+            (goes && !is_named_by(&connection, name.as_str())).then(|| name.as_str())?
+        };
+        let server = names::with(name, |known| known.server.clone())?;
+        Some((server, value))
     })
 }
 
@@ -418,7 +430,8 @@ mod tests {
         ] {
             upstream.append(name, HeaderValue::from_static(value));
         }
-        let names: Vec<&str> = to_client(&upstream).map(|(name, _)| name).collect();
+        let sent: Vec<_> = to_client(&upstream).map(|(name, _)| name).collect();
+        let names: Vec<&str> = sent.iter().map(ServerName::as_str).collect();
         for kept in [
             "content-type",
             "openai-version",

@@ -30,6 +30,7 @@ mod counters;
 mod echo;
 mod finish;
 mod models;
+mod names;
 mod pulse;
 mod refusal;
 mod relay;
@@ -279,7 +280,7 @@ async fn forward(
         .map(|(name, value)| (name.as_str(), value.as_bytes()))
         .collect();
     admit::headers(&headers)?;
-    let body = admit::body(gateway, asked.request, payload).await?;
+    let (body, pulse) = admit::body(gateway, asked.request, payload).await?;
     let head = admit::read(&body)?;
     finish.reads(&head, &body, asked.request);
     let model = admit::model(&key.token, &head)?;
@@ -305,5 +306,5 @@ async fn forward(
         model,
         wants_usage,
     };
-    upstream::send(finish, &call).await
+    upstream::send(finish, &call, pulse).await
 }

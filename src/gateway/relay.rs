@@ -10,12 +10,14 @@ use std::task::{Context, Poll};
 
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
 use http_body::Body;
 use hyper::body::Incoming;
 
 use crate::error::catalog::ErrorCode;
+use crate::http::request_id;
 
 use super::closing::{Closed, Settling};
 use super::finish::{End, Finish};
@@ -23,6 +25,8 @@ use super::headers;
 use super::pulse::{Expired, Pulse};
 use super::tap::{Heard, Tap};
 use super::upstream::Answer;
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static(request_id::HEADER);
 
 /// The connection is broken off on purpose, so that a cut answer never looks like a finished one.
 #[derive(Debug, thiserror::Error)]
@@ -76,9 +80,11 @@ pub(super) async fn respond(mut finish: Finish, answer: Answer) -> HttpResponse 
         headers::upstream_request_id(&head.headers).unwrap_or(""),
     );
     let mut response = HttpResponseBuilder::new(status);
-    response.insert_header(("x-request-id", finish.request_id()));
+    response.insert_header((X_REQUEST_ID, finish.request_id()));
     for (name, value) in headers::to_client(&head.headers) {
-        response.append_header((name, value.as_bytes()));
+        if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
+            response.append_header((name, value));
+        }
     }
     let size = match upstream.size_hint().exact() {
         // Events may be taken out or put in, so a stream's length is not its upstream's.

@@ -109,10 +109,8 @@ impl Scanner {
                 continue;
             }
             if self.depth > self.watched && self.watched > 0 && self.place == Place::InValue {
-                at = next_structural(bytes, at);
-                if at == bytes.len() {
-                    break;
-                }
+                at = self.nested(bytes, at);
+                continue;
             }
             let byte = bytes[at];
             match byte {
@@ -170,6 +168,43 @@ impl Scanner {
         }
     }
 
+    /// Inside a member's value that is an object or a list: to where it has closed, or begun a string that
+    /// these bytes do not end. Nothing matters here but what opens and what closes.
+    fn nested(&mut self, bytes: &[u8], mut at: usize) -> usize {
+        loop {
+            at = next_structural(bytes, at);
+            let Some(byte) = bytes.get(at) else {
+                return at;
+            };
+            at += 1;
+            match byte {
+                b'"' => loop {
+                    let Some(found) = string_break(&bytes[at..]) else {
+                        self.in_string = true;
+                        return bytes.len();
+                    };
+                    at += found + 1;
+                    if bytes[at - 1] == b'"' {
+                        break;
+                    }
+                    if at == bytes.len() {
+                        self.in_string = true;
+                        self.escaped = true;
+                        return at;
+                    }
+                    at += 1;
+                },
+                b'{' | b'[' => self.depth += 1,
+                _ => {
+                    self.depth -= 1;
+                    if self.depth == self.watched {
+                        return at;
+                    }
+                }
+            }
+        }
+    }
+
     fn string(&mut self, bytes: &[u8], at: usize) -> usize {
         let rest = &bytes[at..];
         if self.escaped {
@@ -179,7 +214,7 @@ impl Scanner {
             }
             return at + 1;
         }
-        let found = memchr2(b'"', b'\\', rest);
+        let found = string_break(rest);
         let run = found.unwrap_or(rest.len());
         if self.place == Place::InKey && self.key.len() <= KEY_MAX_BYTES {
             self.key
@@ -236,6 +271,18 @@ impl Scanner {
             let room = self.wants[index].max_bytes.saturating_sub(kept.len());
             kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
         }
+    }
+}
+
+/// The next quote or backslash. Most strings are shorter than a search by blocks is worth.
+#[inline]
+fn string_break(bytes: &[u8]) -> Option<usize> {
+    const SHORT: usize = 32;
+    let is_break = |byte: &u8| matches!(byte, b'"' | b'\\');
+    let (near, far) = bytes.split_at(bytes.len().min(SHORT));
+    match near.iter().position(is_break) {
+        None if !far.is_empty() => memchr2(b'"', b'\\', far).map(|at| at + SHORT),
+        found => found,
     }
 }
 

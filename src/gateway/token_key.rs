@@ -72,7 +72,7 @@ impl KeyFormat {
         for _ in 0..RANDOM_CHARS {
             secret.push(char::from(ALPHABET[rng.random_range(0..ALPHABET.len())]));
         }
-        secret.push_str(&checksum(secret.as_bytes()));
+        secret.extend(checksum(secret.as_bytes()).map(char::from));
         NewKey {
             hash: hash(&secret),
             prefix: secret[..self.prefix.len() + SHOWN_CHARS].to_owned(),
@@ -96,7 +96,7 @@ impl KeyFormat {
             return Err(KeyFault::Malformed);
         }
         let (body, sum) = presented.split_at(presented.len() - CHECKSUM_CHARS);
-        if checksum(body.as_bytes()) != sum {
+        if checksum(body.as_bytes()) != sum.as_bytes() {
             return Err(KeyFault::Malformed);
         }
         Ok(hash(presented))
@@ -107,14 +107,14 @@ impl KeyFormat {
     }
 }
 
-fn checksum(body: &[u8]) -> String {
+fn checksum(body: &[u8]) -> [u8; CHECKSUM_CHARS] {
     let mut rest = crc32fast::hash(body) as usize;
     let mut digits = [b'0'; CHECKSUM_CHARS];
     for digit in digits.iter_mut().rev() {
         *digit = ALPHABET[rest % ALPHABET.len()];
         rest /= ALPHABET.len();
     }
-    digits.iter().map(|digit| char::from(*digit)).collect()
+    digits
 }
 
 /// SHA-256 of a secret.

@@ -52,11 +52,15 @@ pub(super) struct Answer {
     pub(super) withhold_usage: bool,
 }
 
-/// Finds an account that answers.
+/// Finds an account that answers. `pulse` is the call's timer, if it has one already.
 ///
 /// # Errors
 /// No account may be tried, or none gave any answer.
-pub(super) async fn send(finish: &mut Finish, call: &Call<'_>) -> Result<Answer, Refusal> {
+pub(super) async fn send(
+    finish: &mut Finish,
+    call: &Call<'_>,
+    pulse: Option<Pulse>,
+) -> Result<Answer, Refusal> {
     let gateway = Arc::clone(finish.gateway());
     let now_ms = gateway.accounts.now_ms();
     let candidates = route::candidates(
@@ -71,7 +75,13 @@ pub(super) async fn send(finish: &mut Finish, call: &Call<'_>) -> Result<Answer,
     // The last answer that another account may better; who gave it, `finish` knows.
     let mut kept: Option<Answer> = None;
     let mut last = Refusal::new(ErrorCode::AccountsBusy).retry_after_ms(1_000);
-    let mut pulse = Pulse::new(gateway.timeouts.first_byte);
+    let mut pulse = match pulse {
+        Some(mut pulse) => {
+            pulse.restart(gateway.timeouts.first_byte);
+            pulse
+        }
+        None => Pulse::new(gateway.timeouts.first_byte),
+    };
     let mut tried = 0;
     for account in &candidates {
         if tried == gateway.max_attempts {
@@ -90,7 +100,11 @@ pub(super) async fn send(finish: &mut Finish, call: &Call<'_>) -> Result<Answer,
             Ok(response) => {
                 let (head, body) = response.into_parts();
                 let status = head.status.as_u16();
-                let outcome = breaker::outcome_of(status, headers::retry_after_ms(&head.headers));
+                let retry_after_ms = match status {
+                    ..400 => None,
+                    _ => headers::retry_after_ms(&head.headers),
+                };
+                let outcome = breaker::outcome_of(status, retry_after_ms);
                 finish.begins(pass.settle(outcome, gateway.accounts.now_ms()));
                 let answer = Answer {
                     head,

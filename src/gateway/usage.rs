@@ -3,7 +3,10 @@
 //! One meaning for all: `prompt` includes what was read from and written to a cache, whatever the provider
 //! calls input. Read once or twice a call, so it may be generous; it prices nothing.
 
-use serde_json::Value;
+use std::fmt;
+
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use steward_actors::domain::record::Operation;
 
 /// Model tokens of one call.
@@ -61,52 +64,40 @@ pub struct Parts {
 impl Parts {
     /// Reads the JSON of a usage object; `None` when it is not one or says nothing.
     pub fn read(operation: Operation, raw: &[u8]) -> Option<Self> {
-        let usage: Value = serde_json::from_slice(raw).ok()?;
-        if !usage.is_object() {
-            return None;
-        }
-        let top = |key: &str| usage.get(key).and_then(count);
-        let within = |object: &str, key: &str| usage.get(object)?.get(key).and_then(count);
-        let input = |key: &str| {
-            within("prompt_tokens_details", key).or_else(|| within("input_tokens_details", key))
-        };
-        let output = |key: &str| {
-            within("completion_tokens_details", key)
-                .or_else(|| within("output_tokens_details", key))
-        };
-        let prompt = top("prompt_tokens").or_else(|| top("input_tokens"));
-        let completion = top("completion_tokens").or_else(|| top("output_tokens"));
-        let total = top("total_tokens");
-        let cached = input("cached_tokens")
-            .or_else(|| top("cache_read_input_tokens"))
-            .or_else(|| top("prompt_cache_hit_tokens"))
-            .or_else(|| top("cached_tokens"));
-        let written_by_age = || {
-            let short = within("cache_creation", "ephemeral_5m_input_tokens");
-            let long = within("cache_creation", "ephemeral_1h_input_tokens");
-            (short.is_some() || long.is_some()).then(|| short.unwrap_or(0) + long.unwrap_or(0))
-        };
-        let cache_write = input("cache_write_tokens")
-            .or_else(|| input("cache_creation_tokens"))
-            .or_else(|| top("cache_creation_input_tokens"))
-            .or_else(written_by_age);
-        let reasoning = output("reasoning_tokens")
-            .or_else(|| output("thinking_tokens"))
-            .or_else(|| top("reasoning_tokens"));
+        let told: Told = serde_json::from_slice(raw).ok()?;
+        let input = |of: fn(&Details) -> Count| of(&told.input).or(of(&told.input_old));
+        let output = |of: fn(&Details) -> Count| of(&told.output).or(of(&told.output_old));
+        let prompt = told.prompt_tokens.or(told.input_tokens);
+        let completion = told.completion_tokens.or(told.output_tokens);
+        let total = told.total_tokens;
+        let cached = input(|details| details.cached)
+            .or(told.cache_read_input_tokens)
+            .or(told.prompt_cache_hit_tokens)
+            .or(told.cached_tokens);
+        let Details { short, long, .. } = told.cache_creation;
+        let written_by_age = (short.0.is_some() || long.0.is_some())
+            .then(|| short.0.unwrap_or(0) + long.0.unwrap_or(0));
+        let cache_write = input(|details| details.cache_write)
+            .or(input(|details| details.cache_creation))
+            .or(told.cache_creation_input_tokens)
+            .or(Count(written_by_age));
+        let reasoning = output(|details| details.reasoning)
+            .or(output(|details| details.thinking))
+            .or(told.reasoning_tokens);
         if [prompt, completion, total, cached, cache_write]
             .iter()
-            .all(Option::is_none)
+            .all(|count| count.0.is_none())
         {
             return None;
         }
         Some(Self {
-            prompt: prompt.unwrap_or(0),
-            completion: completion.unwrap_or(0),
-            total: total.unwrap_or(0),
-            cached: cached.unwrap_or(0),
-            cache_write: cache_write.unwrap_or(0),
-            reasoning: reasoning.unwrap_or(0),
-            exclusive: operation == Operation::Messages && usage.get("prompt_tokens").is_none(),
+            prompt: prompt.0.unwrap_or(0),
+            completion: completion.0.unwrap_or(0),
+            total: total.0.unwrap_or(0),
+            cached: cached.0.unwrap_or(0),
+            cache_write: cache_write.0.unwrap_or(0),
+            reasoning: reasoning.0.unwrap_or(0),
+            exclusive: operation == Operation::Messages && !told.has_prompt_tokens,
         })
     }
 
@@ -152,20 +143,245 @@ impl Parts {
 /// Greatest count believed: above it a provider's number is noise that would poison every sum.
 const COUNT_MAX: u64 = 1 << 40;
 
-fn count(value: &Value) -> Option<u64> {
-    let number = match value {
-        Value::Number(number) => number
-            .as_u64()
-            .or_else(|| number.as_f64().filter(|n| *n >= 0.0).map(|n| n as u64))?,
-        Value::String(text) => text.parse().ok()?,
-        _ => return None,
+/// A number of tokens, or anything else that was said in its place. Some providers quote their numbers.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+struct Count(Option<u64>);
+
+impl Count {
+    fn or(self, other: Self) -> Self {
+        Self(self.0.or(other.0))
+    }
+
+    fn of(number: u64) -> Self {
+        Self((number <= COUNT_MAX).then_some(number))
+    }
+}
+
+/// Reads what is wanted of any JSON value and is `Default` where it is something else: a provider's fancy in
+/// one field must not cost the others.
+macro_rules! lenient {
+    ($name:ident { $($visits:item)* }) => {
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                struct Reader;
+                impl<'de> Visitor<'de> for Reader {
+                    type Value = $name;
+
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str("anything")
+                    }
+
+                    fn visit_bool<E>(self, _: bool) -> Result<$name, E> {
+                        Ok($name::default())
+                    }
+
+                    fn visit_unit<E>(self) -> Result<$name, E> {
+                        Ok($name::default())
+                    }
+
+                    fn visit_i64<E>(self, _: i64) -> Result<$name, E> {
+                        Ok($name::default())
+                    }
+
+                    fn visit_seq<A: SeqAccess<'de>>(self, mut all: A) -> Result<$name, A::Error> {
+                        while all.next_element::<IgnoredAny>()?.is_some() {}
+                        Ok($name::default())
+                    }
+
+                    $($visits)*
+                }
+                from.deserialize_any(Reader)
+            }
+        }
     };
-    (number <= COUNT_MAX).then_some(number)
+}
+
+lenient!(Count {
+    fn visit_u64<E>(self, number: u64) -> Result<Count, E> {
+        Ok(Count::of(number))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Count, E> {
+        Ok(if number >= 0.0 { Count::of(number as u64) } else { Count::default() })
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Count, E> {
+        Ok(text.parse().map_or(Count::default(), Count::of))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut all: A) -> Result<Count, A::Error> {
+        while all.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Count::default())
+    }
+});
+
+/// What the objects within a usage object tell; every name belongs to one kind of them only.
+#[derive(Debug, Default)]
+struct Details {
+    cached: Count,
+    cache_write: Count,
+    cache_creation: Count,
+    reasoning: Count,
+    thinking: Count,
+    short: Count,
+    long: Count,
+}
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
+enum DetailName {
+    CachedTokens,
+    CacheWriteTokens,
+    CacheCreationTokens,
+    ReasoningTokens,
+    ThinkingTokens,
+    #[serde(rename = "ephemeral_5m_input_tokens")]
+    Short,
+    #[serde(rename = "ephemeral_1h_input_tokens")]
+    Long,
+    #[serde(other)]
+    Other,
+}
+
+lenient!(Details {
+    fn visit_u64<E>(self, _: u64) -> Result<Details, E> {
+        Ok(Details::default())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Details, E> {
+        Ok(Details::default())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Details, E> {
+        Ok(Details::default())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut all: A) -> Result<Details, A::Error> {
+        let mut told = Details::default();
+        while let Some(name) = all.next_key()? {
+            let count = match name {
+                DetailName::CachedTokens => &mut told.cached,
+                DetailName::CacheWriteTokens => &mut told.cache_write,
+                DetailName::CacheCreationTokens => &mut told.cache_creation,
+                DetailName::ReasoningTokens => &mut told.reasoning,
+                DetailName::ThinkingTokens => &mut told.thinking,
+                DetailName::Short => &mut told.short,
+                DetailName::Long => &mut told.long,
+                DetailName::Other => {
+                    all.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+            };
+            // Of duplicate keys the last counts.
+            *count = all.next_value()?;
+        }
+        Ok(told)
+    }
+});
+
+/// A usage object as it is written.
+#[derive(Debug, Default)]
+struct Told {
+    prompt_tokens: Count,
+    has_prompt_tokens: bool,
+    input_tokens: Count,
+    completion_tokens: Count,
+    output_tokens: Count,
+    total_tokens: Count,
+    cache_read_input_tokens: Count,
+    cache_creation_input_tokens: Count,
+    prompt_cache_hit_tokens: Count,
+    cached_tokens: Count,
+    reasoning_tokens: Count,
+    /// `prompt_tokens_details`.
+    input: Details,
+    /// `input_tokens_details`.
+    input_old: Details,
+    /// `completion_tokens_details`.
+    output: Details,
+    /// `output_tokens_details`.
+    output_old: Details,
+    cache_creation: Details,
+}
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
+enum Name {
+    PromptTokens,
+    InputTokens,
+    CompletionTokens,
+    OutputTokens,
+    TotalTokens,
+    CacheReadInputTokens,
+    CacheCreationInputTokens,
+    PromptCacheHitTokens,
+    CachedTokens,
+    ReasoningTokens,
+    PromptTokensDetails,
+    InputTokensDetails,
+    CompletionTokensDetails,
+    OutputTokensDetails,
+    CacheCreation,
+    #[serde(other)]
+    Other,
+}
+
+impl<'de> Deserialize<'de> for Told {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Told;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a usage object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut all: A) -> Result<Told, A::Error> {
+                let mut told = Told::default();
+                while let Some(name) = all.next_key()? {
+                    let count = match name {
+                        Name::PromptTokens => {
+                            told.has_prompt_tokens = true;
+                            &mut told.prompt_tokens
+                        }
+                        Name::InputTokens => &mut told.input_tokens,
+                        Name::CompletionTokens => &mut told.completion_tokens,
+                        Name::OutputTokens => &mut told.output_tokens,
+                        Name::TotalTokens => &mut told.total_tokens,
+                        Name::CacheReadInputTokens => &mut told.cache_read_input_tokens,
+                        Name::CacheCreationInputTokens => &mut told.cache_creation_input_tokens,
+                        Name::PromptCacheHitTokens => &mut told.prompt_cache_hit_tokens,
+                        Name::CachedTokens => &mut told.cached_tokens,
+                        Name::ReasoningTokens => &mut told.reasoning_tokens,
+                        within => {
+                            let details = match within {
+                                Name::PromptTokensDetails => &mut told.input,
+                                Name::InputTokensDetails => &mut told.input_old,
+                                Name::CompletionTokensDetails => &mut told.output,
+                                Name::OutputTokensDetails => &mut told.output_old,
+                                Name::CacheCreation => &mut told.cache_creation,
+                                _ => {
+                                    all.next_value::<IgnoredAny>()?;
+                                    continue;
+                                }
+                            };
+                            *details = all.next_value()?;
+                            continue;
+                        }
+                    };
+                    *count = all.next_value()?;
+                }
+                Ok(told)
+            }
+        }
+        from.deserialize_map(Reader)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -279,5 +495,102 @@ mod tests {
             r#"{"input_tokens":25,"cache_read_input_tokens":100,"output_tokens":15}"#,
         ));
         assert_eq!(repeated.usage(), usage);
+    }
+
+    /// The same, read off a tree: slow, and plain to see through.
+    fn by_tree(operation: Operation, raw: &[u8]) -> Option<Parts> {
+        let usage: Value = serde_json::from_slice(raw).ok()?;
+        let count = |value: &Value| match value {
+            Value::Number(number) => number
+                .as_u64()
+                .or_else(|| number.as_f64().filter(|n| *n >= 0.0).map(|n| n as u64))
+                .filter(|number| *number <= COUNT_MAX),
+            Value::String(text) => text.parse().ok().filter(|number| *number <= COUNT_MAX),
+            _ => None,
+        };
+        let first = |paths: &[&str]| {
+            paths.iter().find_map(|path| {
+                let mut at = &usage;
+                for key in path.split('.') {
+                    at = at.get(key)?;
+                }
+                count(at)
+            })
+        };
+        let short = first(&["cache_creation.ephemeral_5m_input_tokens"]);
+        let long = first(&["cache_creation.ephemeral_1h_input_tokens"]);
+        let by_age =
+            (short.is_some() || long.is_some()).then(|| short.unwrap_or(0) + long.unwrap_or(0));
+        let prompt = first(&["prompt_tokens", "input_tokens"]);
+        let completion = first(&["completion_tokens", "output_tokens"]);
+        let total = first(&["total_tokens"]);
+        let cached = first(&[
+            "prompt_tokens_details.cached_tokens",
+            "input_tokens_details.cached_tokens",
+            "cache_read_input_tokens",
+            "prompt_cache_hit_tokens",
+            "cached_tokens",
+        ]);
+        let cache_write = first(&[
+            "prompt_tokens_details.cache_write_tokens",
+            "input_tokens_details.cache_write_tokens",
+            "prompt_tokens_details.cache_creation_tokens",
+            "input_tokens_details.cache_creation_tokens",
+            "cache_creation_input_tokens",
+        ])
+        .or(by_age);
+        let reasoning = first(&[
+            "completion_tokens_details.reasoning_tokens",
+            "output_tokens_details.reasoning_tokens",
+            "completion_tokens_details.thinking_tokens",
+            "output_tokens_details.thinking_tokens",
+            "reasoning_tokens",
+        ]);
+        prompt.or(completion).or(total).or(cached).or(cache_write)?;
+        Some(Parts {
+            prompt: prompt.unwrap_or(0),
+            completion: completion.unwrap_or(0),
+            total: total.unwrap_or(0),
+            cached: cached.unwrap_or(0),
+            cache_write: cache_write.unwrap_or(0),
+            reasoning: reasoning.unwrap_or(0),
+            exclusive: operation == Operation::Messages && usage.get("prompt_tokens").is_none(),
+        })
+    }
+
+    fn any_value(depth: u32) -> BoxedStrategy<Value> {
+        let leaf = prop_oneof![
+            4 => (0u64..3_000).prop_map(Value::from),
+            1 => any::<i64>().prop_map(Value::from),
+            1 => any::<f64>().prop_map(Value::from),
+            1 => "[0-9]{0,4}|[a-z]{2}".prop_map(Value::from),
+            1 => prop_oneof![Just(Value::Null), Just(json!(true)), Just(json!([1, {"a": 2}]))],
+        ];
+        if depth == 0 {
+            return leaf.boxed();
+        }
+        let within = prop::collection::btree_map(
+            "(cached|cache_write|cache_creation|reasoning|thinking|ephemeral_5m_input|ephemeral_1h_input|audio)_tokens",
+            any_value(0),
+            0..5,
+        );
+        prop_oneof![2 => leaf, 1 => within.prop_map(|map| Value::Object(map.into_iter().collect()))]
+            .boxed()
+    }
+
+    proptest! {
+        #[test]
+        fn reading_is_what_a_tree_would_say(
+            fields in prop::collection::btree_map(
+                "(prompt|input|completion|output|total|cached|reasoning|cache_read_input|cache_creation_input|prompt_cache_hit)_tokens|(prompt|input|completion|output)_tokens_details|cache_creation|service_tier",
+                any_value(1),
+                0..8,
+            ),
+            messages: bool,
+        ) {
+            let operation = if messages { Operation::Messages } else { Operation::Chat };
+            let raw = Value::Object(fields.into_iter().collect()).to_string();
+            prop_assert_eq!(Parts::read(operation, raw.as_bytes()), by_tree(operation, raw.as_bytes()), "{}", raw);
+        }
     }
 }

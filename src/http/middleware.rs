@@ -50,18 +50,19 @@ pub async fn frame<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, Error> {
-    let id = Uuid::now_v7();
     let gateway = request.path().starts_with(GATEWAY_PREFIX);
     if gateway {
-        // The hot path: its calls are told by their records, not by spans.
+        // The hot path: its calls are told by their records, not by spans, and have their ids from there.
         return match AssertUnwindSafe(next.call(request)).catch_unwind().await {
             Ok(result) => result,
             Err(panic) => {
+                let id = Uuid::now_v7();
                 let error = ApiError::internal(format_args!("panic: {}", panic_text(&*panic)));
                 Err(answer("panic", error.error_response(), id, true, false))
             }
         };
     }
+    let id = Uuid::now_v7();
     let control = request.path().starts_with(CONTROL_PREFIX);
     let span = tracing::info_span!(
         "request",

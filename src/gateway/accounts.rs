@@ -54,9 +54,9 @@ impl AccountStates {
     }
 
     /// Takes a place and the breaker's leave; `None` when either was lost since [`Self::availability`].
-    pub(super) fn enter(&self, account: &AccountView) -> Option<(Place, Pass)> {
+    pub(super) fn enter(&self, account: &AccountView, now_ms: u64) -> Option<(Place, Pass)> {
         let place = self.places.take(account.id, account.concurrency)?;
-        let pass = self.breakers.of(account.id).enter(self.now_ms())?;
+        let pass = self.breakers.of(account.id).enter(now_ms)?;
         Some((place, pass))
     }
 

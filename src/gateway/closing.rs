@@ -36,25 +36,58 @@ pub(super) enum Closed {
     Later(Settling),
 }
 
+/// A shorter request is kept as it is; of a longer one, when its answer takes its time, a sample of the text.
+const PROMPT_WHOLE_BYTES: usize = 4 * 1024;
+
 /// The request's text, as far as it is kept for an estimate.
 #[derive(Default)]
 pub(super) struct Prompt {
-    body: Option<Bytes>,
+    kept: Kept,
     size: PromptSize,
+}
+
+#[derive(Default)]
+enum Kept {
+    #[default]
+    Nothing,
+    Body(Bytes),
+    Text(PromptText),
 }
 
 impl Prompt {
     pub(super) fn of(body: &Bytes, head: &RequestHead) -> Self {
         Self {
-            body: (body.len() <= PROMPT_KEPT_BYTES).then(|| body.clone()),
+            kept: match body.len() {
+                ..=PROMPT_KEPT_BYTES => Kept::Body(body.clone()),
+                _ => Kept::Nothing,
+            },
             size: head.prompt,
         }
     }
 
+    /// The answer is a stream, and there may be thousands of them: lets go of the buffer the request came in
+    /// and keeps what an estimate needs, in memory of its own.
+    pub(super) fn shrink(&mut self) {
+        let Kept::Body(body) = &self.kept else { return };
+        self.kept = if body.len() <= PROMPT_WHOLE_BYTES {
+            Kept::Body(Bytes::copy_from_slice(body))
+        } else {
+            let mut text = request::prompt_text(body, estimate::SAMPLE_MAX_BYTES);
+            text.sample.shrink_to_fit();
+            Kept::Text(text)
+        };
+    }
+
+    fn is_kept(&self) -> bool {
+        !matches!(self.kept, Kept::Nothing)
+    }
+
     fn text(&self) -> PromptText {
-        self.body.as_ref().map_or_else(PromptText::default, |body| {
-            request::prompt_text(body, estimate::SAMPLE_MAX_BYTES)
-        })
+        match &self.kept {
+            Kept::Nothing => PromptText::default(),
+            Kept::Body(body) => request::prompt_text(body, estimate::SAMPLE_MAX_BYTES),
+            Kept::Text(text) => text.clone(),
+        }
     }
 }
 
@@ -136,7 +169,7 @@ impl Closing {
     }
 
     fn measure(&mut self) {
-        if self.prompt.body.is_none() && self.reading.usage.is_none() {
+        if !self.prompt.is_kept() && self.reading.usage.is_none() {
             self.reading.usage = Some(Usage {
                 prompt: self.prompt.size.tokens(),
                 ..Usage::default()
@@ -192,4 +225,30 @@ fn encoded<R>(record: &Record, then: impl FnOnce(&[u8]) -> R) -> R {
         let _ = record.encode(buffer);
         then(buffer)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_streams_prompt_leaves_the_connections_buffer_and_says_the_same() {
+        for words in [10, 600, 5_000] {
+            let text = "word ".repeat(words);
+            let mut buffer = bytes::BytesMut::zeroed(8 * 1024);
+            let from = buffer.len();
+            buffer.extend_from_slice(
+                format!(r#"{{"model":"m","messages":[{{"content":"{text}"}}]}}"#).as_bytes(),
+            );
+            let body = buffer.freeze().slice(from..);
+            let head = request::parse(&body).unwrap();
+            let mut prompt = Prompt::of(&body, &head);
+            let before = prompt.text();
+            prompt.shrink();
+            assert_eq!(prompt.text(), before, "{words} words");
+            assert!(prompt.is_kept());
+            // Nobody else holds the buffer any more.
+            assert!(body.is_unique(), "{words} words");
+        }
+    }
 }

@@ -142,6 +142,11 @@ impl Finish {
         self.id.tail
     }
 
+    /// When the call came in, microseconds since the Unix epoch.
+    pub(super) fn request_at(&self) -> i64 {
+        self.request_at
+    }
+
     /// When the call came in, for measuring.
     pub(super) fn started(&self) -> Instant {
         self.started
@@ -357,7 +362,9 @@ impl Finish {
     /// The provider's own message. What looks like a secret is gone from it already; the one that was
     /// certainly sent goes too.
     fn complaint(&self, reading: &Reading) -> String {
-        let message = reading.error.as_ref().map_or("", |error| &error.message);
+        let Some(message) = reading.error.as_ref().map(|error| &error.message) else {
+            return String::new();
+        };
         match self.account().map(|account| account.secret.reveal()) {
             Some(secret) if !secret.is_empty() => message.replace(secret, redact::MARK),
             _ => message.to_owned(),

@@ -11,11 +11,12 @@ use steward_actors::domain::record::{ERROR_MESSAGE_MAX_BYTES, NAME_MAX_BYTES, Op
 use super::dialect::openai;
 use super::json;
 use super::redact;
+use super::sample::{Sample, decode_cut};
 use super::scan::{Scanner, Scope, Want};
 use super::sse::Event;
 use super::usage::{Parts, Usage};
 
-/// Most bytes of output text kept for an estimate.
+/// Most bytes of a body's output text looked at for an estimate.
 pub const SAMPLE_MAX_BYTES: usize = 8 * 1024;
 /// After this many events without a model's name none is looked for any more.
 const IDENTIFY_EVENTS: u32 = 8;
@@ -149,9 +150,7 @@ pub struct Meter {
     content: bool,
     identify_left: u32,
     sequence: Option<u64>,
-    /// Escapes as written.
-    sample: Vec<u8>,
-    output_bytes: u64,
+    sample: Sample,
     body: Option<Box<Scanner>>,
 }
 
@@ -169,8 +168,7 @@ impl Meter {
             content: false,
             identify_left: IDENTIFY_EVENTS,
             sequence: None,
-            sample: Vec::new(),
-            output_bytes: 0,
+            sample: Sample::new(),
             body: None,
         }
     }
@@ -217,11 +215,11 @@ impl Meter {
             output = self.read_body(&body);
         }
         let output = output.unwrap_or_else(|| {
-            let (sample, sampled) = decode_cut(&self.sample);
+            let (sample, sampled_bytes) = self.sample.read();
             OutputText {
                 sample,
-                sampled_bytes: sampled as u64,
-                total_bytes: self.output_bytes,
+                sampled_bytes,
+                total_bytes: self.sample.passed(),
             }
         });
         let content = self.content || output.total_bytes > 0;
@@ -407,7 +405,8 @@ impl Meter {
 
     fn identify(&mut self, scanner: &Scanner) {
         let name = |raw: Option<&[u8]>| {
-            let mut text: String = serde_json::from_slice(raw?).ok()?;
+            let quoted = raw?.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+            let mut text = json::decode(quoted)?;
             cut(&mut text, NAME_MAX_BYTES);
             Some(text).filter(|text| !text.is_empty())
         };
@@ -444,9 +443,7 @@ impl Meter {
         let mut any = false;
         for text in strings_of(data, key) {
             any |= !text.is_empty();
-            self.output_bytes += text.len() as u64;
-            let room = SAMPLE_MAX_BYTES.saturating_sub(self.sample.len());
-            self.sample.extend_from_slice(&text[..text.len().min(room)]);
+            self.sample.push(text);
         }
         any
     }
@@ -621,21 +618,6 @@ fn value_at(data: &[u8], at: usize) -> Option<&[u8]> {
     let mut values = serde_json::Deserializer::from_slice(&data[start..])
         .into_iter::<&serde_json::value::RawValue>();
     Some(values.next()?.ok()?.get().as_bytes())
-}
-
-/// Decodes JSON string text that may be cut inside a character or an escape.
-fn decode_cut(raw: &[u8]) -> (String, usize) {
-    let mut part = raw;
-    for _ in 0..16 {
-        if let Some(text) = json::decode(part) {
-            return (text, part.len());
-        }
-        match part.split_last() {
-            Some((_, shorter)) => part = shorter,
-            None => break,
-        }
-    }
-    (String::from_utf8_lossy(raw).into_owned(), raw.len())
 }
 
 #[cfg(test)]

@@ -34,6 +34,7 @@ mod names;
 mod pulse;
 mod refusal;
 mod relay;
+mod sample;
 mod server;
 mod tap;
 mod upstream;
@@ -271,7 +272,7 @@ async fn forward(
     payload: web::Payload,
 ) -> Result<Answer, Refusal> {
     let gateway = asked.gateway;
-    admit::standing(key, gateway.clock.now_micros())?;
+    admit::standing(key, finish.request_at())?;
     admit::books(gateway)?;
     let headers: Vec<(&str, &[u8])> = asked
         .request
@@ -280,8 +281,9 @@ async fn forward(
         .map(|(name, value)| (name.as_str(), value.as_bytes()))
         .collect();
     admit::headers(&headers)?;
-    let (body, pulse) = admit::body(gateway, asked.request, payload).await?;
-    let head = admit::read(&body)?;
+    let mut received = admit::body(gateway, asked.request, payload).await?;
+    let pulse = received.pulse.take();
+    let (body, head) = admit::read(received)?;
     finish.reads(&head, &body, asked.request);
     let model = admit::model(&key.token, &head)?;
     let operation = finish.operation();

@@ -54,7 +54,8 @@ pub(super) fn with<R>(name: &str, then: impl FnOnce(&Known) -> R) -> Option<R> {
             met.resize_with(SLOTS, || None);
         }
         let slot = &mut met[slot_of(name.as_bytes())];
-        if !slot.as_ref().is_some_and(|known| known.name.as_str() == name) {
+        let fits = |known: &Known| known.name.as_str() == name;
+        if !slot.as_ref().is_some_and(fits) {
             *slot = Some(Known::make(name)?);
         }
         slot.as_ref().map(then)

@@ -79,6 +79,9 @@ pub(super) async fn respond(mut finish: Finish, answer: Answer) -> HttpResponse 
         status.as_u16(),
         headers::upstream_request_id(&head.headers).unwrap_or(""),
     );
+    if tap.is_stream() {
+        finish.about.prompt.shrink();
+    }
     let mut response = HttpResponseBuilder::new(status);
     response.insert_header((X_REQUEST_ID, finish.request_id()));
     for (name, value) in headers::to_client(&head.headers) {

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use steward_actors::domain::record::{NAME_MAX_BYTES, cut};
 
-use super::json::{self, JsonFault, Kind, Member, Visitor};
+use super::json::{self, JsonFault, Kind, Member, Visitor, Walk};
 
 /// Completion tokens reserved for a call that names no bound.
 pub const COMPLETION_DEFAULT_TOKENS: u64 = 1_024;
@@ -19,6 +19,9 @@ pub const ATTACHMENT_TOKENS: u64 = 800;
 const BINARY_MIN_BYTES: usize = 1_024;
 /// Longest model name read; a longer one is nobody's model.
 const MODEL_MAX_BYTES: usize = 512;
+
+/// A longer object within the request is judged, but not looked into.
+const NESTED_MAX_BYTES: usize = 64 * 1024;
 
 /// What a request says about itself.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -93,24 +96,71 @@ impl RequestHead {
 /// # Errors
 /// [`JsonFault`]: not UTF-8, not JSON, not an object, nested too deeply. Of duplicate keys the last counts.
 pub fn parse(body: &[u8]) -> Result<RequestHead, JsonFault> {
-    let mut reader = Reader {
-        body,
-        head: RequestHead::default(),
-        conversation: [None, None, None],
-        user: [None, None, None],
-        last_top: usize::MAX,
-        top_is_prompt: Prompt::No,
-    };
-    json::walk(body, &mut reader)?;
-    let mut head = reader.head;
-    head.conversation = reader.conversation.into_iter().flatten().next();
-    head.user = reader.user.into_iter().flatten().next();
-    head.spans.body_start = body.iter().position(|byte| *byte == b'{').unwrap_or(0) + 1;
-    Ok(head)
+    Reading::new().finish(body)
+}
+
+/// The reading of a body that is still arriving. What is wrong with it is told at the end.
+#[derive(Debug)]
+pub struct Reading {
+    walk: Walk,
+    reader: Reader,
+    fault: Option<JsonFault>,
+}
+
+impl Default for Reading {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Reading {
+    /// Before the first byte.
+    pub fn new() -> Self {
+        Self {
+            walk: Walk::new(),
+            reader: Reader {
+                head: RequestHead::default(),
+                conversation: [None, None, None],
+                user: [None, None, None],
+                last_top: usize::MAX,
+                top_is_prompt: Prompt::No,
+            },
+            fault: None,
+        }
+    }
+
+    /// Reads on as far as `body` reaches: what was there before, and more.
+    pub fn advance(&mut self, body: &[u8]) {
+        if self.fault.is_none() {
+            self.fault = self.walk.advance(body, &mut self.reader).err();
+        }
+    }
+
+    /// How far it has got, in bytes.
+    #[cfg(test)]
+    pub(super) fn reached(&self) -> usize {
+        self.walk.reached()
+    }
+
+    /// The whole body is here.
+    ///
+    /// # Errors
+    /// As [`parse`].
+    pub fn finish(mut self, body: &[u8]) -> Result<RequestHead, JsonFault> {
+        if let Some(fault) = self.fault {
+            return Err(fault);
+        }
+        self.walk.finish(body, &mut self.reader)?;
+        let mut head = self.reader.head;
+        head.conversation = self.reader.conversation.into_iter().flatten().next();
+        head.user = self.reader.user.into_iter().flatten().next();
+        head.spans.body_start = body.iter().position(|byte| *byte == b'{').unwrap_or(0) + 1;
+        Ok(head)
+    }
 }
 
 /// Which part of the prompt a top-level key holds.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Prompt {
     No,
     Text,
@@ -118,8 +168,8 @@ enum Prompt {
     TextOrIds,
 }
 
-struct Reader<'a> {
-    body: &'a [u8],
+#[derive(Debug)]
+struct Reader {
     head: RequestHead,
     conversation: [Option<String>; 3],
     user: [Option<String>; 3],
@@ -127,27 +177,28 @@ struct Reader<'a> {
     top_is_prompt: Prompt,
 }
 
-impl Reader<'_> {
-    fn prompt(&mut self, top: &Range<usize>) -> Prompt {
+impl Reader {
+    fn prompt(&mut self, body: &[u8], top: &Range<usize>) -> Prompt {
         if self.last_top != top.start {
             self.last_top = top.start;
-            self.top_is_prompt = prompt_key(&self.body[top.clone()]);
+            self.top_is_prompt = prompt_key(&body[top.clone()]);
         }
         self.top_is_prompt
     }
+}
 
-    fn string(&self, value: &Range<usize>, kind: Kind) -> Option<String> {
-        if kind != Kind::String || value.len() > 16 * 1024 {
-            return None;
-        }
-        json::decode(&self.body[value.start + 1..value.end - 1]).filter(|text| !text.is_empty())
+/// A string value that is not empty and not absurdly long.
+fn string(body: &[u8], value: &Range<usize>, kind: Kind) -> Option<String> {
+    if kind != Kind::String || value.len() > 16 * 1024 {
+        return None;
     }
+    json::decode(&body[value.start + 1..value.end - 1]).filter(|text| !text.is_empty())
+}
 
-    fn name(&self, value: &Range<usize>, kind: Kind) -> Option<String> {
-        let mut text = self.string(value, kind)?;
-        cut(&mut text, NAME_MAX_BYTES);
-        Some(text)
-    }
+fn name(body: &[u8], value: &Range<usize>, kind: Kind) -> Option<String> {
+    let mut text = string(body, value, kind)?;
+    cut(&mut text, NAME_MAX_BYTES);
+    Some(text)
 }
 
 fn prompt_key(key: &[u8]) -> Prompt {
@@ -168,28 +219,27 @@ pub(super) fn is_binary(text: &[u8]) -> bool {
                 .all(|byte| byte.is_ascii_alphanumeric() || b"+/=-_".contains(byte)))
 }
 
-impl Visitor for Reader<'_> {
-    fn text(&mut self, top: &Range<usize>, text: Range<usize>) {
-        if self.prompt(top) == Prompt::No {
+impl Visitor for Reader {
+    fn text(&mut self, body: &[u8], top: &Range<usize>, text: Range<usize>) {
+        if self.prompt(body, top) == Prompt::No {
             return;
         }
-        if is_binary(&self.body[text.clone()]) {
+        if is_binary(&body[text.clone()]) {
             self.head.prompt.attachments += 1;
         } else {
             self.head.prompt.text_bytes += text.len() as u64;
         }
     }
 
-    fn number(&mut self, top: &Range<usize>) {
-        if self.prompt(top) == Prompt::TextOrIds {
-            self.head.prompt.token_ids += 1;
+    fn numbers(&mut self, body: &[u8], top: &Range<usize>, many: u64) {
+        if self.prompt(body, top) == Prompt::TextOrIds {
+            self.head.prompt.token_ids += many;
         }
     }
 
-    fn member(&mut self, member: Member) {
+    fn member(&mut self, body: &[u8], member: Member) {
         let Member { key, value, kind } = member;
         self.head.spans.body_filled = true;
-        let body = self.body;
         let raw = &body[key];
         let decoded;
         let key = if raw.contains(&b'\\') {
@@ -200,9 +250,8 @@ impl Visitor for Reader<'_> {
         };
         match key {
             b"model" => {
-                self.head.model = self
-                    .string(&value, kind)
-                    .filter(|model| model.len() <= MODEL_MAX_BYTES);
+                self.head.model =
+                    string(body, &value, kind).filter(|model| model.len() <= MODEL_MAX_BYTES);
                 self.head.spans.models.push(value);
             }
             b"stream" => self.head.stream = kind == Kind::True,
@@ -225,11 +274,11 @@ impl Visitor for Reader<'_> {
                 }
                 self.head.spans.stream_options = Some((value, kind == Kind::Object));
             }
-            b"user" => self.user[0] = self.name(&value, kind),
-            b"safety_identifier" => self.user[2] = self.name(&value, kind),
+            b"user" => self.user[0] = name(body, &value, kind),
+            b"safety_identifier" => self.user[2] = name(body, &value, kind),
             b"metadata" if kind == Kind::Object => {
                 for inner in members(body, &value) {
-                    let text = self.name(&inner.value, inner.kind);
+                    let text = name(body, &inner.value, inner.kind);
                     match &body[inner.key] {
                         b"user_id" => self.user[1] = text,
                         b"conversation" | b"conversation_id" => self.conversation[1] = text,
@@ -242,11 +291,11 @@ impl Visitor for Reader<'_> {
                     Kind::Object => members(body, &value)
                         .into_iter()
                         .rfind(|inner| &body[inner.key.clone()] == b"id")
-                        .and_then(|inner| self.name(&inner.value, inner.kind)),
-                    _ => self.name(&value, kind),
+                        .and_then(|inner| name(body, &inner.value, inner.kind)),
+                    _ => name(body, &value, kind),
                 };
             }
-            b"previous_response_id" => self.conversation[2] = self.name(&value, kind),
+            b"previous_response_id" => self.conversation[2] = name(body, &value, kind),
             b"max_tokens" | b"max_completion_tokens" | b"max_output_tokens"
                 if kind == Kind::Number =>
             {
@@ -260,11 +309,12 @@ impl Visitor for Reader<'_> {
     }
 }
 
-/// The members of a nested object that the walk has already found well-formed, with offsets into `body`.
+/// The members of a nested object that the walk has already found well-formed, with offsets into `body`; none
+/// of an object so large that going through it again would take its time.
 fn members(body: &[u8], object: &Range<usize>) -> Vec<Member> {
     struct Collect(Vec<Member>, usize);
     impl Visitor for Collect {
-        fn member(&mut self, mut member: Member) {
+        fn member(&mut self, _: &[u8], mut member: Member) {
             let by = self.1;
             member.key = member.key.start + by..member.key.end + by;
             member.value = member.value.start + by..member.value.end + by;
@@ -272,6 +322,9 @@ fn members(body: &[u8], object: &Range<usize>) -> Vec<Member> {
         }
     }
     let mut found = Collect(Vec::new(), object.start);
+    if object.len() > NESTED_MAX_BYTES {
+        return found.0;
+    }
     // It was walked as part of the body, so it cannot fail; if it did, nothing was found.
     let _ = json::walk(&body[object.clone()], &mut found);
     found.0
@@ -289,15 +342,14 @@ pub struct PromptText {
 
 /// Collects the prompt's text, at most `max_bytes` of it. For estimates, off the hot path.
 pub fn prompt_text(body: &[u8], max_bytes: usize) -> PromptText {
-    struct Collect<'a> {
-        body: &'a [u8],
+    struct Collect {
         max_bytes: usize,
         found: PromptText,
     }
-    impl Visitor for Collect<'_> {
-        fn text(&mut self, top: &Range<usize>, text: Range<usize>) {
-            let raw = &self.body[text];
-            if prompt_key(&self.body[top.clone()]) == Prompt::No {
+    impl Visitor for Collect {
+        fn text(&mut self, body: &[u8], top: &Range<usize>, text: Range<usize>) {
+            let raw = &body[text];
+            if prompt_key(&body[top.clone()]) == Prompt::No {
                 return;
             }
             if is_binary(raw) {
@@ -327,14 +379,13 @@ pub fn prompt_text(body: &[u8], max_bytes: usize) -> PromptText {
             }
         }
 
-        fn number(&mut self, top: &Range<usize>) {
-            if prompt_key(&self.body[top.clone()]) == Prompt::TextOrIds {
-                self.found.size.token_ids += 1;
+        fn numbers(&mut self, body: &[u8], top: &Range<usize>, many: u64) {
+            if prompt_key(&body[top.clone()]) == Prompt::TextOrIds {
+                self.found.size.token_ids += many;
             }
         }
     }
     let mut collect = Collect {
-        body,
         max_bytes,
         found: PromptText::default(),
     };

@@ -274,44 +274,59 @@ impl Scanner {
     }
 }
 
-/// The next quote or backslash. Most strings are shorter than a search by blocks is worth.
+/// Eight bytes at a time: whether one of them is `byte`. Above a byte that is, others may be marked wrongly.
+#[inline]
+const fn marks(word: u64, byte: u8) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const TOPS: u64 = 0x8080_8080_8080_8080;
+    let differs = word ^ (ONES * byte as u64);
+    differs.wrapping_sub(ONES) & !differs & TOPS
+}
+
+/// The first byte for which `marked` sets the top bit of its place in a word; `is` says the same of one byte.
+#[inline]
+fn first(bytes: &[u8], marked: impl Fn(u64) -> u64, is: impl Fn(u8) -> bool) -> Option<usize> {
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let found = marked(u64::from_le_bytes(*word));
+        if found != 0 {
+            return Some(index * 8 + (found.trailing_zeros() / 8) as usize);
+        }
+    }
+    let at = rest.iter().position(|byte| is(*byte))?;
+    Some(bytes.len() - rest.len() + at)
+}
+
+/// The next quote or backslash. Most strings are shorter than a search by vectors is worth.
 #[inline]
 fn string_break(bytes: &[u8]) -> Option<usize> {
-    const SHORT: usize = 32;
-    let is_break = |byte: &u8| matches!(byte, b'"' | b'\\');
+    const SHORT: usize = 64;
     let (near, far) = bytes.split_at(bytes.len().min(SHORT));
-    match near.iter().position(is_break) {
+    let marked = |word| marks(word, b'"') | marks(word, b'\\');
+    match first(near, marked, |byte| matches!(byte, b'"' | b'\\')) {
         None if !far.is_empty() => memchr2(b'"', b'\\', far).map(|at| at + SHORT),
         found => found,
     }
 }
 
-/// Bytes that matter below the watched object: those that open and close.
-const STRUCTURAL: [bool; 256] = {
-    let mut table = [false; 256];
-    table[b'"' as usize] = true;
-    table[b'{' as usize] = true;
-    table[b'}' as usize] = true;
-    table[b'[' as usize] = true;
-    table[b']' as usize] = true;
-    table
-};
-
-/// The next byte that opens or closes something; the length when there is none. Long stretches without one
-/// (the numbers of an embedding) are skipped by blocks, which the compiler vectorises.
+/// The next byte that opens or closes something, be it a string; the length when there is none. Long stretches
+/// without one (the numbers of an embedding) are skipped by blocks, which the compiler vectorises.
+#[inline]
 fn next_structural(bytes: &[u8], mut at: usize) -> usize {
     const BLOCK: usize = 64;
-    let near = (at + BLOCK).min(bytes.len());
-    while at < near {
-        if STRUCTURAL[bytes[at] as usize] {
-            return at;
-        }
-        at += 1;
+    // Bit 0x20 is all that tells `[` from `{` and `]` from `}`.
+    const FOLD: u64 = 0x2020_2020_2020_2020;
+    let marked =
+        |word: u64| marks(word, b'"') | marks(word | FOLD, b'{') | marks(word | FOLD, b'}');
+    let is = |byte| matches!(byte, b'"' | b'{' | b'}' | b'[' | b']');
+    let near = &bytes[at..(at + BLOCK).min(bytes.len())];
+    if let Some(found) = first(near, marked, is) {
+        return at + found;
     }
+    at += near.len();
     for block in bytes[at..].chunks_exact(BLOCK) {
         let mut hit = 0_u8;
         for byte in block {
-            // Bit 0x20 is all that tells `[` from `{` and `]` from `}`.
             let folded = byte | 0x20;
             hit |= u8::from(*byte == b'"') | u8::from(folded == b'{') | u8::from(folded == b'}');
         }
@@ -320,10 +335,7 @@ fn next_structural(bytes: &[u8], mut at: usize) -> usize {
         }
         at += BLOCK;
     }
-    while at < bytes.len() && !STRUCTURAL[bytes[at] as usize] {
-        at += 1;
-    }
-    at
+    first(&bytes[at..], marked, is).map_or(bytes.len(), |found| at + found)
 }
 
 #[cfg(test)]

@@ -183,6 +183,11 @@ impl Tap {
         }
     }
 
+    /// Events, readable or not.
+    pub(super) fn is_stream(&self) -> bool {
+        !matches!(self.shape, Shape::Whole { .. })
+    }
+
     /// Plain events: one can be taken out, and one of ours can be put in.
     pub(super) fn is_plain_sse(&self) -> bool {
         matches!(self.shape, Shape::Events(_))

@@ -62,7 +62,7 @@ pub(super) async fn send(
     pulse: Option<Pulse>,
 ) -> Result<Answer, Refusal> {
     let gateway = Arc::clone(finish.gateway());
-    let now_ms = gateway.accounts.now_ms();
+    let mut now_ms = gateway.accounts.now_ms();
     let candidates = route::candidates(
         &gateway.snapshot.load().accounts,
         call.model,
@@ -87,7 +87,10 @@ pub(super) async fn send(
         if tried == gateway.max_attempts {
             break;
         }
-        let Some((seat, pass)) = gateway.accounts.enter(account) else {
+        if tried > 0 {
+            now_ms = gateway.accounts.now_ms();
+        }
+        let Some((seat, pass)) = gateway.accounts.enter(account, now_ms) else {
             continue;
         };
         if tried > 0 {

@@ -147,7 +147,7 @@ pub(super) async fn with<F, Fut>(
     let upstreams = futures_util::future::join_all(fakes.iter().map(|fake| fake.serve()));
     tokio::select! {
         served = server => served.unwrap(),
-        _ = upstreams => {}
+        _ = upstreams, if !fakes.is_empty() => {}
         () = test(house) => {}
     }
     handle.stop(false).await;

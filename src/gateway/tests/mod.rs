@@ -7,3 +7,4 @@ mod outcomes;
 mod panics;
 mod rules;
 mod streams;
+mod turns;

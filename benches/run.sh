@@ -2,9 +2,11 @@
 # make bench: builds once, measures, prints one table. Writes nothing but the build and a temporary directory.
 #
 #   benches/run.sh                 everything
-#   benches/run.sh relay streams   sections: idle relay c64 (a part of relay) paced streams crowd million list ledger spool
+#   benches/run.sh relay streams   sections: idle relay c64 (a part of relay) paced streams crowd large million
+#                                 peers list ledger spool
 #
-# STEWARD_BENCH_ROWS (10,000,000) sets the longest list measured, TMPDIR the disk.
+# STEWARD_BENCH_ROWS (10,000,000) sets the longest list measured, TMPDIR the disk. STEWARD_BENCH_PEERS=1 installs
+# LiteLLM (PyPI) and Portkey (npm) under build/peers, once, and measures them in the same run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-target}
@@ -13,6 +15,22 @@ export CARGO_TERM_PROGRESS_WHEN=never
 echo "Building (release) ..." >&2
 cargo build --release --locked --quiet --bin steward
 cargo build --release --locked --quiet -p steward-benches
+
+peers=build/peers
+if [ -n "${STEWARD_BENCH_PEERS:-}" ]; then
+    if [ ! -x $peers/litellm/bin/litellm ]; then
+        echo "Installing LiteLLM ..." >&2
+        python3 -m venv $peers/litellm
+        $peers/litellm/bin/pip install --quiet 'litellm[proxy]'
+    fi
+    if [ ! -d $peers/portkey/node_modules/@portkey-ai/gateway ]; then
+        echo "Installing Portkey ..." >&2
+        mkdir -p $peers/portkey
+        npm install --silent --no-audit --no-fund --prefix $peers/portkey @portkey-ai/gateway
+    fi
+    export STEWARD_BENCH_LITELLM=$PWD/$peers/litellm/bin/litellm
+    export STEWARD_BENCH_PORTKEY=$PWD/$peers/portkey/node_modules/@portkey-ai/gateway/build/start-server.js
+fi
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT

@@ -18,6 +18,8 @@ type Upstream = Client<HttpConnector, Full<Bytes>>;
 
 struct Provider(u16);
 
+const BODY_MAX_BYTES: usize = 32 << 20;
+
 const HOP_BY_HOP: [&str; 4] = ["connection", "transfer-encoding", "content-length", "host"];
 
 async fn forward(
@@ -77,6 +79,7 @@ pub(crate) fn run(provider: u16) {
             App::new()
                 .app_data(web::Data::new(upstream))
                 .app_data(web::Data::new(Provider(provider)))
+                .app_data(web::PayloadConfig::new(BODY_MAX_BYTES))
                 .default_service(web::to(forward))
         })
         .tcp_nodelay(true)

@@ -47,6 +47,24 @@ pub(crate) fn request(token: &str, model: &str, stream: bool) -> Vec<u8> {
     .into_bytes()
 }
 
+/// [`request`] for `fast`, with more header lines.
+pub(crate) fn request_with(token: &str, headers: &str) -> Vec<u8> {
+    let plain = String::from_utf8(request(token, "fast", false)).unwrap();
+    plain
+        .replacen("host: ", &format!("{headers}host: "), 1)
+        .into_bytes()
+}
+
+/// The same around a body of the caller's making.
+pub(crate) fn request_of(token: &str, body: &str) -> Vec<u8> {
+    format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n\
+         authorization: Bearer {token}\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
 /// Keeps `connections` busy for `length`, or until `most` calls were made.
 pub(crate) fn closed(
     address: SocketAddr,

@@ -17,6 +17,7 @@ mod bare;
 mod client;
 mod list;
 mod load;
+mod peers;
 mod process;
 mod provider;
 mod relay;
@@ -40,9 +41,11 @@ fn main() {
     if wanted("idle") {
         rest::idle(&mut table);
     }
-    if ["relay", "c64", "paced", "streams", "crowd", "million"]
-        .into_iter()
-        .any(wanted)
+    if [
+        "relay", "c64", "paced", "streams", "crowd", "large", "million",
+    ]
+    .into_iter()
+    .any(wanted)
     {
         let stage = relay::Stage::open(provider);
         if wanted("relay") {
@@ -60,8 +63,14 @@ fn main() {
         if wanted("crowd") {
             relay::slow_provider(&stage, &mut table);
         }
+        if wanted("large") {
+            relay::large_bodies(&stage, &mut table);
+        }
         if wanted("million") {
             rest::million(&stage, &mut table);
+        }
+        if wanted("peers") {
+            peers::measure(&stage, provider, &mut table);
         }
     }
     if wanted("list") {

@@ -19,7 +19,7 @@ pub(crate) struct Process {
 }
 
 /// On two processors or more the measured process gets the first one alone: `run.sh` keeps us off it.
-fn pinned(program: &Path) -> Command {
+pub(crate) fn pinned(program: &Path) -> Command {
     if std::env::var_os("STEWARD_BENCH_PINNED").is_none() {
         return Command::new(program);
     }
@@ -35,7 +35,7 @@ fn steward_binary() -> PathBuf {
     }
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     listener.local_addr().unwrap().port()
 }
@@ -68,15 +68,17 @@ pub(crate) fn steward(dir: &Path) -> (Process, Duration) {
         .stdout(Stdio::null())
         .spawn()
         .expect("the steward binary");
-    while !client::is_ready(address) {
-        assert!(
-            started.elapsed() < Duration::from_secs(60),
-            "steward is not ready"
-        );
-        std::thread::sleep(Duration::from_millis(2));
-    }
+    wait_until_ready(address, Duration::from_secs(60));
     let took = started.elapsed();
     (Process { child, address }, took)
+}
+
+fn wait_until_ready(address: SocketAddr, patience: Duration) {
+    let started = Instant::now();
+    while !client::is_ready(address) {
+        assert!(started.elapsed() < patience, "{address} is not ready");
+        std::thread::sleep(Duration::from_millis(2));
+    }
 }
 
 /// Starts the proxy that does nothing.
@@ -95,6 +97,15 @@ pub(crate) fn bare(provider: SocketAddr) -> Process {
 }
 
 impl Process {
+    /// Starts a server and waits until it answers anything.
+    pub(crate) fn serving(command: &mut Command, port: u16, patience: Duration) -> Self {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let child = command.spawn().expect("a gateway to measure beside");
+        let process = Self { child, address };
+        wait_until_ready(address, patience);
+        process
+    }
+
     /// Processor time used so far by all threads, in microseconds.
     pub(crate) fn cpu_us(&self) -> f64 {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();

@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -10,14 +11,14 @@ use memchr::memmem;
 use tempfile::TempDir;
 
 use crate::client::{Blocking, Connection};
-use crate::load::{Done, block_on, closed, request};
+use crate::load::{Done, block_on, closed, request, request_of};
 use crate::process::{self, Process};
 use crate::provider::{self, CHUNKS, SENT_AT, now_ns};
 use crate::seed;
 use crate::table::{Spread, Table};
 
 const ROUNDS: usize = 5;
-const UNBOUNDED: u64 = u64::MAX;
+pub(crate) const UNBOUNDED: u64 = u64::MAX;
 
 /// Both sides, running.
 pub(crate) struct Stage {
@@ -348,6 +349,72 @@ pub(crate) fn many_streams(stage: &Stage, table: &mut Table) {
         format!("{:+.1} MiB", ours.resident_late - ours.resident_early),
         "flat",
     );
+}
+
+/// Requests of 30 MB that are work to read, and what the small ones beside them wait for. One worker serves both.
+pub(crate) fn large_bodies(stage: &Stage, table: &mut Table) {
+    const BYTES: usize = 30_000_000;
+    const CALLS: usize = 7;
+    let text = |unit: &str| {
+        let text = unit.repeat(BYTES / unit.len());
+        format!(r#"{{"model":"fast","messages":[{{"role":"user","content":"{text}"}}]}}"#)
+    };
+    let numbers = "17,".repeat(BYTES / 3);
+    let small = stage.request("fast", false);
+    for (what, body) in [
+        ("plain text", text("The quick brown fox. ")),
+        (
+            "numbers",
+            format!(r#"{{"model":"fast","input":[{numbers}17]}}"#),
+        ),
+        ("escapes", text(r"\n\u00e9")),
+        ("Chinese", text("界")),
+    ] {
+        let request = request_of(&stage.token, &body);
+        let [bare, ours] = stage.sides().map(|side| {
+            let mut large = Blocking::open(side.address);
+            let stop = AtomicBool::new(false);
+            std::thread::scope(|scope| {
+                let beside = scope.spawn(|| {
+                    let mut connection = Blocking::open(side.address);
+                    let mut waits = Vec::new();
+                    while !stop.load(Ordering::Relaxed) {
+                        let sent = Instant::now();
+                        assert_eq!(connection.call(&small).0, 200);
+                        waits.push(sent.elapsed().as_secs_f64() * 1e3);
+                        std::thread::sleep(Duration::from_millis(1));
+                    }
+                    waits
+                });
+                let mut took = Vec::new();
+                let mut statuses = Vec::new();
+                for _ in 0..CALLS {
+                    let sent = Instant::now();
+                    statuses.push(large.call(&request).0);
+                    took.push(sent.elapsed().as_secs_f64() * 1e3);
+                }
+                stop.store(true, Ordering::Relaxed);
+                assert_eq!(statuses, [200; CALLS]);
+                (took, beside.join().unwrap())
+            })
+        });
+        let middle = |run: &(Vec<f64>, Vec<f64>)| percentile(&run.0, 0.5);
+        let shown = |run: &(Vec<f64>, Vec<f64>)| {
+            format!(
+                "{:.0} ms; small ones beside it p50 {:.1}, p99 {:.1} ms",
+                middle(run),
+                percentile(&run.1, 0.5),
+                percentile(&run.1, 0.99)
+            )
+        };
+        table.row(
+            &format!("a request of 30 MB: {what}"),
+            shown(&ours),
+            shown(&bare),
+            format!("{:+.1} ms", middle(&ours) - middle(&bare)),
+            "≤ +20 ms",
+        );
+    }
 }
 
 /// A thousand calls at the same time, three times over, to a provider that takes a second.

@@ -42,7 +42,7 @@ fn main() {
         rest::idle(&mut table);
     }
     if [
-        "relay", "c64", "paced", "streams", "crowd", "large", "million",
+        "relay", "c64", "paced", "streams", "crowd", "large", "million", "peers",
     ]
     .into_iter()
     .any(wanted)

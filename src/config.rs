@@ -34,6 +34,7 @@ pub struct Config {
     pub stats: Stats,
     pub auth: Auth,
     pub api: Api,
+    pub supervision: Supervision,
     pub operations: Operations,
     pub egress: Egress,
     pub log: Log,
@@ -144,6 +145,13 @@ pub struct Auth {
 pub struct Api {
     pub rate_limit_per_operator: u32,
     pub rate_limit_per_address: u32,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Supervision {
+    pub silence_max_ms: u64,
+    pub fault_drills: bool,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]

@@ -231,6 +231,7 @@ impl Application {
             node: config.node.id,
             clock: Arc::clone(&clock),
             ledger: ledger_settings(&config),
+            silence_max: Duration::from_millis(config.supervision.silence_max_ms),
             guest: stage.as_ref().map(Stage::group),
         })
         .await?;

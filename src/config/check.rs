@@ -13,6 +13,7 @@ pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
         ledger,
         auth,
         api,
+        supervision,
         ..
     } = config;
     let bounds = [
@@ -32,6 +33,12 @@ pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
             "server.drain_timeout_ms",
             server.drain_timeout_ms,
             0,
+            DAY_MS,
+        ),
+        (
+            "supervision.silence_max_ms",
+            supervision.silence_max_ms,
+            100,
             DAY_MS,
         ),
         (

@@ -5,15 +5,17 @@
 //! | GET | `/supervision/tree` | `read:supervision` |
 //! | GET | `/supervision/actors/{path}` | `read:supervision` |
 //! | POST | `/supervision/actors/{path}/restart` | `write:supervision` |
+//! | POST | `/supervision/actors/{path}/fault` | `write:supervision` |
 //! | GET | `/supervision/ledger` | `read:supervision` |
 //!
-//! Everything is read from counters; no actor is asked, so a stuck one cannot hold up an answer.
+//! Everything is read from counters; no actor is asked, so a stuck one cannot hold up an answer. Faults on purpose are a
+//! drill, and refused unless the configuration allows them.
 
 use std::time::Duration;
 
-use actix_web::{get, post, web};
-use serde::Serialize;
-use steward_actors::supervision::{LastExit, Node, NodeKind, RestartError, State, Strategy};
+use actix_web::{HttpResponse, get, post, web};
+use serde::{Deserialize, Serialize};
+use steward_actors::supervision::{Fault, LastExit, Node, NodeKind, RestartError, State, Strategy};
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -33,6 +35,7 @@ pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
         .service(tree)
         .service(ledger)
         .service(restart)
+        .service(strike)
         .service(show);
 }
 
@@ -151,6 +154,49 @@ struct NodeLedger {
     balanced: bool,
 }
 
+/// How an actor is to go wrong.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum DrillFault {
+    /// It panics in its own code.
+    Panic,
+    /// Something it started panics.
+    PanicSpawned,
+    /// It declares itself failed.
+    Fail,
+    /// It waits for something that never comes.
+    Hang,
+    /// Its thread does not return.
+    Block,
+}
+
+impl From<DrillFault> for Fault {
+    fn from(fault: DrillFault) -> Self {
+        match fault {
+            DrillFault::Panic => Self::Panic,
+            DrillFault::PanicSpawned => Self::PanicSpawned,
+            DrillFault::Fail => Self::Fail,
+            DrillFault::Hang => Self::Hang,
+            DrillFault::Block => Self::Block,
+        }
+    }
+}
+
+/// A fault on purpose.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Drill {
+    fault: DrillFault,
+    /// How long the thread is blocked; other faults have no length.
+    #[serde(default = "one_minute")]
+    #[schema(minimum = 1, maximum = 600_000)]
+    block_ms: u64,
+}
+
+fn one_minute() -> u64 {
+    60_000
+}
+
 /// The tree.
 #[utoipa::path(tag = "supervision", responses((status = 200, body = TreeNode)))]
 #[get("/supervision/tree")]
@@ -211,6 +257,45 @@ async fn restart(
     change.commit(note(outcome)).await?;
     answer?;
     Ok(Json(find(&state, &path)?.into()))
+}
+
+/// Has an actor go wrong on purpose, to see that it is replaced and nothing is lost. Refused unless
+/// `supervision.fault_drills` is set.
+#[utoipa::path(tag = "supervision", responses((status = 202, body = TreeNode)))]
+#[post("/supervision/actors/{path:.*}/fault")]
+async fn strike(
+    state: web::Data<AppState>,
+    caller: Can<WriteSupervision>,
+    path: web::Path<String>,
+    Json(drill): Json<Drill>,
+) -> Result<HttpResponse, ApiError> {
+    check::whole_installation(&caller)?;
+    if !state.config.supervision.fault_drills {
+        return Err(ApiError::new(ErrorCode::Forbidden)
+            .detail("Drills are off; supervision.fault_drills in the configuration allows them."));
+    }
+    if !(1..=600_000).contains(&drill.block_ms) {
+        return Err(ApiError::invalid(
+            "block_ms",
+            "must lie between 1 and 600000",
+        ));
+    }
+    let node = find(&state, &path)?;
+    if node.kind == NodeKind::Group {
+        return Err(ApiError::not_found("actor"));
+    }
+    let change = Change::begin(&state, &caller).await?;
+    let audit = Audit::of("supervision.fault", "actor", &path).with("fault", drill.fault);
+    change.commit(audit).await?;
+    let block = Duration::from_millis(drill.block_ms);
+    if !state
+        .tree
+        .supervisor
+        .strike(&path, drill.fault.into(), block)
+    {
+        return Err(ApiError::not_found("actor"));
+    }
+    Ok(HttpResponse::Accepted().json(TreeNode::from(node)))
 }
 
 /// Where every accepted record is. The sum always holds; `dropped` is what was lost, and says so.

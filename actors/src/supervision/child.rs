@@ -3,6 +3,7 @@
 use super::actor_ref::ActorRef;
 use super::cell::ActorCell;
 use super::exit::Exit;
+use super::faults::Strike;
 use super::incarnation::Incarnation;
 use super::life::{Life, Protection, StopRequest};
 use super::managed::{Event, EventKind, Launch, Managed, Surroundings};
@@ -184,6 +185,13 @@ where
 
     fn has_answered(&self, number: u64) -> bool {
         self.cell().life().has_answered(number)
+    }
+
+    fn strike(&self, path: &[&str], strike: Strike) -> bool {
+        if path.is_empty() {
+            self.cell().life().order_strike(strike);
+        }
+        path.is_empty()
     }
 
     fn protection(&self, now: Instant) -> Protection {

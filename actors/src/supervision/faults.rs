@@ -2,13 +2,15 @@
 //!
 //! A plan only answers; the code under test asks it and misbehaves accordingly. Whether the n-th visit of a point
 //! strikes depends on seed, point and n alone, never on how threads interleave, so a run can be repeated by its seed.
-//! Production code holds no plan.
+//! Production code holds no plan; an operator's drill orders single faults through
+//! [`SupervisorHandle::strike`](super::SupervisorHandle::strike).
 
 use super::seeded::mix;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 /// Environment variable that overrides the seed of every plan.
 pub const SEED_VARIABLE: &str = "STEWARD_FAULT_SEED";
@@ -26,6 +28,14 @@ pub enum Fault {
     Hang,
     /// Block the thread.
     Block,
+}
+
+/// A fault ordered from outside, for a drill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Strike {
+    pub(crate) fault: Fault,
+    /// How long a thread is blocked.
+    pub(crate) block: Duration,
 }
 
 /// Which faults strike where.

@@ -1,6 +1,7 @@
 //! What the rest of the process holds of the tree: look at it, restart parts of it, end it.
 
 use super::exit::GroupExit;
+use super::faults::{Fault, Strike};
 use super::managed::{Command, Managed};
 use super::subgroup::Subgroup;
 use super::tree::Node;
@@ -79,6 +80,17 @@ impl SupervisorHandle {
                 RestartError::GroupDown
             })
         })
+    }
+
+    /// Has the actor at a slash path go wrong on purpose, so that what follows can be seen: for drills. `block` is how
+    /// long [`Fault::Block`] holds the actor's thread. False when no actor has that path.
+    pub fn strike(&self, path: &str, fault: Fault, block: Duration) -> bool {
+        let mut parts = path.split('/');
+        if parts.next() != Some(self.root.path()) {
+            return false;
+        }
+        let rest: Vec<&str> = parts.collect();
+        self.root.strike(&rest, Strike { fault, block })
     }
 
     /// Ends the tree in order: last child first, each finishes its work. What is not done within `deadline` is

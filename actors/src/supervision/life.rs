@@ -3,6 +3,7 @@
 //! Each incarnation has its own, so that a fenced one that wakes up late can neither take the wake-ups of its
 //! successor nor answer for it.
 
+use super::faults::Strike;
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -42,6 +43,9 @@ pub(crate) struct Life {
     failure: Mutex<Option<String>>,
     asked: AtomicU64,
     answered: AtomicU64,
+    /// Says that `strike` holds something: the pump looks here for every message.
+    is_struck: AtomicBool,
+    strike: Mutex<Option<Strike>>,
     zones: Mutex<Zones>,
     end: AtomicU8,
 }
@@ -83,6 +87,8 @@ impl Life {
             failure: Mutex::new(None),
             asked: AtomicU64::new(0),
             answered: AtomicU64::new(0),
+            is_struck: AtomicBool::new(false),
+            strike: Mutex::new(None),
             zones: Mutex::default(),
             end: AtomicU8::new(ALIVE),
         })
@@ -165,6 +171,21 @@ impl Life {
 
     pub(crate) fn has_answered(&self, number: u64) -> bool {
         self.answered.load(Ordering::Acquire) >= number
+    }
+
+    /// Has the incarnation go wrong as soon as it looks.
+    pub(crate) fn order_strike(&self, strike: Strike) {
+        *self.strike.lock() = Some(strike);
+        self.is_struck.store(true, Ordering::Release);
+        self.pump.wake();
+    }
+
+    pub(crate) fn take_strike(&self) -> Option<Strike> {
+        if !self.is_struck.load(Ordering::Acquire) {
+            return None;
+        }
+        self.is_struck.store(false, Ordering::Release);
+        self.strike.lock().take()
     }
 
     pub(crate) fn protect(self: &Arc<Self>, bound: Duration) -> Protected {

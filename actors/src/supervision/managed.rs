@@ -1,6 +1,7 @@
 //! What a group needs of a child, whether it is an actor or another group.
 
 use super::exit::Exit;
+use super::faults::Strike;
 use super::life::{Protection, StopRequest};
 use super::seeded::Seeded;
 use super::snapshot::State;
@@ -24,6 +25,8 @@ pub(crate) struct Surroundings {
     pub(crate) unclean: Mutex<Vec<String>>,
     /// Overrides every spec's placement.
     pub(crate) placement: Option<Placement>,
+    /// No actor may be silent for longer, whatever its spec says.
+    pub(crate) silence_max: Option<Duration>,
 }
 
 /// Something a child tells its group.
@@ -95,6 +98,9 @@ pub(crate) trait Managed: Send + Sync {
     fn ask(&self, number: u64);
 
     fn has_answered(&self, number: u64) -> bool;
+
+    /// Has the actor at `path` below this node (empty: this one) go wrong; false when no actor is there.
+    fn strike(&self, path: &[&str], strike: Strike) -> bool;
 
     fn protection(&self, now: Instant) -> Protection;
 

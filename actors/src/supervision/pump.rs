@@ -4,8 +4,10 @@
 //! `Handler<M>`, and nothing is ever parked in actix's own mailbox, which dies with the actor.
 
 use super::cell::ActorCell;
+use super::faults::{Fault, Strike};
 use super::life::{Life, StopRequest};
 use super::mailbox::Next;
+use actix::fut::wrap_future;
 use actix::{Actor, ActorContext, ActorFuture, AsyncContext, Context};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -41,6 +43,23 @@ impl<A: Actor> Pump<A> {
     }
 }
 
+impl<A: Actor<Context = Context<A>>> Pump<A> {
+    /// Goes wrong as a handler could: on the actor's own thread, inside its context.
+    fn suffer(&self, strike: Strike, ctx: &mut Context<A>) {
+        match strike.fault {
+            Fault::Panic => panic!("a fault was ordered"),
+            Fault::PanicSpawned => {
+                ctx.spawn(wrap_future(async { panic!("a fault was ordered") }));
+            }
+            Fault::Fail => self.life.fail("a fault was ordered".to_owned()),
+            Fault::Hang => {
+                ctx.wait(wrap_future(std::future::pending::<()>()));
+            }
+            Fault::Block => std::thread::sleep(strike.block),
+        }
+    }
+}
+
 impl<A: Actor<Context = Context<A>>> ActorFuture<A> for Pump<A> {
     type Output = ();
 
@@ -56,6 +75,10 @@ impl<A: Actor<Context = Context<A>>> ActorFuture<A> for Pump<A> {
             // Nothing is terminated from here: that would run `stopped`. Whoever drives the context ends it.
             if this.life.is_over() || ctx.waiting() {
                 return Poll::Pending;
+            }
+            if let Some(strike) = this.life.take_strike() {
+                this.suffer(strike, ctx);
+                continue;
             }
             this.life.answer();
             if let Some(ready) = this.ready.take() {

@@ -42,6 +42,7 @@ pub struct Supervisor {
     clock: SharedClock,
     seed: u64,
     placement: Option<Placement>,
+    silence_max: Option<Duration>,
     commands: mpsc::UnboundedSender<Command>,
     orders: mpsc::UnboundedReceiver<Command>,
     exit: watch::Sender<Option<GroupExit>>,
@@ -74,6 +75,7 @@ impl Supervisor {
             clock: Arc::new(SystemClock),
             seed: rand::random(),
             placement: None,
+            silence_max: None,
             commands,
             orders,
             exit: watch::Sender::new(None),
@@ -95,6 +97,12 @@ impl Supervisor {
     /// Ignores the specs' placements and runs every actor on the supervisor's thread: for tests in virtual time.
     pub fn on_one_thread(mut self) -> Self {
         self.placement = Some(Placement::Current);
+        self
+    }
+
+    /// An actor that leaves a sign of life unanswered for so long counts as hung, even if its spec gives it longer.
+    pub fn silence_max(mut self, limit: Duration) -> Self {
+        self.silence_max = Some(limit);
         self
     }
 
@@ -145,6 +153,7 @@ impl Supervisor {
             chance: Mutex::new(Seeded::new(self.seed)),
             unclean: Mutex::default(),
             placement: self.placement,
+            silence_max: self.silence_max,
         });
         self.root.set_state(State::Starting);
         let root = Arc::clone(&self.root);

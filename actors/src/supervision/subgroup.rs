@@ -4,6 +4,7 @@
 //! outlive its restarts.
 
 use super::exit::{Exit, GroupExit, LastExit};
+use super::faults::Strike;
 use super::group::Group;
 use super::group_loop::GroupLoop;
 use super::life::{Protection, StopRequest};
@@ -165,6 +166,16 @@ impl Managed for Subgroup {
 
     fn has_answered(&self, _number: u64) -> bool {
         true
+    }
+
+    fn strike(&self, path: &[&str], strike: Strike) -> bool {
+        let Some((first, rest)) = path.split_first() else {
+            return false;
+        };
+        let mut children = self.group.children.iter();
+        children
+            .find(|child| child.id == *first)
+            .is_some_and(|child| child.node.strike(rest, strike))
     }
 
     fn protection(&self, _now: Instant) -> Protection {

@@ -8,6 +8,7 @@ use super::exit::Exit;
 use super::group_loop::GroupLoop;
 use super::life::Protection;
 use super::slot::{Phase, Then};
+use super::spec::ChildSpec;
 use super::stopping::NUDGE_EVERY;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -29,7 +30,7 @@ impl GroupLoop {
                 // What is due and still down waits for another child, not for time.
                 Phase::Held { due, .. } => (due > now).then_some(due),
                 Phase::Starting { until, .. } => until,
-                Phase::Up => spec.hang_after.map(|_| slot.watch.look_at),
+                Phase::Up => self.silence_max(spec).map(|_| slot.watch.look_at),
                 Phase::StopQueued { .. } | Phase::Finished => None,
                 Phase::Stopping { until, .. } if slot.draining.is_some() => {
                     Some(until.min(now + NUDGE_EVERY))
@@ -70,10 +71,16 @@ impl GroupLoop {
         }
     }
 
+    /// How long the child may leave a sign of life unanswered; none for one that is not watched.
+    fn silence_max(&self, spec: &ChildSpec) -> Option<Duration> {
+        let limit = spec.hang_after?;
+        Some(limit.min(self.surroundings.silence_max.unwrap_or(limit)))
+    }
+
     /// Is the child still answering?
     fn look(&mut self, index: usize, now: Instant) {
         let spec = &self.group().children[index];
-        let Some(limit) = spec.hang_after else {
+        let Some(limit) = self.silence_max(spec) else {
             return;
         };
         let watch = self.slots[index].watch;

@@ -59,6 +59,8 @@ pub struct TreeDeps {
     pub clock: SharedClock,
     /// Of the ledger group.
     pub ledger: LedgerSettings,
+    /// An actor that gives no sign of life for so long is replaced, even if its spec gives it longer.
+    pub silence_max: Duration,
     /// A group that stands beside the tree's own, started last and ended first: a demonstration's.
     pub guest: Option<Group>,
 }
@@ -203,7 +205,9 @@ impl Tree {
         if let Some(guest) = deps.guest {
             root = root.child(guest);
         }
-        let supervisor = Supervisor::new(root)?.clock(deps.clock);
+        let supervisor = Supervisor::new(root)?
+            .clock(deps.clock)
+            .silence_max(deps.silence_max);
         let handle = TreeHandle {
             supervisor: supervisor.handle(),
             snapshot_keeper,

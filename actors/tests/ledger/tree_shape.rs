@@ -26,6 +26,7 @@ async fn planned(database: &TestDatabase) -> Node {
         node: 1,
         clock: Arc::new(SystemClock),
         ledger: LedgerSettings::default(),
+        silence_max: std::time::Duration::from_secs(30),
         guest: None,
     })
     .unwrap();

@@ -11,6 +11,7 @@
 //! | GET | `/prompts/{id}/versions` | `read:prompts` |
 //! | GET | `/prompts/{id}/versions/{number}` | `read:prompts` |
 //! | GET | `/prompts/{id}/versions/{a}/diff/{b}` | `read:prompts` |
+//! | POST | `/prompts/{id}/versions/{number}/fill` | `read:prompts` |
 //! | POST | `/prompts/{id}/rollback` | `write:prompts` |
 //! | PUT, DELETE | `/prompts/{id}/labels/{label}` | `write:prompts` |
 //!
@@ -25,7 +26,7 @@ mod view;
 use actix_web::{HttpResponse, delete, get, post, put, web};
 use sea_orm::ActiveValue::Set;
 use sea_orm::ConnectionTrait;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use steward_entities::{prompt, prompt_label, prompt_version};
 use utoipa::{IntoParams, ToSchema};
@@ -58,6 +59,7 @@ pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
         .service(versions)
         .service(show_version)
         .service(diff)
+        .service(fill)
         .service(rollback)
         .service(point_label)
         .service(remove_label);
@@ -127,6 +129,24 @@ struct Pointing {
     /// Number of the version.
     #[schema(minimum = 1)]
     version: i64,
+}
+
+/// What to fill a version's variables in with.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Filling {
+    /// Values by variable; what is no text is written as JSON.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    variables: Map<String, Value>,
+}
+
+/// A version as a model would get it.
+#[derive(Debug, Serialize, ToSchema)]
+struct Filled {
+    messages: Vec<Message>,
+    /// Variables that got no value and stand as they are written.
+    missing: Vec<String>,
 }
 
 /// Which prompts.
@@ -336,6 +356,27 @@ async fn diff(
         .await
         .map_err(ApiError::internal)?;
     Ok(Json(PromptDiff { a, b, lines }))
+}
+
+/// A version with its variables filled in. Nothing is called and nothing is kept.
+#[utoipa::path(tag = "prompts", responses((status = 200, body = Filled)))]
+#[post("/prompts/{id}/versions/{number}/fill")]
+async fn fill(
+    state: web::Data<AppState>,
+    _caller: Can<ReadPrompts>,
+    path: web::Path<(String, i64)>,
+    Json(filling): Json<Filling>,
+) -> Result<Json<Filled>, ApiError> {
+    let read = &state.databases.control_read;
+    let row = find(read, &path.0).await?;
+    let version = version_of(read, &row, path.1).await?;
+    let content = Content::stored(&version.content)?;
+    let mut missing: Vec<String> = content.variables().into_iter().collect();
+    missing.retain(|name| !filling.variables.contains_key(name));
+    Ok(Json(Filled {
+        messages: content.filled(&filling.variables),
+        missing,
+    }))
 }
 
 /// Brings an earlier version back: its content becomes a new version, so that this too can be gone back on.

@@ -50,6 +50,14 @@ async fn life_on(world: World) {
         .header("if-match", "\"1\"");
     assert_eq!(stale.to(&app).await.status, StatusCode::PRECONDITION_FAILED);
 
+    let filled = json!({"variables": {"name": "李雷"}});
+    let filled = Ask::post(&format!("{path}/versions/1/fill"), filled).bearer(&root);
+    let filled = filled.to(&app).await;
+    assert_eq!(
+        filled.body["messages"][0]["content"], "Hello 李雷.\nBe kind.",
+        "{filled:?}"
+    );
+    assert_eq!(filled.body["missing"], json!([]));
     let label = format!("{path}/labels/production");
     let pointed = Ask::put(&label, json!({"version": 2})).bearer(&root);
     assert_eq!(

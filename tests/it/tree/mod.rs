@@ -1,5 +1,7 @@
 //! The life of the process and its tree: start, restart of a part under load, stop.
 
+mod drills;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 use crate::domain::clock::SharedClock;
 use crate::domain::snapshot::Snapshot;
 use crate::snapshot_source::{Loaded, Unusable, load};
-use crate::supervision::{ActorRef, ChildSpec, Incarnation, Placement};
+use crate::supervision::{ActorRef, ChildSpec, Incarnation};
 use crate::vault::Vault;
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -86,7 +86,6 @@ pub fn spec(actor: &ActorRef<SnapshotKeeper>, parts: Parts) -> ChildSpec {
     ChildSpec::new("snapshot_keeper", actor, move |me| {
         SnapshotKeeper::new(me, parts.clone())
     })
-    .placement(Placement::Shared("foundation"))
 }
 
 impl SnapshotKeeper {

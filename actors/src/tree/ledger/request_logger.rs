@@ -11,7 +11,7 @@ use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseActFuture, W
 use tokio::time::{Instant, sleep_until};
 
 use crate::spool::{Admission, Spool, SpoolStats};
-use crate::supervision::{ActorRef, ChildSpec, Incarnation, Placement};
+use crate::supervision::{ActorRef, ChildSpec, Incarnation};
 
 use super::LedgerSettings;
 
@@ -45,7 +45,6 @@ pub fn spec(actor: &ActorRef<RequestLogger>, parts: Parts) -> ChildSpec {
         parts: parts.clone(),
         me,
     })
-    .placement(Placement::Shared("steady"))
     .hang_after(hang_after)
 }
 

@@ -18,7 +18,7 @@ use steward_entities::job::{self, Ending, State};
 
 use crate::domain::clock::SharedClock;
 use crate::jobs::{JobContext, JobControl, JobKinds};
-use crate::supervision::{ActorRef, ChildSpec, Incarnation, Placement};
+use crate::supervision::{ActorRef, ChildSpec, Incarnation};
 
 const TICK: Duration = Duration::from_secs(1);
 const SILENT_AFTER_MICROS: i64 = 60_000_000;
@@ -74,7 +74,6 @@ pub fn spec(actor: &ActorRef<JobRunner>, parts: Parts) -> ChildSpec {
     ChildSpec::new("job_runner", actor, move |me| {
         JobRunner::new(me, parts.clone())
     })
-    .placement(Placement::Shared("upkeep"))
 }
 
 /// What a database step found.

@@ -12,7 +12,7 @@ use steward_entities::database::{Databases, begin_write};
 use steward_entities::{idempotency_key, session};
 
 use crate::domain::clock::SharedClock;
-use crate::supervision::{ActorRef, ChildSpec, Incarnation, Placement};
+use crate::supervision::{ActorRef, ChildSpec, Incarnation};
 
 /// How often it looks.
 pub const EVERY: Duration = Duration::from_secs(3_600);
@@ -47,7 +47,6 @@ pub fn spec(actor: &ActorRef<Retention>, parts: Parts) -> ChildSpec {
     ChildSpec::new("retention", actor, move |me| {
         Retention::new(me, parts.clone())
     })
-    .placement(Placement::Shared("upkeep"))
 }
 
 /// Removes what is due at `now_micros`, in one short transaction.

@@ -48,6 +48,8 @@ pub struct Server {
     pub request_head_timeout_ms: u64,
     pub max_connections: usize,
     pub drain_timeout_ms: u64,
+    pub allowed_origins: String,
+    pub heartbeat_ms: u64,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]

@@ -42,6 +42,7 @@ use crate::error::ApiError;
 use crate::gateway::limits::Limits;
 use crate::gateway::{self, Gateway};
 use crate::http::routes;
+use crate::push;
 use crate::state::{AppState, Parts, RefreshSnapshot};
 use crate::telemetry::TelemetryError;
 use prepare::{first_operator, lock_data_directory, migrate_all, open_databases, settle_time_zone};
@@ -264,6 +265,7 @@ impl Application {
             rids,
             gateway: Arc::clone(&gateway),
         })?);
+        push::attach(&state);
         let (server, address) = listen(&config, &state)?;
         if let Some(stage) = &stage {
             stage.open(address);

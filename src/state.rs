@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use chrono_tz::Tz;
@@ -27,6 +28,7 @@ use crate::http::directory::Directory;
 use crate::http::passwords::Passwords;
 use crate::http::rate::RateLimiter;
 use crate::http::sealer::Sealer;
+use crate::push::Desk;
 
 /// Has the gateway's snapshot built again; resolves when the new one is in force. The text of a failure is
 /// for the log.
@@ -96,6 +98,8 @@ pub struct AppState {
     pub gateway: Arc<Gateway>,
     /// What accounts' providers listed lately.
     pub provider_lists: ProviderLists,
+    /// Who holds a WebSocket.
+    pub push: Arc<Desk>,
     refresh_snapshot: RefreshSnapshot,
     draining: AtomicBool,
 }
@@ -124,6 +128,11 @@ impl AppState {
         let access = vault.subkey(OPERATOR_JWT)?;
         let answers = vault.subkey(KEPT_ANSWERS)?;
         let api = &config.api;
+        let heartbeat = Duration::from_millis(config.server.heartbeat_ms);
+        let push = Desk::new(Arc::clone(&tree.live), Arc::clone(&clock), heartbeat);
+        let directory = Directory::new(databases.clone());
+        let desk = Arc::clone(&push);
+        directory.on_read(move |table| desk.review(table));
         Ok(Self {
             vault,
             spool,
@@ -131,7 +140,8 @@ impl AppState {
             tree,
             time_zone,
             snapshot,
-            directory: Directory::new(databases.clone()),
+            directory,
+            push,
             access: AccessTokens::new(&access.bytes, config.auth.access_token_ttl_s),
             answers: Sealer::new(&answers.bytes),
             rates: Rates {
@@ -152,9 +162,10 @@ impl AppState {
         })
     }
 
-    /// From now on this process tells orchestrators to send nothing more.
+    /// From now on this process tells orchestrators to send nothing more; WebSockets close.
     pub fn begin_drain(&self) {
         self.draining.store(true, Ordering::Release);
+        self.push.close_all();
     }
 
     /// Whether the process is on its way out.

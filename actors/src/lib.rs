@@ -4,6 +4,7 @@
 //! - [`domain`]: the product's nouns as plain values.
 //! - [`snapshot_source`]: from the control tables to what the gateway decides by.
 //! - [`jobs`]: what a kind of long work looks like.
+//! - [`live`]: what happens, told to whoever listens.
 //! - [`spool`]: the journal on disk that makes the promise.
 //! - [`tree`]: the actors themselves; its folders draw the supervision tree.
 //! - [`vault`]: seals what must not lie in a database in the clear.
@@ -11,6 +12,7 @@
 pub mod domain;
 pub mod jobs;
 pub mod ledger_store;
+pub mod live;
 pub mod snapshot_source;
 pub mod spool;
 pub mod supervision;

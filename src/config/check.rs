@@ -35,6 +35,7 @@ pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
             0,
             DAY_MS,
         ),
+        ("server.heartbeat_ms", server.heartbeat_ms, 100, DAY_MS),
         (
             "supervision.silence_max_ms",
             supervision.silence_max_ms,

@@ -150,6 +150,10 @@ catalog! {
         "Give `from` before `to`, or one of the named ranges.";
     ScanBudgetExceeded Control 400 "scan_budget_exceeded": "The query would read too much.",
         "Narrow the range or the filters.";
+    TicketInvalid Control 401 "ticket_invalid": "The ticket is used up, too old or unknown.",
+        "Get a fresh one with `POST /api/v1/auth/ws-ticket`.";
+    TopicUnknown Control 404 "topic_unknown": "There is no such topic.",
+        "Subscribe to one of those that `GET /api/v1/ws` names.";
     Conflict Control 409 "conflict": "It conflicts with what exists.",
         "Choose another name, or change the existing one.";
     InUse Control 409 "in_use": "Something else still needs it.",

@@ -146,7 +146,8 @@ impl ApiError {
         self.0.code
     }
 
-    fn shown_detail(&self) -> String {
+    /// What happened this time, as the caller is told.
+    pub fn shown_detail(&self) -> String {
         match &self.0.detail {
             Some(detail) => detail.to_string(),
             None if !self.0.errors.is_empty() => {

@@ -306,6 +306,25 @@ async fn ledger(
     caller: Can<ReadSupervision>,
 ) -> Result<Json<LossLedger>, ApiError> {
     check::whole_installation(&caller)?;
+    Ok(Json(books(&state)))
+}
+
+/// What moves on the supervision page, for whoever listens.
+#[derive(Serialize)]
+pub(crate) struct Live {
+    tree: TreeNode,
+    ledger: LossLedger,
+}
+
+/// The tree and the books' balance now.
+pub(crate) fn live(state: &AppState) -> Live {
+    Live {
+        tree: state.tree.supervisor.tree_now().into(),
+        ledger: books(state),
+    }
+}
+
+fn books(state: &AppState) -> LossLedger {
     let books = state.spool.ledger();
     let own = NodeLedger {
         node: state.config.node.id,
@@ -316,7 +335,7 @@ async fn ledger(
         dropped: books.dropped,
         balanced: books.balances(),
     };
-    Ok(Json(LossLedger {
+    LossLedger {
         accepted: books.accepted,
         stored: books.stored,
         spooled: books.spooled,
@@ -324,7 +343,7 @@ async fn ledger(
         dropped: books.dropped,
         balanced: books.balances(),
         nodes: vec![own],
-    }))
+    }
 }
 
 fn strategy_word(strategy: Strategy) -> &'static str {

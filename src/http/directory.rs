@@ -5,7 +5,7 @@
 //! answer, the last table read stays in force: whoever could revoke cannot reach it either.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
@@ -86,6 +86,13 @@ impl Table {
         self.operators.get(public_id).cloned()
     }
 
+    /// Whether the operator key with this public id still opens something.
+    pub fn is_open(&self, key: &str, now_micros: i64) -> bool {
+        self.keys.values().any(|known| {
+            known.public_id == key && known.expires_at.is_none_or(|until| until > now_micros)
+        })
+    }
+
     /// The operator behind an operator key that still opens something.
     pub fn by_key(&self, secret: &str, now_micros: i64) -> Option<(Arc<OperatorView>, &KeyView)> {
         let hash = OPERATOR_KEY.parse(secret).ok()?;
@@ -97,11 +104,14 @@ impl Table {
     }
 }
 
+type OnRead = Box<dyn Fn(&Table) + Send + Sync>;
+
 /// Keeps the [`Table`] current.
 pub struct Directory {
     databases: Databases,
     table: ArcSwapOption<Table>,
     reading: tokio::sync::Mutex<()>,
+    on_read: OnceLock<OnRead>,
     /// Key → (last use seen, last use noted).
     uses: Mutex<HashMap<i64, (i64, i64)>>,
 }
@@ -113,8 +123,15 @@ impl Directory {
             databases,
             table: ArcSwapOption::empty(),
             reading: tokio::sync::Mutex::new(()),
+            on_read: OnceLock::new(),
             uses: Mutex::new(HashMap::new()),
         }
+    }
+
+    /// Has `look` called with every table that is read from now on, before anybody believes it. Once; must not block.
+    pub fn on_read(&self, look: impl Fn(&Table) + Send + Sync + 'static) {
+        // A second one would replace a watch that others rely on.
+        let _ = self.on_read.set(Box::new(look));
     }
 
     /// The table, at most a second old.
@@ -205,6 +222,9 @@ impl Directory {
             read_at,
         });
         self.table.store(Some(Arc::clone(&table)));
+        if let Some(on_read) = self.on_read.get() {
+            on_read(&table);
+        }
         Ok(table)
     }
 

@@ -14,6 +14,7 @@ use crate::console;
 use crate::error::ApiError;
 use crate::features;
 use crate::gateway;
+use crate::push;
 use crate::state::AppState;
 
 /// Everything that is served, framed: what production and tests run.
@@ -65,6 +66,7 @@ pub fn configure(config: &mut ServiceConfig<'_>) {
 fn control(config: &mut ServiceConfig<'_>) {
     config
         .configure(features::auth::routes)
+        .configure(push::routes)
         .configure(features::instance::routes)
         .configure(features::operator_keys::routes)
         .configure(features::operators::routes)

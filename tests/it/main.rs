@@ -1,6 +1,6 @@
 //! The `steward` binary as a child process, seen as its users see it: through HTTP, and through its database.
 //!
-//! Folders by face: `gateway/` (`/v1/*`), `api/` (`/api/v1/*`), `tree/` (supervision, start and stop), `chaos/` (kill -9
+//! Folders by face: `gateway/` (`/v1/*`), `api/` (`/api/v1/*`), `push/` (WebSockets), `tree/` (supervision, start and stop), `chaos/` (kill -9
 //! and lost databases), and `demo`. Nothing here links the product's insides. `STEWARD_IT_DATABASE=postgres` runs it all on the
 //! PostgreSQL server named by `STEWARD_TEST_POSTGRES_URL`; otherwise it is SQLite.
 
@@ -22,5 +22,6 @@ mod chaos;
 mod demo;
 mod gateway;
 mod provider;
+mod push;
 mod support;
 mod tree;

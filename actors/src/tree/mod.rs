@@ -6,6 +6,7 @@
 
 pub mod foundation;
 pub mod ledger;
+pub mod live;
 pub mod upkeep;
 
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use crate::domain::snapshot::Snapshot;
 use crate::jobs::JobKinds;
 use crate::ledger_store::replay::ReplayDeadLetters;
 use crate::ledger_store::{LedgerStore, WriteError};
+use crate::live::Switchboard;
 use crate::spool::Spool;
 use crate::supervision::{ActorRef, Group, GroupExit, SpecError, Supervisor, SupervisorHandle};
 use crate::vault::Vault;
@@ -30,6 +32,7 @@ use ledger::LedgerSettings;
 use ledger::batch_writer::BatchWriter;
 use ledger::batch_writer::delivery::{BatchCommitted, Condition};
 use ledger::request_logger::RequestLogger;
+use live::push_hub::PushHub;
 use upkeep::job_runner::{self, JobRunner};
 use upkeep::retention;
 
@@ -90,6 +93,10 @@ pub struct TreeHandle {
     pub request_logger: ActorRef<RequestLogger>,
     /// `root/ledger/batch_writer`.
     pub batch_writer: ActorRef<BatchWriter>,
+    /// `root/live/push_hub`.
+    pub push_hub: ActorRef<PushHub>,
+    /// What subscribers hear.
+    pub live: Arc<Switchboard>,
     /// `root/upkeep/job_runner`.
     pub job_runner: ActorRef<JobRunner>,
     /// How the snapshot in force came about.
@@ -148,6 +155,8 @@ impl Tree {
         let batch_writer = ActorRef::new(QUEUE);
 
         let snapshot_keeper = ActorRef::new(QUEUE);
+        let push_hub = ActorRef::new(QUEUE);
+        let board = Switchboard::new(Arc::clone(&deps.clock));
         let job_runner = ActorRef::new(QUEUE);
         let snapshot_condition = Arc::new(ArcSwap::default());
         let jobs = deps.jobs.with(ReplayDeadLetters {
@@ -197,6 +206,7 @@ impl Tree {
                 logger_parts,
                 writer_parts,
             ))
+            .child(live::group(&push_hub, Arc::clone(&board)))
             .child(
                 Group::new("upkeep")
                     .child(job_runner::spec(&job_runner, runner_parts))
@@ -213,6 +223,8 @@ impl Tree {
             snapshot_keeper,
             request_logger,
             batch_writer,
+            push_hub,
+            live: board,
             job_runner,
             snapshot_condition,
             jobs,

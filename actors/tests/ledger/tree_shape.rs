@@ -59,6 +59,8 @@ async fn the_tree_is_drawn_as_it_runs() {
       ledger OneForOne
         request_logger
         batch_writer
+      live OneForOne
+        push_hub
       upkeep OneForOne
         job_runner
         retention

@@ -140,12 +140,7 @@ impl AccountShown {
             .iter()
             .find(|(id, _)| *id == row.public_id)
             .map(|(_, reason)| reason.clone());
-        let (standing, retry_after_ms) = match breaker.standing {
-            Standing::Closed => ("closed", None),
-            Standing::HalfOpen => ("half_open", None),
-            Standing::Probing => ("probing", None),
-            Standing::Open { retry_after_ms } => ("open", Some(retry_after_ms)),
-        };
+        let (standing, retry_after_ms) = standing_word(breaker.standing);
         Self {
             id: row.public_id,
             name: row.name,
@@ -172,6 +167,49 @@ impl AccountShown {
             updated_at: rfc3339(row.updated_at),
             version: row.version,
         }
+    }
+}
+
+/// What moves of an enabled account, for whoever listens: nothing that counts down by itself.
+#[derive(Serialize)]
+pub(crate) struct LiveAccount {
+    id: String,
+    name: String,
+    provider: String,
+    /// As the breaker's state of an account.
+    state: &'static str,
+    consecutive_failures: u32,
+    opened: u64,
+    bad_credential: bool,
+}
+
+/// What the circuit breakers think of the enabled accounts now.
+pub(crate) fn live(state: &AppState) -> Vec<LiveAccount> {
+    let snapshot = state.snapshot.load();
+    let enabled = snapshot.accounts.iter().filter(|account| account.enabled);
+    enabled
+        .map(|account| {
+            let (breaker, _) = state.gateway.accounts().view(account.id);
+            LiveAccount {
+                id: account.public_id.clone(),
+                name: account.name.clone(),
+                provider: account.provider.clone(),
+                state: standing_word(breaker.standing).0,
+                consecutive_failures: breaker.consecutive_failures,
+                opened: breaker.opened,
+                bad_credential: breaker.bad_credential,
+            }
+        })
+        .collect()
+}
+
+/// A breaker's standing in a word, and when it lets a probe pass.
+fn standing_word(standing: Standing) -> (&'static str, Option<u64>) {
+    match standing {
+        Standing::Closed => ("closed", None),
+        Standing::HalfOpen => ("half_open", None),
+        Standing::Probing => ("probing", None),
+        Standing::Open { retry_after_ms } => ("open", Some(retry_after_ms)),
     }
 }
 

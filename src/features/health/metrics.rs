@@ -73,6 +73,11 @@ pub(super) fn text(state: &AppState) -> Result<String, fmt::Error> {
     gateway(&mut page, state);
     accounts(&mut page, state);
     actors(&mut page, state);
+    page.gauge(
+        "push_sessions",
+        "Open WebSockets",
+        state.push.sessions() as u64,
+    );
     let mut text = String::with_capacity(16 * 1024);
     encode(&mut text, &page.0)?;
     // What the process is to its host carries the usual names.

@@ -14,7 +14,7 @@ mod which;
 use actix_web::{HttpResponse, get, post, web};
 use serde::Serialize;
 use serde_json::json;
-use steward_actors::domain::record::{Mode, Operation, Source};
+use steward_actors::domain::record::{Mode, Operation, Record, Source};
 use steward_actors::domain::rid::{RecordId, Rid};
 use steward_actors::tree::upkeep::job_runner::Wake;
 use steward_entities::job;
@@ -210,6 +210,48 @@ impl From<RequestRow> for RequestItem {
             attempts: row.attempts,
             facts: row.into(),
         }
+    }
+}
+
+/// A call as the list shows it, from its record: the moment it comes onto the books.
+pub(crate) fn live(record: &Record) -> RequestItem {
+    let given = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+    RequestItem {
+        attempts: i16::try_from(record.attempts.len()).unwrap_or(i16::MAX),
+        facts: RequestFacts {
+            id: record.id().to_string(),
+            token_id: given(&record.token_public_id),
+            account_id: given(&record.account_public_id),
+            tenant_id: given(&record.tenant_public_id),
+            app: given(&record.app),
+            user_name: given(&record.end_user),
+            mode: which::mode_word(Mode::try_from(record.mode)),
+            provider: record.provider.clone(),
+            model: given(&record.model),
+            upstream_model: given(&record.upstream_model),
+            operation: operation_word(Operation::try_from(record.operation)),
+            stream: record.stream,
+            request_at: rfc3339(record.request_at),
+            response_at: rfc3339(record.response_at),
+            duration_ms: record.duration_ms,
+            ttft_ms: record.ttft_ms,
+            prompt_tokens: record.prompt_tokens,
+            completion_tokens: record.completion_tokens,
+            total_tokens: record.total_tokens,
+            cached_tokens: record.cached_tokens,
+            cache_write_tokens: record.cache_write_tokens,
+            reasoning_tokens: record.reasoning_tokens,
+            usage_estimated: record.usage_estimated,
+            cost: record.priced.then(|| decimal(record.cost_nano)),
+            currency: record.priced.then(|| record.currency.clone()),
+            priced: record.priced,
+            status_code: record.status_code,
+            success: record.success,
+            error_code: given(&record.error_code),
+            error_message: given(&record.error_message),
+            conversation_id: given(&record.conversation_id),
+            source: source_word(Source::try_from(record.source)),
+        },
     }
 }
 

@@ -89,6 +89,9 @@ export const shellEn = {
   diff: { label: 'Differences', added: 'added: ', removed: 'removed: ' },
   job: { progress: '{state}, {progress} %' },
   live: {
+    live: 'Live',
+    isPushed: 'The server tells news as they happen. When it cannot, the page asks again by itself:',
+    isPolled: 'The page asks again by itself:',
     polling: 'Every {n} s',
     stale: 'Stale since {at}',
     paused: 'Paused',
@@ -263,6 +266,9 @@ export const shellZh: SameKeys<typeof shellEn> = {
   diff: { label: '差异', added: '新增：', removed: '删除：' },
   job: { progress: '{state},{progress} %' },
   live: {
+    live: '实时',
+    isPushed: '服务器实时推送新数据。推送不可用时，页面会自动刷新：',
+    isPolled: '页面会自动刷新：',
     polling: '每 {n} 秒',
     stale: '{at} 起未更新',
     paused: '已暂停',

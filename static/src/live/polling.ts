@@ -1,9 +1,12 @@
-// How fresh the page is: every live query asks again at the chosen interval, none in a hidden tab or while paused.
+// How fresh the page is: pushed where the server pushes, else every live query asks again at the chosen interval, none
+// in a hidden tab or while paused.
 import { useQueryClient } from '@tanstack/vue-query'
 import { useDocumentVisibility } from '@vueuse/core'
 import { computed, onScopeDispose, ref } from 'vue'
 import { Problem } from '@/api/problem'
 import { usePreferences } from '@/preferences'
+import { isPushed, isTopicPushed } from './push'
+import type { Topic } from './topics'
 
 const paused = ref(false)
 /** When an answer last came, and whether the server was out of reach since. */
@@ -16,10 +19,14 @@ export function useLive() {
   const interval = computed<number | false>(() =>
     paused.value || visibility.value === 'hidden' ? false : preferences.pollingMs,
   )
-  const state = computed<'polling' | 'paused' | 'stale'>(() =>
-    unreachableSince.value !== null ? 'stale' : paused.value ? 'paused' : 'polling',
-  )
-  return { interval, state, paused, lastAnswerAt, unreachableSince }
+  const state = computed<'live' | 'polling' | 'paused' | 'stale'>(() => {
+    if (unreachableSince.value !== null) return 'stale'
+    if (paused.value) return 'paused'
+    return isPushed.value ? 'live' : 'polling'
+  })
+  /** For a query that is kept fresh by news of `topic`: asked again only while they do not come. */
+  const unless = (topic: Topic) => computed(() => (isTopicPushed(topic) ? false : interval.value))
+  return { interval, unless, state, paused, lastAnswerAt, unreachableSince }
 }
 
 /** Watches every query's outcome; the shell calls it once. */

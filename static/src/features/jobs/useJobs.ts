@@ -5,6 +5,7 @@ import { answer, api } from '@/api/client'
 import { Problem } from '@/api/problem'
 import type { components, paths } from '@/api/schema'
 import { type FilterSpec, useCursorList, useFilters, useLive } from '@/kit'
+import { onAnyNews, onNews } from '@/live/push'
 import { useText } from './messages'
 
 export type Job = components['schemas']['JobView']
@@ -42,9 +43,11 @@ export function useJobs() {
       ),
   })
   const beat = computed(() => (live.interval.value === false ? 1_000 : live.interval.value))
-  useIntervalFn(() => {
+  const look = () => {
     if (live.interval.value !== false) void list.look(list.count.value <= 100)
-  }, beat)
+  }
+  useIntervalFn(look, beat)
+  onAnyNews('jobs', 1_000, look)
   return { specs, filters, list }
 }
 
@@ -55,6 +58,12 @@ export function useJob(id: () => string | null) {
     enabled: computed(() => id() !== null),
     refetchInterval: (current) => (current.state.data && isEnded(current.state.data) ? false : 1_000),
     queryFn: ({ signal }) => answer(api.GET('/api/v1/jobs/{id}', { params: { path: { id: id()! } }, signal })),
+  })
+  onNews('jobs', {
+    news: (job) => {
+      if (job.id === id()) queries.setQueryData<Job>(['jobs', 'one', job.id], job)
+    },
+    gap: () => void queries.invalidateQueries({ queryKey: ['jobs', 'one'] }),
   })
   const cancel = useMutation({
     mutationFn: () => answer(api.POST('/api/v1/jobs/{id}/cancel', { params: { path: { id: id() ?? '' } } })),

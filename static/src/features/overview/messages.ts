@@ -24,6 +24,7 @@ export const useText = featureText(
     },
     models: 'Models',
     latest: 'Latest calls',
+    now: { inFlight: '{n} in flight', perSecond: '{n} requests/s', tokens: '{n} tokens/s' },
     all: 'All requests',
     state: {
       title: 'Condition',
@@ -73,6 +74,7 @@ export const useText = featureText(
     },
     models: '模型',
     latest: '最近的调用',
+    now: { inFlight: '{n} 个进行中', perSecond: '{n} 次请求/秒', tokens: '{n} 个令牌/秒' },
     all: '全部请求',
     state: {
       title: '运行状态',

@@ -1,10 +1,19 @@
-import { keepPreviousData, useQuery } from '@tanstack/vue-query'
-import { computed } from 'vue'
+import { keepPreviousData, useQuery, useQueryClient } from '@tanstack/vue-query'
+import { useThrottleFn } from '@vueuse/core'
+import { computed, ref, shallowRef } from 'vue'
 import { answer, api } from '@/api/client'
 import { Problem } from '@/api/problem'
 import { useLive, useTimeRange } from '@/kit'
+import { onTop } from '@/live/latest'
+import { onAnyNews, onNews } from '@/live/push'
+import { followSupervision } from '@/live/supervision'
+import type { News } from '@/live/topics'
 import { useSession } from '@/session'
 import { type Overview, stats, type Top, type Trend } from './stats'
+
+const latestCalls = 10
+/** The range's numbers are asked for again at most so often while calls come in. */
+const countEveryMs = 5_000
 
 export function useOverview() {
   const live = useLive()
@@ -34,20 +43,24 @@ export function useOverview() {
   })
   const latest = useQuery({
     queryKey: ['requests', 'latest'],
-    queryFn: ({ signal }) => answer(api.GET('/api/v1/logs/requests', { params: { query: { limit: 10 } }, signal })),
+    queryFn: ({ signal }) =>
+      answer(api.GET('/api/v1/logs/requests', { params: { query: { limit: latestCalls } }, signal })),
     ...common,
+    refetchInterval: live.unless('requests'),
   })
   const ledger = useQuery({
     queryKey: ['supervision', 'ledger'],
     enabled: sees('read:supervision'),
     queryFn: ({ signal }) => answer(api.GET('/api/v1/supervision/ledger', { signal })),
     ...common,
+    refetchInterval: live.unless('supervision'),
   })
   const tree = useQuery({
     queryKey: ['supervision', 'tree'],
     enabled: sees('read:supervision'),
     queryFn: ({ signal }) => answer(api.GET('/api/v1/supervision/tree', { signal })),
     ...common,
+    refetchInterval: live.unless('supervision'),
   })
   const accounts = useQuery({
     queryKey: ['accounts', 'list'],
@@ -61,6 +74,37 @@ export function useOverview() {
     queryFn: ({ signal }) => answer(api.GET('/api/v1/tokens', { params: { query: { limit: 1 } }, signal })),
     ...common,
   })
+
+  // Pushed: the calls themselves, what moves now, and that the numbers of the range have moved.
+  const queries = useQueryClient()
+  onNews('requests', {
+    when: () => session.can('read:logs'),
+    news: ({ items }) =>
+      queries.setQueryData<NonNullable<typeof latest.data.value>>(
+        ['requests', 'latest'],
+        (known) => known && { ...known, items: onTop(items, known.items, latestCalls) },
+      ),
+    gap: () => void latest.refetch(),
+  })
+  const now = shallowRef<News['stats'] | null>(null)
+  const counted = ref(-1)
+  const countAgain = useThrottleFn(() => void queries.invalidateQueries({ queryKey: ['stats'] }), countEveryMs, true)
+  onNews('stats', {
+    when: () => session.can('read:stats'),
+    news: (stats) => {
+      now.value = stats
+      const calls = stats.today?.request_count ?? counted.value
+      if (counted.value >= 0 && calls !== counted.value) void countAgain()
+      counted.value = calls
+    },
+  })
+  followSupervision(() => session.can('read:supervision'))
+  onAnyNews(
+    'health',
+    2_000,
+    () => void accounts.refetch(),
+    () => session.can('read:accounts'),
+  )
   const problem = computed(() => {
     const cause = overview.error.value ?? latest.error.value
     return cause ? Problem.from(cause) : null
@@ -79,6 +123,8 @@ export function useOverview() {
     trend: trend.data,
     top: top.data,
     latest: latest.data,
+    /** What moves, while it is pushed. */
+    now: computed(() => (live.state.value === 'live' ? now.value : null)),
     ledger: ledger.data,
     tree: tree.data,
     accounts: accounts.data,

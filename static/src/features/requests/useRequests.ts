@@ -7,6 +7,7 @@ import { answer, api } from '@/api/client'
 import { Problem } from '@/api/problem'
 import type { components, paths } from '@/api/schema'
 import { type FilterSpec, useCursorList, useFilters, useLive, useTimeRange } from '@/kit'
+import { onAnyNews } from '@/live/push'
 import { useSession } from '@/session'
 import { useText } from './messages'
 
@@ -134,12 +135,14 @@ export function useRequests() {
     if (searching.value && !list.more.value && !stopped.value) void list.fetchMore()
   })
 
-  // Newer calls: looked for at the polling interval, shown at once only to somebody at the top of the newest.
+  // Newer calls: looked for when some are pushed, or at the polling interval; shown at once only to somebody at the top of the newest.
   let atTop = () => true
   const beat = computed(() => (live.interval.value === false ? 1_000 : live.interval.value))
-  useIntervalFn(() => {
+  const look = () => {
     if (live.interval.value !== false && sort.value === newestFirst) void list.look(atTop())
-  }, beat)
+  }
+  useIntervalFn(look, beat)
+  onAnyNews('requests', 1_000, look)
 
   const selected = computed(() => (typeof route.params.id === 'string' && route.params.id ? route.params.id : null))
   const place = ref(-1)

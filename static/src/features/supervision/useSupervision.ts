@@ -1,23 +1,26 @@
-// What the supervision page shows: the tree and the books' balance, looked at again at the polling interval.
+// What the supervision page shows: the tree and the books' balance, pushed, or looked at again at the polling interval.
 import { keepPreviousData, useMutation, useQuery, useQueryClient } from '@tanstack/vue-query'
 import { computed, shallowRef, watch } from 'vue'
 import { answer, api, idempotencyKey } from '@/api/client'
 import { Problem } from '@/api/problem'
 import { useLive } from '@/kit'
+import { followSupervision } from '@/live/supervision'
 import { type Look, movements, rowsOf, worst } from './tree'
 
 export function useSupervision() {
   const live = useLive()
+  followSupervision()
+  const refetchInterval = live.unless('supervision')
   const treeQuery = useQuery({
     queryKey: ['supervision', 'tree'],
     queryFn: ({ signal }) => answer(api.GET('/api/v1/supervision/tree', { signal })),
-    refetchInterval: live.interval,
+    refetchInterval,
     placeholderData: keepPreviousData,
   })
   const ledgerQuery = useQuery({
     queryKey: ['supervision', 'ledger'],
     queryFn: ({ signal }) => answer(api.GET('/api/v1/supervision/ledger', { signal })),
-    refetchInterval: live.interval,
+    refetchInterval,
     placeholderData: keepPreviousData,
   })
 

@@ -1,0 +1,10 @@
+import { expect, it } from 'vitest'
+import { onTop } from './latest'
+
+const rows = (...ids: string[]) => ids.map((id) => ({ id }))
+
+it('puts news on top, each once, and forgets the oldest', () => {
+  expect(onTop(rows('d', 'c'), rows('c', 'b', 'a'), 3)).toEqual(rows('d', 'c', 'b'))
+  expect(onTop([], rows('a'), 3)).toEqual(rows('a'))
+  expect(onTop(rows('a', 'a'), [], 3)).toEqual(rows('a'))
+})

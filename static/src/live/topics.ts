@@ -1,0 +1,31 @@
+// What is pushed, by topic: the data of a message as the server makes it.
+import type { components } from '@/api/schema'
+
+type Schemas = components['schemas']
+
+export interface News {
+  stats: {
+    in_flight: number
+    requests_per_second: number
+    errors_per_second: number
+    tokens_per_second: number
+    today: {
+      request_count: number
+      success_count: number
+      error_count: number
+      total_prompt_tokens: number
+      total_completion_tokens: number
+      total_tokens: number
+    } | null
+  }
+  requests: {
+    items: Schemas['RequestItem'][]
+    count: number
+    sampled: { shown: number; of: number; at_least: boolean } | null
+  }
+  supervision: { tree: Schemas['TreeNode']; ledger: Schemas['LossLedger'] }
+  jobs: Schemas['JobView']
+  health: { accounts: { id: string; name: string; state: string }[] }
+  alerts: unknown
+}
+export type Topic = keyof News

@@ -50,6 +50,7 @@ pub struct Server {
     pub drain_timeout_ms: u64,
     pub allowed_origins: String,
     pub heartbeat_ms: u64,
+    pub trusted_proxies: String,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]

@@ -31,7 +31,7 @@ use steward_actors::tree::foundation::snapshot_keeper::Refresh;
 use steward_actors::tree::ledger::LedgerSettings;
 use steward_actors::tree::{self, Tree, TreeDeps, TreeHandle};
 use steward_actors::vault::{Vault, VaultError};
-use steward_entities::database::Databases;
+use steward_entities::database::{Databases, NodeClaim};
 
 pub use commands::{add_operator, migrate, rotate_keys, set_password};
 
@@ -45,7 +45,9 @@ use crate::http::routes;
 use crate::push;
 use crate::state::{AppState, Parts, RefreshSnapshot};
 use crate::telemetry::TelemetryError;
-use prepare::{first_operator, lock_data_directory, migrate_all, open_databases, settle_time_zone};
+use prepare::{
+    claim_node, first_operator, lock_data_directory, migrate_all, open_databases, settle_time_zone,
+};
 use stock::take_stock;
 
 const SPOOL_DIR: &str = "spool";
@@ -82,6 +84,13 @@ pub enum StartError {
     Locked(PathBuf),
     #[error("the database cannot be used: {0}")]
     Database(#[from] DbErr),
+    #[error("the database server takes connections and does not answer; see its own log")]
+    DatabaseSilent,
+    #[error(
+        "another Steward is node {node} on this database (its session there: {session}); give every Steward a `node.id` \
+         of its own, or, if that one is gone for good, end the session with `SELECT pg_terminate_backend({session})`"
+    )]
+    NodeTaken { node: u8, session: String },
     #[error("the ledger cannot be used: {0}")]
     Ledger(#[from] WriteError),
     #[error("the key file cannot be used: {0}")]
@@ -137,6 +146,8 @@ pub struct Application {
     stage: Option<Stage>,
     /// Held for the life of the process.
     _lock: File,
+    /// Likewise.
+    _claim: Option<NodeClaim>,
 }
 
 impl Application {
@@ -164,6 +175,7 @@ impl Application {
         let clock: SharedClock = Arc::new(SystemClock);
         let lock = lock_data_directory(&config.data.dir)?;
         guard::directory(&config.data.dir, purpose)?;
+        let claim = claim_node(&config).await?;
         let databases = open_databases(&config).await?;
         guard::unmigrated_database(&databases, purpose).await?;
         migrate_all(&databases).await?;
@@ -281,6 +293,7 @@ impl Application {
             drain: Duration::from_millis(config.server.drain_timeout_ms),
             stage,
             _lock: lock,
+            _claim: claim,
         })
     }
 

@@ -26,6 +26,7 @@ use crate::gateway::Gateway;
 use crate::http::access_token::AccessTokens;
 use crate::http::directory::Directory;
 use crate::http::passwords::Passwords;
+use crate::http::proxies::TrustedProxies;
 use crate::http::rate::RateLimiter;
 use crate::http::sealer::Sealer;
 use crate::push::Desk;
@@ -84,6 +85,8 @@ pub struct AppState {
     /// Seals kept answers.
     pub answers: Sealer,
     pub rates: Rates,
+    /// Whose word about a caller's address is taken.
+    pub proxies: TrustedProxies,
     /// Counts failures to sign in.
     pub doorman: Doorman,
     /// Makes and checks password hashes.
@@ -148,6 +151,8 @@ impl AppState {
                 per_operator: RateLimiter::per_minute(api.rate_limit_per_operator, clock.clone()),
                 per_address: RateLimiter::per_minute(api.rate_limit_per_address, clock.clone()),
             },
+            // `Config` checked it.
+            proxies: config.server.trusted_proxies.parse().unwrap_or_default(),
             doorman: Doorman::new(&config.auth, clock.clone()),
             passwords: Passwords::default(),
             refresh_snapshot,

@@ -230,7 +230,7 @@ fn parts(database: &TestDatabase, clock: Arc<ManualClock>, config: Config) -> (P
         node: config.node.id,
         clock: clock.clone(),
         ledger: LedgerSettings::default(),
-        silence_max: std::time::Duration::from_millis(config.supervision.silence_max_ms),
+        silence_max: Duration::from_millis(config.supervision.silence_max_ms),
         guest: None,
     })
     .unwrap();

@@ -11,8 +11,8 @@ use sea_orm::sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous,
 };
 use sea_orm::{
-    ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbErr,
-    SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
+    DbErr, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
 };
 
 /// File of the control tables.
@@ -117,6 +117,70 @@ impl Databases {
     }
 }
 
+/// First half of the key of [`NodeClaim`]'s lock: nobody else's.
+const NODE_LOCKS: i32 = 0x5354_4e44;
+
+/// The right of this process to be node `n` on a PostgreSQL server: a lock that lasts as long as its session. SQLite
+/// needs none, its directory is locked.
+#[derive(Debug)]
+pub struct NodeClaim {
+    _session: DatabaseConnection,
+}
+
+/// Who has a node already.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct NodeTaken {
+    /// Process id of the server's session that holds it, if it can be told.
+    pub session: Option<i32>,
+}
+
+/// Claims a node; `None` on SQLite. The session ends with the process; the server notices within a minute when the
+/// machine is gone.
+///
+/// # Errors
+/// When the server cannot be reached.
+pub async fn claim_node(
+    config: &DatabaseConfig,
+    node: u8,
+) -> Result<Result<Option<NodeClaim>, NodeTaken>, DbErr> {
+    let DatabaseConfig::Postgres { url } = config else {
+        return Ok(Ok(None));
+    };
+    let mut options = quiet(&driver_url(url));
+    options
+        .max_connections(1)
+        .min_connections(1)
+        .idle_timeout(None::<Duration>)
+        .max_lifetime(None::<Duration>)
+        .set_application_name(format!("steward node {node}"))
+        .map_sqlx_postgres_opts(|base| {
+            base.options([
+                ("tcp_keepalives_idle", "20"),
+                ("tcp_keepalives_interval", "10"),
+                ("tcp_keepalives_count", "3"),
+            ])
+        });
+    let session = Database::connect(options).await?;
+    let sql = format!("SELECT pg_try_advisory_lock({NODE_LOCKS}, {node}) AS got");
+    let got = session.query_one_raw(postgres_statement(sql)).await?;
+    if got.map_or(Ok(false), |row| row.try_get("", "got"))? {
+        return Ok(Ok(Some(NodeClaim { _session: session })));
+    }
+    let sql = format!(
+        "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND classid = {NODE_LOCKS} AND objid = {node} AND granted"
+    );
+    let holder = session.query_one_raw(postgres_statement(sql)).await?;
+    let session = match holder {
+        Some(row) => row.try_get("", "pid")?,
+        None => None,
+    };
+    Ok(Err(NodeTaken { session }))
+}
+
+fn postgres_statement(sql: String) -> Statement {
+    Statement::from_string(DbBackend::Postgres, sql)
+}
+
 /// Begins a transaction that will write. On SQLite it takes the write lock now: one that starts by reading
 /// and upgrades later fails at once when another process wrote in between, whatever the busy time-out.
 ///
@@ -187,12 +251,7 @@ async fn postgres(
     connections: u32,
     read_only: bool,
 ) -> Result<DatabaseConnection, DbErr> {
-    // Both spellings are usual; the driver below knows only the short one.
-    let url = match url.strip_prefix("postgresql://") {
-        Some(rest) => format!("postgres://{rest}"),
-        None => url.to_owned(),
-    };
-    let mut options = quiet(&url);
+    let mut options = quiet(&driver_url(url));
     options
         .max_connections(connections)
         // A connection belongs to the runtime it was opened on. Kept for good, it is the one that opened the
@@ -207,6 +266,14 @@ async fn postgres(
             .map_sqlx_postgres_opts(|base| base.options([("default_transaction_read_only", "on")]));
     }
     Database::connect(options).await
+}
+
+/// Both spellings are usual; the driver below knows only the short one.
+fn driver_url(url: &str) -> String {
+    match url.strip_prefix("postgresql://") {
+        Some(rest) => format!("postgres://{rest}"),
+        None => url.to_owned(),
+    }
 }
 
 fn quiet(url: &str) -> ConnectOptions {

@@ -1,6 +1,7 @@
 //! Whether values make sense: one table of bounds, and what a number cannot express.
 
 use super::{Config, ConfigError};
+use crate::http::proxies::TrustedProxies;
 
 /// Refuses the first value outside its bounds.
 pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
@@ -155,6 +156,12 @@ pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
         return invalid(
             "database.url",
             "must be empty (SQLite in data.dir) or start with postgres://".into(),
+        );
+    }
+    if let Err(item) = server.trusted_proxies.parse::<TrustedProxies>() {
+        return invalid(
+            "server.trusted_proxies",
+            format!("must list addresses and networks such as 10.0.0.0/8, got {item:?}"),
         );
     }
     let zone = &config.stats.time_zone;

@@ -21,7 +21,7 @@ use crate::gateway::token_key::OPERATOR_KEY;
 use crate::http::change::{Audit, Change};
 use crate::http::extract::Json;
 use crate::http::page::{Page, PageQuery, PageRequest};
-use crate::http::permission::{Can, SignedIn};
+use crate::http::permission::{Can, Settled};
 use crate::http::precondition::Tagged;
 use crate::http::range::{parse_time, rfc3339};
 use crate::state::AppState;
@@ -89,7 +89,7 @@ struct KeyNew {
 #[get("/auth/keys")]
 async fn list(
     state: web::Data<AppState>,
-    caller: Can<SignedIn>,
+    caller: Can<Settled>,
     page: PageRequest,
 ) -> Result<Json<Page<KeyShown>>, ApiError> {
     let connection = &state.databases.control_read;
@@ -110,7 +110,7 @@ async fn list(
 #[post("/auth/keys")]
 async fn create(
     state: web::Data<AppState>,
-    caller: Can<SignedIn>,
+    caller: Can<Settled>,
     Json(new): Json<KeyNew>,
 ) -> Result<Tagged<KeyCreated>, ApiError> {
     caller.session()?;
@@ -156,7 +156,7 @@ async fn create(
 #[delete("/auth/keys/{id}")]
 async fn remove(
     state: web::Data<AppState>,
-    caller: Can<SignedIn>,
+    caller: Can<Settled>,
     id: web::Path<String>,
 ) -> Result<HttpResponse, ApiError> {
     caller.session()?;

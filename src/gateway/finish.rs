@@ -19,6 +19,7 @@ use steward_actors::domain::snapshot::{AccountView, Protocol, TokenKey};
 
 use crate::error::catalog::ErrorCode;
 use crate::error::dialect::{self, Failure};
+use crate::http::extract::client_ip;
 
 use super::breaker::Begun;
 use super::closing::{Closed, Closing, Prompt};
@@ -171,18 +172,17 @@ impl Finish {
         };
         let end_user = head.user.clone().or_else(|| header(&X_USER_ID));
         let conversation = header(&X_CONVERSATION_ID).or_else(|| head.conversation.clone());
-        let address = request
-            .peer_addr()
-            .filter(|_| self.gateway.record_client_ip);
+        let address = self
+            .gateway
+            .record_client_ip
+            .then(|| client_ip(request).to_string());
         self.about = About {
             model: head.model.clone().unwrap_or_default(),
             stream: head.stream,
             app,
             end_user: end_user.unwrap_or_default(),
             conversation: conversation.unwrap_or_default(),
-            client_ip: address
-                .map(|address| address.ip().to_string())
-                .unwrap_or_default(),
+            client_ip: address.unwrap_or_default(),
             prompt: Prompt::of(body, head),
         };
     }

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::http::StatusCode;
-use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::http::header::{CONTENT_ENCODING, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
 use http_body::Body;
@@ -85,6 +85,9 @@ pub(super) async fn respond(mut finish: Finish, answer: Answer) -> HttpResponse 
     let mut response = HttpResponseBuilder::new(status);
     response.insert_header((X_REQUEST_ID, finish.request_id()));
     for (name, value) in headers::to_client(&head.headers) {
+        if tap.unpacks() && name == CONTENT_ENCODING {
+            continue;
+        }
         if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
             response.append_header((name, value));
         }

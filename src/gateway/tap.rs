@@ -2,7 +2,7 @@
 //!
 //! Three shapes: plain events, whose terminal one is held back and whose unwanted one is taken out; packed
 //! events (the provider compressed them), of which only whole frames can be held, and of those that cannot be
-//! unpacked only the last; and anything else, of which the last frame is held (of an error all of it, see
+//! unpacked only the last (when one of them is unwanted they go on unpacked, as plain ones); and anything else, of which the last frame is held (of an error all of it, see
 //! [`echo`](super::echo)). An error told as an event loses the account's credential here.
 
 use std::sync::Arc;
@@ -22,7 +22,11 @@ use super::sse::{Event, Splitter, Verdict};
 const EVENT_STREAM: &str = "text/event-stream";
 
 enum Shape {
-    Events(Splitter),
+    Events {
+        splitter: Splitter,
+        /// The provider packed them, and they go on unpacked, because one may have to be taken out.
+        unpacks: Option<Decoder>,
+    },
     PackedEvents {
         decoder: Decoder,
         splitter: Splitter,
@@ -61,7 +65,7 @@ pub(super) enum Heard {
     More,
     /// Its end is here and held.
     End,
-    /// It tells the account's credential and cannot be edited: it was kept back, and so must be the rest.
+    /// It tells what the client must not see, and cannot be edited: it was kept back, and so must be the rest.
     Leak,
 }
 
@@ -143,7 +147,10 @@ impl Tap {
             .is_some_and(|kind| kind.eq_ignore_ascii_case(EVENT_STREAM));
         let failed = head.status.is_client_error() || head.status.is_server_error();
         let shape = match (events, Coding::parse(text(CONTENT_ENCODING))) {
-            (true, Some(Coding::Identity)) => Shape::Events(Splitter::new()),
+            (true, Some(coding)) if coding == Coding::Identity || withhold_usage => Shape::Events {
+                splitter: Splitter::new(),
+                unpacks: (coding != Coding::Identity).then(|| Decoder::new(coding)),
+            },
             (true, Some(coding)) => Shape::PackedEvents {
                 decoder: Decoder::new(coding),
                 splitter: Splitter::new(),
@@ -190,13 +197,24 @@ impl Tap {
 
     /// Plain events: one can be taken out, and one of ours can be put in.
     pub(super) fn is_plain_sse(&self) -> bool {
-        matches!(self.shape, Shape::Events(_))
+        matches!(self.shape, Shape::Events { .. })
+    }
+
+    /// Whether the answer goes on without the coding that the provider gave it.
+    pub(super) fn unpacks(&self) -> bool {
+        matches!(
+            self.shape,
+            Shape::Events {
+                unpacks: Some(_),
+                ..
+            }
+        )
     }
 
     /// Whether as many bytes go out as come in.
     pub(super) fn keeps_length(&self) -> bool {
         match &self.shape {
-            Shape::Events(_) => false,
+            Shape::Events { .. } => false,
             Shape::PackedEvents { .. } => true,
             Shape::Whole { echo, .. } => !echo.as_ref().is_some_and(Echo::may_change_length),
         }
@@ -206,9 +224,21 @@ impl Tap {
     pub(super) fn push(&mut self, chunk: Bytes, out: &mut Vec<Bytes>) -> Heard {
         let judge = &mut self.judge;
         match &mut self.shape {
-            Shape::Events(splitter) => {
+            Shape::Events { splitter, unpacks } => {
                 let from = out.len();
-                splitter.push(chunk, out, |event| judge.event(event));
+                match unpacks {
+                    None => splitter.push(chunk, out, |event| judge.event(event)),
+                    Some(decoder) => {
+                        decoder.push(&chunk, |plain| {
+                            let plain = Bytes::copy_from_slice(plain);
+                            splitter.push(plain, out, |event| judge.event(event));
+                        });
+                        if decoder.given_up() {
+                            out.truncate(from);
+                            return Heard::Leak;
+                        }
+                    }
+                }
                 judge.mask(&mut out[from..]);
                 heard(splitter.holding())
             }
@@ -264,7 +294,7 @@ impl Tap {
     pub(super) fn end(&mut self, out: &mut Vec<Bytes>) {
         let judge = &mut self.judge;
         match &mut self.shape {
-            Shape::Events(splitter) => {
+            Shape::Events { splitter, .. } => {
                 let from = out.len();
                 splitter.finish(out, |event| judge.event(event));
                 judge.mask(&mut out[from..]);
@@ -279,7 +309,7 @@ impl Tap {
     /// What was held goes.
     pub(super) fn release(&mut self, out: &mut Vec<Bytes>) {
         match &mut self.shape {
-            Shape::Events(splitter) => {
+            Shape::Events { splitter, .. } => {
                 let from = out.len();
                 out.extend(splitter.release());
                 self.judge.mask(&mut out[from..]);
@@ -306,7 +336,7 @@ impl Tap {
     /// transfer is believed. Of a stream that could not be unpacked nothing is known, so nothing is said.
     pub(super) fn is_cut_short(&self, ends_by_close: bool) -> bool {
         let is_stream = match &self.shape {
-            Shape::Events(_) => true,
+            Shape::Events { .. } => true,
             Shape::PackedEvents { decoder, .. } => !decoder.given_up(),
             Shape::Whole { .. } => false,
         };

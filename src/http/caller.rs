@@ -98,7 +98,7 @@ pub async fn authenticate(request: &HttpRequest) -> Result<Caller, ApiError> {
     let caller = Caller {
         operator,
         via,
-        address: extract::peer_ip(request),
+        address: extract::client_ip(request),
         request_id: request_id::current().unwrap_or_default(),
         idempotency: None,
     };

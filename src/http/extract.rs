@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{ApiError, ErrorCode};
+use crate::state::AppState;
 
 /// Largest body of the control face.
 pub const BODY_MAX_BYTES: usize = 1024 * 1024;
@@ -176,7 +177,7 @@ pub fn query<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, ApiError> 
     })
 }
 
-/// Where the request came from, as the connection says. Headers that claim otherwise are not believed.
+/// Where the request came from: the connection's other end, or whom a trusted proxy there says it serves.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientAddress(pub IpAddr);
 
@@ -185,11 +186,20 @@ impl FromRequest for ClientAddress {
     type Future = std::future::Ready<Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        std::future::ready(Ok(Self(peer_ip(request))))
+        std::future::ready(Ok(Self(client_ip(request))))
     }
 }
 
-/// The peer's address; `0.0.0.0` when the transport has none.
+/// The caller's address, see [`TrustedProxies`](super::proxies::TrustedProxies); `0.0.0.0` when the transport has none.
+pub fn client_ip(request: &HttpRequest) -> IpAddr {
+    let peer = peer_ip(request);
+    match request.app_data::<web::Data<AppState>>() {
+        Some(state) => state.proxies.client(peer, request.headers()),
+        None => peer,
+    }
+}
+
+/// The connection's other end; `0.0.0.0` when the transport has none.
 pub fn peer_ip(request: &HttpRequest) -> IpAddr {
     request
         .peer_addr()

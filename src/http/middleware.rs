@@ -110,7 +110,9 @@ pub async fn limit_address<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, Error> {
     let limited = request.app_data::<web::Data<AppState>>().and_then(|state| {
-        let address = client_address(&request.peer_addr().map(|peer| peer.ip()));
+        let peer = request.peer_addr().map(|peer| peer.ip());
+        let client = peer.map(|peer| state.proxies.client(peer, request.headers()));
+        let address = client_address(&client);
         state.rates.per_address.take(address).err()
     });
     if let Some(seconds) = limited {

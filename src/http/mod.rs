@@ -22,6 +22,7 @@ pub mod passwords;
 pub mod patch;
 pub mod permission;
 pub mod precondition;
+pub mod proxies;
 pub mod range;
 pub mod rate;
 pub mod request_id;

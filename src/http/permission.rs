@@ -21,14 +21,25 @@ use crate::error::{ApiError, ErrorCode};
 pub trait Permission: 'static {
     /// The permission's name; `None` when being signed in suffices.
     const NAME: Option<&'static str>;
+    /// Whether somebody may call who has yet to choose a password of their own.
+    const WITH_A_GIVEN_PASSWORD: bool = false;
 }
 
-/// Being signed in is enough.
+/// Being signed in with a password of one's own is enough.
+#[derive(Debug)]
+pub struct Settled;
+
+impl Permission for Settled {
+    const NAME: Option<&'static str> = None;
+}
+
+/// Being signed in is enough, also with a password that somebody else chose: what it takes to change it.
 #[derive(Debug)]
 pub struct SignedIn;
 
 impl Permission for SignedIn {
     const NAME: Option<&'static str> = None;
+    const WITH_A_GIVEN_PASSWORD: bool = true;
 }
 
 macro_rules! permissions {
@@ -99,6 +110,9 @@ impl<P: Permission> FromRequest for Can<P> {
         let request = request.clone();
         Box::pin(async move {
             let caller = authenticate(&request).await?;
+            if caller.operator.must_change_password && !P::WITH_A_GIVEN_PASSWORD {
+                return Err(ApiError::new(ErrorCode::PasswordChangeRequired));
+            }
             if let Some(name) = P::NAME
                 && !caller.operator.permissions.allow(name)
             {

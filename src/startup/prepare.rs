@@ -4,10 +4,13 @@
 use std::fs::{DirBuilder, File, TryLockError};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use chrono_tz::Tz;
 use steward_actors::domain::clock::Clock;
-use steward_entities::database::{DatabaseConfig, Databases, begin_write};
+use steward_entities::database::{
+    self, DatabaseConfig, Databases, NodeClaim, NodeTaken, begin_write,
+};
 use steward_entities::instance;
 
 use super::StartError;
@@ -15,6 +18,10 @@ use crate::config::Config;
 use crate::features::operators::offline;
 
 const LOCK_FILE: &str = "steward.lock";
+/// A server that accepts connections and says nothing must not hold up the start for ever.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+const CLAIM_WITHIN: Duration = Duration::from_secs(5);
+const CLAIM_AGAIN: Duration = Duration::from_millis(100);
 
 pub(super) fn make_directory(dir: &Path) -> Result<(), StartError> {
     DirBuilder::new()
@@ -47,7 +54,37 @@ pub(super) fn lock_data_directory(dir: &Path) -> Result<File, StartError> {
 }
 
 pub(super) async fn open_databases(config: &Config) -> Result<Databases, StartError> {
-    let database = if config.database.url.is_empty() {
+    let place = place_of(config);
+    Ok(answered(Databases::open(&place)).await??)
+}
+
+/// Claims this process's node, so that no other Steward on the same database is the same one.
+pub(super) async fn claim_node(config: &Config) -> Result<Option<NodeClaim>, StartError> {
+    let (place, node) = (place_of(config), config.node.id);
+    let began = Instant::now();
+    loop {
+        match answered(database::claim_node(&place, node)).await?? {
+            Ok(claim) => return Ok(claim),
+            // A process that was just killed: the server may not have noticed yet.
+            Err(_) if began.elapsed() < CLAIM_WITHIN => tokio::time::sleep(CLAIM_AGAIN).await,
+            Err(NodeTaken { session }) => {
+                return Err(StartError::NodeTaken {
+                    node,
+                    session: session.map_or_else(|| "unknown".to_owned(), |pid| pid.to_string()),
+                });
+            }
+        }
+    }
+}
+
+async fn answered<T>(work: impl Future<Output = T>) -> Result<T, StartError> {
+    tokio::time::timeout(ANSWER_WITHIN, work)
+        .await
+        .map_err(|_| StartError::DatabaseSilent)
+}
+
+fn place_of(config: &Config) -> DatabaseConfig {
+    if config.database.url.is_empty() {
         DatabaseConfig::Sqlite {
             dir: config.data.dir.clone(),
         }
@@ -55,8 +92,7 @@ pub(super) async fn open_databases(config: &Config) -> Result<Databases, StartEr
         DatabaseConfig::Postgres {
             url: config.database.url.clone(),
         }
-    };
-    Ok(Databases::open(&database).await?)
+    }
 }
 
 pub(super) async fn migrate_all(databases: &Databases) -> Result<(), StartError> {

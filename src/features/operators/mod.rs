@@ -110,6 +110,8 @@ struct OperatorNew {
     #[schema(max_length = 128)]
     display_name: Option<String>,
     enabled: Option<bool>,
+    /// Whether the password opens nothing but its change; true of a generated one unless said otherwise.
+    must_change_password: Option<bool>,
 }
 
 /// What to change of an operator; absent fields stay.
@@ -130,6 +132,8 @@ struct PasswordReset {
     /// Generated and shown once when absent.
     #[schema(min_length = 8)]
     password: Option<String>,
+    /// Whether the password opens nothing but its change; true of a generated one unless said otherwise.
+    must_change_password: Option<bool>,
 }
 
 /// The outcome of a reset.
@@ -203,7 +207,7 @@ async fn create(
         role: new.role,
         display_name,
         enabled: new.enabled.unwrap_or(true),
-        must_change_password: true,
+        must_change_password: new.must_change_password.unwrap_or(generated.is_some()),
         tenant_id: caller.operator.tenant_id,
     };
     let row = operator::insert(&change, row, change.now)
@@ -329,7 +333,8 @@ async fn reset_password(
 
     let change = Change::begin(&state, &caller).await?;
     let row = manageable(&change, &caller, &id).await?;
-    set_password(&change, &row, hash, true, change.now).await?;
+    let must_change = wanted.must_change_password.unwrap_or(generated.is_some());
+    set_password(&change, &row, hash, must_change, change.now).await?;
     change
         .commit(Audit::of(
             "operators.reset_password",

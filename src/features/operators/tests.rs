@@ -219,6 +219,30 @@ async fn nobody_gives_more_than_they_may_do() {
     let login = json!({"username": "viewer", "password": password});
     let login = Ask::post("/api/v1/auth/login", login).to(&app).await;
     assert_eq!(login.body["must_change_password"], true);
+    // Until it is changed the password opens nothing but its change.
+    let given = login.body["access_token"].as_str().unwrap();
+    for (path, status) in [
+        ("/api/v1/auth/me", StatusCode::OK),
+        ("/api/v1/tokens", StatusCode::FORBIDDEN),
+        ("/api/v1/auth/keys", StatusCode::FORBIDDEN),
+    ] {
+        let answer = Ask::get(path).bearer(given).to(&app).await;
+        assert_eq!(answer.status, status, "{path}");
+        if status == StatusCode::FORBIDDEN {
+            assert_eq!(answer.body["code"], "password_change_required", "{path}");
+        }
+    }
+    let own = json!({"current_password": password, "new_password": "a password of my own"});
+    let own = Ask::post("/api/v1/auth/password", own)
+        .bearer(given)
+        .to(&app)
+        .await;
+    let own = own.body["access_token"]
+        .as_str()
+        .unwrap_or(given)
+        .to_owned();
+    let answer = Ask::get("/api/v1/tokens").bearer(&own).to(&app).await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
     let audit = serde_json::to_string(&world.audited("operators.reset_password").await).unwrap();
     assert!(!audit.contains(password));
 }

@@ -1882,6 +1882,8 @@ export interface components {
         OperatorNew: {
             display_name?: string | null;
             enabled?: boolean | null;
+            /** @description Whether the password opens nothing but its change; true of a generated one unless said otherwise. */
+            must_change_password?: boolean | null;
             /** @description Generated and shown once when absent. */
             password?: string | null;
             /** @description Name of a role. */
@@ -2381,6 +2383,8 @@ export interface components {
         };
         /** @description A password for somebody else. */
         PasswordReset: {
+            /** @description Whether the password opens nothing but its change; true of a generated one unless said otherwise. */
+            must_change_password?: boolean | null;
             /** @description Generated and shown once when absent. */
             password?: string | null;
         };

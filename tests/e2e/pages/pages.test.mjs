@@ -100,7 +100,7 @@ test('an actor is restarted on demand', () =>
   }))
 
 test('a viewer sees everything and can change nothing', async () => {
-  await ui.api('POST', '/api/v1/ops/users', { username: 'looker', role: 'ops_viewer', password })
+  await ui.api('POST', '/api/v1/ops/users', { username: 'looker', role: 'ops_viewer', password, must_change_password: true })
   await ui.visit(
     '/ops/tokens',
     async (page) => {

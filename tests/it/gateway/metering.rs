@@ -183,6 +183,19 @@ async fn usage_is_asked_for_without_the_client_noticing() {
             6
         );
     }
+    // A provider that compresses although it was asked not to: the chunk is taken out all the same.
+    for packed in ["gzip", "br"] {
+        let model = format!("gpt-4o+n=6+{packed}+anyway");
+        let mut stream = app.stream("/v1/chat/completions", &chat(&model)).await;
+        assert_eq!(stream.rest().await, End::Clean, "{packed}");
+        assert!(!stream.headers.contains_key("content-encoding"), "{packed}");
+        let text = stream.text();
+        assert!(!text.contains("\"choices\":[]"), "{packed}: {text}");
+        assert!(text.ends_with("data: [DONE]\n\n"), "{packed}: {text}");
+        let record = app.record(&stream.request_id()).await;
+        assert_eq!(record["completion_tokens"], 6, "{packed}");
+        assert_eq!(record["usage_estimated"], false, "{packed}");
+    }
     // Other stream options of the client are kept; an explicit wish for usage is answered.
     let mut asked = chat("gpt-4o+n=6");
     asked["stream_options"] = json!({"include_obfuscation": false});

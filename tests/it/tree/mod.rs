@@ -1,6 +1,7 @@
 //! The life of the process and its tree: start, restart of a part under load, stop.
 
 mod drills;
+mod start;
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -3,10 +3,11 @@
 #
 #   benches/run.sh                 everything
 #   benches/run.sh relay streams   sections: idle relay c64 (a part of relay) paced streams crowd large million
-#                                 peers list ledger spool
+#                                 push peers list ledger spool
 #
-# STEWARD_BENCH_ROWS (10,000,000) sets the longest list measured, TMPDIR the disk. STEWARD_BENCH_PEERS=1 installs
-# LiteLLM (PyPI) and Portkey (npm) under build/peers, once, and measures them in the same run.
+# STEWARD_BENCH_ROWS (10,000,000) sets the longest list measured, STEWARD_BENCH_SUBSCRIBERS (10,000) the crowd of push,
+# TMPDIR the disk. STEWARD_BENCH_PEERS=1 installs LiteLLM (PyPI) and Portkey (npm) under build/peers, once, and measures
+# them in the same run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-target}

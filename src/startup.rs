@@ -44,7 +44,7 @@ use crate::gateway::{self, Gateway};
 use crate::http::routes;
 use crate::push;
 use crate::state::{AppState, Parts, RefreshSnapshot};
-use crate::telemetry::TelemetryError;
+use crate::telemetry::{self, TelemetryError};
 use prepare::{
     claim_node, first_operator, lock_data_directory, migrate_all, open_databases, settle_time_zone,
 };
@@ -242,6 +242,7 @@ impl Application {
             spool: Arc::clone(&spool),
             store,
             node: config.node.id,
+            logs: telemetry::feed(),
             clock: Arc::clone(&clock),
             ledger: ledger_settings(&config),
             silence_max: Duration::from_millis(config.supervision.silence_max_ms),

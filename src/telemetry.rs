@@ -1,12 +1,23 @@
 //! The process's own log: where it goes and how much of it.
 //!
+//! Two copies: standard error, for whoever runs the process, and the feed, for whoever reads it in the console.
 //! Metrics are not here: they are read from the parts that count, when `/metrics` is asked for.
 
-use std::io::IsTerminal;
+mod feed;
 
-use tracing_subscriber::EnvFilter;
+use std::io::IsTerminal;
+use std::sync::{Arc, LazyLock};
+
+use steward_actors::log_feed::LogFeed;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 use crate::config::{Log, LogFormat};
+use feed::FeedLayer;
+
+/// As there is one log in a process, whoever writes it: the subscriber is the process's too.
+static FEED: LazyLock<Arc<LogFeed>> = LazyLock::new(Arc::default);
 
 /// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -17,20 +28,26 @@ pub enum TelemetryError {
     Installed(String),
 }
 
-/// Sends the process's log to standard error, as the configuration asks. Call once, first thing.
+/// What is logged, for reading it elsewhere. Empty unless [`install`] was called.
+pub fn feed() -> Arc<LogFeed> {
+    Arc::clone(&FEED)
+}
+
+/// Sends the process's log to standard error, as the configuration asks, and to [`feed`]. Call once, first thing.
 ///
 /// # Errors
 /// A filter that does not parse, or a second call.
 pub fn install(log: &Log) -> Result<(), TelemetryError> {
     let filter = EnvFilter::try_new(&log.filter)?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    let installed = match log.format {
-        LogFormat::Text => builder
-            .with_ansi(std::io::stderr().is_terminal())
-            .try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    let stderr = fmt::layer().with_writer(std::io::stderr);
+    let stderr = match log.format {
+        LogFormat::Text => stderr.with_ansi(std::io::stderr().is_terminal()).boxed(),
+        LogFormat::Json => stderr.json().flatten_event(true).boxed(),
     };
-    installed.map_err(|cause| TelemetryError::Installed(cause.to_string()))
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(stderr)
+        .with(FeedLayer(feed()))
+        .try_init()
+        .map_err(|cause| TelemetryError::Installed(cause.to_string()))
 }

@@ -5,6 +5,7 @@
 //! - [`snapshot_source`]: from the control tables to what the gateway decides by.
 //! - [`jobs`]: what a kind of long work looks like.
 //! - [`live`]: what happens, told to whoever listens.
+//! - [`log_feed`]: the process's own log, for those who read it in the console.
 //! - [`spool`]: the journal on disk that makes the promise.
 //! - [`tree`]: the actors themselves; its folders draw the supervision tree.
 //! - [`vault`]: seals what must not lie in a database in the clear.
@@ -13,6 +14,7 @@ pub mod domain;
 pub mod jobs;
 pub mod ledger_store;
 pub mod live;
+pub mod log_feed;
 pub mod snapshot_source;
 pub mod spool;
 pub mod supervision;

@@ -20,6 +20,7 @@ mod load;
 mod peers;
 mod process;
 mod provider;
+mod push;
 mod relay;
 mod rest;
 mod seed;
@@ -42,7 +43,7 @@ fn main() {
         rest::idle(&mut table);
     }
     if [
-        "relay", "c64", "paced", "streams", "crowd", "large", "million", "peers",
+        "relay", "c64", "paced", "streams", "crowd", "large", "million", "push", "peers",
     ]
     .into_iter()
     .any(wanted)
@@ -68,6 +69,9 @@ fn main() {
         }
         if wanted("million") {
             rest::million(&stage, &mut table);
+        }
+        if wanted("push") {
+            push::measure(&stage, &mut table);
         }
         if wanted("peers") {
             peers::measure(&stage, provider, &mut table);

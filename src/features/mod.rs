@@ -20,5 +20,6 @@ pub mod prompts;
 pub mod roles;
 pub mod stats;
 pub mod supervision;
+pub mod system_logs;
 pub mod tenants;
 pub mod tokens;

@@ -95,6 +95,7 @@ pub async fn authenticate(request: &HttpRequest) -> Result<Caller, ApiError> {
     if let Err(seconds) = state.rates.per_operator.take(operator.id) {
         return Err(ApiError::new(ErrorCode::TooManyRequests).retry_after_s(seconds));
     }
+    tracing::Span::current().record("user", operator.username.as_str());
     let caller = Caller {
         operator,
         via,

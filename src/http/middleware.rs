@@ -69,6 +69,7 @@ pub async fn frame<B: MessageBody + 'static>(
         method = %request.method(),
         path = request.path(),
         request_id = tracing::field::Empty,
+        user = tracing::field::Empty,
         status = tracing::field::Empty,
     );
     span.record("request_id", tracing::field::display(id));

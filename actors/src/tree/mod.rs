@@ -8,6 +8,7 @@ pub mod foundation;
 pub mod ledger;
 pub mod live;
 pub mod upkeep;
+pub mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use steward_entities::database::Databases;
 use thiserror::Error;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{broadcast, watch as latest};
 
 use crate::domain::clock::SharedClock;
 use crate::domain::snapshot::Snapshot;
@@ -23,6 +24,7 @@ use crate::jobs::JobKinds;
 use crate::ledger_store::replay::ReplayDeadLetters;
 use crate::ledger_store::{LedgerStore, WriteError};
 use crate::live::Switchboard;
+use crate::log_feed::LogFeed;
 use crate::spool::Spool;
 use crate::supervision::{ActorRef, Group, GroupExit, SpecError, Supervisor, SupervisorHandle};
 use crate::vault::Vault;
@@ -58,6 +60,8 @@ pub struct TreeDeps {
     pub store: Arc<dyn LedgerStore>,
     /// This node, 0 to 255.
     pub node: u8,
+    /// The process's own log.
+    pub logs: Arc<LogFeed>,
     /// Wall-clock time.
     pub clock: SharedClock,
     /// Of the ledger group.
@@ -97,6 +101,8 @@ pub struct TreeHandle {
     pub push_hub: ActorRef<PushHub>,
     /// What subscribers hear.
     pub live: Arc<Switchboard>,
+    /// The process's own log.
+    pub logs: Arc<LogFeed>,
     /// `root/upkeep/job_runner`.
     pub job_runner: ActorRef<JobRunner>,
     /// How the snapshot in force came about.
@@ -104,7 +110,7 @@ pub struct TreeHandle {
     /// Kinds of jobs this process runs.
     pub jobs: JobKinds,
     committed: broadcast::Sender<BatchCommitted>,
-    condition: watch::Receiver<Condition>,
+    condition: latest::Receiver<Condition>,
 }
 
 impl TreeHandle {
@@ -114,7 +120,7 @@ impl TreeHandle {
     }
 
     /// How the batch writer stands to its database.
-    pub fn ledger_condition(&self) -> watch::Receiver<Condition> {
+    pub fn ledger_condition(&self) -> latest::Receiver<Condition> {
         self.condition.clone()
     }
 
@@ -150,7 +156,7 @@ impl Tree {
     /// The tree is drawn wrongly.
     pub fn plan(deps: TreeDeps) -> Result<(Supervisor, TreeHandle), SpecError> {
         let (committed, _) = broadcast::channel(ANNOUNCEMENTS);
-        let (condition, watched) = watch::channel(Condition::default());
+        let (condition, watched) = latest::channel(Condition::default());
         let request_logger = ActorRef::new(QUEUE);
         let batch_writer = ActorRef::new(QUEUE);
 
@@ -207,6 +213,11 @@ impl Tree {
                 writer_parts,
             ))
             .child(live::group(&push_hub, Arc::clone(&board)))
+            .child(watch::group(
+                &ActorRef::new(QUEUE),
+                Arc::clone(&deps.logs),
+                Arc::clone(&board),
+            ))
             .child(
                 Group::new("upkeep")
                     .child(job_runner::spec(&job_runner, runner_parts))
@@ -225,6 +236,7 @@ impl Tree {
             batch_writer,
             push_hub,
             live: board,
+            logs: deps.logs,
             job_runner,
             snapshot_condition,
             jobs,

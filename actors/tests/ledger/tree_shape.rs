@@ -24,6 +24,7 @@ async fn planned(database: &TestDatabase) -> Node {
         spool,
         store: open(&database.ledger, chrono_tz::Tz::UTC),
         node: 1,
+        logs: Arc::default(),
         clock: Arc::new(SystemClock),
         ledger: LedgerSettings::default(),
         silence_max: std::time::Duration::from_secs(30),
@@ -61,6 +62,8 @@ async fn the_tree_is_drawn_as_it_runs() {
         batch_writer
       live OneForOne
         push_hub
+      watch OneForOne
+        log_collector
       upkeep OneForOne
         job_runner
         retention

@@ -14,10 +14,21 @@ export interface Feature {
   routes: RouteRecordRaw[]
 }
 
-export type NavKey = 'overview' | 'requests' | 'tokens' | 'accounts' | 'supervision' | 'operators' | 'audit' | 'jobs'
+export type NavKey =
+  'overview' | 'requests' | 'tokens' | 'accounts' | 'supervision' | 'operators' | 'audit' | 'jobs' | 'logs'
 
 const found = import.meta.glob<{ default: Feature }>('./*/index.ts', { eager: true })
-const order: NavKey[] = ['overview', 'requests', 'tokens', 'accounts', 'supervision', 'jobs', 'operators', 'audit']
+const order: NavKey[] = [
+  'overview',
+  'requests',
+  'tokens',
+  'accounts',
+  'supervision',
+  'logs',
+  'jobs',
+  'operators',
+  'audit',
+]
 
 export const features: Feature[] = Object.values(found)
   .map((module) => module.default)

@@ -60,16 +60,16 @@ export function keepConnected(paused: () => boolean): void {
 
 /** Hears of a topic while the component lives. `gap`: something may have been missed, ask the server. */
 export function onNews<T extends Topic>(
-  topic: T,
+  topic: T | (() => T),
   hear: { news: (data: News[T]) => void; gap?: () => void; when?: () => boolean },
 ): void {
   let leave: (() => void) | null = null
   watch(
-    () => hear.when?.() ?? true,
+    () => ((hear.when?.() ?? true) ? (typeof topic === 'function' ? topic() : topic) : null),
     (wanted) => {
       leave?.()
       leave = wanted
-        ? socket.subscribe(topic, { news: (data) => hear.news(data as News[T]), gap: () => hear.gap?.() })
+        ? socket.subscribe(wanted, { news: (data) => hear.news(data as News[T]), gap: () => hear.gap?.() })
         : null
     },
     { immediate: true },
@@ -78,7 +78,7 @@ export function onNews<T extends Topic>(
 }
 
 /** The same for those who ask the server anyway: that something happened is enough, and not more often than `everyMs`. */
-export function onAnyNews(topic: Topic, everyMs: number, act: () => void, when?: () => boolean): void {
+export function onAnyNews(topic: Topic | (() => Topic), everyMs: number, act: () => void, when?: () => boolean): void {
   const seldom = useThrottleFn(act, everyMs, true, true)
   onNews(topic, { news: () => void seldom(), gap: () => void seldom(), when })
 }

@@ -3,6 +3,11 @@ import type { components } from '@/api/schema'
 
 type Schemas = components['schemas']
 
+/** Lines of the process's own log, oldest first. */
+interface Logged {
+  lines: Schemas['LogLine'][]
+  dropped: number
+}
 export interface News {
   stats: {
     in_flight: number
@@ -27,5 +32,10 @@ export interface News {
   jobs: Schemas['JobView']
   health: { accounts: { id: string; name: string; state: string }[] }
   alerts: unknown
+  'logs:ERROR': Logged
+  'logs:WARN': Logged
+  'logs:INFO': Logged
+  'logs:DEBUG': Logged
+  'logs:TRACE': Logged
 }
 export type Topic = keyof News

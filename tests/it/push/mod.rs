@@ -286,3 +286,33 @@ async fn jobs_and_breakers_are_followed() {
         |message: &Value| message["data"]["id"] == id && message["data"]["state"] == "succeeded";
     socket.until(done).await;
 }
+
+#[tokio::test]
+async fn the_log_is_followed_and_read() {
+    let app = Setup::new().start().await;
+    let mut socket = Socket::on(&app, &app.admin, &["logs:WARN"]).await;
+    let wrong = json!({"username": "mallory", "password": "sk-ant-0123456789abcdef0123456789"});
+    app.api_as("", Method::POST, "auth/login", Some(wrong))
+        .await
+        .expect_status(401);
+    let failed = |message: &Value| {
+        let lines = message["data"]["lines"].as_array();
+        lines.is_some_and(|lines| {
+            lines
+                .iter()
+                .any(|line| line["message"] == "a sign-in failed")
+        })
+    };
+    let news = socket.until(failed).await;
+    assert_eq!(news["topic"], "logs:WARN");
+    let line = &news["data"]["lines"][0];
+    assert_eq!(
+        (&line["level"], &line["fields"]["username"]),
+        (&json!("WARN"), &json!("mallory"))
+    );
+    assert!(line["request_id"].is_string(), "{line}");
+    let listed = app.get("ops/logs/query?level=WARN&keyword=MALLORY").await;
+    assert_eq!(&listed["items"][0], line);
+    let everything = app.get("ops/logs/query?limit=200").await.to_string();
+    assert!(everything.contains("listening") && !everything.contains("0123456789abcdef"));
+}

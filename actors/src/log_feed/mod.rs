@@ -1,0 +1,288 @@
+//! The process's own log, on its way to those who read it in the console.
+//!
+//! Whoever logs calls [`LogFeed::push`] on their own thread: a short lock, no waiting, no I/O. `log_collector` moves
+//! what came into the ring of the latest lines and tells the subscribers. When lines come faster than they are moved,
+//! the oldest that wait are dropped and counted: logging must never hold anybody up. Lines come in without secrets
+//! (the layer that makes them sees to it). Standard error keeps its own copy; this one ends with the process.
+
+mod line;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+pub use line::{Level, Line};
+
+/// Lines that may wait to be moved.
+const WAITING_MAX: usize = 4_096;
+/// Lines kept for reading.
+const KEPT_MAX: usize = 10_000;
+/// Bytes of text kept for reading.
+const KEPT_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Which lines; all of them when nothing is set.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Filter {
+    /// This level and worse.
+    pub level: Option<Level>,
+    /// Beginning of the target: a module, or the part of the program above it.
+    pub target: Option<String>,
+    /// Lower case; somewhere in message, target, user, request id or fields.
+    pub keyword: Option<String>,
+    /// Microseconds since the Unix epoch, inclusive.
+    pub from: Option<i64>,
+    /// Microseconds since the Unix epoch, exclusive.
+    pub to: Option<i64>,
+}
+
+impl Filter {
+    /// Whether `line` passes.
+    pub fn passes(&self, line: &Line) -> bool {
+        self.level.is_none_or(|level| line.level >= level)
+            && self.from.is_none_or(|from| line.at >= from)
+            && self.to.is_none_or(|to| line.at < to)
+            && self
+                .target
+                .as_ref()
+                .is_none_or(|target| line.comes_from(target))
+            && self.keyword.as_ref().is_none_or(|word| line.mentions(word))
+    }
+}
+
+#[derive(Default)]
+struct Waiting {
+    lines: VecDeque<Line>,
+    last_id: u64,
+    dropped: u64,
+}
+
+#[derive(Default)]
+struct Kept {
+    lines: VecDeque<Arc<Line>>,
+    bytes: usize,
+    dropped: u64,
+}
+
+/// See the module. One per process.
+#[derive(Default)]
+pub struct LogFeed {
+    waiting: Mutex<Waiting>,
+    kept: Mutex<Kept>,
+    pushed: Notify,
+}
+
+impl std::fmt::Debug for LogFeed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("LogFeed")
+    }
+}
+
+impl LogFeed {
+    /// Takes a line; its id is given here, rising from 1.
+    pub fn push(&self, mut line: Line) {
+        {
+            let mut waiting = self.waiting.lock();
+            waiting.last_id += 1;
+            line.id = waiting.last_id;
+            if waiting.lines.len() == WAITING_MAX {
+                waiting.lines.pop_front();
+                waiting.dropped += 1;
+            }
+            waiting.lines.push_back(line);
+        }
+        self.pushed.notify_one();
+    }
+
+    /// Moves what came into the ring; answers it, oldest first, and how many were dropped before it.
+    pub fn collect(&self) -> (Vec<Arc<Line>>, u64) {
+        let (lines, dropped) = {
+            let mut waiting = self.waiting.lock();
+            let dropped = std::mem::take(&mut waiting.dropped);
+            (std::mem::take(&mut waiting.lines), dropped)
+        };
+        let lines: Vec<Arc<Line>> = lines.into_iter().map(Arc::new).collect();
+        let mut kept = self.kept.lock();
+        kept.dropped += dropped;
+        for line in &lines {
+            kept.bytes += line.bytes();
+            kept.lines.push_back(Arc::clone(line));
+        }
+        while kept.lines.len() > KEPT_MAX || kept.bytes > KEPT_BYTES_MAX {
+            match kept.lines.pop_front() {
+                Some(oldest) => kept.bytes -= oldest.bytes(),
+                None => break,
+            }
+        }
+        (lines, dropped)
+    }
+
+    /// Resolves once something came since the last time it did.
+    pub(crate) async fn pushed(&self) {
+        self.pushed.notified().await;
+    }
+
+    /// Kept lines that pass, newest first, with ids below `before`; at most `limit`.
+    pub fn read(&self, filter: &Filter, before: Option<u64>, limit: usize) -> Vec<Arc<Line>> {
+        let kept = self.kept.lock();
+        let newest_first = kept.lines.iter().rev();
+        newest_first
+            .filter(|line| before.is_none_or(|before| line.id < before) && filter.passes(line))
+            .take(limit)
+            .cloned()
+            .collect()
+    }
+
+    /// How many kept lines pass.
+    pub fn count(&self, filter: &Filter) -> usize {
+        self.kept
+            .lock()
+            .lines
+            .iter()
+            .filter(|line| filter.passes(line))
+            .count()
+    }
+
+    /// When the oldest kept line was written, microseconds since the Unix epoch; and how many lines were dropped since
+    /// the process began because they came too fast.
+    pub fn reach(&self) -> (Option<i64>, u64) {
+        let kept = self.kept.lock();
+        (kept.lines.front().map(|line| line.at), kept.dropped)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(level: Level, message: &str) -> Line {
+        Line {
+            id: 0,
+            at: 1_000,
+            level,
+            target: "steward::gateway".into(),
+            message: message.into(),
+            user: None,
+            request_id: None,
+            fields: vec![("account".into(), "acc_1".into())],
+        }
+    }
+
+    fn messages(feed: &LogFeed, filter: &Filter) -> Vec<String> {
+        feed.read(filter, None, 100)
+            .iter()
+            .map(|line| line.message.clone())
+            .collect()
+    }
+
+    #[test]
+    fn lines_are_found_by_level_source_word_and_time() {
+        let feed = LogFeed::default();
+        feed.push(line(Level::Info, "Listening"));
+        feed.push(line(Level::Error, "cannot write"));
+        feed.push(Line {
+            at: 2_000,
+            target: "sqlx".into(),
+            ..line(Level::Warn, "slow")
+        });
+        assert!(
+            messages(&feed, &Filter::default()).is_empty(),
+            "not before it is collected"
+        );
+        assert_eq!(feed.collect().0.len(), 3);
+        assert_eq!(
+            messages(&feed, &Filter::default()),
+            ["slow", "cannot write", "Listening"]
+        );
+        let by = |filter: Filter| messages(&feed, &filter);
+        assert_eq!(
+            by(Filter {
+                level: Some(Level::Warn),
+                ..Filter::default()
+            }),
+            ["slow", "cannot write"]
+        );
+        assert_eq!(
+            by(Filter {
+                target: Some("sqlx".into()),
+                ..Filter::default()
+            }),
+            ["slow"]
+        );
+        assert_eq!(
+            by(Filter {
+                target: Some("stew".into()),
+                ..Filter::default()
+            }),
+            [] as [&str; 0]
+        );
+        assert_eq!(
+            by(Filter {
+                target: Some("steward".into()),
+                ..Filter::default()
+            })
+            .len(),
+            2
+        );
+        assert_eq!(
+            by(Filter {
+                keyword: Some("listen".into()),
+                ..Filter::default()
+            }),
+            ["Listening"]
+        );
+        assert_eq!(
+            by(Filter {
+                keyword: Some("acc_1".into()),
+                ..Filter::default()
+            })
+            .len(),
+            3
+        );
+        assert_eq!(
+            by(Filter {
+                from: Some(1_001),
+                ..Filter::default()
+            }),
+            ["slow"]
+        );
+        assert_eq!(
+            by(Filter {
+                to: Some(2_000),
+                ..Filter::default()
+            })
+            .len(),
+            2
+        );
+        let second = feed.read(&Filter::default(), Some(3), 1);
+        assert_eq!(
+            (second[0].id, second[0].message.as_str()),
+            (2, "cannot write")
+        );
+    }
+
+    #[test]
+    fn a_storm_is_bounded_and_counted() {
+        let feed = LogFeed::default();
+        for _ in 0..WAITING_MAX + 7 {
+            feed.push(line(Level::Warn, "again"));
+        }
+        let (lines, dropped) = feed.collect();
+        assert_eq!((lines.len(), dropped, lines[0].id), (WAITING_MAX, 7, 8));
+        assert_eq!(feed.collect().1, 0);
+        for _ in 0..40 {
+            feed.push(line(Level::Warn, &"x".repeat(1_000_000)));
+            feed.collect();
+        }
+        assert!(feed.kept.lock().bytes <= KEPT_BYTES_MAX);
+        assert_eq!(feed.reach(), (Some(1_000), 7));
+        for _ in 0..4 {
+            for _ in 0..WAITING_MAX {
+                feed.push(line(Level::Warn, "again"));
+            }
+            feed.collect();
+        }
+        assert_eq!(feed.count(&Filter::default()), KEPT_MAX);
+    }
+}

@@ -1,0 +1,80 @@
+// The log's lines: filters and range from the URL, newer lines as they are pushed.
+import { useMutation, useQuery } from '@tanstack/vue-query'
+import { useIntervalFn } from '@vueuse/core'
+import { computed } from 'vue'
+import { useRoute, useRouter } from 'vue-router'
+import { answer, api, signedFetch } from '@/api/client'
+import { Problem } from '@/api/problem'
+import type { components, paths } from '@/api/schema'
+import { type FilterSpec, useCursorList, useFilters, useLive, useTimeRange } from '@/kit'
+import { onAnyNews } from '@/live/push'
+import { firstLevel, levelOf, levels } from './levels'
+import { useText } from './messages'
+
+export type Line = components['schemas']['LogLine']
+type Query = NonNullable<paths['/api/v1/ops/logs/query']['get']['parameters']['query']>
+
+export function useLogs(isAtTop: () => boolean) {
+  const t = useText()
+  const route = useRoute()
+  const router = useRouter()
+  const live = useLive()
+  const range = useTimeRange()
+  const specs = computed<FilterSpec[]>(() => [
+    {
+      key: 'level',
+      label: t('filter.level'),
+      kind: 'select',
+      options: levels.map((level) => ({ value: level, label: t(`from.${level}`) })),
+    },
+    { key: 'source', label: t('filter.source'), kind: 'text', placeholder: 'steward::gateway' },
+    { key: 'keyword', label: t('filter.keyword'), kind: 'text' },
+  ])
+  const filters = useFilters(() => specs.value)
+  const level = computed({
+    get: () => levelOf(filters.values.value.level),
+    set: (to) => void router.push({ query: { ...route.query, level: to === firstLevel ? undefined : to } }),
+  })
+  const query = computed(() => ({ ...range.query.value, ...filters.values.value, level: level.value }) as Query)
+  const list = useCursorList<Line>({
+    key: computed(() => JSON.stringify(query.value)),
+    rowKey: (line) => String(line.id),
+    fetchPage: (cursor, signal) =>
+      answer(
+        api.GET('/api/v1/ops/logs/query', {
+          params: { query: { ...query.value, limit: 100, ...(cursor ? { cursor } : {}) } },
+          signal,
+        }),
+      ),
+  })
+  const stats = useQuery({
+    queryKey: ['logs', 'stats'],
+    queryFn: ({ signal }) => answer(api.GET('/api/v1/ops/logs/stats', { signal })),
+    refetchInterval: live.interval,
+  })
+
+  // The tail: shown at once to somebody at its end, announced to somebody who reads further down.
+  const look = () => {
+    if (live.interval.value !== false) void list.look(isAtTop())
+  }
+  const beat = computed(() => (live.interval.value === false ? 1_000 : live.interval.value))
+  useIntervalFn(look, beat)
+  onAnyNews(() => `logs:${level.value}`, 500, look)
+
+  const save = useMutation({
+    mutationFn: async () => {
+      const url = new URL('/api/v1/ops/logs/export', location.origin)
+      for (const [name, value] of Object.entries(query.value)) {
+        if (value !== undefined && value !== null) url.searchParams.set(name, String(value))
+      }
+      const response = await signedFetch(new Request(url))
+      if (!response.ok) throw await Problem.of(response)
+      const link = document.createElement('a')
+      link.href = URL.createObjectURL(await response.blob())
+      link.download = `steward-log-${new Date().toISOString().slice(0, 10)}.jsonl`
+      link.click()
+      URL.revokeObjectURL(link.href)
+    },
+  })
+  return { specs, filters, level, list, dropped: computed(() => stats.data.value?.dropped ?? 0), save }
+}

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use super::desk::Guest;
 use crate::error::{ApiError, ErrorCode};
 use crate::http::extract::Json;
-use crate::http::permission::{Can, SignedIn};
+use crate::http::permission::{Can, Settled};
 use crate::state::AppState;
 
 const LIVES_S: i64 = 30;
@@ -35,7 +35,7 @@ pub(super) struct Issued {
 #[post("/auth/ws-ticket")]
 pub(super) async fn issue(
     state: web::Data<AppState>,
-    caller: Can<SignedIn>,
+    caller: Can<Settled>,
 ) -> Result<Json<Issued>, ApiError> {
     let now = state.clock.now_micros();
     let ticket = state

@@ -186,6 +186,16 @@ async fn a_ticket_opens_once_and_only_from_our_own_pages() {
     assert_eq!(status, 101);
     assert_eq!(knock(&app, &used, Some(&own)).await.0, 401);
     assert_eq!(knock(&app, "made-up", None).await.0, 401);
+    let new = json!({"username": "nina", "password": "the administrator's choice", "role": "ops_viewer", "display_name": "Nina"});
+    app.create("ops/users", new).await;
+    let given = app.sign_in("nina", "the administrator's choice").await;
+    let refused = app
+        .api_as(&given, Method::POST, "auth/ws-ticket", None)
+        .await;
+    assert_eq!(
+        refused.expect_status(403).json()["code"],
+        "password_change_required"
+    );
     let listed = ticket(&app, &app.admin).await;
     assert_eq!(
         knock(&app, &listed, Some("https://ops.example")).await.0,

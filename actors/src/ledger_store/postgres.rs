@@ -304,40 +304,50 @@ impl Transaction for PostgresTransaction {
                 .collect();
             arrays.join(", ")
         };
-        let sql = format!(
-            "SELECT w.at, t.duration_histogram, t.ttft_histogram FROM UNNEST({}) WITH ORDINALITY AS w ({}, at) \
-             JOIN {} t USING ({}) WHERE t.node = $1",
-            arrays(2, names.len()),
-            names.join(", "),
-            table.name,
-            names.join(", ")
-        );
-        let mut query = sqlx::query(AssertSqlSafe(sql)).bind(i64::from(node));
-        for values in &keys {
-            query = query.bind(values);
-        }
-        let stored = query.fetch_all(&mut *self.held.connection().await?).await?;
-        for stored in stored {
-            let (_, measures) = &mut rows[stored.try_get::<i64, _>(0)? as usize - 1];
-            merge_stored(&mut measures.duration, stored.try_get(1)?, table);
-            merge_stored(&mut measures.ttft, stored.try_get(2)?, table);
+        if table.has_histograms {
+            let sql = format!(
+                "SELECT w.at, t.duration_histogram, t.ttft_histogram FROM UNNEST({}) WITH ORDINALITY AS w ({}, at) \
+                 JOIN {} t USING ({}) WHERE t.node = $1",
+                arrays(2, names.len()),
+                names.join(", "),
+                table.name,
+                names.join(", ")
+            );
+            let mut query = sqlx::query(AssertSqlSafe(sql)).bind(i64::from(node));
+            for values in &keys {
+                query = query.bind(values);
+            }
+            let stored = query.fetch_all(&mut *self.held.connection().await?).await?;
+            for stored in stored {
+                let (_, measures) = &mut rows[stored.try_get::<i64, _>(0)? as usize - 1];
+                merge_stored(&mut measures.duration, stored.try_get(1)?, table);
+                merge_stored(&mut measures.ttft, stored.try_get(2)?, table);
+            }
         }
         let numbers = [&names[..], &SUMS].concat();
         let sums: Vec<String> = SUMS
             .iter()
             .map(|sum| format!("{sum} = t.{sum} + excluded.{sum}"))
             .collect();
-        let blobs = "duration_histogram, ttft_histogram";
+        let (blobs, blob_arrays, replaced) = match table.has_histograms {
+            true => (
+                ", duration_histogram, ttft_histogram",
+                format!(
+                    ", ${}::bytea[], ${}::bytea[]",
+                    numbers.len() + 2,
+                    numbers.len() + 3
+                ),
+                ", duration_histogram = excluded.duration_histogram, ttft_histogram = excluded.ttft_histogram",
+            ),
+            false => ("", String::new(), ""),
+        };
         let sql = format!(
-            "INSERT INTO {table} AS t (node, {numbers}, {blobs}) \
-             SELECT $1, x.* FROM UNNEST({arrays}, ${first}::bytea[], ${second}::bytea[]) AS x ({numbers}, {blobs}) \
-             ON CONFLICT ({keys}, node) DO UPDATE SET {sums}, \
-             duration_histogram = excluded.duration_histogram, ttft_histogram = excluded.ttft_histogram",
+            "INSERT INTO {table} AS t (node, {numbers}{blobs}) \
+             SELECT $1, x.* FROM UNNEST({arrays}{blob_arrays}) AS x ({numbers}{blobs}) \
+             ON CONFLICT ({keys}, node) DO UPDATE SET {sums}{replaced}",
             table = table.name,
             arrays = arrays(2, numbers.len()),
             numbers = numbers.join(", "),
-            first = numbers.len() + 2,
-            second = numbers.len() + 3,
             keys = names.join(", "),
             sums = sums.join(", ")
         );
@@ -349,13 +359,12 @@ impl Transaction for PostgresTransaction {
             let sums: Vec<i64> = rows.iter().map(|(_, measures)| measures.sums[at]).collect();
             query = query.bind(sums);
         }
-        let durations: Vec<Vec<u8>> = rows.iter().map(|(_, m)| m.duration.encode()).collect();
-        let ttfts: Vec<Vec<u8>> = rows.iter().map(|(_, m)| m.ttft.encode()).collect();
-        query
-            .bind(durations)
-            .bind(ttfts)
-            .execute(&mut *self.held.connection().await?)
-            .await?;
+        if table.has_histograms {
+            let durations: Vec<Vec<u8>> = rows.iter().map(|(_, m)| m.duration.encode()).collect();
+            let ttfts: Vec<Vec<u8>> = rows.iter().map(|(_, m)| m.ttft.encode()).collect();
+            query = query.bind(durations).bind(ttfts);
+        }
+        query.execute(&mut *self.held.connection().await?).await?;
         Ok(())
     }
 

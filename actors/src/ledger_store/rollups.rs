@@ -4,12 +4,12 @@
 //! are counted later, in chunks ([`Backfill`] says which): while that goes on, a new row within the part that is still
 //! to come is left to it, so that every row is counted once, whoever comes first.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use chrono_tz::Tz;
 use steward_entities::ledger::histogram::Histogram;
 use steward_entities::ledger::rollup::{
-    Fact, Grain, KEYS_MAX, Measures, ROLLUPS, RollupTable, SUMS,
+    Fact, Grain, KEYS, KEYS_MAX, Measures, ROLLUPS, RollupTable, SUMS,
 };
 
 use crate::domain::calendar::Buckets;
@@ -42,12 +42,8 @@ pub(super) struct Counted {
     pub(super) rid: i64,
     pub(super) node: u8,
     pub(super) request_at: i64,
-    pub(super) token_id: i64,
-    pub(super) account_id: i64,
-    pub(super) tenant_id: i64,
-    pub(super) app_id: i64,
-    pub(super) model_id: i64,
-    pub(super) provider_id: i64,
+    /// In the order of [`KEYS`].
+    pub(super) keys: [i64; KEYS.len()],
     pub(super) fact: Fact,
 }
 
@@ -58,12 +54,16 @@ impl Counted {
             rid: record.rid,
             node,
             request_at: record.request_at,
-            token_id: record.token_id,
-            account_id: record.account_id,
-            tenant_id: record.tenant_id,
-            app_id: row.bigs[7],
-            model_id: row.bigs[9],
-            provider_id: row.provider_id,
+            keys: [
+                record.token_id,
+                record.account_id,
+                record.tenant_id,
+                row.bigs[7],
+                row.bigs[9],
+                row.provider_id,
+                row.bigs[8],
+                i64::from(record.mode),
+            ],
             fact: Fact {
                 duration_ms: record.duration_ms,
                 ttft_ms: record.ttft_ms,
@@ -79,19 +79,8 @@ impl Counted {
                 success: record.success,
                 usage_estimated: record.usage_estimated,
                 priced: record.priced,
+                cost_nano: Fact::charge(record.cost_nano, &record.currency),
             },
-        }
-    }
-
-    fn key(&self, column: &str) -> i64 {
-        match column {
-            "token_id" => self.token_id,
-            "account_id" => self.account_id,
-            "tenant_id" => self.tenant_id,
-            "app_id" => self.app_id,
-            "model_id" => self.model_id,
-            "provider_id" => self.provider_id,
-            _ => 0,
         }
     }
 }
@@ -116,28 +105,37 @@ pub(super) struct Added {
 /// What `rows` of one node add to every rollup.
 pub(super) fn added(rows: &[Counted], zone: Tz) -> Vec<Added> {
     let mut buckets = Buckets::new(zone);
-    let mut tables: Vec<BTreeMap<Key, Gathered>> =
-        ROLLUPS.iter().map(|_| BTreeMap::new()).collect();
+    let mut tables: Vec<HashMap<Key, Gathered>> = ROLLUPS.iter().map(|_| HashMap::new()).collect();
+    // Where each table's keys stand among a row's.
+    let places: Vec<Vec<usize>> = ROLLUPS
+        .iter()
+        .map(|table| {
+            let place = |key: &&str| KEYS.iter().position(|known| known == key);
+            table.keys.iter().filter_map(place).collect()
+        })
+        .collect();
     for row in rows {
         let (hour, day) = buckets.of(row.request_at);
         let sums = row.fact.sums();
         let duration = Histogram::bucket_of(row.fact.duration_ms);
         let ttft = row.fact.ttft_ms.map(Histogram::bucket_of);
-        for (table, groups) in ROLLUPS.iter().zip(&mut tables) {
+        for ((table, places), groups) in ROLLUPS.iter().zip(&places).zip(&mut tables) {
             let bucket = match table.grain {
                 Grain::Hour => hour,
                 Grain::Day => day,
             };
             let mut keys = [0; KEYS_MAX];
-            for (key, column) in keys.iter_mut().zip(table.keys) {
-                *key = row.key(column);
+            for (key, place) in keys.iter_mut().zip(places) {
+                *key = row.keys[*place];
             }
             let group = groups.entry((bucket, keys)).or_default();
             for (sum, add) in group.sums.iter_mut().zip(&sums) {
                 *sum = sum.saturating_add(*add);
             }
-            group.durations.push(duration);
-            group.ttfts.extend(ttft);
+            if table.has_histograms {
+                group.durations.push(duration);
+                group.ttfts.extend(ttft);
+            }
         }
     }
     let measures = |gathered: Gathered| {
@@ -152,12 +150,13 @@ pub(super) fn added(rows: &[Counted], zone: Tz) -> Vec<Added> {
     ROLLUPS
         .iter()
         .zip(tables)
-        .map(|(table, groups)| Added {
-            table,
-            rows: groups
+        .map(|(table, groups)| {
+            let mut rows: Vec<(Key, Measures)> = groups
                 .into_iter()
                 .map(|(key, gathered)| (key, measures(gathered)))
-                .collect(),
+                .collect();
+            rows.sort_unstable_by_key(|(key, _)| *key);
+            Added { table, rows }
         })
         .collect()
 }
@@ -177,8 +176,8 @@ pub(super) fn merge_stored(histogram: &mut Histogram, stored: &[u8], table: &Rol
 pub(super) const COUNTED_COLUMNS: &str = "l.rid, CAST(l.node AS BIGINT), l.request_at, l.token_id, l.account_id, \
      l.tenant_id, l.app_id, l.model_id, COALESCE(p.id, 0), l.duration_ms, l.ttft_ms, l.prompt_tokens, \
      l.completion_tokens, l.total_tokens, l.cached_tokens, l.cache_write_tokens, l.reasoning_tokens, \
-     l.status_code, l.success, l.usage_estimated, l.priced \
-     FROM request_logs l LEFT JOIN providers p ON p.name = l.provider";
+     l.status_code, l.success, l.usage_estimated, l.priced, l.end_user_id, CAST(l.mode AS BIGINT), l.cost_nano, \
+     l.currency FROM request_logs l LEFT JOIN providers p ON p.name = l.provider";
 
 /// Reads a row of [`COUNTED_COLUMNS`].
 macro_rules! counted {
@@ -192,12 +191,16 @@ macro_rules! counted {
             rid: row.try_get(0)?,
             node: row.try_get::<i64, _>(1)? as u8,
             request_at: row.try_get(2)?,
-            token_id: row.try_get(3)?,
-            account_id: row.try_get(4)?,
-            tenant_id: row.try_get(5)?,
-            app_id: row.try_get(6)?,
-            model_id: row.try_get(7)?,
-            provider_id: row.try_get(8)?,
+            keys: [
+                row.try_get(3)?,
+                row.try_get(4)?,
+                row.try_get(5)?,
+                row.try_get(6)?,
+                row.try_get(7)?,
+                row.try_get(8)?,
+                row.try_get(21)?,
+                row.try_get(22)?,
+            ],
             fact: steward_entities::ledger::rollup::Fact {
                 duration_ms: row.try_get(9)?,
                 ttft_ms: row.try_get(10)?,
@@ -206,6 +209,10 @@ macro_rules! counted {
                 success: row.try_get(18)?,
                 usage_estimated: row.try_get(19)?,
                 priced: row.try_get(20)?,
+                cost_nano: steward_entities::ledger::rollup::Fact::charge(
+                    row.try_get(23)?,
+                    row.try_get::<&str, _>(24)?,
+                ),
             },
         }
     }};

@@ -109,13 +109,20 @@ fn rollups() -> HashMap<(&'static str, usize), Arc<str>> {
     let mut statements = HashMap::new();
     for table in ROLLUPS {
         let columns = [&["bucket", "node"][..], table.keys, &SUMS].concat();
+        let (histograms, replaced) = match table.has_histograms {
+            true => (
+                &["duration_histogram", "ttft_histogram"][..],
+                ", duration_histogram = excluded.duration_histogram, ttft_histogram = excluded.ttft_histogram",
+            ),
+            false => (&[][..], ""),
+        };
+        let columns = [&columns[..], histograms].concat();
         for size in sizes() {
             let sql = format!(
-                "INSERT INTO {} ({}, duration_histogram, ttft_histogram) VALUES {} ON CONFLICT DO UPDATE SET {}, \
-                 duration_histogram = excluded.duration_histogram, ttft_histogram = excluded.ttft_histogram",
+                "INSERT INTO {} ({}) VALUES {} ON CONFLICT DO UPDATE SET {}{replaced}",
                 table.name,
                 columns.join(", "),
-                values(size, columns.len() + 2),
+                values(size, columns.len()),
                 sums.join(", ")
             );
             statements.insert((table.name, size), Arc::from(sql));
@@ -409,28 +416,30 @@ impl Transaction for SqliteTransaction {
         if rows.is_empty() {
             return Ok(());
         }
-        let wanted: Vec<_> = rows
-            .iter()
-            .map(|((bucket, keys), _)| json!([bucket, keys]))
-            .collect();
-        let on: String = (0..)
-            .zip(table.keys)
-            .map(|(at, key)| format!(" AND t.{key} = w.value ->> '$[1][{at}]'"))
-            .collect();
-        let sql = format!(
-            "SELECT w.key, t.duration_histogram, t.ttft_histogram FROM json_each(?) w CROSS JOIN {} t \
-             ON t.bucket = w.value ->> '$[0]'{on} AND t.node = ?",
-            table.name
-        );
-        let stored = sqlx::query(AssertSqlSafe(sql))
-            .bind(json!(wanted).to_string())
-            .bind(i64::from(node))
-            .fetch_all(&mut *self.held.connection().await?)
-            .await?;
-        for stored in stored {
-            let (_, measures) = &mut rows[stored.try_get::<i64, _>(0)? as usize];
-            merge_stored(&mut measures.duration, stored.try_get(1)?, table);
-            merge_stored(&mut measures.ttft, stored.try_get(2)?, table);
+        if table.has_histograms {
+            let wanted: Vec<_> = rows
+                .iter()
+                .map(|((bucket, keys), _)| json!([bucket, keys]))
+                .collect();
+            let on: String = (0..)
+                .zip(table.keys)
+                .map(|(at, key)| format!(" AND t.{key} = w.value ->> '$[1][{at}]'"))
+                .collect();
+            let sql = format!(
+                "SELECT w.key, t.duration_histogram, t.ttft_histogram FROM json_each(?) w CROSS JOIN {} t \
+                 ON t.bucket = w.value ->> '$[0]'{on} AND t.node = ?",
+                table.name
+            );
+            let stored = sqlx::query(AssertSqlSafe(sql))
+                .bind(json!(wanted).to_string())
+                .bind(i64::from(node))
+                .fetch_all(&mut *self.held.connection().await?)
+                .await?;
+            for stored in stored {
+                let (_, measures) = &mut rows[stored.try_get::<i64, _>(0)? as usize];
+                merge_stored(&mut measures.duration, stored.try_get(1)?, table);
+                merge_stored(&mut measures.ttft, stored.try_get(2)?, table);
+            }
         }
         let statements = Arc::clone(&self.statements);
         for chunk in chunks(&rows) {
@@ -444,8 +453,10 @@ impl Transaction for SqliteTransaction {
                 for sum in measures.sums {
                     arguments.add(sum).map_err(bound)?;
                 }
-                arguments.add(measures.duration.encode()).map_err(bound)?;
-                arguments.add(measures.ttft.encode()).map_err(bound)?;
+                if table.has_histograms {
+                    arguments.add(measures.duration.encode()).map_err(bound)?;
+                    arguments.add(measures.ttft.encode()).map_err(bound)?;
+                }
             }
             let sql = Arc::clone(&statements.rollups[&(table.name, chunk.len())]);
             sqlx::query_with(AssertSqlSafe(sql), arguments)

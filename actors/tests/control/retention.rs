@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sea_orm::ConnectionTrait;
 use sea_orm::{EntityTrait, PaginatorTrait};
 use serde_json::json;
 use steward_actors::domain::clock::ManualClock;
@@ -67,6 +68,18 @@ async fn furnish(database: &TestDatabase) {
         Ok::<(), sea_orm::DbErr>(())
     })
     .await;
+    // More than one step's worth that is due, and one that is not.
+    let days = |many: i64| NOW - many * 24 * HOUR;
+    for (first, many, bucket) in [(1, 1_500, days(36)), (5_000, 1, days(34))] {
+        let values: Vec<String> = (first..first + many)
+            .map(|token| format!("({bucket}, {token}, 1)"))
+            .collect();
+        let sql = format!(
+            "INSERT INTO usage_stats_hourly (bucket, token_id, request_count) VALUES {}",
+            values.join(", ")
+        );
+        database.ledger.execute_unprepared(&sql).await.unwrap();
+    }
 }
 
 async fn left(database: &TestDatabase) -> (u64, u64) {
@@ -84,7 +97,8 @@ async fn what_expired_is_forgotten_and_nothing_else(database: &TestDatabase) {
         removed,
         Removed {
             sessions: 1,
-            answers: 1
+            answers: 1,
+            hourly_counts: 1_500,
         }
     );
     assert_eq!(left(database).await, (2, 1));

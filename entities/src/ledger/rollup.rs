@@ -4,7 +4,7 @@
 //! A table is one declaration ([`RollupTable`]); all have the same measures. A key of 0 is nobody. Only the node of a
 //! row updates it (histograms cannot be added up in an upsert), so every reader merges nodes.
 
-use sea_orm::{ConnectionTrait, DbErr, QueryResult};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult};
 
 use super::histogram::Histogram;
 use super::sql::Sql;
@@ -21,56 +21,101 @@ pub enum Grain {
 pub struct RollupTable {
     pub name: &'static str,
     pub grain: Grain,
-    /// Columns beside `bucket` (start of the local hour or day, microseconds since the epoch) and `node`.
+    /// Columns beside `bucket` (start of the local hour or day, microseconds since the epoch) and `node`; each one of
+    /// [`KEYS`].
     pub keys: &'static [&'static str],
+    /// Whether it keeps histograms of durations beside the sums.
+    pub has_histograms: bool,
 }
 
 /// Keys of a row beside bucket and node at most.
-pub const KEYS_MAX: usize = 2;
+pub const KEYS_MAX: usize = 4;
+
+/// Every column that is a key of some rollup.
+pub const KEYS: [&str; 8] = [
+    "token_id",
+    "account_id",
+    "tenant_id",
+    "app_id",
+    "model_id",
+    "provider_id",
+    "end_user_id",
+    "mode",
+];
 
 pub static MODEL_HOURLY: RollupTable = RollupTable {
     name: "model_hourly",
     grain: Grain::Hour,
     keys: &["model_id", "provider_id"],
+    has_histograms: true,
 };
 pub static MODEL_DAILY: RollupTable = RollupTable {
     name: "model_daily",
     grain: Grain::Day,
     keys: &["model_id", "provider_id"],
+    has_histograms: true,
 };
 pub static TOKEN_DAILY: RollupTable = RollupTable {
     name: "token_daily",
     grain: Grain::Day,
     keys: &["token_id"],
+    has_histograms: true,
 };
 pub static ACCOUNT_DAILY: RollupTable = RollupTable {
     name: "account_daily",
     grain: Grain::Day,
     keys: &["account_id"],
+    has_histograms: true,
 };
 pub static TENANT_DAILY: RollupTable = RollupTable {
     name: "tenant_daily",
     grain: Grain::Day,
     keys: &["tenant_id"],
+    has_histograms: true,
 };
 pub static APP_DAILY: RollupTable = RollupTable {
     name: "app_daily",
     grain: Grain::Day,
     keys: &["app_id"],
+    has_histograms: true,
+};
+
+/// Who was there: the end users of a day, told apart by how they came.
+pub static USER_DAILY: RollupTable = RollupTable {
+    name: "user_daily",
+    grain: Grain::Day,
+    keys: &["end_user_id", "mode"],
+    has_histograms: false,
+};
+/// Kept for 35 days.
+pub static USAGE_STATS_HOURLY: RollupTable = RollupTable {
+    name: "usage_stats_hourly",
+    grain: Grain::Hour,
+    keys: &["token_id", "account_id", "mode", "model_id"],
+    has_histograms: false,
+};
+pub static USAGE_STATS_DAILY: RollupTable = RollupTable {
+    name: "usage_stats_daily",
+    grain: Grain::Day,
+    keys: &["token_id", "account_id", "mode", "model_id"],
+    has_histograms: false,
 };
 
 /// Every rollup the writer keeps.
-pub static ROLLUPS: [&RollupTable; 6] = [
+pub static ROLLUPS: [&RollupTable; 9] = [
     &MODEL_HOURLY,
     &MODEL_DAILY,
     &TOKEN_DAILY,
     &ACCOUNT_DAILY,
     &TENANT_DAILY,
     &APP_DAILY,
+    &USER_DAILY,
+    &USAGE_STATS_HOURLY,
+    &USAGE_STATS_DAILY,
 ];
 
 /// Columns that are sums, in the order of [`Measures::sums`].
-pub const SUMS: [&str; 17] = [
+pub const SUMS: [&str; 19] = [
     "request_count",
     "success_count",
     "client_error_count",
@@ -88,6 +133,8 @@ pub const SUMS: [&str; 17] = [
     "duration_ms_sum",
     "ttft_ms_sum",
     "ttft_count",
+    "cost_usd_nano",
+    "cost_cny_nano",
 ];
 
 /// What one call adds.
@@ -101,9 +148,20 @@ pub struct Fact {
     pub success: bool,
     pub usage_estimated: bool,
     pub priced: bool,
+    /// Billionths, in the currency it was charged in: US dollars, Chinese yuan. At most one is not 0.
+    pub cost_nano: [i64; 2],
 }
 
 impl Fact {
+    /// A charge as [`Self::cost_nano`]. Other currencies are not charged in.
+    pub fn charge(cost_nano: i64, currency: &str) -> [i64; 2] {
+        match currency {
+            "USD" => [cost_nano, 0],
+            "CNY" => [0, cost_nano],
+            _ => [0, 0],
+        }
+    }
+
     /// What it adds to each of [`SUMS`]. A failure has one class: 499 the caller left, 429, other 4xx, and everything
     /// else (5xx, answers cut short) the provider. Unpriced are calls that used tokens and had no price.
     pub fn sums(&self) -> [i64; SUMS.len()] {
@@ -136,6 +194,8 @@ impl Fact {
             self.duration_ms.max(0),
             self.ttft_ms.unwrap_or_default().max(0),
             i64::from(self.ttft_ms.is_some()),
+            self.cost_nano[0],
+            self.cost_nano[1],
         ]
     }
 }
@@ -194,14 +254,13 @@ pub async fn rows<C: ConnectionTrait>(
     (from, to): (i64, i64),
     only: &[(&str, &[i64])],
 ) -> Result<Vec<RollupRow>, DbErr> {
-    let columns = [
-        &["bucket"][..],
-        table.keys,
-        &SUMS,
-        &["duration_histogram", "ttft_histogram"],
-    ]
-    .concat()
-    .join(", ");
+    let histograms: &[&str] = match table.has_histograms {
+        true => &["duration_histogram", "ttft_histogram"],
+        false => &[],
+    };
+    let columns = [&["bucket"][..], table.keys, &SUMS, histograms]
+        .concat()
+        .join(", ");
     let mut sql = Sql::new(
         connection.get_database_backend(),
         &format!("SELECT {columns} FROM {} WHERE bucket >= ", table.name),
@@ -229,8 +288,10 @@ fn read(row: &QueryResult, table: &RollupTable) -> Result<RollupRow, DbErr> {
         let bytes: Vec<u8> = row.try_get_by_index(at)?;
         Histogram::decode(&bytes).map_err(|error| DbErr::Type(error.to_string()))
     };
-    measures.duration = histogram(at)?;
-    measures.ttft = histogram(at + 1)?;
+    if table.has_histograms {
+        measures.duration = histogram(at)?;
+        measures.ttft = histogram(at + 1)?;
+    }
     Ok(RollupRow {
         bucket: row.try_get_by_index(0)?,
         keys,
@@ -297,8 +358,8 @@ pub async fn from_log<C: ConnectionTrait>(
     let mut sql = Sql::new(
         connection.get_database_backend(),
         "SELECT duration_ms, ttft_ms, prompt_tokens, completion_tokens, total_tokens, cached_tokens, \
-         cache_write_tokens, reasoning_tokens, status_code, success, usage_estimated, priced, request_at \
-         FROM request_logs WHERE rid >= ",
+         cache_write_tokens, reasoning_tokens, status_code, success, usage_estimated, priced, cost_nano, currency, \
+         request_at FROM request_logs WHERE rid >= ",
     );
     sql.bind(rid_from).push(" AND rid < ").bind(rid_to);
     for (key, values) in only {
@@ -318,7 +379,7 @@ pub async fn from_log<C: ConnectionTrait>(
     let mut measures = Measures::default();
     let (mut durations, mut ttfts) = (Vec::with_capacity(rows.len()), Vec::new());
     for row in &rows {
-        let request_at: i64 = row.try_get_by_index(12)?;
+        let request_at: i64 = row.try_get_by_index(14)?;
         if !(from..to).contains(&request_at) {
             continue;
         }
@@ -345,7 +406,36 @@ fn fact(row: &QueryResult, at: usize) -> Result<Fact, DbErr> {
         success: row.try_get_by_index(at + 9)?,
         usage_estimated: row.try_get_by_index(at + 10)?,
         priced: row.try_get_by_index(at + 11)?,
+        cost_nano: Fact::charge(
+            row.try_get_by_index(at + 12)?,
+            &row.try_get_by_index::<String>(at + 13)?,
+        ),
     })
+}
+
+/// Removes at most `limit` rows of `table` with buckets before `before`; how many it removed.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn delete_before<C: ConnectionTrait>(
+    connection: &C,
+    table: &RollupTable,
+    before: i64,
+    limit: i64,
+) -> Result<u64, DbErr> {
+    let backend = connection.get_database_backend();
+    let row = match backend {
+        DbBackend::Postgres => "ctid",
+        _ => "rowid",
+    };
+    let name = table.name;
+    let mut sql = Sql::new(
+        backend,
+        &format!("DELETE FROM {name} WHERE {row} IN (SELECT {row} FROM {name} WHERE bucket < "),
+    );
+    sql.bind(before).push(" LIMIT ").bind(limit).push(")");
+    let removed = connection.execute_raw(sql.done()).await?;
+    Ok(removed.rows_affected())
 }
 
 /// Names behind keys: id, public id (the name again where there is none), name.
@@ -363,6 +453,7 @@ pub async fn names<C: ConnectionTrait>(
         "tenant_id" => ("dim_tenants", "public_id"),
         "app_id" => ("apps", "NULL"),
         "provider_id" => ("providers", "NULL"),
+        "end_user_id" => ("end_users", "NULL"),
         _ => ("models", "NULL"),
     };
     let mut sql = Sql::new(

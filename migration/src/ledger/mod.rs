@@ -8,6 +8,7 @@ mod m0001_books;
 mod m0002_failures;
 mod m0003_lone_attempts;
 mod m0004_rollups;
+mod m0005_cost_and_cubes;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -21,6 +22,7 @@ impl MigratorTrait for LedgerMigrator {
             Box::new(m0002_failures::Failures),
             Box::new(m0003_lone_attempts::LoneAttempts),
             Box::new(m0004_rollups::Rollups),
+            Box::new(m0005_cost_and_cubes::CostAndCubes),
         ]
     }
 }

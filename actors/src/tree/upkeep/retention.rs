@@ -1,14 +1,15 @@
 //! `retention`: forgets what has outlived its use.
 //!
 //! A reconciler: it takes no input, looks at the clock, deletes what is due, and can be run any number of
-//! times. At present that is sessions that expired and answers kept for repeated requests; the books
-//! are not its business, they are kept for ever.
+//! times. At present that is sessions that expired, answers kept for repeated requests, and counts by the hour that days
+//! tell as well; the log is not its business, it is kept for ever.
 
 use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, WrapFuture};
 use sea_orm::DbErr;
 use steward_entities::database::{Databases, begin_write};
+use steward_entities::ledger::rollup;
 use steward_entities::{idempotency_key, session};
 
 use crate::domain::clock::SharedClock;
@@ -20,6 +21,11 @@ pub const EVERY: Duration = Duration::from_secs(3_600);
 const SESSION_KEPT_MICROS: i64 = 7 * 24 * 3_600_000_000;
 /// A request may be repeated with the same idempotency key this long.
 const ANSWER_KEPT_MICROS: i64 = 24 * 3_600_000_000;
+
+/// Counts by the hour of every token, account, mode and model are kept this long; those by the day for ever.
+const HOURLY_CUBE_KEPT_MICROS: i64 = 35 * 24 * 3_600_000_000;
+/// Rows removed at once: so many hold up the writer for a few milliseconds.
+const STEP_ROWS: i64 = 1_000;
 
 /// What it works with. Clones share everything.
 #[derive(Clone)]
@@ -33,6 +39,7 @@ pub struct Parts {
 pub struct Removed {
     pub sessions: u64,
     pub answers: u64,
+    pub hourly_counts: u64,
 }
 
 /// The actor.
@@ -49,18 +56,32 @@ pub fn spec(actor: &ActorRef<Retention>, parts: Parts) -> ChildSpec {
     })
 }
 
-/// Removes what is due at `now_micros`, in one short transaction.
+/// Removes what is due at `now_micros`, in short transactions.
 ///
 /// # Errors
-/// When the database cannot be written; nothing was removed then.
+/// When a database cannot be written; what was not removed then is removed by the next round.
 pub async fn round(databases: &Databases, now_micros: i64) -> Result<Removed, DbErr> {
     let txn = begin_write(&databases.control).await?;
     let removed = Removed {
         sessions: session::delete_expired(&txn, now_micros - SESSION_KEPT_MICROS).await?,
         answers: idempotency_key::delete_before(&txn, now_micros - ANSWER_KEPT_MICROS).await?,
+        hourly_counts: 0,
     };
     txn.commit().await?;
-    Ok(removed)
+    let before = now_micros - HOURLY_CUBE_KEPT_MICROS;
+    let mut hourly_counts = 0;
+    loop {
+        let table = &rollup::USAGE_STATS_HOURLY;
+        let gone = rollup::delete_before(&databases.ledger, table, before, STEP_ROWS).await?;
+        hourly_counts += gone;
+        if gone < STEP_ROWS as u64 {
+            break;
+        }
+    }
+    Ok(Removed {
+        hourly_counts,
+        ..removed
+    })
 }
 
 impl Retention {
@@ -84,6 +105,7 @@ impl Retention {
                 Ok(removed) => tracing::debug!(
                     sessions = removed.sessions,
                     answers = removed.answers,
+                    hourly_counts = removed.hourly_counts,
                     "forgot what had expired"
                 ),
                 Err(error) => {

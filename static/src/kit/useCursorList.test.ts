@@ -1,0 +1,146 @@
+import { afterEach, describe, expect, it } from 'vitest'
+import { effectScope, type EffectScope, nextTick, ref } from 'vue'
+import { Problem } from '@/api/problem'
+import { type CursorPage, useCursorList } from './useCursorList'
+
+interface Row {
+  id: number
+}
+const pageSize = 10
+const settle = async () => {
+  for (let turn = 0; turn < 10; turn++) await nextTick()
+}
+let scope: EffectScope | undefined
+afterEach(() => scope?.stop())
+
+/** A list of `length` rows at a server; its cursors are row numbers. */
+function listOf(length: number, keepPages?: number) {
+  const asked: (string | null)[] = []
+  const signals: AbortSignal[] = []
+  const server = { first: 0, fail: false as boolean, hold: null as Promise<void> | null }
+  const key = ref('a')
+  scope = effectScope()
+  const list = scope.run(() =>
+    useCursorList<Row>({
+      key,
+      keepPages,
+      rowKey: (row) => String(row.id),
+      fetchPage: async (cursor, signal): Promise<CursorPage<Row>> => {
+        asked.push(cursor)
+        signals.push(signal)
+        if (server.hold) await server.hold
+        if (signal.aborted) throw new DOMException('given up', 'AbortError')
+        if (server.fail) throw new Problem(503, 'overloaded', 'Busy', '', 'req-1')
+        const from = cursor === null ? server.first : Number(cursor)
+        const to = Math.min(length, from + pageSize)
+        return {
+          items: Array.from({ length: to - from }, (_, at) => ({ id: from + at })),
+          next_cursor: to < length ? String(to) : null,
+          total: length,
+          total_is_exact: true,
+        }
+      },
+    }),
+  )!
+  return { list, asked, signals, server, key }
+}
+type Listed = ReturnType<typeof listOf>['list']
+async function scrollTo(list: Listed, row: number) {
+  while (list.count.value <= row) {
+    list.need(list.count.value - 1, list.count.value - 1)
+    await settle()
+  }
+  list.need(row, row)
+  await settle()
+}
+
+describe('a list by cursor', () => {
+  it('fetches the next page as its end comes into view, and stops at the last', async () => {
+    const { list, asked } = listOf(25)
+    await settle()
+    expect(list.count.value).toBe(10)
+    list.need(0, 9)
+    await settle()
+    expect(asked).toEqual([null, '10'])
+    await scrollTo(list, 24)
+    expect(asked).toEqual([null, '10', '20'])
+    expect(list.hasMore.value).toBe(false)
+    list.need(20, 24)
+    await settle()
+    expect(asked).toHaveLength(3)
+    expect(list.at(24)).toEqual({ id: 24 })
+  })
+
+  it('holds a bounded number of rows of a long list', async () => {
+    const { list } = listOf(1_000, 4)
+    await settle()
+    await scrollTo(list, 990)
+    expect(list.count.value).toBe(1_000)
+    expect(list.held.value).toBeLessThanOrEqual(5 * pageSize)
+    expect(list.at(0)).toBeUndefined()
+  })
+
+  it('fetches a forgotten page again by the cursor that led to it', async () => {
+    const { list, asked } = listOf(200, 4)
+    await settle()
+    await scrollTo(list, 199)
+    expect(list.at(35)).toBeUndefined()
+    asked.length = 0
+    list.need(30, 39)
+    await settle()
+    expect(asked).toEqual(['30'])
+    expect(list.at(35)).toEqual({ id: 35 })
+  })
+
+  it('gives up what it asked for when the key changes', async () => {
+    const { list, signals, server, key } = listOf(25)
+    await settle()
+    let go = () => {}
+    server.hold = new Promise((done) => (go = done))
+    list.need(0, 9)
+    await nextTick()
+    key.value = 'b'
+    await nextTick()
+    expect(signals[1]?.aborted).toBe(true)
+    expect(signals[2]?.aborted).toBe(false)
+    go()
+    await settle()
+    expect(list.count.value).toBe(10)
+    expect(list.problem.value).toBeNull()
+  })
+
+  it('gives up when its page is left', async () => {
+    const { signals } = listOf(25)
+    scope?.stop()
+    expect(signals[0]?.aborted).toBe(true)
+  })
+
+  it('says what failed, asks no more by itself, and recovers when told', async () => {
+    const { list, asked, server } = listOf(25)
+    await settle()
+    server.fail = true
+    list.need(0, 9)
+    await settle()
+    expect(list.problem.value?.code).toBe('overloaded')
+    list.need(0, 9)
+    await settle()
+    expect(asked).toHaveLength(2)
+    server.fail = false
+    await list.restart()
+    expect(list.problem.value).toBeNull()
+    expect(list.count.value).toBe(10)
+  })
+
+  it('announces newer rows to somebody reading, and shows them to somebody at the top', async () => {
+    const { list, server } = listOf(25)
+    server.first = 3
+    await list.restart()
+    server.first = 0
+    await list.look(false)
+    expect(list.fresh.value).toBe(3)
+    expect(list.at(0)).toEqual({ id: 3 })
+    await list.look(true)
+    expect(list.fresh.value).toBe(0)
+    expect(list.at(0)).toEqual({ id: 0 })
+  })
+})

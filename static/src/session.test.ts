@@ -1,0 +1,163 @@
+// Several calls and several tabs share one session: the cookie may be used once only.
+import { createPinia, setActivePinia } from 'pinia'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { signedFetch } from './api/client'
+import { useSession } from './session'
+import { oneTabAtATime, permits } from './session_rules'
+
+const json = (status: number, body: unknown) =>
+  new Response(JSON.stringify(body), { status, headers: { 'content-type': 'application/json' } })
+
+/** A server whose cookie gives a new token each time; only the newest token is good. */
+function server() {
+  const state = { refreshed: 0, signedIn: true, calls: [] as (string | null)[] }
+  const good = () => `token-${state.refreshed}`
+  const me = { username: 'admin', permissions: ['*'] }
+  vi.stubGlobal('fetch', async (input: Request | string, init?: RequestInit) => {
+    const request = new Request(input instanceof Request ? input : new URL(input, location.origin), init)
+    const bearer = request.headers.get('authorization')?.replace('Bearer ', '') ?? null
+    const { pathname } = new URL(request.url)
+    if (pathname.endsWith('/auth/refresh')) {
+      if (!state.signedIn) return json(401, { code: 'session_expired' })
+      state.refreshed += 1
+      return json(200, { access_token: good(), expires_in: 900 })
+    }
+    if (pathname.endsWith('/auth/login')) {
+      const { password } = (await request.json()) as { password: string }
+      if (password !== 'right')
+        return json(401, { code: 'wrong_credentials', title: 'No', detail: 'Wrong', errors: [] })
+      state.signedIn = true
+      state.refreshed += 1
+      return json(200, { access_token: good(), expires_in: 900 })
+    }
+    if (pathname.endsWith('/auth/me')) return bearer === good() ? json(200, me) : json(401, { code: 'token_expired' })
+    state.calls.push(bearer)
+    return bearer === good() ? json(200, { ok: true }) : json(401, { code: 'token_expired' })
+  })
+  return state
+}
+const call = () => signedFetch(new Request(new URL('/api/v1/tokens', location.origin)))
+const settled = () => vi.advanceTimersByTimeAsync(500)
+
+beforeEach(() => {
+  vi.useFakeTimers()
+  localStorage.clear()
+  setActivePinia(createPinia())
+})
+afterEach(() => {
+  vi.unstubAllGlobals()
+  vi.useRealTimers()
+})
+
+async function signedIn() {
+  const at = server()
+  const session = useSession()
+  const done = session.resume()
+  await settled()
+  await done
+  expect(session.state).toBe('in')
+  return { at, session }
+}
+
+describe('a session', () => {
+  it('is resumed from the cookie, or is none', async () => {
+    await signedIn()
+    setActivePinia(createPinia())
+    const at = server()
+    at.signedIn = false
+    const session = useSession()
+    const done = session.resume()
+    await settled()
+    await done
+    expect(session.state).toBe('out')
+  })
+
+  it('is renewed once for many refused calls', async () => {
+    const { at } = await signedIn()
+    at.refreshed += 1 // the token in hand is no longer good
+    const before = at.refreshed
+    const all = Promise.all([call(), call(), call(), call()])
+    await settled()
+    expect((await all).map((answer) => answer.status)).toEqual([200, 200, 200, 200])
+    expect(at.refreshed).toBe(before + 1)
+  })
+
+  it('is renewed before it ends, without a call', async () => {
+    const { at } = await signedIn()
+    await vi.advanceTimersByTimeAsync(830_000)
+    expect(at.refreshed).toBe(1)
+    await vi.advanceTimersByTimeAsync(20_000)
+    expect(at.refreshed).toBe(2)
+  })
+
+  it('that ran out keeps calls waiting until somebody signs in again, and loses none', async () => {
+    const { at, session } = await signedIn()
+    at.signedIn = false
+    at.refreshed += 1
+    let answered = 0
+    const waiting = call().then((answer) => (answered = answer.status))
+    await settled()
+    expect(session.state).toBe('ended')
+    expect(session.me?.username).toBe('admin')
+    expect(answered).toBe(0)
+    const refused = session.signIn('admin', 'wrong').catch((cause: { code: string }) => cause.code)
+    await settled()
+    expect(await refused).toBe('wrong_credentials')
+    expect(session.state).toBe('ended')
+    const again = session.signIn('admin', 'right')
+    await settled()
+    await again
+    await waiting
+    expect(answered).toBe(200)
+    expect(session.state).toBe('in')
+  })
+})
+
+describe('two tabs', () => {
+  beforeEach(() => vi.stubGlobal('navigator', {})) // no locks: plain http in a LAN
+
+  it('take turns by a lease', async () => {
+    const order: string[] = []
+    const tab = (name: string) =>
+      oneTabAtATime('renew', async () => {
+        order.push(`${name} in`)
+        await new Promise((done) => setTimeout(done, 300))
+        order.push(`${name} out`)
+      })
+    const both = Promise.all([tab('a'), tab('b')])
+    await vi.advanceTimersByTimeAsync(2_000)
+    await both
+    expect(order).toHaveLength(4)
+    expect(order[0]!.slice(0, 1)).toBe(order[1]!.slice(0, 1))
+    expect(order[2]!.slice(0, 1)).toBe(order[3]!.slice(0, 1))
+    expect(localStorage.getItem('renew')).toBeNull()
+  })
+
+  it('a lease left behind by a tab that died ends by itself', async () => {
+    localStorage.setItem('renew', `dead ${Date.now() + 8_000}`)
+    let ran = false
+    const done = oneTabAtATime('renew', async () => void (ran = true))
+    await vi.advanceTimersByTimeAsync(7_500)
+    expect(ran).toBe(false)
+    await vi.advanceTimersByTimeAsync(1_000)
+    await done
+    expect(ran).toBe(true)
+  })
+
+  it('a lease is given back when the work fails', async () => {
+    const failed = oneTabAtATime('renew', () => Promise.reject(new Error('no'))).catch(() => 'failed')
+    await vi.advanceTimersByTimeAsync(100)
+    expect(await failed).toBe('failed')
+    expect(localStorage.getItem('renew')).toBeNull()
+  })
+})
+
+describe('permissions', () => {
+  it('follow patterns, and a refusal wins', () => {
+    expect(permits(['*'], 'write:tokens')).toBe(true)
+    expect(permits(['read:*'], 'read:tokens')).toBe(true)
+    expect(permits(['read:*'], 'write:tokens')).toBe(false)
+    expect(permits(['read:*', '!read:conversations'], 'read:conversations')).toBe(false)
+    expect(permits([], 'read:tokens')).toBe(false)
+  })
+})

@@ -28,6 +28,14 @@ use super::fake::{Fake, PATIENCE};
 use super::panics::trap;
 use crate::config::Config;
 
+/// What most tests ask, and what most upstreams say to it.
+pub(super) const CHAT: &str = "/v1/chat/completions";
+pub(super) const ASK: &str = r#"{"model":"gpt-4o","messages":[{"role":"user","content":"Hello"}]}"#;
+pub(super) const ASK_STREAM: &str =
+    r#"{"model":"gpt-4o","stream":true,"messages":[{"role":"user","content":"Hello"}]}"#;
+pub(super) const HELLO: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"Hello\"}}]}\n\n";
+pub(super) const DONE: &str = "data: [DONE]\n\n";
+
 pub(super) struct House {
     pub(super) gateway: Arc<Gateway>,
     pub(super) spool: Arc<Spool>,
@@ -79,6 +87,16 @@ pub(super) fn token() -> TokenView {
         token_quota: None,
         enable_conversation_logging: false,
     }
+}
+
+/// Runs `test` against a gateway as it is by default, with one OpenAI account at `fake`.
+pub(super) async fn at<F, Fut>(fake: &Rc<Fake>, test: F)
+where
+    F: FnOnce(Rc<House>) -> Fut,
+    Fut: Future<Output = ()>,
+{
+    let accounts = vec![account(1, Protocol::OpenAi, fake)];
+    with(accounts, token(), &[fake], |_, _| {}, test).await;
 }
 
 /// Runs `test` against a gateway with these accounts, while the upstreams serve.

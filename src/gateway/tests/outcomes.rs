@@ -9,58 +9,49 @@ use steward_actors::spool::{FsyncPolicy, SpoolConfig};
 use tokio::io::AsyncReadExt;
 
 use super::fake::{Fake, PATIENCE, Step, chunk, end, json, sse_head};
-use super::house::{account, eventually, read_answer, read_until, token, with};
+use super::house::{
+    ASK, ASK_STREAM, CHAT, DONE, HELLO, account, at, eventually, read_answer, read_until, token,
+    with,
+};
 
-const CHAT: &str = "/v1/chat/completions";
-const ASK: &str = r#"{"model":"gpt-4o","messages":[{"role":"user","content":"Hello"}]}"#;
-const ASK_STREAM: &str =
-    r#"{"model":"gpt-4o","stream":true,"messages":[{"role":"user","content":"Hello"}]}"#;
-const HELLO: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"Hello\"}}]}\n\n";
 const USAGE: &str = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":2,\"total_tokens\":11}}\n\n";
-const DONE: &str = "data: [DONE]\n\n";
 
 #[actix_web::test]
 async fn a_plain_answer_is_on_the_books_with_its_usage() {
     let answer = r#"{"id":"c","model":"gpt-4o-2024","usage":{"prompt_tokens":9,"completion_tokens":2,"total_tokens":11}}"#;
     let fake = Fake::new(vec![vec![Step::Send(json("200 OK", answer))]]).await;
-    with(
-        vec![account(1, Protocol::OpenAi, &fake)],
-        token(),
-        &[&fake],
-        |_, _| {},
-        |house| async move {
-            let (seen, complete) = read_answer(&mut house.post(CHAT, ASK).await).await;
-            assert!(complete && seen.ends_with(answer), "{seen}");
-            assert_eq!(house.spool.ledger().accepted, 1, "recorded before it ended");
-            let record = house.record().await;
-            assert_eq!((record.status_code, record.success), (200, true));
-            assert_eq!(
-                (
-                    record.prompt_tokens,
-                    record.completion_tokens,
-                    record.total_tokens
-                ),
-                (9, 2, 11)
-            );
-            assert!(!record.usage_estimated);
-            assert_eq!(record.operation(), Operation::Chat);
-            assert_eq!(record.mode(), Mode::Api);
-            assert_eq!(
-                (
-                    record.model.as_str(),
-                    record.account_id,
-                    record.provider.as_str()
-                ),
-                ("gpt-4o", 1, "openai")
-            );
-            assert_eq!(record.attempts.len(), 1);
-            assert_eq!(record.upstream_request_id, "up-1");
-            assert!(
-                seen.contains(&format!("x-request-id: {}\r\n", record.id())),
-                "{seen}"
-            );
-        },
-    )
+    at(&fake, |house| async move {
+        let (seen, complete) = read_answer(&mut house.post(CHAT, ASK).await).await;
+        assert!(complete && seen.ends_with(answer), "{seen}");
+        assert_eq!(house.spool.ledger().accepted, 1, "recorded before it ended");
+        let record = house.record().await;
+        assert_eq!((record.status_code, record.success), (200, true));
+        assert_eq!(
+            (
+                record.prompt_tokens,
+                record.completion_tokens,
+                record.total_tokens
+            ),
+            (9, 2, 11)
+        );
+        assert!(!record.usage_estimated);
+        assert_eq!(record.operation(), Operation::Chat);
+        assert_eq!(record.mode(), Mode::Api);
+        assert_eq!(
+            (
+                record.model.as_str(),
+                record.account_id,
+                record.provider.as_str()
+            ),
+            ("gpt-4o", 1, "openai")
+        );
+        assert_eq!(record.attempts.len(), 1);
+        assert_eq!(record.upstream_request_id, "up-1");
+        assert!(
+            seen.contains(&format!("x-request-id: {}\r\n", record.id())),
+            "{seen}"
+        );
+    })
     .await;
 }
 
@@ -75,41 +66,35 @@ async fn the_terminal_event_waits_for_the_record_and_chunks_do_not() {
     ]])
     .await;
     let upstream = fake.clone();
-    with(
-        vec![account(1, Protocol::OpenAi, &fake)],
-        token(),
-        &[&fake],
-        |_, _| {},
-        |house| async move {
-            let mut socket = house.post(CHAT, ASK_STREAM).await;
-            let mut seen = String::new();
-            assert!(read_until(&mut socket, &mut seen, HELLO).await);
-            assert_eq!(house.spool.ledger().accepted, 0);
-            assert_eq!(house.gateway.counters().read().in_flight, 1);
-            upstream.go_on();
-            assert!(read_until(&mut socket, &mut seen, DONE).await, "{seen}");
-            assert_eq!(
-                house.spool.ledger().accepted,
-                1,
-                "[DONE] came before the record"
-            );
-            assert!(read_until(&mut socket, &mut seen, "\r\n0\r\n\r\n").await);
-            assert!(
-                !seen.contains("usage"),
-                "the injected chunk is ours: {seen}"
-            );
-            assert!(
-                upstream.seen.borrow()[0]
-                    .body
-                    .contains(r#""include_usage":true"#)
-            );
-            let record = house.record().await;
-            assert!(record.stream && record.success);
-            assert_eq!(record.total_tokens, 11);
-            assert!(record.ttft_ms.is_some());
-            assert_eq!(house.gateway.counters().read().in_flight, 0);
-        },
-    )
+    at(&fake, |house| async move {
+        let mut socket = house.post(CHAT, ASK_STREAM).await;
+        let mut seen = String::new();
+        assert!(read_until(&mut socket, &mut seen, HELLO).await);
+        assert_eq!(house.spool.ledger().accepted, 0);
+        assert_eq!(house.gateway.counters().read().in_flight, 1);
+        upstream.go_on();
+        assert!(read_until(&mut socket, &mut seen, DONE).await, "{seen}");
+        assert_eq!(
+            house.spool.ledger().accepted,
+            1,
+            "[DONE] came before the record"
+        );
+        assert!(read_until(&mut socket, &mut seen, "\r\n0\r\n\r\n").await);
+        assert!(
+            !seen.contains("usage"),
+            "the injected chunk is ours: {seen}"
+        );
+        assert!(
+            upstream.seen.borrow()[0]
+                .body
+                .contains(r#""include_usage":true"#)
+        );
+        let record = house.record().await;
+        assert!(record.stream && record.success);
+        assert_eq!(record.total_tokens, 11);
+        assert!(record.ttft_ms.is_some());
+        assert_eq!(house.gateway.counters().read().in_flight, 0);
+    })
     .await;
 }
 
@@ -126,36 +111,30 @@ async fn a_client_that_leaves_cancels_the_upstream_and_is_a_499() {
         let streamed = script.len() > 1;
         let fake = Fake::new(vec![script]).await;
         let upstream = fake.clone();
-        with(
-            vec![account(1, Protocol::OpenAi, &fake)],
-            token(),
-            &[&fake],
-            |_, _| {},
-            |house| async move {
-                let mut socket = house.post(CHAT, ASK_STREAM).await;
-                eventually(|| upstream.seen.borrow().len() == 1).await;
-                if streamed {
-                    assert!(read_until(&mut socket, &mut String::new(), HELLO).await);
-                }
-                let left = Instant::now();
-                drop(socket);
-                eventually(|| upstream.hung_up.get() == 1).await;
-                assert!(left.elapsed().as_millis() < 1_000, "{:?}", left.elapsed());
-                let record = house.record().await;
-                assert_eq!(
-                    (record.status_code, record.error_code.as_str()),
-                    (499, "client_closed_request")
+        at(&fake, |house| async move {
+            let mut socket = house.post(CHAT, ASK_STREAM).await;
+            eventually(|| upstream.seen.borrow().len() == 1).await;
+            if streamed {
+                assert!(read_until(&mut socket, &mut String::new(), HELLO).await);
+            }
+            let left = Instant::now();
+            drop(socket);
+            eventually(|| upstream.hung_up.get() == 1).await;
+            assert!(left.elapsed().as_millis() < 1_000, "{:?}", left.elapsed());
+            let record = house.record().await;
+            assert_eq!(
+                (record.status_code, record.error_code.as_str()),
+                (499, "client_closed_request")
+            );
+            assert_eq!(record.account_id, 1);
+            assert!(!record.success);
+            if streamed {
+                assert!(
+                    record.usage_estimated && record.total_tokens > 0,
+                    "{record:#?}"
                 );
-                assert_eq!(record.account_id, 1);
-                assert!(!record.success);
-                if streamed {
-                    assert!(
-                        record.usage_estimated && record.total_tokens > 0,
-                        "{record:#?}"
-                    );
-                }
-            },
-        )
+            }
+        })
         .await;
     }
 }
@@ -169,27 +148,21 @@ async fn a_client_that_hangs_up_on_an_error_event_is_not_to_blame() {
         Step::Stall,
     ]])
     .await;
-    with(
-        vec![account(1, Protocol::OpenAi, &fake)],
-        token(),
-        &[&fake],
-        |_, _| {},
-        |house| async move {
-            let mut socket = house.post(CHAT, ASK_STREAM).await;
-            let mut seen = String::new();
-            assert!(
-                read_until(&mut socket, &mut seen, "overloaded").await,
-                "{seen}"
-            );
-            drop(socket);
-            let record = house.record().await;
-            assert_eq!(
-                (record.status_code, record.error_code.as_str()),
-                (502, "upstream_error")
-            );
-            assert_eq!(record.error_message, "overloaded");
-        },
-    )
+    at(&fake, |house| async move {
+        let mut socket = house.post(CHAT, ASK_STREAM).await;
+        let mut seen = String::new();
+        assert!(
+            read_until(&mut socket, &mut seen, "overloaded").await,
+            "{seen}"
+        );
+        drop(socket);
+        let record = house.record().await;
+        assert_eq!(
+            (record.status_code, record.error_code.as_str()),
+            (502, "upstream_error")
+        );
+        assert_eq!(record.error_message, "overloaded");
+    })
     .await;
 }
 
@@ -201,24 +174,18 @@ async fn a_cut_stream_never_ends_cleanly_and_is_a_502() {
         Step::Close,
     ]])
     .await;
-    with(
-        vec![account(1, Protocol::OpenAi, &fake)],
-        token(),
-        &[&fake],
-        |_, _| {},
-        |house| async move {
-            let (seen, complete) = read_answer(&mut house.post(CHAT, ASK_STREAM).await).await;
-            assert!(
-                !complete && seen.contains("upstream_broken") && !seen.contains("[DONE]"),
-                "{seen}"
-            );
-            let record = house.record().await;
-            assert_eq!(
-                (record.status_code, record.error_code.as_str()),
-                (502, "upstream_broken")
-            );
-        },
-    )
+    at(&fake, |house| async move {
+        let (seen, complete) = read_answer(&mut house.post(CHAT, ASK_STREAM).await).await;
+        assert!(
+            !complete && seen.contains("upstream_broken") && !seen.contains("[DONE]"),
+            "{seen}"
+        );
+        let record = house.record().await;
+        assert_eq!(
+            (record.status_code, record.error_code.as_str()),
+            (502, "upstream_broken")
+        );
+    })
     .await;
 }
 
@@ -227,17 +194,11 @@ async fn a_cut_body_breaks_the_connection() {
     let mut half = json("200 OK", r#"{"half":"of it"}"#);
     half.truncate(half.len() - 4);
     let fake = Fake::new(vec![vec![Step::Send(half), Step::Close]]).await;
-    with(
-        vec![account(1, Protocol::OpenAi, &fake)],
-        token(),
-        &[&fake],
-        |_, _| {},
-        |house| async move {
-            let (_, complete) = read_answer(&mut house.post(CHAT, ASK).await).await;
-            assert!(!complete);
-            assert_eq!(house.record().await.status_code, 502);
-        },
-    )
+    at(&fake, |house| async move {
+        let (_, complete) = read_answer(&mut house.post(CHAT, ASK).await).await;
+        assert!(!complete);
+        assert_eq!(house.record().await.status_code, 502);
+    })
     .await;
 }
 
@@ -283,21 +244,15 @@ async fn a_drain_cuts_what_is_left_and_records_it() {
         Step::Stall,
     ]])
     .await;
-    with(
-        vec![account(1, Protocol::OpenAi, &fake)],
-        token(),
-        &[&fake],
-        |_, _| {},
-        |house| async move {
-            let mut socket = house.post(CHAT, ASK_STREAM).await;
-            let mut seen = String::new();
-            assert!(read_until(&mut socket, &mut seen, HELLO).await);
-            house.gateway.cut_streams();
-            assert!(!read_until(&mut socket, &mut seen, "\r\n0\r\n\r\n").await);
-            assert!(seen.contains("shutting_down"), "{seen}");
-            assert_eq!(house.record().await.status_code, 503);
-        },
-    )
+    at(&fake, |house| async move {
+        let mut socket = house.post(CHAT, ASK_STREAM).await;
+        let mut seen = String::new();
+        assert!(read_until(&mut socket, &mut seen, HELLO).await);
+        house.gateway.cut_streams();
+        assert!(!read_until(&mut socket, &mut seen, "\r\n0\r\n\r\n").await);
+        assert!(seen.contains("shutting_down"), "{seen}");
+        assert_eq!(house.record().await.status_code, 503);
+    })
     .await;
 }
 
@@ -435,7 +390,7 @@ async fn a_refused_call_of_a_known_token_is_a_row_and_a_stranger_a_number() {
 }
 
 #[actix_web::test]
-async fn a_compressed_stream_passes_untouched_and_is_metered() {
+async fn a_compressed_stream_passes_untouched_unless_our_chunk_is_in_it_and_is_metered() {
     let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     packer
         .write_all(format!("{HELLO}{USAGE}{DONE}").as_bytes())
@@ -448,20 +403,39 @@ async fn a_compressed_stream_passes_untouched_and_is_metered() {
     .into_bytes();
     answer.extend_from_slice(&packed);
     let fake = Fake::new(vec![vec![Step::Send(answer)]]).await;
-    with(
-        vec![account(1, Protocol::OpenAi, &fake)],
-        token(),
-        &[&fake],
-        |_, _| {},
-        |house| async move {
-            let mut socket = house.post(CHAT, ASK_STREAM).await;
-            let mut seen = String::new();
-            assert!(read_until(&mut socket, &mut seen, "\r\n\r\n").await);
-            assert!(seen.contains("content-encoding: gzip"), "{seen}");
-            let record = house.record().await;
+    at(&fake, |house| async move {
+        let asks_itself = ASK_STREAM.replace(
+            r#""stream":true"#,
+            r#""stream":true,"stream_options":{"include_usage":true}"#,
+        );
+        let mut socket = house.post(CHAT, &asks_itself).await;
+        let mut head = Vec::new();
+        let mut one = [0];
+        while !head.ends_with(b"\r\n\r\n") {
+            assert_eq!(socket.read(&mut one).await.unwrap(), 1);
+            head.push(one[0]);
+        }
+        let head = String::from_utf8(head).unwrap();
+        assert!(head.contains("content-encoding: gzip"), "{head}");
+        let mut body = vec![0; packed.len() + 64];
+        let mut came = 0;
+        while memchr::memmem::find(&body[..came], &packed).is_none() {
+            let reading = tokio::time::timeout(PATIENCE, socket.read(&mut body[came..]));
+            let more = reading.await.unwrap().unwrap();
+            assert!(more > 0, "it ended without the compressed stream");
+            came += more;
+        }
+
+        // Asked for by us alone: unpacked, and without the chunk.
+        let (seen, complete) = read_answer(&mut house.post(CHAT, ASK_STREAM).await).await;
+        assert!(complete && !seen.contains("content-encoding"), "{seen}");
+        assert!(seen.contains(HELLO) && seen.contains(DONE), "{seen}");
+        assert!(!seen.contains("usage"), "{seen}");
+        for record in house.records() {
             assert_eq!((record.total_tokens, record.success), (11, true));
-        },
-    )
+        }
+        assert_eq!(house.records().len(), 2);
+    })
     .await;
 }
 
@@ -554,47 +528,41 @@ async fn an_echoed_credential_is_starred_out_wherever_frames_are_cut() {
     ])
     .await;
     let upstream = fake.clone();
-    with(
-        vec![account(1, Protocol::OpenAi, &fake)],
-        token(),
-        &[&fake],
-        |_, _| {},
-        |house| async move {
-            let mut socket = house.post(CHAT, ASK).await;
-            let mut seen = String::new();
-            assert!(read_until(&mut socket, &mut seen, "\r\n\r\n").await);
-            upstream.go_on();
-            let stars = "*".repeat(secret.len());
-            assert!(read_until(&mut socket, &mut seen, &stars).await, "{seen}");
-            assert!(seen.ends_with(&format!("wrong key {stars}")), "{seen}");
+    at(&fake, |house| async move {
+        let mut socket = house.post(CHAT, ASK).await;
+        let mut seen = String::new();
+        assert!(read_until(&mut socket, &mut seen, "\r\n\r\n").await);
+        upstream.go_on();
+        let stars = "*".repeat(secret.len());
+        assert!(read_until(&mut socket, &mut seen, &stars).await, "{seen}");
+        assert!(seen.ends_with(&format!("wrong key {stars}")), "{seen}");
 
-            let mut socket = house
-                .send(
-                    "POST",
-                    CHAT,
-                    &format!(
-                        "authorization: Bearer {}\r\naccept-encoding: gzip\r\nconnection: close\r\n",
-                        house.secret
-                    ),
-                    ASK,
-                )
-                .await;
-            let mut answer = Vec::new();
-            tokio::time::timeout(PATIENCE, socket.read_to_end(&mut answer))
-                .await
-                .unwrap()
-                .unwrap();
-            let gzip = answer
-                .windows(2)
-                .position(|magic| magic == [0x1f, 0x8b])
-                .unwrap();
-            let mut text = String::new();
-            flate2::read::GzDecoder::new(&answer[gzip..])
-                .read_to_string(&mut text)
-                .unwrap();
-            assert_eq!(text, format!("wrong key {stars}"));
-        },
-    )
+        let mut socket = house
+            .send(
+                "POST",
+                CHAT,
+                &format!(
+                    "authorization: Bearer {}\r\naccept-encoding: gzip\r\nconnection: close\r\n",
+                    house.secret
+                ),
+                ASK,
+            )
+            .await;
+        let mut answer = Vec::new();
+        tokio::time::timeout(PATIENCE, socket.read_to_end(&mut answer))
+            .await
+            .unwrap()
+            .unwrap();
+        let gzip = answer
+            .windows(2)
+            .position(|magic| magic == [0x1f, 0x8b])
+            .unwrap();
+        let mut text = String::new();
+        flate2::read::GzDecoder::new(&answer[gzip..])
+            .read_to_string(&mut text)
+            .unwrap();
+        assert_eq!(text, format!("wrong key {stars}"));
+    })
     .await;
 }
 

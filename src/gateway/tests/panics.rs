@@ -8,16 +8,13 @@ use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::Next;
 use bytes::Bytes;
-use steward_actors::domain::snapshot::Protocol;
 use tokio::sync::Semaphore;
 
 use super::super::estimate;
 use super::fake::{Fake, Step, chunk, json, sse_head};
-use super::house::{account, eventually, read_answer, read_until, token, with};
+use super::house::{CHAT, HELLO, at, eventually, read_answer, read_until};
 
-const CHAT: &str = "/v1/chat/completions";
 const ASK: &str = r#"{"model":"gpt-4o","stream":true,"messages":[]}"#;
-const HELLO: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"Hello\"}}]}\n\n";
 /// Asks [`trap`] to panic: `handler` or `body`.
 const WHERE: &str = "x-test-panic";
 
@@ -84,32 +81,26 @@ async fn a_panic_is_not_the_clients_leaving() {
     ] {
         let fake = Fake::new(vec![script]).await;
         let upstream = fake.clone();
-        with(
-            vec![account(1, Protocol::OpenAi, &fake)],
-            token(),
-            &[&fake],
-            |_, _| {},
-            |house| async move {
-                let headers = format!(
-                    "authorization: Bearer {}\r\n{WHERE}: {place}\r\n",
-                    house.secret
-                );
-                let mut socket = house.send("POST", CHAT, &headers, ASK).await;
-                eventually(|| upstream.seen.borrow().len() == 1).await;
-                if place == "handler" {
-                    HANDLER_PANICS.add_permits(1);
-                }
-                let whole = read_until(&mut socket, &mut String::new(), "\r\n0\r\n\r\n").await;
-                assert!(!whole);
-                let record = house.record().await;
-                assert_eq!(
-                    (record.status_code, record.error_code.as_str()),
-                    (500, "internal_error")
-                );
-                assert_eq!(record.account_id, 1);
-                eventually(|| upstream.hung_up.get() == 1).await;
-            },
-        )
+        at(&fake, |house| async move {
+            let headers = format!(
+                "authorization: Bearer {}\r\n{WHERE}: {place}\r\n",
+                house.secret
+            );
+            let mut socket = house.send("POST", CHAT, &headers, ASK).await;
+            eventually(|| upstream.seen.borrow().len() == 1).await;
+            if place == "handler" {
+                HANDLER_PANICS.add_permits(1);
+            }
+            let whole = read_until(&mut socket, &mut String::new(), "\r\n0\r\n\r\n").await;
+            assert!(!whole);
+            let record = house.record().await;
+            assert_eq!(
+                (record.status_code, record.error_code.as_str()),
+                (500, "internal_error")
+            );
+            assert_eq!(record.account_id, 1);
+            eventually(|| upstream.hung_up.get() == 1).await;
+        })
         .await;
     }
 }
@@ -117,22 +108,16 @@ async fn a_panic_is_not_the_clients_leaving() {
 #[actix_web::test]
 async fn an_estimate_that_fails_does_not_fail_the_call() {
     let fake = Fake::new(vec![vec![Step::Send(json("200 OK", r#"{"id":"c"}"#))]]).await;
-    with(
-        vec![account(1, Protocol::OpenAi, &fake)],
-        token(),
-        &[&fake],
-        |_, _| {},
-        |house| async move {
-            let ask = format!(
-                r#"{{"model":"{}","messages":[{{"role":"user","content":"Hello"}}]}}"#,
-                estimate::PANICS
-            );
-            let (seen, complete) = read_answer(&mut house.post(CHAT, &ask).await).await;
-            assert!(complete && seen.starts_with("HTTP/1.1 200"), "{seen}");
-            let record = house.record().await;
-            assert_eq!((record.status_code, record.success), (200, true));
-            assert!(record.usage_estimated && record.prompt_tokens > 0);
-        },
-    )
+    at(&fake, |house| async move {
+        let ask = format!(
+            r#"{{"model":"{}","messages":[{{"role":"user","content":"Hello"}}]}}"#,
+            estimate::PANICS
+        );
+        let (seen, complete) = read_answer(&mut house.post(CHAT, &ask).await).await;
+        assert!(complete && seen.starts_with("HTTP/1.1 200"), "{seen}");
+        let record = house.record().await;
+        assert_eq!((record.status_code, record.success), (200, true));
+        assert!(record.usage_estimated && record.prompt_tokens > 0);
+    })
     .await;
 }

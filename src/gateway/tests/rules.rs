@@ -4,7 +4,7 @@ use steward_actors::domain::snapshot::Protocol;
 use steward_actors::spool::SpoolConfig;
 
 use super::fake::{Fake, Step, json};
-use super::house::{account, read_answer, token, with};
+use super::house::{account, at, read_answer, token, with};
 
 #[actix_web::test]
 async fn credentials_and_private_headers_stay_on_their_side() {
@@ -35,26 +35,20 @@ async fn credentials_and_private_headers_stay_on_their_side() {
 async fn an_alias_changes_the_models_name_and_nothing_else() {
     let fake = Fake::new(vec![vec![Step::Send(json("200 OK", "{}"))]]).await;
     let upstream = fake.clone();
-    with(
-        vec![account(1, Protocol::OpenAi, &fake)],
-        token(),
-        &[&fake],
-        |_, _| {},
-        |house| async move {
-            let body = r#"{ "model" : "nick", "input":"x" }"#;
-            read_answer(&mut house.post("/v1/embeddings", body).await).await;
-            assert_eq!(
-                upstream.seen.borrow()[0].body,
-                body.replace("nick", "real-name")
-            );
-            assert!(
-                upstream.seen.borrow()[0]
-                    .head
-                    .starts_with("POST /v1/embeddings ")
-            );
-            assert_eq!(house.record().await.model, "nick");
-        },
-    )
+    at(&fake, |house| async move {
+        let body = r#"{ "model" : "nick", "input":"x" }"#;
+        read_answer(&mut house.post("/v1/embeddings", body).await).await;
+        assert_eq!(
+            upstream.seen.borrow()[0].body,
+            body.replace("nick", "real-name")
+        );
+        assert!(
+            upstream.seen.borrow()[0]
+                .head
+                .starts_with("POST /v1/embeddings ")
+        );
+        assert_eq!(house.record().await.model, "nick");
+    })
     .await;
 }
 

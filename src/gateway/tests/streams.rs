@@ -11,12 +11,10 @@ use steward_actors::domain::snapshot::{AccountView, Protocol};
 
 use super::super::tap::{Heard, Tap};
 use super::fake::{Fake, Step, chunk, end, sse_head};
-use super::house::{account, read_answer, read_until, token, with};
+use super::house::{CHAT, DONE, account, at, read_answer, read_until, token, with};
 
-const CHAT: &str = "/v1/chat/completions";
 const ASK: &str = r#"{"model":"gpt-4o","stream":true,"messages":[]}"#;
 const SECRET: &str = "sk-upstream-secret";
-const DONE: &str = "data: [DONE]\n\n";
 
 fn said(text: &str) -> String {
     format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"{text}\"}}}}]}}\n\n")
@@ -58,27 +56,21 @@ async fn what_came_is_seen_while_the_upstream_says_no_more() {
     ]])
     .await;
     let upstream = fake.clone();
-    with(
-        vec![account(1, Protocol::OpenAi, &fake)],
-        token(),
-        &[&fake],
-        |_, _| {},
-        |house| async move {
-            let mut socket = house.post(CHAT, ASK).await;
-            let mut seen = String::new();
-            // The head comes before the first event.
-            assert!(read_until(&mut socket, &mut seen, "\r\n\r\n").await);
-            for wanted in [
-                said("first"),
-                ": ping\n\n".into(),
-                said("third"),
-                DONE.into(),
-            ] {
-                upstream.go_on();
-                assert!(read_until(&mut socket, &mut seen, &wanted).await, "{seen}");
-            }
-        },
-    )
+    at(&fake, |house| async move {
+        let mut socket = house.post(CHAT, ASK).await;
+        let mut seen = String::new();
+        // The head comes before the first event.
+        assert!(read_until(&mut socket, &mut seen, "\r\n\r\n").await);
+        for wanted in [
+            said("first"),
+            ": ping\n\n".into(),
+            said("third"),
+            DONE.into(),
+        ] {
+            upstream.go_on();
+            assert!(read_until(&mut socket, &mut seen, &wanted).await, "{seen}");
+        }
+    })
     .await;
 }
 
@@ -97,24 +89,18 @@ async fn a_credential_echoed_in_an_error_event_is_starred_out() {
     ]])
     .await;
     let upstream = fake.clone();
-    with(
-        vec![account(1, Protocol::OpenAi, &fake)],
-        token(),
-        &[&fake],
-        |_, _| {},
-        |house| async move {
-            let mut socket = house.post(CHAT, ASK).await;
-            let mut seen = String::new();
-            assert!(read_until(&mut socket, &mut seen, &said(SECRET)).await);
-            upstream.go_on();
-            assert!(read_until(&mut socket, &mut seen, DONE).await, "{seen}");
-            let stars = "*".repeat(SECRET.len());
-            assert!(seen.contains(&error.replace(SECRET, &stars)), "{seen}");
-            let record = house.record().await;
-            assert_eq!(record.error_code, "upstream_error");
-            assert!(!record.error_message.contains(SECRET));
-        },
-    )
+    at(&fake, |house| async move {
+        let mut socket = house.post(CHAT, ASK).await;
+        let mut seen = String::new();
+        assert!(read_until(&mut socket, &mut seen, &said(SECRET)).await);
+        upstream.go_on();
+        assert!(read_until(&mut socket, &mut seen, DONE).await, "{seen}");
+        let stars = "*".repeat(SECRET.len());
+        assert!(seen.contains(&error.replace(SECRET, &stars)), "{seen}");
+        let record = house.record().await;
+        assert_eq!(record.error_code, "upstream_error");
+        assert!(!record.error_message.contains(SECRET));
+    })
     .await;
 }
 

@@ -1,5 +1,7 @@
 //! The HTTP client towards upstreams: one per worker, so that its connections are driven on the worker's
-//! own runtime and a call never changes threads. It follows no redirect and adds nothing of its own.
+//! own runtime and a call never changes threads. It follows no redirect and adds nothing of its own. What a
+//! name leads to is looked at whenever it connects: an account's host may have begun to point at this machine's
+//! metadata service after it was saved.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -18,12 +20,16 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::ClientConfig;
 use tower_service::Service;
 
+use crate::http::egress;
+
 /// Sends requests whose bodies are whole in memory.
-pub(super) type UpstreamClient = Client<Bounded<HttpsConnector<HttpConnector>>, WholeBody>;
+pub(super) type UpstreamClient =
+    Client<Bounded<HttpsConnector<HttpConnector<egress::Guarded>>>, WholeBody>;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
-/// A connector that must be done in time: name, TCP and TLS together, whichever of them hangs.
+/// A connector that must be done in time: name, TCP and TLS together, whichever of them hangs. Addresses that
+/// are never called are refused before anything goes out.
 #[derive(Clone)]
 pub(super) struct Bounded<C> {
     connector: C,
@@ -45,6 +51,9 @@ where
     }
 
     fn call(&mut self, to: http::Uri) -> Self::Future {
+        if let Err(refused) = egress::refuse_host(to.host().unwrap_or_default()) {
+            return Box::pin(async move { Err(refused.into()) });
+        }
         let connecting = tokio::time::timeout(self.limit, self.connector.call(to));
         Box::pin(async move { connecting.await? })
     }
@@ -118,7 +127,7 @@ pub(super) fn tls_config() -> Result<ClientConfig, rustls::Error> {
 
 /// One worker's client. Must be called where a tokio runtime will drive it, that is in the App factory.
 pub(super) fn build(tls: ClientConfig, connect_timeout: Duration) -> UpstreamClient {
-    let mut tcp = HttpConnector::new();
+    let mut tcp = HttpConnector::new_with_resolver(egress::Guarded);
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     // One address that does not answer leaves time for the next.
@@ -141,4 +150,32 @@ pub(super) fn build(tls: ClientConfig, connect_timeout: Duration) -> UpstreamCli
             connector,
             limit: connect_timeout,
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[actix_web::test]
+    async fn an_address_that_is_never_called_is_refused_when_it_is_connected_to() {
+        let client = build(tls_config().unwrap(), Duration::from_secs(2));
+        for (to, refused) in [
+            // A name that resolves to a metadata address: resolvers read a bare number as one.
+            ("http://2852039166/v1", true),
+            ("http://169.254.169.254/v1", true),
+            ("https://169.254.169.254/v1", true),
+            ("http://[fe80::1]/v1", true),
+            ("http://metadata.google.internal/v1", true),
+            // Nobody listens there; that is another failure.
+            ("http://127.0.0.1:1/v1", false),
+            ("http://localhost:1/v1", false),
+        ] {
+            let request = http::Request::post(to)
+                .body(WholeBody::new(vec![]))
+                .unwrap();
+            let error = client.request(request).await.unwrap_err();
+            assert!(error.is_connect(), "{to}: {error:?}");
+            assert_eq!(egress::is_refusal(&error), refused, "{to}: {error:?}");
+        }
+    }
 }

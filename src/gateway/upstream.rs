@@ -3,8 +3,9 @@
 //! Another account is tried only before the first byte and only when no provider can have done the work:
 //! after no connection, 401, 408, 429 or 5xx. Once a request went out, silence or a broken line may hide a
 //! call that was made and billed: making it again is the caller's to decide. When every account refused by
-//! status, the last such answer passes as the provider gave it. What is sent is the caller's request with three things changed: the credential, the model's name where the
-//! account knows it under another, and the wish for usage. Redirects are not followed.
+//! status, the last such answer passes as the provider gave it. What is sent is the caller's request with three
+//! things changed: the credential, the model's name where the account knows it under another, and the wish for
+//! usage. Redirects are not followed.
 
 use std::error::Error;
 use std::future::Future;
@@ -19,6 +20,7 @@ use steward_actors::domain::record::Operation;
 use steward_actors::domain::snapshot::AccountView;
 
 use crate::error::catalog::ErrorCode;
+use crate::http::egress;
 
 use super::breaker::{self, Outcome};
 use super::client::{UpstreamClient, WholeBody};
@@ -173,7 +175,11 @@ async fn attempt(
                 Ok(answer) if answer.status().is_informational() => Err(ErrorCode::UpstreamBroken),
                 Ok(answer) => Ok(answer),
                 Err(cause) => {
-                    tracing::debug!(account = account.public_id, %cause, "no answer from the upstream");
+                    if egress::is_refusal(&cause) {
+                        tracing::warn!(account = account.public_id, "the account's host leads to a link-local or metadata address, which is never called");
+                    } else {
+                        tracing::debug!(account = account.public_id, %cause, "no answer from the upstream");
+                    }
                     Err(if is_unsent(&cause) {
                         ErrorCode::UpstreamUnreachable
                     } else {

@@ -1,9 +1,9 @@
 //! Calls to addresses that operators typed: which are refused, and a GET that holds to it.
 //!
 //! Link-local and cloud metadata addresses are refused always, written out or hidden behind a name; the check
-//! is repeated on the addresses that are really connected to, so a name cannot change in between. Private and
-//! loopback addresses are the caller's decision: accounts may use them, people run local models. Redirects are
-//! not followed. Calls of applications are the gateway's and do not pass here.
+//! is repeated on the addresses that are really connected to, so a name cannot change in between; the gateway's
+//! connections to accounts hold to it too, by [`Guarded`] and [`refuse_host`]. Private and loopback addresses
+//! are the caller's decision: accounts may use them, people run local models. Redirects are not followed.
 
 use std::error::Error;
 use std::io;
@@ -132,9 +132,7 @@ pub async fn get(
 ) -> Result<Fetched, NoAnswer> {
     let begun = Instant::now();
     let uri: Uri = url.parse().map_err(failed)?;
-    if forbidden_host(uri.host().unwrap_or_default()) {
-        return Err(NoAnswer::Refused);
-    }
+    refuse_host(uri.host().unwrap_or_default()).map_err(|_| NoAnswer::Refused)?;
     let mut tcp = HttpConnector::new_with_resolver(Guarded);
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
@@ -166,16 +164,12 @@ pub async fn get(
 
 /// The causes of `error`, outermost left out when there are others: it only says that there was one.
 fn failed(error: impl Error + 'static) -> NoAnswer {
+    if is_refusal(&error) {
+        return NoAnswer::Refused;
+    }
     let mut causes = Vec::new();
     let mut next = error.source();
     while let Some(cause) = next {
-        if cause.downcast_ref::<Forbidden>().is_some()
-            || cause
-                .downcast_ref::<io::Error>()
-                .is_some_and(|cause| cause.kind() == io::ErrorKind::PermissionDenied)
-        {
-            return NoAnswer::Refused;
-        }
         let text = cause.to_string();
         if causes.last() != Some(&text) {
             causes.push(text);
@@ -189,12 +183,38 @@ fn failed(error: impl Error + 'static) -> NoAnswer {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("the name leads to an address that is never called")]
+#[error("link-local and metadata addresses are never called")]
 struct Forbidden;
 
-/// Resolves names, and refuses those that lead to a forbidden address.
+/// Refuses a host that names a forbidden address itself: a connector asks no resolver about literal ones.
+///
+/// # Errors
+/// One that [`is_refusal`] knows.
+pub fn refuse_host(host: &str) -> io::Result<()> {
+    match forbidden_host(host) {
+        true => Err(forbidden()),
+        false => Ok(()),
+    }
+}
+
+/// Whether `error`, or what caused it, is this module's refusal to connect.
+pub fn is_refusal(error: &(dyn Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |&error| error.source()).any(|cause| {
+        cause
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref)
+            .is_some_and(|inner| inner.is::<Forbidden>())
+    })
+}
+
+fn forbidden() -> io::Error {
+    io::Error::new(io::ErrorKind::PermissionDenied, Forbidden)
+}
+
+/// Resolves names, and refuses those that lead to a forbidden address: at each connection anew, whatever the
+/// name led to when it was saved.
 #[derive(Clone)]
-struct Guarded;
+pub struct Guarded;
 
 impl tower_service::Service<Name> for Guarded {
     type Response = std::vec::IntoIter<SocketAddr>;
@@ -210,7 +230,7 @@ impl tower_service::Service<Name> for Guarded {
             let found: Vec<SocketAddr> =
                 tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
             if found.iter().any(|address| is_forbidden(address.ip())) {
-                return Err(io::Error::new(io::ErrorKind::PermissionDenied, Forbidden));
+                return Err(forbidden());
             }
             Ok(found.into_iter())
         })
@@ -323,7 +343,10 @@ mod tests {
         use tower_service::Service;
         let hidden: Name = "2852039166".parse().unwrap();
         let error = Guarded.call(hidden).await.unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+        assert!(is_refusal(&error));
+        assert!(!is_refusal(&io::Error::from(
+            io::ErrorKind::PermissionDenied
+        )));
         assert!(Guarded.call("localhost".parse().unwrap()).await.is_ok());
     }
 }

@@ -39,7 +39,11 @@ impl AccountStates {
 
     /// Whether the account could take a call now.
     pub(super) fn availability(&self, account: &AccountView, now_ms: u64) -> Availability {
-        match self.breakers.of(account.id).standing(now_ms) {
+        let breaker = self.breakers.of(account.id);
+        match breaker.standing(now_ms) {
+            Standing::Open { .. } | Standing::Probing if breaker.is_refused(now_ms) => {
+                Availability::Refused
+            }
             Standing::Open { retry_after_ms } => Availability::Down { retry_after_ms },
             Standing::Probing => Availability::Down {
                 retry_after_ms: PROBING_RETRY_MS,
@@ -54,9 +58,19 @@ impl AccountStates {
     }
 
     /// Takes a place and the breaker's leave; `None` when either was lost since [`Self::availability`].
-    pub(super) fn enter(&self, account: &AccountView, now_ms: u64) -> Option<(Place, Pass)> {
+    /// `last_resort` enters where only the credential is held against the account.
+    pub(super) fn enter(
+        &self,
+        account: &AccountView,
+        last_resort: bool,
+        now_ms: u64,
+    ) -> Option<(Place, Pass)> {
         let place = self.places.take(account.id, account.concurrency)?;
-        let pass = self.breakers.of(account.id).enter(now_ms)?;
+        let breaker = self.breakers.of(account.id);
+        let pass = match last_resort {
+            true => breaker.enter_refused(now_ms)?,
+            false => breaker.enter(now_ms)?,
+        };
         Some((place, pass))
     }
 

@@ -2,9 +2,10 @@
 //!
 //! Closed → open after some failures in a row, or too many among the recent calls → after a cool-down one
 //! probe is let through (half-open) → closed again, or open for twice as long. Faults of the client do not
-//! count, nor does what one caller alone may be refused (403); a refused credential opens at once. An answer
-//! that breaks off after a good start counts as a failure then. Time is passed in as milliseconds of a clock that never jumps;
-//! the state lives as long as the process, whatever snapshot is in force.
+//! count, nor does what one caller alone may be refused (403); a refused credential (401) opens at once, and is
+//! told apart: where no other account serves, calls may still be tried on it ([`Breaker::enter_refused`]). An
+//! answer that breaks off after a good start counts as a failure then. Time is passed in as milliseconds of a
+//! clock that never jumps; the state lives as long as the process, whatever snapshot is in force.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -79,6 +80,17 @@ pub enum Standing {
     },
 }
 
+/// What a settled call may do to its breaker.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Weight {
+    /// Let through a closed breaker: it counts.
+    Counted,
+    /// The probe of a half-open one: it decides.
+    Probe,
+    /// Let through although the credential was refused: only a success says anything new.
+    Trial,
+}
+
 /// What the outside sees of a breaker.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct BreakerView {
@@ -142,7 +154,7 @@ impl Begun {
 pub struct Pass {
     breaker: Arc<Breaker>,
     generation: u64,
-    probe: bool,
+    weight: Weight,
     settled: bool,
 }
 
@@ -164,20 +176,46 @@ impl Breaker {
     /// Asks to make a call; `None` while open, or while another call probes.
     pub fn enter(self: &Arc<Self>, now_ms: u64) -> Option<Pass> {
         let mut state = self.state.lock();
-        let probe = match standing(&state, now_ms) {
-            Standing::Closed => false,
+        let weight = match standing(&state, now_ms) {
+            Standing::Closed => Weight::Counted,
             Standing::HalfOpen => {
                 state.probing = true;
-                true
+                Weight::Probe
             }
             Standing::Probing | Standing::Open { .. } => return None,
         };
-        Some(Pass {
+        Some(self.pass(&state, weight))
+    }
+
+    /// Asks to make a call that has no other account to go to: also let through while open for a refused
+    /// credential, since the provider's own answer serves the caller better than none.
+    pub fn enter_refused(self: &Arc<Self>, now_ms: u64) -> Option<Pass> {
+        if let Some(pass) = self.enter(now_ms) {
+            return Some(pass);
+        }
+        let state = self.state.lock();
+        state
+            .bad_credential
+            .then(|| self.pass(&state, Weight::Trial))
+    }
+
+    /// Open, or being probed, because the credential was refused.
+    pub fn is_refused(&self, now_ms: u64) -> bool {
+        let state = self.state.lock();
+        state.bad_credential
+            && matches!(
+                standing(&state, now_ms),
+                Standing::Open { .. } | Standing::Probing
+            )
+    }
+
+    fn pass(self: &Arc<Self>, state: &State, weight: Weight) -> Pass {
+        Pass {
             breaker: Arc::clone(self),
             generation: state.generation,
-            probe,
+            weight,
             settled: false,
-        })
+        }
     }
 
     /// For the supervision page.
@@ -222,19 +260,21 @@ impl Breaker {
     }
 
     /// The generation in force afterwards.
-    fn settle(&self, generation: u64, probe: bool, outcome: Outcome, now_ms: u64) -> u64 {
+    fn settle(&self, generation: u64, weight: Weight, outcome: Outcome, now_ms: u64) -> u64 {
         let mut state = self.state.lock();
-        if state.generation != generation {
+        if state.generation != generation
+            || (weight == Weight::Trial && outcome != Outcome::Success)
+        {
             return state.generation;
         }
         match outcome {
             Outcome::Neutral => {
-                if probe {
+                if weight == Weight::Probe {
                     state.probing = false;
                 }
             }
             Outcome::Success => {
-                if probe {
+                if weight != Weight::Counted {
                     *state = State {
                         generation: state.generation + 1,
                         opened: state.opened,
@@ -249,7 +289,7 @@ impl Breaker {
             Outcome::Failure { retry_after_ms } => {
                 self.count(&mut state, 1, 1, now_ms);
                 state.consecutive = state.consecutive.saturating_add(1);
-                if probe
+                if weight == Weight::Probe
                     || state.consecutive >= self.config.consecutive_failures
                     || self.is_bad_ratio(&state)
                 {
@@ -314,7 +354,7 @@ impl Pass {
         self.settled = true;
         let generation = self
             .breaker
-            .settle(self.generation, self.probe, outcome, now_ms);
+            .settle(self.generation, self.weight, outcome, now_ms);
         (outcome == Outcome::Success).then(|| Begun {
             breaker: Arc::clone(&self.breaker),
             generation,
@@ -323,7 +363,7 @@ impl Pass {
 
     /// Whether this call is the probe of a half-open breaker.
     pub fn is_probe(&self) -> bool {
-        self.probe
+        self.weight == Weight::Probe
     }
 }
 
@@ -332,7 +372,7 @@ impl Drop for Pass {
         if !self.settled {
             // Neutral outcomes do not look at the time.
             self.breaker
-                .settle(self.generation, self.probe, Outcome::Neutral, 0);
+                .settle(self.generation, self.weight, Outcome::Neutral, 0);
         }
     }
 }
@@ -460,6 +500,40 @@ mod tests {
         assert!(breaker.view(0).bad_credential);
         breaker.reset();
         assert_eq!(breaker.standing(0), Standing::Closed);
+    }
+
+    #[test]
+    fn a_refused_credential_is_tried_where_nothing_else_is_and_only_a_success_changes_that() {
+        let breaker = breaker();
+        call(&breaker, outcome_of(401, None), 0);
+        assert!(breaker.enter(1).is_none() && breaker.is_refused(1));
+        for status in [401, 500, 429, 400] {
+            let trial = breaker.enter_refused(1).unwrap();
+            assert!(!trial.is_probe());
+            trial.settle(outcome_of(status, None), 1);
+        }
+        drop(breaker.enter_refused(1));
+        assert_eq!(breaker.view(1).opened, 1, "a trial opens nothing anew");
+        assert_eq!(
+            breaker.standing(1),
+            Standing::Open {
+                retry_after_ms: 4_999
+            }
+        );
+        breaker
+            .enter_refused(2)
+            .unwrap()
+            .settle(Outcome::Success, 3);
+        assert_eq!(breaker.standing(3), Standing::Closed);
+        assert!(!breaker.view(3).bad_credential);
+
+        // While it is probed too; and a probe that fails otherwise makes it an account that is down.
+        call(&breaker, outcome_of(401, None), 10);
+        let probe = breaker.enter(5_010).unwrap();
+        assert!(probe.is_probe() && breaker.is_refused(5_010));
+        assert!(breaker.enter_refused(5_010).is_some());
+        probe.settle(FAILED, 5_020);
+        assert!(!breaker.is_refused(5_020) && breaker.enter_refused(5_020).is_none());
     }
 
     #[test]

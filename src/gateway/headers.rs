@@ -38,7 +38,7 @@ const KEPT_FROM_UPSTREAM: &[&str] = &[
     "content-length",
     "expect",
     "accept-encoding",
-    // Credentials of the client, and what only makes sense with them.
+    // Credentials of the client, and what only makes sense with them (docs/decisions/0009).
     "authorization",
     "x-api-key",
     "api-key",
@@ -315,6 +315,7 @@ mod tests {
             ("X-App-Id", "app"),
             ("X-Forwarded-For", "10.0.0.1"),
             ("OpenAI-Organization", "org-client"),
+            ("OpenAI-Project", "proj_client"),
             ("Content-Length", "12"),
             ("Content-Type", "application/json"),
             ("anthropic-beta", "a"),
@@ -332,6 +333,7 @@ mod tests {
             "x-app-id",
             "x-forwarded-for",
             "openai-organization",
+            "openai-project",
             "content-length",
         ] {
             assert!(!out.contains_key(gone), "{gone}");

@@ -1,8 +1,9 @@
 //! Decides which accounts may serve a call, and in which order they are tried.
 //!
 //! Pure: accounts, health and a seed in, an order out. Lower priority first; among equals a weighted draw
-//! without replacement, so that the second choice is spread as fairly as the first. It reserves nothing:
-//! whoever tries an account asks its breaker and its concurrency limit again.
+//! without replacement, so that the second choice is spread as fairly as the first. Accounts whose credential
+//! was refused are a choice only where every account that serves the model is one. It reserves nothing: whoever
+//! tries an account asks its breaker and its concurrency limit again.
 
 use std::sync::Arc;
 
@@ -18,6 +19,16 @@ pub enum Availability {
     },
     /// At its concurrency limit.
     Full,
+    /// The provider refused its credential lately.
+    Refused,
+}
+
+/// The accounts to try, best first.
+#[derive(Debug, PartialEq)]
+pub struct Choice {
+    pub accounts: Vec<Arc<AccountView>>,
+    /// Nothing better is expected of any of them than the provider's refusal, in its own words.
+    pub last_resort: bool,
 }
 
 /// Why no account can be tried.
@@ -38,16 +49,17 @@ pub enum NoRoute {
 /// The accounts to try for `model`, best first.
 ///
 /// # Errors
-/// [`NoRoute`] when the list would be empty.
+/// [`NoRoute`] when there would be none.
 pub fn candidates(
     accounts: &[Arc<AccountView>],
     model: &str,
     protocol: Protocol,
     mut availability: impl FnMut(&AccountView) -> Availability,
     seed: u64,
-) -> Result<Vec<Arc<AccountView>>, NoRoute> {
+) -> Result<Choice, NoRoute> {
     let mut draw = SplitMix(seed);
     let mut ready: Vec<(bool, i32, f64, &Arc<AccountView>)> = Vec::new();
+    let mut refused = Vec::new();
     let mut any_of_protocol = false;
     let mut any_serving = false;
     let mut busy = false;
@@ -61,18 +73,25 @@ pub fn candidates(
             continue;
         }
         any_serving = true;
+        // Smallest of exponential draws with rate = weight: a weighted order without replacement.
+        let mut drawn = || {
+            let key = -draw.unit().ln() / f64::from(account.weight.max(1));
+            (account.weight == 0, account.priority, key, account)
+        };
         match availability(account) {
-            Availability::Ready => {
-                // Smallest of exponential draws with rate = weight: a weighted order without replacement.
-                let key = -draw.unit().ln() / f64::from(account.weight.max(1));
-                ready.push((account.weight == 0, account.priority, key, account));
-            }
+            Availability::Ready => ready.push(drawn()),
+            Availability::Refused => refused.push(drawn()),
             Availability::Full => busy = true,
             Availability::Down { retry_after_ms } => {
                 first_back_ms =
                     Some(first_back_ms.map_or(retry_after_ms, |ms| ms.min(retry_after_ms)));
             }
         }
+    }
+    // Where others are busy or down for a while, coming back later helps; a refusal would say it does not.
+    let last_resort = ready.is_empty() && !busy && first_back_ms.is_none() && !refused.is_empty();
+    if last_resort {
+        ready = refused;
     }
     if ready.is_empty() {
         return Err(match (any_serving, busy, first_back_ms) {
@@ -93,10 +112,13 @@ pub fn candidates(
             .then(a.2.total_cmp(&b.2))
             .then(a.3.id.cmp(&b.3.id))
     });
-    Ok(ready
-        .into_iter()
-        .map(|(.., account)| Arc::clone(account))
-        .collect())
+    Ok(Choice {
+        accounts: ready
+            .into_iter()
+            .map(|(.., account)| Arc::clone(account))
+            .collect(),
+        last_resort,
+    })
 }
 
 /// An account of the other protocol names the model; one that takes any model (`*`) is evidence only when
@@ -176,6 +198,7 @@ mod tests {
             seed,
         )
         .unwrap()
+        .accounts
         .iter()
         .map(|account| account.id)
         .collect()
@@ -228,15 +251,25 @@ mod tests {
                 |account| if account.id == 1 { first } else { second },
                 7,
             )
-            .map(|found| found.len())
+            .map(|found| (found.accounts.len(), found.last_resort))
         };
         let down = |retry_after_ms| Availability::Down { retry_after_ms };
-        assert_eq!(with(Availability::Ready, down(1)), Ok(1));
+        assert_eq!(with(Availability::Ready, down(1)), Ok((1, false)));
         assert_eq!(
             with(down(9), down(4)),
             Err(NoRoute::AllDown { retry_after_ms: 4 })
         );
         assert_eq!(with(Availability::Full, down(4)), Err(NoRoute::AllBusy));
+
+        // A refused credential is the last resort, and none where another account will be back.
+        let refused = Availability::Refused;
+        assert_eq!(with(refused, Availability::Ready), Ok((1, false)));
+        assert_eq!(with(refused, refused), Ok((2, true)));
+        assert_eq!(with(refused, Availability::Full), Err(NoRoute::AllBusy));
+        assert_eq!(
+            with(down(4), refused),
+            Err(NoRoute::AllDown { retry_after_ms: 4 })
+        );
     }
 
     #[test]
@@ -280,16 +313,20 @@ mod tests {
     proptest! {
         #[test]
         fn every_ready_account_is_tried_once_by_rising_priority(
-            specs in prop::collection::vec((0i32..4, 0u32..5, 0u8..3), 1..12), seed: u64) {
+            specs in prop::collection::vec((0i32..4, 0u32..5, 0u8..4), 1..12), seed: u64) {
             let accounts: Vec<_> = specs.iter().enumerate().map(|(id, (priority, weight, _))| account(id as i64, Protocol::OpenAi, &["*"], *priority, *weight)).collect();
             let state = |account: &AccountView| match specs[account.id as usize].2 {
                 0 => Availability::Ready,
                 1 => Availability::Full,
+                2 => Availability::Refused,
                 _ => Availability::Down { retry_after_ms: 5 },
             };
-            let expected = specs.iter().filter(|spec| spec.2 == 0).count();
+            let last_resort = specs.iter().all(|spec| spec.2 == 2);
+            let expected = specs.iter().filter(|spec| spec.2 == 0 || last_resort).count();
             match candidates(&accounts, "m", Protocol::OpenAi, state, seed) {
                 Ok(found) => {
+                    prop_assert_eq!(found.last_resort, last_resort);
+                    let found = found.accounts;
                     prop_assert_eq!(found.len(), expected);
                     let keys: Vec<_> = found.iter().map(|a| (a.weight == 0, a.priority)).collect();
                     prop_assert!(keys.is_sorted());
@@ -297,7 +334,7 @@ mod tests {
                     ids.sort_unstable();
                     ids.dedup();
                     prop_assert_eq!(ids.len(), expected);
-                    let again = candidates(&accounts, "m", Protocol::OpenAi, state, seed).unwrap();
+                    let again = candidates(&accounts, "m", Protocol::OpenAi, state, seed).unwrap().accounts;
                     prop_assert!(found.iter().zip(&again).all(|(a, b)| a.id == b.id));
                 }
                 Err(_) => prop_assert_eq!(expected, 0),

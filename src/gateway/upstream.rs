@@ -85,14 +85,17 @@ pub(super) async fn send(
         None => Pulse::new(gateway.timeouts.first_byte),
     };
     let mut tried = 0;
-    for account in &candidates {
+    for account in &candidates.accounts {
         if tried == gateway.max_attempts {
             break;
         }
         if tried > 0 {
             now_ms = gateway.accounts.now_ms();
         }
-        let Some((seat, pass)) = gateway.accounts.enter(account, now_ms) else {
+        let Some((seat, pass)) = gateway
+            .accounts
+            .enter(account, candidates.last_resort, now_ms)
+        else {
             continue;
         };
         if tried > 0 {

@@ -4,13 +4,7 @@ use steward_actors::domain::snapshot::Protocol;
 use steward_actors::spool::SpoolConfig;
 
 use super::fake::{Fake, Step, chunk, json, sse_head};
-use super::house::{account, read_answer, token, with};
-
-const CHAT: &str = "/v1/chat/completions";
-const ASK: &str = r#"{"model":"gpt-4o","messages":[{"role":"user","content":"Hello"}]}"#;
-const ASK_STREAM: &str =
-    r#"{"model":"gpt-4o","stream":true,"messages":[{"role":"user","content":"Hello"}]}"#;
-const HELLO: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"Hello\"}}]}\n\n";
+use super::house::{ASK, ASK_STREAM, CHAT, HELLO, account, at, read_answer, token, with};
 
 #[actix_web::test]
 async fn a_call_that_was_sent_is_not_made_again_elsewhere() {
@@ -112,6 +106,87 @@ async fn an_account_whose_streams_break_is_given_a_rest() {
                 seen.starts_with("HTTP/1.1 503") && seen.contains("upstream_unavailable"),
                 "{seen}"
             );
+        },
+    )
+    .await;
+}
+
+#[actix_web::test]
+async fn a_refused_credential_is_told_in_the_providers_words_until_another_account_serves() {
+    let words = r#"{"error":{"message":"Incorrect API key provided","type":"invalid_request_error","code":"invalid_api_key"}}"#;
+    let refuses = Fake::new(vec![
+        vec![Step::Send(json("401 Unauthorized", words))],
+        vec![Step::Send(json("401 Unauthorized", words))],
+        vec![Step::Send(json("401 Unauthorized", words))],
+        vec![Step::Send(json("200 OK", "{}"))],
+    ])
+    .await;
+    at(&refuses, |house| async move {
+        for call in 1..=3 {
+            let (seen, complete) = read_answer(&mut house.post(CHAT, ASK).await).await;
+            assert!(complete && seen.starts_with("HTTP/1.1 401"), "{seen}");
+            assert!(seen.ends_with(words), "{seen}");
+            let (breaker, _) = house.gateway.accounts().view(1);
+            assert!(breaker.bad_credential && breaker.opened == 1, "{call}");
+        }
+        // The provider takes the credential after all: nothing is held against the account any more.
+        let (seen, _) = read_answer(&mut house.post(CHAT, ASK).await).await;
+        assert!(seen.starts_with("HTTP/1.1 200"), "{seen}");
+        let (breaker, _) = house.gateway.accounts().view(1);
+        assert!(!breaker.bad_credential);
+        let rows: Vec<_> = house
+            .records()
+            .iter()
+            .map(|row| (row.status_code, row.attempts.len()))
+            .collect();
+        assert_eq!(rows, [(401, 1), (401, 1), (401, 1), (200, 1)]);
+    })
+    .await;
+}
+
+#[actix_web::test]
+async fn an_account_whose_credential_was_refused_is_left_out_while_another_serves() {
+    let refuses = Fake::new(vec![vec![Step::Send(json("401 Unauthorized", "{}"))]]).await;
+    let good = Fake::new(vec![vec![Step::Send(json("200 OK", "{}"))]]).await;
+    let asked = refuses.clone();
+    with(
+        vec![
+            account(1, Protocol::OpenAi, &refuses),
+            account(2, Protocol::OpenAi, &good),
+        ],
+        token(),
+        &[&refuses, &good],
+        |_, _| {},
+        |house| async move {
+            for _ in 0..3 {
+                let (seen, _) = read_answer(&mut house.post(CHAT, ASK).await).await;
+                assert!(seen.starts_with("HTTP/1.1 200"), "{seen}");
+            }
+            assert_eq!(asked.seen.borrow().len(), 1);
+        },
+    )
+    .await;
+}
+
+#[actix_web::test]
+async fn what_one_caller_is_forbidden_is_not_held_against_the_account() {
+    let fake = Fake::new(vec![
+        vec![Step::Send(json("403 Forbidden", "{}"))],
+        vec![Step::Send(json("200 OK", "{}"))],
+    ])
+    .await;
+    with(
+        vec![account(1, Protocol::OpenAi, &fake)],
+        token(),
+        &[&fake],
+        |config, _| config.breaker_failures = 1,
+        |house| async move {
+            for status in ["HTTP/1.1 403", "HTTP/1.1 200"] {
+                let (seen, _) = read_answer(&mut house.post(CHAT, ASK).await).await;
+                assert!(seen.starts_with(status), "{seen}");
+            }
+            let (breaker, _) = house.gateway.accounts().view(1);
+            assert!(!breaker.bad_credential && breaker.opened == 0);
         },
     )
     .await;

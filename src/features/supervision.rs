@@ -217,7 +217,14 @@ async fn show(
     path: web::Path<String>,
 ) -> Result<Json<TreeNode>, ApiError> {
     check::whole_installation(&caller)?;
-    Ok(Json(find(&state, &path)?.into()))
+    match find(&state, &path) {
+        Ok(node) => Ok(Json(node.into())),
+        // This path takes in those of the orders, which are no nodes.
+        Err(_) if path.ends_with("/restart") || path.ends_with("/fault") => {
+            Err(ApiError::new(ErrorCode::MethodNotAllowed).allow("POST".to_owned()))
+        }
+        Err(unknown) => Err(unknown),
+    }
 }
 
 /// Restarts an actor or a group; answers when it is up again. What waits for it goes on waiting meanwhile.
@@ -429,6 +436,28 @@ mod tests {
             }
         }
         world.end().await;
+    }
+
+    #[actix_web::test]
+    async fn a_method_that_a_path_does_not_take_is_a_405_that_names_those_it_takes() {
+        let world = World::sqlite().await;
+        let app = world.app().await;
+        let root = world.signed_in("root", "ops_admin").await;
+        let writer = "/api/v1/supervision/actors/root/ledger/batch_writer";
+        for (ask, allowed) in [
+            (Ask::post(TREE, json!({})), "GET"),
+            (Ask::delete("/api/v1/supervision/ledger"), "GET"),
+            (Ask::post(writer, json!({})), "GET"),
+            (Ask::delete(writer), "GET"),
+            (Ask::get(&format!("{writer}/restart")), "POST"),
+            (Ask::delete(&format!("{writer}/restart")), "POST"),
+            (Ask::get(&format!("{writer}/fault")), "POST"),
+        ] {
+            let answer = ask.bearer(&root).to(&app).await;
+            assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{answer:?}");
+            assert_eq!(answer.body["code"], "method_not_allowed", "{answer:?}");
+            assert_eq!(answer.header("allow"), allowed, "{answer:?}");
+        }
     }
 
     #[actix_web::test]

@@ -55,12 +55,16 @@ pub async fn document() -> HttpResponse {
 
 /// The refusal for a request that no handler takes: 405 with the methods there are, or 404.
 pub fn no_such_route(method: &Method, path: &str) -> ApiError {
-    let mut methods: Vec<&str> = Vec::new();
-    for (template, item) in &DOCUMENT.paths.paths {
-        if matches(template, path) {
-            methods.extend(operations(item).map(|(name, _)| name));
-        }
+    let found = DOCUMENT.paths.paths.iter();
+    let mut found: Vec<_> = found
+        .filter(|(template, _)| matches(template, path))
+        .collect();
+    // A path that takes whatever follows takes in its neighbours that say more.
+    if found.iter().any(|(template, _)| !is_open_ended(template)) {
+        found.retain(|(template, _)| !is_open_ended(template));
     }
+    let methods = found.iter().flat_map(|(_, item)| operations(item));
+    let mut methods: Vec<&str> = methods.map(|(name, _)| name).collect();
     if path.ends_with("/openapi.json") && *method != Method::GET {
         methods.push("GET");
     }
@@ -266,14 +270,23 @@ fn operations_mut(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &m
     .filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
 }
 
+/// The parameter that takes whatever follows, slashes too (`{path:.*}` at the handler, which the document's
+/// templates do not tell).
+const OPEN_ENDED: &str = "{path}";
+
+fn is_open_ended(template: &str) -> bool {
+    template.ends_with(OPEN_ENDED)
+}
+
 fn matches(template: &str, path: &str) -> bool {
     let mut wanted = template.split('/');
     let mut given = path.split('/');
     loop {
         match (wanted.next(), given.next()) {
             (None, None) => return true,
-            (Some(segment), Some(_)) if segment.starts_with('{') && segment.contains(":") => {
-                return true;
+            (Some(OPEN_ENDED), Some(_)) => {
+                let end: String = wanted.map(|segment| format!("/{segment}")).collect();
+                return path.ends_with(&end);
             }
             (Some(segment), Some(text)) if segment.starts_with('{') && !text.is_empty() => {}
             (Some(segment), Some(text)) if segment == text => {}

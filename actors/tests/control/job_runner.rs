@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
-use steward_actors::domain::clock::SystemClock;
+use steward_actors::domain::clock::{Clock, SystemClock};
 use steward_actors::jobs::{JobContext, JobKind, JobKinds};
 use steward_actors::supervision::{ActorRef, SupervisorHandle};
 use steward_actors::tree::upkeep::job_runner::{JobRunner, Parts, Wake, spec};
@@ -90,16 +90,36 @@ impl JobKind for Gated {
     }
 }
 
+/// The machine's clock, counting how often it is looked at: once for each step at the database, and never
+/// while one is under way.
+#[derive(Default)]
+struct CountedClock(AtomicUsize);
+
+impl CountedClock {
+    fn steps(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl Clock for CountedClock {
+    fn now_micros(&self) -> i64 {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        SystemClock.now_micros()
+    }
+}
+
 struct Running<'a> {
     database: &'a TestDatabase,
     actor: ActorRef<JobRunner>,
     tree: SupervisorHandle,
     gate: Arc<tokio::sync::Notify>,
+    clock: Arc<CountedClock>,
 }
 
 impl<'a> Running<'a> {
     fn start(database: &'a TestDatabase) -> Self {
         let gate = Arc::new(tokio::sync::Notify::new());
+        let clock = Arc::new(CountedClock::default());
         let actor = ActorRef::new(64);
         let parts = Parts {
             databases: (**database).clone(),
@@ -109,13 +129,14 @@ impl<'a> Running<'a> {
                 .with(Panics)
                 .with(Gated(Arc::clone(&gate))),
             node: 1,
-            clock: Arc::new(SystemClock),
+            clock: Arc::clone(&clock) as _,
         };
         Self {
             database,
             tree: supervised(spec(&actor, parts)),
             actor,
             gate,
+            clock,
         }
     }
 
@@ -252,9 +273,14 @@ async fn an_ending_outlasts_an_unwritable_table(database: &TestDatabase) {
     };
     rename("ops_logs", "gone").await;
     running.gate.notify_one();
-    running.actor.tell(Wake).await.unwrap();
-    // Time for the ending to be refused; shorter only makes the test see less.
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    // The ending is written as soon as the job is through, and again at each wake; a step begins when the one
+    // before has ended, so that by the fourth at least one ending was refused.
+    let before = running.clock.steps();
+    eventually("the ending is refused", async || {
+        running.actor.tell(Wake).await.unwrap();
+        (running.clock.steps() >= before + 4).then_some(())
+    })
+    .await;
     assert_eq!(running.row(&made).await.state, State::Running);
     rename("gone", "ops_logs").await;
     let row = running.ended(&made).await;

@@ -243,6 +243,7 @@ impl Application {
             store,
             node: config.node.id,
             logs: telemetry::feed(),
+            time_zone,
             clock: Arc::clone(&clock),
             ledger: ledger_settings(&config),
             silence_max: Duration::from_millis(config.supervision.silence_max_ms),

@@ -229,6 +229,7 @@ fn parts(database: &TestDatabase, clock: Arc<ManualClock>, config: Config) -> (P
         store: steward_actors::ledger_store::open(&databases.ledger, chrono_tz::Asia::Shanghai),
         node: config.node.id,
         logs: Arc::default(),
+        time_zone: chrono_tz::Asia::Shanghai,
         clock: clock.clone(),
         ledger: LedgerSettings::default(),
         silence_max: Duration::from_millis(config.supervision.silence_max_ms),

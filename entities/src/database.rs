@@ -19,13 +19,18 @@ use sea_orm::{
 pub const CONTROL_FILE: &str = "steward.db";
 /// File of the ledger tables.
 pub const LEDGER_FILE: &str = "ledger.db";
+/// File of what happens beside the calls: logs, probes, measured values, deliveries.
+pub const EVENTS_FILE: &str = "events.db";
 /// PostgreSQL schema of the control tables.
 pub const CONTROL_SCHEMA: &str = "steward";
 /// PostgreSQL schema of the ledger tables.
 pub const LEDGER_SCHEMA: &str = "ledger";
+/// PostgreSQL schema of events.
+pub const EVENTS_SCHEMA: &str = "events";
 
 const READERS: u32 = 4;
 const POSTGRES_CONTROL_WRITERS: u32 = 8;
+const POSTGRES_EVENTS_WRITERS: u32 = 2;
 const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const SQLITE_WAL_AUTOCHECKPOINT_PAGES: u32 = 4_000;
 /// How long a caller waits for a connection of the pool. Longer than the busy time-out, so that a locked
@@ -72,6 +77,10 @@ pub struct Databases {
     pub ledger: DatabaseConnection,
     /// Reads the ledger; refuses to write.
     pub ledger_read: DatabaseConnection,
+    /// Writes events; a single connection on SQLite.
+    pub events: DatabaseConnection,
+    /// Reads events; refuses to write.
+    pub events_read: DatabaseConnection,
     /// Which of the two it is.
     pub kind: DatabaseKind,
 }
@@ -86,20 +95,25 @@ impl Databases {
             DatabaseConfig::Sqlite { dir } => {
                 let control = dir.join(CONTROL_FILE);
                 let ledger = dir.join(LEDGER_FILE);
+                let events = dir.join(EVENTS_FILE);
                 // Writers first: they make the file and its WAL, which readers only open.
                 Ok(Self {
                     control: sqlite_writer(&control, SqliteSynchronous::Normal).await?,
                     ledger: sqlite_writer(&ledger, SqliteSynchronous::Full).await?,
+                    events: sqlite_writer(&events, SqliteSynchronous::Normal).await?,
                     control_read: sqlite_readers(&control).await?,
                     ledger_read: sqlite_readers(&ledger).await?,
+                    events_read: sqlite_readers(&events).await?,
                     kind: DatabaseKind::Sqlite,
                 })
             }
             DatabaseConfig::Postgres { url } => Ok(Self {
                 control: postgres(url, CONTROL_SCHEMA, POSTGRES_CONTROL_WRITERS, false).await?,
                 ledger: postgres(url, LEDGER_SCHEMA, 1, false).await?,
+                events: postgres(url, EVENTS_SCHEMA, POSTGRES_EVENTS_WRITERS, false).await?,
                 control_read: postgres(url, CONTROL_SCHEMA, READERS, true).await?,
                 ledger_read: postgres(url, LEDGER_SCHEMA, READERS, true).await?,
+                events_read: postgres(url, EVENTS_SCHEMA, READERS, true).await?,
                 kind: DatabaseKind::Postgres,
             }),
         }
@@ -108,10 +122,10 @@ impl Databases {
     /// Waits for what is running, then closes every connection (SQLite: the last one folds the WAL in).
     /// A failure to close is not reported: there is nothing left to do about it.
     pub async fn close(self) {
-        for readers in [self.control_read, self.ledger_read] {
+        for readers in [self.control_read, self.ledger_read, self.events_read] {
             let _ = readers.close().await;
         }
-        for writer in [self.control, self.ledger] {
+        for writer in [self.control, self.ledger, self.events] {
             let _ = writer.close().await;
         }
     }

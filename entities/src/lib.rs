@@ -10,11 +10,13 @@
 pub mod account;
 pub mod change;
 pub mod column;
+pub mod dashboard_stats;
 pub mod database;
 pub mod idempotency_key;
 pub mod instance;
 pub mod job;
 pub mod ledger;
+pub mod metrics_snapshot;
 pub mod operator;
 pub mod operator_key;
 pub mod ops_log;

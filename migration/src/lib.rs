@@ -11,6 +11,7 @@
 
 mod control;
 mod dialect;
+mod events;
 mod ledger;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -22,6 +23,7 @@ use sea_orm_migration::sea_orm::{
 };
 
 pub use control::ControlMigrator;
+pub use events::EventsMigrator;
 pub use ledger::LedgerMigrator;
 
 /// Serialises migrating processes on one PostgreSQL database. Any number that nobody else uses.
@@ -47,22 +49,46 @@ pub async fn migrate_ledger(connection: &DatabaseConnection) -> Result<(), DbErr
     transaction.commit().await
 }
 
-/// Names of the changes not yet applied, oldest first, as (control, ledger). Changes nothing.
+/// Brings the tables of events up to date; makes the PostgreSQL schema `events` first.
+///
+/// # Errors
+/// When a statement fails; nothing has been changed then.
+pub async fn migrate_events(connection: &DatabaseConnection) -> Result<(), DbErr> {
+    let transaction = begin(connection, "events").await?;
+    EventsMigrator::up(&transaction, None).await?;
+    transaction.commit().await
+}
+
+/// Names of the changes not yet applied, oldest first.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Pending {
+    pub control: Vec<String>,
+    pub ledger: Vec<String>,
+    pub events: Vec<String>,
+}
+
+/// The changes not yet applied. Changes nothing.
 ///
 /// # Errors
 /// When a database cannot be read.
 pub async fn pending(
     control: &DatabaseConnection,
     ledger: &DatabaseConnection,
-) -> Result<(Vec<String>, Vec<String>), DbErr> {
-    let control = ControlMigrator::get_pending_migrations_read_only(control).await?;
-    let ledger = LedgerMigrator::get_pending_migrations_read_only(ledger).await?;
+    events: &DatabaseConnection,
+) -> Result<Pending, DbErr> {
+    let control = ControlMigrator::get_pending_migrations_read_only(control);
+    let ledger = LedgerMigrator::get_pending_migrations_read_only(ledger);
+    let events = EventsMigrator::get_pending_migrations_read_only(events);
     let names = |list: Vec<sea_orm_migration::migrator::Migration>| {
         list.iter()
             .map(|migration| migration.name().to_owned())
             .collect()
     };
-    Ok((names(control), names(ledger)))
+    Ok(Pending {
+        control: names(control.await?),
+        ledger: names(ledger.await?),
+        events: names(events.await?),
+    })
 }
 
 async fn begin(

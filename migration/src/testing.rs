@@ -79,6 +79,9 @@ impl TestDatabase {
         crate::migrate_ledger(&databases.ledger)
             .await
             .expect("the ledger tables migrate");
+        crate::migrate_events(&databases.events)
+            .await
+            .expect("the tables of events migrate");
         Self {
             databases,
             config,

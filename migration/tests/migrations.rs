@@ -24,6 +24,16 @@ async fn texts(connection: &DatabaseConnection, sql: &str) -> Vec<String> {
         .collect()
 }
 
+async fn pending(databases: &Databases) -> steward_migration::Pending {
+    steward_migration::pending(
+        &databases.control_read,
+        &databases.ledger_read,
+        &databases.events_read,
+    )
+    .await
+    .unwrap()
+}
+
 async fn tables_are_there(databases: &Databases) {
     for (table, columns) in [
         ("instance", "key, value"),
@@ -42,6 +52,7 @@ async fn tables_are_there(databases: &Databases) {
         ("roles", "id, name, permissions"),
         ("ops_logs", "id, at, action, details"),
         ("jobs", "id, kind, state, progress, cancel_requested"),
+        ("dashboard_stats", "stat_date, ai_requests, synced_at"),
         ("idempotency_keys", "key, operator_id, body_hash, response"),
     ] {
         databases
@@ -50,19 +61,33 @@ async fn tables_are_there(databases: &Databases) {
             .await
             .unwrap_or_else(|error| panic!("{table}: {error}"));
     }
+    for (table, columns) in [
+        ("metrics_snapshots", "id, at, metric, value, dimensions"),
+        ("system_logs", "id, at, level, target, message, fields"),
+        ("health_checks", "id, at, component, status, latency_ms"),
+        ("deliveries", "id, at, message_id, channel_id, outcome"),
+    ] {
+        databases
+            .events_read
+            .execute_unprepared(&format!("SELECT {columns} FROM {table}"))
+            .await
+            .unwrap_or_else(|error| panic!("{table}: {error}"));
+    }
 }
 
 async fn nothing_is_pending_and_again_changes_nothing(databases: &Databases) {
     for _ in 0..2 {
-        let (control, ledger) =
-            steward_migration::pending(&databases.control_read, &databases.ledger_read)
-                .await
-                .unwrap();
-        assert_eq!((control, ledger), (vec![], vec![]));
+        assert_eq!(
+            pending(databases).await,
+            steward_migration::Pending::default()
+        );
         steward_migration::migrate_control(&databases.control)
             .await
             .unwrap();
         steward_migration::migrate_ledger(&databases.ledger)
+            .await
+            .unwrap();
+        steward_migration::migrate_events(&databases.events)
             .await
             .unwrap();
     }
@@ -81,7 +106,11 @@ async fn roles_are_seeded(databases: &Databases) {
 }
 
 async fn readers_refuse_to_write(databases: &Databases) {
-    for reader in [&databases.control_read, &databases.ledger_read] {
+    for reader in [
+        &databases.control_read,
+        &databases.ledger_read,
+        &databases.events_read,
+    ] {
         let refused = reader
             .execute_unprepared("CREATE TABLE intruder (id BIGINT)")
             .await;
@@ -115,10 +144,9 @@ async fn pending_changes_are_named_without_making_a_table() {
         dir: dir.path().to_path_buf(),
     };
     let databases = Databases::open(&config).await.unwrap();
-    let (control, _) = steward_migration::pending(&databases.control_read, &databases.ledger_read)
-        .await
-        .unwrap();
-    assert_eq!(control.first().unwrap(), "control/m0001_instance");
+    let pending = pending(&databases).await;
+    assert_eq!(pending.control.first().unwrap(), "control/m0001_instance");
+    assert_eq!(pending.events, ["events/m0001_events"]);
     let tables = "SELECT name AS value FROM sqlite_schema";
     assert!(texts(&databases.control_read, tables).await.is_empty());
 }
@@ -146,7 +174,11 @@ async fn two_processes_may_migrate_at_once_on_postgres() {
 async fn sqlite_files_are_set_up_as_the_storage_page_asks() {
     let database = TestDatabase::sqlite().await;
     assert_eq!(database.kind, DatabaseKind::Sqlite);
-    for (connection, synchronous) in [(&database.control, 1), (&database.ledger, 2)] {
+    for (connection, synchronous) in [
+        (&database.control, 1),
+        (&database.ledger, 2),
+        (&database.events, 1),
+    ] {
         for (pragma, expected) in [
             ("journal_mode", "wal".to_owned()),
             ("auto_vacuum", "2".to_owned()),

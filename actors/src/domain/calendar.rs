@@ -41,8 +41,13 @@ pub fn next_day(zone: Tz, micros: i64) -> i64 {
     start_of(zone, day.checked_add_days(Days::new(1)).unwrap_or(day))
 }
 
+/// The local date that `micros` lies in.
+pub fn date_of(zone: Tz, micros: i64) -> NaiveDate {
+    utc(micros).with_timezone(&zone).date_naive()
+}
+
 /// The first instant of a date: its midnight, the earlier of two, or what follows where clocks skip it.
-fn start_of(zone: Tz, date: NaiveDate) -> i64 {
+pub fn start_of(zone: Tz, date: NaiveDate) -> i64 {
     let midnight: NaiveDateTime = date.and_time(NaiveTime::MIN);
     (0..96)
         .filter_map(|quarters| {

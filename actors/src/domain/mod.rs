@@ -6,6 +6,8 @@
 
 pub mod calendar;
 pub mod clock;
+pub mod recent;
 pub mod record;
 pub mod rid;
+pub mod ring;
 pub mod snapshot;

@@ -10,6 +10,7 @@ mod classify;
 mod line;
 mod names;
 mod postgres;
+pub mod recount;
 pub mod replay;
 mod rollups;
 mod row;

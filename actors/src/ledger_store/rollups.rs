@@ -13,6 +13,7 @@ use steward_entities::ledger::rollup::{
 };
 
 use crate::domain::calendar::Buckets;
+use crate::domain::ring::fact_of;
 
 use super::row::Row;
 
@@ -64,23 +65,7 @@ impl Counted {
                 row.bigs[8],
                 i64::from(record.mode),
             ],
-            fact: Fact {
-                duration_ms: record.duration_ms,
-                ttft_ms: record.ttft_ms,
-                tokens: [
-                    record.prompt_tokens,
-                    record.completion_tokens,
-                    record.total_tokens,
-                    record.cached_tokens,
-                    record.cache_write_tokens,
-                    record.reasoning_tokens,
-                ],
-                status_code: record.status_code,
-                success: record.success,
-                usage_estimated: record.usage_estimated,
-                priced: record.priced,
-                cost_nano: Fact::charge(record.cost_nano, &record.currency),
-            },
+            fact: fact_of(record),
         }
     }
 }
@@ -211,7 +196,7 @@ macro_rules! counted {
                 priced: row.try_get(20)?,
                 cost_nano: steward_entities::ledger::rollup::Fact::charge(
                     row.try_get(23)?,
-                    row.try_get::<&str, _>(24)?,
+                    &row.try_get::<String, _>(24)?,
                 ),
             },
         }

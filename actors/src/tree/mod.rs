@@ -14,13 +14,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use chrono_tz::Tz;
 use steward_entities::database::Databases;
 use thiserror::Error;
 use tokio::sync::{broadcast, watch as latest};
 
 use crate::domain::clock::SharedClock;
+use crate::domain::recent::Recent;
 use crate::domain::snapshot::Snapshot;
 use crate::jobs::JobKinds;
+use crate::ledger_store::recount::RecountDay;
 use crate::ledger_store::replay::ReplayDeadLetters;
 use crate::ledger_store::{LedgerStore, WriteError};
 use crate::live::Switchboard;
@@ -62,6 +65,8 @@ pub struct TreeDeps {
     pub node: u8,
     /// The process's own log.
     pub logs: Arc<LogFeed>,
+    /// Where days begin.
+    pub time_zone: Tz,
     /// Wall-clock time.
     pub clock: SharedClock,
     /// Of the ledger group.
@@ -99,6 +104,8 @@ pub struct TreeHandle {
     pub batch_writer: ActorRef<BatchWriter>,
     /// `root/live/push_hub`.
     pub push_hub: ActorRef<PushHub>,
+    /// The last two hours of calls; `root/ledger/aggregator` fills it.
+    pub recent: Arc<Recent>,
     /// What subscribers hear.
     pub live: Arc<Switchboard>,
     /// The process's own log.
@@ -165,10 +172,18 @@ impl Tree {
         let board = Switchboard::new(Arc::clone(&deps.clock));
         let job_runner = ActorRef::new(QUEUE);
         let snapshot_condition = Arc::new(ArcSwap::default());
-        let jobs = deps.jobs.with(ReplayDeadLetters {
-            store: Arc::clone(&deps.store),
-            clock: Arc::clone(&deps.clock),
-        });
+        let recent = Recent::new(Arc::clone(&deps.clock));
+        let jobs = deps
+            .jobs
+            .with(ReplayDeadLetters {
+                store: Arc::clone(&deps.store),
+                clock: Arc::clone(&deps.clock),
+            })
+            .with(RecountDay {
+                databases: deps.databases.clone(),
+                zone: deps.time_zone,
+                clock: Arc::clone(&deps.clock),
+            });
 
         let keeper_parts = snapshot_keeper::Parts {
             databases: deps.databases.clone(),
@@ -180,6 +195,15 @@ impl Tree {
         let logger_parts = ledger::request_logger::Parts {
             spool: Arc::clone(&deps.spool),
             settings: deps.ledger.clone(),
+        };
+        let aggregator_parts = ledger::aggregator::Parts {
+            databases: deps.databases.clone(),
+            committed: committed.clone(),
+            recent: Arc::clone(&recent),
+            spool: Arc::clone(&deps.spool),
+            node: deps.node,
+            zone: deps.time_zone,
+            clock: Arc::clone(&deps.clock),
         };
         let writer_parts = Arc::new(ledger::batch_writer::delivery::Parts {
             spool: deps.spool,
@@ -206,12 +230,11 @@ impl Tree {
                 Group::new("foundation")
                     .child(snapshot_keeper::spec(&snapshot_keeper, keeper_parts)),
             )
-            .child(ledger::group(
-                &request_logger,
-                &batch_writer,
-                logger_parts,
-                writer_parts,
-            ))
+            .child(
+                ledger::group(&request_logger, &batch_writer, logger_parts, writer_parts).child(
+                    ledger::aggregator::spec(&ActorRef::new(QUEUE), aggregator_parts),
+                ),
+            )
             .child(live::group(&push_hub, Arc::clone(&board)))
             .child(watch::group(
                 &ActorRef::new(QUEUE),
@@ -235,6 +258,7 @@ impl Tree {
             request_logger,
             batch_writer,
             push_hub,
+            recent,
             live: board,
             logs: deps.logs,
             job_runner,

@@ -99,6 +99,7 @@ async fn what_expired_is_forgotten_and_nothing_else(database: &TestDatabase) {
             sessions: 1,
             answers: 1,
             hourly_counts: 1_500,
+            measured: 0,
         }
     );
     assert_eq!(left(database).await, (2, 1));

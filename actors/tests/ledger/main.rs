@@ -10,6 +10,7 @@
     reason = "tests"
 )]
 
+mod aggregator;
 mod chaos;
 mod faulty;
 mod life;

@@ -261,6 +261,9 @@ fn a_server_that_stops_is_left_and_found_again_postgres() {
         steward_migration::migrate_ledger(&databases.ledger)
             .await
             .unwrap();
+        steward_migration::migrate_events(&databases.events)
+            .await
+            .unwrap();
         databases.close().await;
     });
     let spool = tempfile::tempdir().unwrap();

@@ -25,6 +25,7 @@ async fn planned(database: &TestDatabase) -> Node {
         store: open(&database.ledger, chrono_tz::Tz::UTC),
         node: 1,
         logs: Arc::default(),
+        time_zone: chrono_tz::Tz::UTC,
         clock: Arc::new(SystemClock),
         ledger: LedgerSettings::default(),
         silence_max: std::time::Duration::from_secs(30),
@@ -32,6 +33,7 @@ async fn planned(database: &TestDatabase) -> Node {
     })
     .unwrap();
     assert!(handle.jobs.knows("dead_letters.replay"));
+    assert!(handle.jobs.knows("stats.recount"));
     handle.supervisor.tree_now()
 }
 
@@ -60,6 +62,7 @@ async fn the_tree_is_drawn_as_it_runs() {
       ledger OneForOne
         request_logger
         batch_writer
+        aggregator
       live OneForOne
         push_hub
       watch OneForOne

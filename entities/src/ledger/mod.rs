@@ -4,9 +4,11 @@
 //! what a rid means (time, node, public id) is the caller's knowledge. Lists never use OFFSET for paging nor
 //! count without a cap, and a filter no index serves looks at a bounded number of rows per call.
 
+pub mod daily;
 pub mod dead_letter;
 pub mod histogram;
 pub mod name;
+pub mod recent;
 pub mod request_attempt;
 pub mod request_filter;
 pub mod request_log;

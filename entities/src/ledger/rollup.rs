@@ -357,9 +357,7 @@ pub async fn from_log<C: ConnectionTrait>(
 ) -> Result<Option<Measures>, DbErr> {
     let mut sql = Sql::new(
         connection.get_database_backend(),
-        "SELECT duration_ms, ttft_ms, prompt_tokens, completion_tokens, total_tokens, cached_tokens, \
-         cache_write_tokens, reasoning_tokens, status_code, success, usage_estimated, priced, cost_nano, currency, \
-         request_at FROM request_logs WHERE rid >= ",
+        &format!("SELECT {FACT_COLUMNS}, request_at FROM request_logs WHERE rid >= "),
     );
     sql.bind(rid_from).push(" AND rid < ").bind(rid_to);
     for (key, values) in only {
@@ -379,7 +377,7 @@ pub async fn from_log<C: ConnectionTrait>(
     let mut measures = Measures::default();
     let (mut durations, mut ttfts) = (Vec::with_capacity(rows.len()), Vec::new());
     for row in &rows {
-        let request_at: i64 = row.try_get_by_index(14)?;
+        let request_at: i64 = row.try_get_by_index(FACT_LEN)?;
         if !(from..to).contains(&request_at) {
             continue;
         }
@@ -393,7 +391,14 @@ pub async fn from_log<C: ConnectionTrait>(
     Ok(Some(measures))
 }
 
-fn fact(row: &QueryResult, at: usize) -> Result<Fact, DbErr> {
+/// The log's columns that [`fact`] reads, in order.
+pub(super) const FACT_COLUMNS: &str = "duration_ms, ttft_ms, prompt_tokens, completion_tokens, total_tokens, \
+     cached_tokens, cache_write_tokens, reasoning_tokens, status_code, success, usage_estimated, priced, \
+     cost_nano, currency";
+/// How many they are.
+pub(super) const FACT_LEN: usize = 14;
+
+pub(super) fn fact(row: &QueryResult, at: usize) -> Result<Fact, DbErr> {
     let mut tokens = [0; 6];
     for (index, tokens) in tokens.iter_mut().enumerate() {
         *tokens = row.try_get_by_index(at + 2 + index)?;

@@ -5,6 +5,7 @@ mod m0002_operators;
 mod m0003_tenants_and_tokens;
 mod m0004_accounts;
 mod m0005_jobs;
+mod m0008_dashboard_stats;
 mod m0012_prompts;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
@@ -21,6 +22,7 @@ impl MigratorTrait for ControlMigrator {
             Box::new(m0003_tenants_and_tokens::Change),
             Box::new(m0004_accounts::Change),
             Box::new(m0005_jobs::Change),
+            Box::new(m0008_dashboard_stats::Change),
             Box::new(m0012_prompts::Change),
         ]
     }

@@ -9,6 +9,7 @@ mod m0002_failures;
 mod m0003_lone_attempts;
 mod m0004_rollups;
 mod m0005_cost_and_cubes;
+mod m0006_daily_statistics;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -23,6 +24,7 @@ impl MigratorTrait for LedgerMigrator {
             Box::new(m0003_lone_attempts::LoneAttempts),
             Box::new(m0004_rollups::Rollups),
             Box::new(m0005_cost_and_cubes::CostAndCubes),
+            Box::new(m0006_daily_statistics::DailyStatistics),
         ]
     }
 }

@@ -1,10 +1,11 @@
 //! The books: from the spool into the database.
 //!
 //! `request_logger` owns the spool after acceptance (syncing, segments, bounds); `batch_writer` leases entries,
-//! commits them and acks. Accepting a record is neither's work: the caller appends on its own thread. A batch
+//! commits them and acks; `aggregator` counts what was committed. Accepting a record is neither's work: the caller appends on its own thread. A batch
 //! writer that keeps crashing is restarted with growing pauses for as long as it takes: what it does not write
 //! waits in the spool, and a process that gave up could accept nothing at all.
 
+pub mod aggregator;
 pub mod batch_writer;
 pub mod request_logger;
 
@@ -71,7 +72,7 @@ const INTENSITY: Intensity = Intensity {
     within: Duration::from_secs(60),
 };
 
-/// The group `root/ledger`.
+/// The group `root/ledger`; `aggregator` joins it in the tree.
 pub fn group(
     request_logger: &ActorRef<RequestLogger>,
     batch_writer: &ActorRef<BatchWriter>,

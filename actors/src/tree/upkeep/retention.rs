@@ -1,8 +1,8 @@
 //! `retention`: forgets what has outlived its use.
 //!
 //! A reconciler: it takes no input, looks at the clock, deletes what is due, and can be run any number of
-//! times. At present that is sessions that expired, answers kept for repeated requests, and counts by the hour that days
-//! tell as well; the log is not its business, it is kept for ever.
+//! times. At present that is sessions that expired, answers kept for repeated requests, measured values, and counts by
+//! the hour that days tell as well; the log is not its business, it is kept for ever.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use actix::{Actor, ActorFutureExt, AsyncContext, Context, WrapFuture};
 use sea_orm::DbErr;
 use steward_entities::database::{Databases, begin_write};
 use steward_entities::ledger::rollup;
-use steward_entities::{idempotency_key, session};
+use steward_entities::{idempotency_key, metrics_snapshot, session};
 
 use crate::domain::clock::SharedClock;
 use crate::supervision::{ActorRef, ChildSpec, Incarnation};
@@ -21,9 +21,11 @@ pub const EVERY: Duration = Duration::from_secs(3_600);
 const SESSION_KEPT_MICROS: i64 = 7 * 24 * 3_600_000_000;
 /// A request may be repeated with the same idempotency key this long.
 const ANSWER_KEPT_MICROS: i64 = 24 * 3_600_000_000;
+/// Measured values are shown as lines over weeks, not years.
+const MEASURED_KEPT_MICROS: i64 = 90 * 24 * 3_600_000_000;
 
 /// Counts by the hour of every token, account, mode and model are kept this long; those by the day for ever.
-const HOURLY_CUBE_KEPT_MICROS: i64 = 35 * 24 * 3_600_000_000;
+pub const HOURLY_CUBE_KEPT_MICROS: i64 = 35 * 24 * 3_600_000_000;
 /// Rows removed at once: so many hold up the writer for a few milliseconds.
 const STEP_ROWS: i64 = 1_000;
 
@@ -40,6 +42,7 @@ pub struct Removed {
     pub sessions: u64,
     pub answers: u64,
     pub hourly_counts: u64,
+    pub measured: u64,
 }
 
 /// The actor.
@@ -62,11 +65,16 @@ pub fn spec(actor: &ActorRef<Retention>, parts: Parts) -> ChildSpec {
 /// When a database cannot be written; what was not removed then is removed by the next round.
 pub async fn round(databases: &Databases, now_micros: i64) -> Result<Removed, DbErr> {
     let txn = begin_write(&databases.control).await?;
-    let removed = Removed {
+    let mut removed = Removed {
+        measured: 0,
         sessions: session::delete_expired(&txn, now_micros - SESSION_KEPT_MICROS).await?,
         answers: idempotency_key::delete_before(&txn, now_micros - ANSWER_KEPT_MICROS).await?,
         hourly_counts: 0,
     };
+    txn.commit().await?;
+    let txn = begin_write(&databases.events).await?;
+    removed.measured =
+        metrics_snapshot::delete_before(&txn, now_micros - MEASURED_KEPT_MICROS).await?;
     txn.commit().await?;
     let before = now_micros - HOURLY_CUBE_KEPT_MICROS;
     let mut hourly_counts = 0;
@@ -106,6 +114,7 @@ impl Retention {
                     sessions = removed.sessions,
                     answers = removed.answers,
                     hourly_counts = removed.hourly_counts,
+                    measured = removed.measured,
                     "forgot what had expired"
                 ),
                 Err(error) => {

@@ -1,0 +1,169 @@
+//! Once a minute: values worth keeping over time, the figures of days, and the nightly recount.
+//!
+//! Every step can be done any number of times: a day is always derived whole.
+
+use std::collections::BTreeSet;
+
+use sea_orm::DbErr;
+use serde_json::json;
+use steward_entities::dashboard_stats;
+use steward_entities::database::begin_write;
+use steward_entities::ledger::daily::{self, AiRequests, UserActivity};
+use steward_entities::ledger::recent;
+use steward_entities::ledger::rollup::{self, MODEL_DAILY, Measures};
+use steward_entities::metrics_snapshot::{self, Measured};
+
+use crate::domain::calendar;
+use crate::domain::ring::Dimension;
+use crate::ledger_store::recount::recount_day;
+
+use super::Parts;
+
+const MINUTE_US: i64 = 60_000_000;
+/// Days without figures that are derived at a time.
+const MISSING: u64 = 7;
+/// So long after midnight yesterday is recounted: calls that ran over midnight have mostly ended.
+const RECOUNT_AFTER_US: i64 = 10 * MINUTE_US;
+
+/// One round; `days` are those that calls came to since the last.
+///
+/// # Errors
+/// When a database cannot be read or written; what was derived until then stays.
+pub(super) async fn round(parts: &Parts, days: &BTreeSet<i64>) -> Result<(), DbErr> {
+    measure(parts).await?;
+    for day in days.iter().rev() {
+        derive_day(parts, *day).await?;
+    }
+    for day in daily::missing(&parts.databases.ledger_read, MISSING).await? {
+        derive_day(parts, day).await?;
+    }
+    recount_yesterday(parts).await
+}
+
+/// The minute that has just ended, into `metrics_snapshots`.
+async fn measure(parts: &Parts) -> Result<(), DbErr> {
+    let now = parts.clock.now_micros();
+    let to = now - now.rem_euclid(MINUTE_US);
+    let minute = parts
+        .recent
+        .between(Dimension::Total, "", to - MINUTE_US, to);
+    let requests = minute.sum("request_count");
+    let window = || json!({"window_s": 60});
+    let mut values = vec![
+        ("request_count", requests as f64, window()),
+        ("total_tokens", minute.sum("total_tokens") as f64, window()),
+    ];
+    if requests > 0 {
+        let failed = (requests - minute.sum("success_count")) as f64;
+        values.push(("error_rate", failed / requests as f64, window()));
+    }
+    let p95s = [
+        ("p95_duration_ms", minute.duration.quantile(0.95)),
+        ("p95_ttft_ms", minute.ttft.quantile(0.95)),
+    ];
+    for (metric, value) in p95s {
+        values.extend(value.map(|value| (metric, value, window())));
+    }
+    let books = parts.spool.ledger();
+    values.push(("spool_depth", books.spooled as f64, json!({})));
+    values.push(("records_dropped", books.dropped as f64, json!({})));
+    if parts.recent.complete_since().is_none() {
+        // The ring does not know this minute yet.
+        values.retain(|(_, _, dimensions)| dimensions.get("window_s").is_none());
+    }
+    let values = values
+        .into_iter()
+        .map(|(metric, value, dimensions)| Measured {
+            metric,
+            value,
+            dimensions,
+        });
+    let txn = begin_write(&parts.databases.events).await?;
+    metrics_snapshot::insert(&txn, values.collect(), to, parts.node).await?;
+    txn.commit().await
+}
+
+/// Everything that is told per day, of the day that begins at `day`.
+///
+/// # Errors
+/// When a database cannot be read or written.
+async fn derive_day(parts: &Parts, day: i64) -> Result<(), DbErr> {
+    let read = &parts.databases.ledger_read;
+    let next = calendar::next_day(parts.zone, day);
+    let mut measures = Measures::default();
+    for row in rollup::rows(read, &MODEL_DAILY, (day, next), &[]).await? {
+        measures.merge(&row.measures);
+    }
+    let (users, jwt_users) = recent::active_users(read, day).await?;
+    let now = parts.clock.now_micros();
+    let stat_date = calendar::date_of(parts.zone, day).to_string();
+    let sum = |column| measures.sum(column);
+    let (requests, successes) = (sum("request_count"), sum("success_count"));
+    let txn = begin_write(&parts.databases.ledger).await?;
+    daily::put(
+        &txn,
+        &UserActivity {
+            bucket: day,
+            stat_date: stat_date.clone(),
+            daily_active_users: users,
+            jwt_active_users: jwt_users,
+            updated_at: now,
+        },
+        &AiRequests {
+            bucket: day,
+            stat_date: stat_date.clone(),
+            request_count: requests,
+            success_count: successes,
+            error_count: requests - successes,
+            prompt_tokens: sum("prompt_tokens"),
+            completion_tokens: sum("completion_tokens"),
+            total_tokens: sum("total_tokens"),
+            updated_at: now,
+            recounted_at: None,
+            differences: None,
+        },
+    )
+    .await?;
+    txn.commit().await?;
+    let txn = begin_write(&parts.databases.control).await?;
+    let figures = dashboard_stats::Day {
+        stat_date,
+        daily_active_users: users,
+        jwt_active_users: jwt_users,
+        ai_requests: requests,
+        success_rate: (requests > 0).then(|| successes as f64 / requests as f64),
+        total_tokens: sum("total_tokens"),
+        cost: cost(&measures),
+        p95_duration_ms: measures.duration.quantile(0.95),
+    };
+    dashboard_stats::put(&txn, figures, now).await?;
+    txn.commit().await
+}
+
+/// What was charged, and in what; `None` when nothing is known, or two currencies would have to become one.
+fn cost(measures: &Measures) -> Option<(i64, String)> {
+    let (usd, cny) = (measures.sum("cost_usd_nano"), measures.sum("cost_cny_nano"));
+    match (usd, cny) {
+        (0, 0) if measures.sum("unpriced_count") > 0 => None,
+        (usd, 0) => Some((usd, "USD".to_owned())),
+        (0, cny) => Some((cny, "CNY".to_owned())),
+        _ => None,
+    }
+}
+
+/// Once a day, some time after midnight; not while earlier calls are still being counted.
+async fn recount_yesterday(parts: &Parts) -> Result<(), DbErr> {
+    let read = &parts.databases.ledger_read;
+    let now = parts.clock.now_micros();
+    let today = calendar::day_of(parts.zone, now);
+    let yesterday = calendar::day_of(parts.zone, today - 1);
+    if now < today + RECOUNT_AFTER_US || daily::is_backfilling(read).await? {
+        return Ok(());
+    }
+    let rows = daily::ai_requests(read, (yesterday, today)).await?;
+    if rows.iter().any(|row| row.recounted_at.is_none()) {
+        let date = calendar::date_of(parts.zone, yesterday);
+        recount_day(&parts.databases, parts.zone, date, &parts.clock, |_| {}).await?;
+    }
+    Ok(())
+}

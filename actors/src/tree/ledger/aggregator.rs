@@ -187,8 +187,8 @@ impl Work {
         }
         if self.rebuilding.is_some() {
             self.pending.push(batch.records);
-        } else if self.seen.is_none() && batch.count < batch.records.len() as u64 {
-            // Some of these were announced before, and which is not known.
+        } else if self.unseen(&batch.records).count() as u64 > batch.count {
+            // Some of these were announced and counted before, and which is not known.
             self.rebuild(Duration::ZERO);
         } else {
             self.count(&batch.records);
@@ -196,13 +196,15 @@ impl Work {
     }
 
     fn count(&self, records: &[Record]) {
-        let is_new = |record: &&Record| match &self.seen {
+        self.parts.recent.add(self.unseen(records).map(Call::of));
+    }
+
+    /// Without those that were just read from the log.
+    fn unseen<'a>(&'a self, records: &'a [Record]) -> impl Iterator<Item = &'a Record> {
+        records.iter().filter(|record| match &self.seen {
             Some((seen, _)) => seen.binary_search(&record.rid).is_err(),
             None => true,
-        };
-        self.parts
-            .recent
-            .add(records.iter().filter(is_new).map(Call::of));
+        })
     }
 
     fn derive(&mut self) {

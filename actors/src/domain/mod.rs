@@ -7,6 +7,7 @@
 pub mod calendar;
 pub mod clock;
 pub mod recent;
+pub mod price;
 pub mod record;
 pub mod rid;
 pub mod ring;

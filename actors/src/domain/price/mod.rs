@@ -1,0 +1,119 @@
+//! What a call costs: exact, in whole billionths of a currency.
+//!
+//! Pure. Money is integers from the price to the sum; the one rounding is at the end of a call, so what is
+//! stored is within half a billionth of the true cost. Which price was in force is [`PriceBook`]'s; conversion
+//! between currencies is for display and not here.
+
+mod book;
+
+pub use book::{PriceBook, PriceRow};
+
+/// A price is for this many model tokens.
+pub const TOKENS_PER_PRICE: i64 = 1_000_000;
+
+/// What a provider charges in.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Currency {
+    /// US dollar.
+    Usd,
+    /// Chinese yuan.
+    Cny,
+}
+
+impl Currency {
+    /// Every one there is.
+    pub const ALL: [Self; 2] = [Self::Usd, Self::Cny];
+
+    /// As stored and shown.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Usd => "USD",
+            Self::Cny => "CNY",
+        }
+    }
+
+    /// Reads the stored form.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|currency| currency.as_str() == text)
+    }
+}
+
+/// Billionths of the currency per million model tokens (`per_call_nano`: per call). A negative one counts as 0.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Price {
+    /// Key of the row it is from; records carry it.
+    pub id: i64,
+    pub currency: Currency,
+    pub input_nano: i64,
+    pub output_nano: i64,
+    /// Read from a cache; `None`: as input.
+    pub cached_nano: Option<i64>,
+    /// Written to a cache; `None`: as input.
+    pub cache_write_nano: Option<i64>,
+    /// Reasoning; `None`: as output.
+    pub reasoning_nano: Option<i64>,
+    pub per_call_nano: i64,
+}
+
+/// Model tokens of one call: `prompt` includes `cached` and `cache_write`, `completion` includes `reasoning`.
+/// Parts that exceed their whole are cut to it, so that no token is paid twice.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Used {
+    pub prompt: i64,
+    pub completion: i64,
+    pub cached: i64,
+    pub cache_write: i64,
+    pub reasoning: i64,
+}
+
+impl Used {
+    /// The same, with reasoning made a part of the completion where the provider counts it beside
+    /// (xAI: the `total` is prompt, completion and reasoning).
+    #[must_use]
+    pub fn with_total(mut self, total: i64) -> Self {
+        let beside = self.prompt.saturating_add(self.completion);
+        if self.reasoning > 0 && total >= beside.saturating_add(self.reasoning) {
+            self.completion = self.completion.saturating_add(self.reasoning);
+        }
+        self
+    }
+}
+
+impl Price {
+    /// Cost of one call in billionths of the currency: rounded half to even once, at the end; never negative;
+    /// at most `i64::MAX`.
+    pub fn cost_nano(&self, used: Used) -> i64 {
+        let prompt = used.prompt.max(0);
+        let cached = used.cached.clamp(0, prompt);
+        let written = used.cache_write.clamp(0, prompt - cached);
+        let completion = used.completion.max(0);
+        let reasoning = used.reasoning.clamp(0, completion);
+        let cached_nano = self.cached_nano.unwrap_or(self.input_nano);
+        let written_nano = self.cache_write_nano.unwrap_or(self.input_nano);
+        let reasoning_nano = self.reasoning_nano.unwrap_or(self.output_nano);
+        let millionths = [
+            (prompt - cached - written, self.input_nano),
+            (cached, cached_nano),
+            (written, written_nano),
+            (completion - reasoning, self.output_nano),
+            (reasoning, reasoning_nano),
+            (TOKENS_PER_PRICE, self.per_call_nano),
+        ]
+        .into_iter()
+        .map(|(count, nano)| i128::from(count) * i128::from(nano.max(0)))
+        .fold(0, i128::saturating_add);
+        half_to_even(millionths, i128::from(TOKENS_PER_PRICE))
+    }
+}
+
+/// `number / by`, neither negative, rounded half to even; at most `i64::MAX`.
+fn half_to_even(number: i128, by: i128) -> i64 {
+    let (whole, rest) = (number / by, number % by);
+    let up = rest * 2 > by || (rest * 2 == by && whole % 2 == 1);
+    i64::try_from(whole + i128::from(up)).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ pub mod error;
 pub mod features;
 pub mod gateway;
 pub mod http;
+pub mod otlp;
 pub mod push;
 pub mod startup;
 pub mod state;

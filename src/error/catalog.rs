@@ -57,15 +57,15 @@ macro_rules! catalog {
 }
 
 catalog! {
-    TokenMissing Gateway 401 "token_missing": "No API key was sent.",
+    TokenMissing Both 401 "token_missing": "No API key was sent.",
         "Send the token as `Authorization: Bearer sk-stw-…` or as `x-api-key`.";
-    TokenInvalid Gateway 401 "token_invalid": "The API key is not known here.",
+    TokenInvalid Both 401 "token_invalid": "The API key is not known here.",
         "Check that the whole token was copied and that it was not deleted.";
-    TokenExpired Gateway 401 "token_expired": "The API key has expired.",
+    TokenExpired Both 401 "token_expired": "The API key has expired.",
         "Ask an operator for a new token or a later expiry.";
-    TokenDisabled Gateway 401 "token_disabled": "The API key is disabled.",
+    TokenDisabled Both 401 "token_disabled": "The API key is disabled.",
         "Ask an operator to enable it.";
-    TenantSuspended Gateway 403 "tenant_suspended": "The tenant of this API key is suspended.",
+    TenantSuspended Both 403 "tenant_suspended": "The tenant of this API key is suspended.",
         "Ask an operator why, and to activate it.";
     ModelNotAllowed Gateway 403 "model_not_allowed": "The API key may not use this model.",
         "List `/v1/models` for those it may use, or ask an operator to allow it.";
@@ -94,7 +94,7 @@ catalog! {
     HeadersInvalid Gateway 400 "invalid_headers": "The request headers contradict each other.",
         "Send each of `host`, `authorization`, `x-api-key` and `content-length` once.";
     MediaTypeUnsupported Both 415 "unsupported_media_type": "The body's media type or encoding is not supported.",
-        "Send `application/json` without a content encoding.";
+        "Send `application/json` without a content encoding; to `/v1/traces` also `application/x-protobuf`, and gzip.";
     NotFound Both 404 "not_found": "There is nothing at this address.",
         "Check the path and the id.";
     MethodNotAllowed Both 405 "method_not_allowed": "The address does not take this method.",

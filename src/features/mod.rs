@@ -11,6 +11,7 @@ pub mod accounts;
 pub mod audit;
 pub mod auth;
 pub mod health;
+pub mod ingest;
 pub mod instance;
 pub mod jobs;
 pub mod logs;

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use prost::Message;
 use steward_actors::domain::record::{Operation, RECORD_KIND, Record};
+use steward_actors::domain::seen;
 use steward_actors::spool::AppendError;
 use tokio::runtime::Handle;
 
@@ -148,6 +149,11 @@ impl Closing {
         self.written = true;
         let record = &mut self.record;
         record.upstream_model = self.reading.model.take().unwrap_or_default();
+        let response = self.reading.response_id.as_deref();
+        record.seen_keys = response
+            .and_then(|id| seen::response(record.tenant_id, id))
+            .into_iter()
+            .collect();
         record.bound();
         let appended = encoded(record, |bytes| {
             self.gateway.spool.append(RECORD_KIND, bytes)

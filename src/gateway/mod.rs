@@ -31,6 +31,7 @@ mod echo;
 mod finish;
 mod models;
 mod names;
+mod outside;
 mod pulse;
 mod refusal;
 mod relay;

@@ -32,6 +32,9 @@ pub(super) fn add(document: &mut OpenApi) {
             document.paths.paths.insert(path.to_owned(), item);
         }
     }
+    if let Ok(item) = serde_json::from_value(traces()) {
+        document.paths.paths.insert("/v1/traces".to_owned(), item);
+    }
     let components = document.components.get_or_insert_default();
     for (name, schema) in schemas() {
         if let Ok(schema) = serde_json::from_value(schema) {
@@ -210,6 +213,53 @@ fn operation(speaks: Speaks, name: &str, summary: &str, streams: bool) -> Value 
         "security": [{BEARER: []}, {KEY: []}],
         "responses": answers,
     })
+}
+
+/// OTLP's own definition says what is in these bodies.
+fn traces() -> Value {
+    let content = json!({
+        "application/x-protobuf": {"schema": {"type": "string", "format": "binary"}},
+        "application/json": {"schema": {"type": "object"}},
+    });
+    let mut answers = Map::new();
+    for (status, description) in [
+        (
+            "200",
+            "`ExportTraceServiceResponse`: taken, except the spans that `partial_success` counts.",
+        ),
+        (
+            "400",
+            "`google.rpc.Status`: the body is no trace request; not to be sent again.",
+        ),
+        (
+            "401",
+            "`google.rpc.Status`: no credential, or one that is not known.",
+        ),
+        ("403", "`google.rpc.Status`: the tenant is suspended."),
+        (
+            "413",
+            "`google.rpc.Status`: more than 16 MiB, packed or not.",
+        ),
+        (
+            "415",
+            "`google.rpc.Status`: neither protobuf nor JSON, or packed other than by gzip.",
+        ),
+        (
+            "503",
+            "`google.rpc.Status`: the books are full; to be sent again.",
+        ),
+    ] {
+        let answer = json!({"description": description, "content": content});
+        answers.insert(status.to_owned(), answer);
+    }
+    json!({"post": {
+        "tags": ["ingest"],
+        "operationId": "traces",
+        "summary": "OTLP over HTTP: GenAI spans become records; all others are passed over. Gzip is taken.",
+        "security": [{BEARER: []}, {KEY: []}],
+        "requestBody": {"required": true, "content": content},
+        "responses": answers,
+    }})
 }
 
 /// What the gateway itself may refuse with. Nobody is there to read a 499, and a 405 is the answer to methods that

@@ -33,6 +33,7 @@ pub fn app(
     App::new()
         .app_data(state)
         .wrap(from_fn(middleware::frame))
+        .configure(features::ingest::beside_gateway)
         .configure(gateway)
         .configure(|config| {
             configure(&mut ServiceConfig::new(config));
@@ -80,6 +81,7 @@ fn control(config: &mut ServiceConfig<'_>) {
         .configure(features::logs::routes)
         .configure(features::stats::routes)
         .configure(features::prompts::routes)
+        .configure(features::ingest::routes)
         .configure(features::jobs::routes);
 }
 

@@ -11,4 +11,5 @@ pub mod price;
 pub mod record;
 pub mod rid;
 pub mod ring;
+pub mod seen;
 pub mod snapshot;

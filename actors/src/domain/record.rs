@@ -15,6 +15,8 @@ pub const ERROR_MESSAGE_MAX_BYTES: usize = 512;
 pub const RECORD_KIND: u8 = 1;
 /// Most attempts a record keeps.
 pub const ATTEMPTS_MAX: usize = 8;
+/// Most keys by which a record is recognised.
+pub const SEEN_KEYS_MAX: usize = 4;
 
 /// How the caller signed in.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, prost::Enumeration)]
@@ -193,6 +195,9 @@ pub struct Record {
     /// The provider's own request id; empty when it gave none.
     #[prost(string, tag = "43")]
     pub upstream_request_id: String,
+    /// By what it is recognised when it is told of again ([`super::seen`]); at most [`SEEN_KEYS_MAX`].
+    #[prost(sfixed64, repeated, tag = "60")]
+    pub seen_keys: Vec<i64>,
 }
 
 impl Record {
@@ -224,6 +229,7 @@ impl Record {
         cut(&mut self.error_code, 64);
         cut(&mut self.client_ip, 64);
         self.attempts.truncate(ATTEMPTS_MAX);
+        self.seen_keys.truncate(SEEN_KEYS_MAX);
         for attempt in &mut self.attempts {
             cut(&mut attempt.account_name, 64);
             cut(&mut attempt.error_code, 64);
@@ -273,6 +279,7 @@ mod tests {
             client_ip: long.clone(),
             upstream_request_id: long,
             attempts: vec![attempt; 100],
+            seen_keys: vec![i64::MIN; 100],
             ..Record::default()
         };
         record.bound();

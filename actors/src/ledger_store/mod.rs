@@ -14,6 +14,7 @@ pub mod recount;
 pub mod replay;
 mod rollups;
 mod row;
+mod seen;
 mod sqlite;
 mod totals;
 mod write;
@@ -47,7 +48,7 @@ pub struct Batch<'a> {
     pub now_micros: i64,
 }
 
-/// What became of a batch. Every entry is in exactly one of the three.
+/// What became of a batch. Every entry is in exactly one of the first four.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Outcome {
     /// Rows that are new.
@@ -57,6 +58,8 @@ pub struct Outcome {
     /// Sequence numbers of records that are in `dead_letters`: put there now as [`RID_CONFLICT`], or by an
     /// earlier delivery that was not acked.
     pub dead_lettered: Vec<u64>,
+    /// Sequence numbers of records told from outside of calls that are on the books already.
+    pub duplicates: Vec<u64>,
     /// Least and greatest rid inserted.
     pub rids: Option<(i64, i64)>,
 }
@@ -67,6 +70,7 @@ impl Outcome {
         self.inserted += other.inserted;
         self.skipped += other.skipped;
         self.dead_lettered.extend(other.dead_lettered);
+        self.duplicates.extend(other.duplicates);
         self.rids = match (self.rids, other.rids) {
             (Some((low, high)), Some((other_low, other_high))) => {
                 Some((low.min(other_low), high.max(other_high)))

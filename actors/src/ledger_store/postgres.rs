@@ -22,6 +22,7 @@ use super::line::{Held, Line, Purpose};
 use super::names::{ACCOUNTS, DIM_TABLES, Learned, NAME_TABLES, Wanted};
 use super::rollups::{Added, Backfill, COUNTED_COLUMNS, Counted, counted, merge_stored};
 use super::row::{self, Row};
+use super::seen::FORGOTTEN_AT_ONCE;
 use super::totals::{Total, Totals};
 use super::write::{Backend, Inserted, Shared, Transaction};
 use super::{
@@ -440,6 +441,42 @@ impl Transaction for PostgresTransaction {
         .fetch_all(&mut *self.held.connection().await?)
         .await?;
         Ok(seqs.into_iter().map(|seq| seq as u64).collect())
+    }
+
+    async fn seen(&mut self, buckets: &[i64], keys: &[i64]) -> Result<HashSet<i64>, WriteError> {
+        let keys: Vec<i64> = sqlx::query_scalar(
+            "SELECT key FROM seen_ids WHERE bucket = ANY($1::bigint[]) AND key = ANY($2::bigint[])",
+        )
+        .bind(buckets)
+        .bind(keys)
+        .fetch_all(&mut *self.held.connection().await?)
+        .await?;
+        Ok(HashSet::from_iter(keys))
+    }
+
+    async fn see(&mut self, bucket: i64, keys: &[i64]) -> Result<HashSet<i64>, WriteError> {
+        let new: Vec<i64> = sqlx::query_scalar(
+            "INSERT INTO seen_ids (bucket, key) SELECT $1, UNNEST($2::bigint[]) \
+             ON CONFLICT DO NOTHING RETURNING key",
+        )
+        .bind(bucket)
+        .bind(keys)
+        .fetch_all(&mut *self.held.connection().await?)
+        .await?;
+        Ok(HashSet::from_iter(new))
+    }
+
+    async fn forget_seen(&mut self, before: i64) -> Result<(), WriteError> {
+        // Skipping what another node is taking away, so that nobody waits.
+        sqlx::query(
+            "DELETE FROM seen_ids WHERE (bucket, key) IN \
+             (SELECT bucket, key FROM seen_ids WHERE bucket < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)",
+        )
+        .bind(before)
+        .bind(FORGOTTEN_AT_ONCE)
+        .execute(&mut *self.held.connection().await?)
+        .await?;
+        Ok(())
     }
 
     async fn mark_replayed(&mut self, id: i64, now_micros: i64) -> Result<(), WriteError> {

@@ -22,6 +22,7 @@ use super::line::{Held, Line, Purpose, Source};
 use super::names::{ACCOUNTS, DIM_TABLES, Learned, NAME_TABLES, Wanted};
 use super::rollups::{Added, Backfill, COUNTED_COLUMNS, Counted, counted, merge_stored};
 use super::row::{self, Row, TEXTS_NOT_NULL, WIDTH};
+use super::seen::FORGOTTEN_AT_ONCE;
 use super::totals::{Total, Totals};
 use super::write::{Backend, Inserted, Shared, Transaction};
 use super::{
@@ -535,6 +536,42 @@ impl Transaction for SqliteTransaction {
         .fetch_all(&mut *self.held.connection().await?)
         .await?;
         Ok(seqs.into_iter().map(|seq| seq as u64).collect())
+    }
+
+    async fn seen(&mut self, buckets: &[i64], keys: &[i64]) -> Result<HashSet<i64>, WriteError> {
+        let keys: Vec<i64> = sqlx::query_scalar(
+            "SELECT s.key FROM json_each(?) b CROSS JOIN json_each(?) k CROSS JOIN seen_ids s \
+             ON s.bucket = b.value AND s.key = k.value",
+        )
+        .bind(json!(buckets).to_string())
+        .bind(json!(keys).to_string())
+        .fetch_all(&mut *self.held.connection().await?)
+        .await?;
+        Ok(HashSet::from_iter(keys))
+    }
+
+    async fn see(&mut self, bucket: i64, keys: &[i64]) -> Result<HashSet<i64>, WriteError> {
+        let new: Vec<i64> = sqlx::query_scalar(
+            "INSERT INTO seen_ids (bucket, key) SELECT ?, value FROM json_each(?) WHERE TRUE \
+             ON CONFLICT DO NOTHING RETURNING key",
+        )
+        .bind(bucket)
+        .bind(json!(keys).to_string())
+        .fetch_all(&mut *self.held.connection().await?)
+        .await?;
+        Ok(HashSet::from_iter(new))
+    }
+
+    async fn forget_seen(&mut self, before: i64) -> Result<(), WriteError> {
+        sqlx::query(
+            "DELETE FROM seen_ids WHERE (bucket, key) IN \
+             (SELECT bucket, key FROM seen_ids WHERE bucket < ? LIMIT ?)",
+        )
+        .bind(before)
+        .bind(FORGOTTEN_AT_ONCE)
+        .execute(&mut *self.held.connection().await?)
+        .await?;
+        Ok(())
     }
 
     async fn mark_replayed(&mut self, id: i64, now_micros: i64) -> Result<(), WriteError> {

@@ -15,11 +15,13 @@ use parking_lot::Mutex;
 use prost::Message;
 
 use crate::domain::record::Record;
+use crate::domain::seen::is_told;
 
 use super::line::Purpose;
 use super::names::{Learned, Names, Wanted};
 use super::rollups::{self, Added, BACKFILL_ROWS, Backfill, Counted};
 use super::row::Row;
+use super::seen;
 use super::totals::Totals;
 use super::{Batch, DeadLetter, KeptLetter, Outcome, RID_CONFLICT, WriteError};
 
@@ -83,6 +85,12 @@ pub(super) trait Transaction: Send + Sized {
         from: u64,
         to: u64,
     ) -> Result<HashSet<u64>, WriteError>;
+    /// Those of `keys` that are in one of `buckets` of `seen_ids`.
+    async fn seen(&mut self, buckets: &[i64], keys: &[i64]) -> Result<HashSet<i64>, WriteError>;
+    /// Puts distinct keys into a bucket; answers those that were not in it.
+    async fn see(&mut self, bucket: i64, keys: &[i64]) -> Result<HashSet<i64>, WriteError>;
+    /// Takes away some of what lies before a bucket.
+    async fn forget_seen(&mut self, before: i64) -> Result<(), WriteError>;
     async fn mark_replayed(&mut self, id: i64, now_micros: i64) -> Result<(), WriteError>;
     async fn advance(&mut self, node: u8, seq: u64) -> Result<(), WriteError>;
     async fn commit(self) -> Result<(), WriteError>;
@@ -172,7 +180,8 @@ impl Shared {
                 } else if tails.get(&record.rid).map(|tail| *tail as u64) == Some(record.id_tail) {
                     outcome.skipped += 1;
                 } else {
-                    missing += 1;
+                    // One that was left out as told twice is no row, and will be left out again.
+                    missing += u64::from(!is_told(record));
                     fresh.push(entry);
                 }
             }
@@ -185,6 +194,8 @@ impl Shared {
                 );
             }
         }
+        outcome.duplicates =
+            seen::leave_out(&mut transaction, &mut fresh, batch.now_micros).await?;
         let records = fresh.iter().map(|(_, record)| record);
         let wanted = self.names.lock().wanted(records);
         let learned = transaction.resolve(wanted).await?;
@@ -325,9 +336,16 @@ impl Shared {
         now_micros: i64,
     ) -> Result<bool, WriteError> {
         let mut transaction = backend.begin(Purpose::Aside).await?;
+        let entry = (0, record.clone());
+        let mut told = vec![&entry];
+        seen::leave_out(&mut transaction, &mut told, now_micros).await?;
+        if told.is_empty() {
+            transaction.mark_replayed(letter.id, now_micros).await?;
+            transaction.commit().await?;
+            return Ok(true);
+        }
         let wanted = self.names.lock().wanted(std::iter::once(record));
         let learned = transaction.resolve(wanted).await?;
-        let entry = (0, record.clone());
         let rows = self.rows(&[&entry], letter.node, &learned)?;
         match transaction.insert(&rows, true).await? {
             Inserted::All => {}

@@ -18,6 +18,7 @@ mod outage;
 mod pipeline;
 mod records;
 mod rollups;
+mod seen;
 mod silence;
 mod store;
 mod tree_shape;

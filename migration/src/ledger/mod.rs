@@ -10,6 +10,7 @@ mod m0003_lone_attempts;
 mod m0004_rollups;
 mod m0005_cost_and_cubes;
 mod m0006_daily_statistics;
+mod m0008_seen_ids;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -25,6 +26,7 @@ impl MigratorTrait for LedgerMigrator {
             Box::new(m0004_rollups::Rollups),
             Box::new(m0005_cost_and_cubes::CostAndCubes),
             Box::new(m0006_daily_statistics::DailyStatistics),
+            Box::new(m0008_seen_ids::SeenIds),
         ]
     }
 }

@@ -3,12 +3,14 @@
 //! | method | path | permission |
 //! |---|---|---|
 //! | GET | `/logs/requests` | `read:logs` |
+//! | GET | `/logs/requests/export` | `read:logs` |
 //! | GET | `/logs/requests/{id}` | `read:logs` |
 //! | GET | `/logs/dead-letters` | `read:logs` |
 //! | POST | `/logs/dead-letters/replay` | `write:logs` |
 //!
 //! A record is on the books, and so in these answers, within the flush interval after the call ended.
 
+mod export;
 mod which;
 
 use actix_web::{HttpResponse, get, post, web};
@@ -50,6 +52,8 @@ const SKIPS_MAX: usize = 16;
 pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
     config
         .service(list)
+        // Before the one that takes any id.
+        .service(export::export)
         .service(show)
         .service(dead_letters)
         .service(replay);

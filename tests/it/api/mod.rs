@@ -2,6 +2,8 @@
 
 mod auth;
 mod conventions;
+mod export;
+mod ingest;
 mod logs;
 mod operations;
 mod roles;

@@ -176,6 +176,7 @@ export function useRequests() {
   return {
     specs,
     filters,
+    query,
     sort,
     list,
     searching,

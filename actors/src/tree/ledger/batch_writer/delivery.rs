@@ -14,7 +14,7 @@ use tokio::sync::{broadcast, watch};
 use crate::domain::clock::SharedClock;
 use crate::domain::record::{RECORD_KIND, Record};
 use crate::ledger_store::bisect::{Settlement, settle};
-use crate::ledger_store::{Batch, DeadLetter, LedgerStore, RID_CONFLICT, WriteError};
+use crate::ledger_store::{Batch, DeadLetter, LedgerStore, Outcome, RID_CONFLICT, WriteError};
 use crate::spool::{Entry, Lease, Settled, Spool};
 
 use crate::tree::ledger::LedgerSettings;
@@ -28,7 +28,7 @@ use crate::tree::ledger::LedgerSettings;
 /// announcements (`RecvError::Lagged`) and reads the log instead.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct BatchCommitted {
-    /// In the order of the spool, dead letters left out; never empty. Shared by all listeners.
+    /// In the order of the spool, dead letters and records told twice left out; never empty. Shared by all listeners.
     pub records: Arc<[Record]>,
     /// Least and greatest rid of `records`; other rows may lie between.
     pub rids: (i64, i64),
@@ -111,19 +111,20 @@ pub async fn deliver(parts: &Parts, lease: &Lease) -> Result<Settled, WriteError
     let known = outcome.dead_lettered.iter();
     dead.extend(known.map(|seq| (*seq, RID_CONFLICT.to_owned())));
     keep_in_spool(parts, lease, &dead).await?;
-    announce(parts, records, &dead, outcome.inserted);
+    announce(parts, records, &dead, &outcome);
     Ok(Settled {
-        stored: outcome.inserted + outcome.skipped,
+        stored: outcome.inserted + outcome.skipped + outcome.duplicates.len() as u64,
         dead_lettered: dead.len() as u64,
     })
 }
 
 /// Tells who listens; nobody listening is no failure.
-fn announce(parts: &Parts, records: Vec<(u64, Record)>, dead: &[(u64, String)], count: u64) {
-    let dead: HashSet<u64> = dead.iter().map(|(seq, _)| *seq).collect();
+fn announce(parts: &Parts, records: Vec<(u64, Record)>, dead: &[(u64, String)], outcome: &Outcome) {
+    let dead = dead.iter().map(|(seq, _)| seq);
+    let left_out: HashSet<u64> = dead.chain(&outcome.duplicates).copied().collect();
     let records: Arc<[Record]> = records
         .into_iter()
-        .filter(|(seq, _)| !dead.contains(seq))
+        .filter(|(seq, _)| !left_out.contains(seq))
         .map(|(_, record)| record)
         .collect();
     let least = records.iter().map(|record| record.rid).min();
@@ -132,7 +133,7 @@ fn announce(parts: &Parts, records: Vec<(u64, Record)>, dead: &[(u64, String)], 
         let _ = parts.committed.send(BatchCommitted {
             records,
             rids: (least, greatest),
-            count,
+            count: outcome.inserted,
         });
     }
 }

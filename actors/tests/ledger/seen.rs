@@ -1,0 +1,125 @@
+//! Calls told of twice, on both databases: stored once, whoever tells first within 48 hours.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use steward_actors::domain::record::{Record, Source};
+use steward_actors::ledger_store::{
+    Batch, Breakpoint, LedgerStore, PostgresStore, SqliteStore, open,
+};
+use steward_migration::testing::TestDatabase;
+
+use crate::records::{NODE, NOW_MS, number, record};
+
+const HOUR_MICROS: i64 = 3_600_000_000;
+
+fn told(n: u64, source: Source, keys: &[i64]) -> (u64, Record) {
+    let record = Record {
+        source: source.into(),
+        seen_keys: keys.to_vec(),
+        ..record(n)
+    };
+    (n, record)
+}
+
+fn at(entries: &[(u64, Record)], hours: i64) -> Batch<'_> {
+    Batch {
+        node: NODE,
+        entries,
+        upto_seq: entries.last().map_or(0, |(seq, _)| *seq),
+        now_micros: NOW_MS * 1_000 + hours * HOUR_MICROS,
+    }
+}
+
+async fn told_twice(database: TestDatabase) {
+    use Source::{Gateway, Ingest, Otlp};
+    let store = open(&database.ledger, chrono_tz::Tz::UTC);
+    // Within one batch: the gateway's own goes first wherever it stands; of two spans the first.
+    let entries = [
+        told(1, Otlp, &[10, 100]),
+        told(2, Gateway, &[100]),
+        told(3, Otlp, &[11, 101]),
+        told(4, Otlp, &[12, 101]),
+        told(5, Ingest, &[13]),
+        told(6, Gateway, &[]),
+    ];
+    let outcome = store.write(at(&entries, 0)).await.unwrap();
+    assert_eq!((outcome.inserted, outcome.duplicates), (4, vec![1, 4]));
+    // Delivered again, as after a crash before the ack: nothing moves.
+    let again = store.write(at(&entries, 0)).await.unwrap();
+    assert_eq!(
+        (again.inserted, again.skipped, again.duplicates),
+        (0, 4, vec![1, 4])
+    );
+    // Across batches, by any of its keys, also those of one that was left out; the gateway's own never.
+    let entries = [
+        told(7, Otlp, &[10]),
+        told(8, Otlp, &[12]),
+        told(9, Ingest, &[13]),
+        told(10, Gateway, &[101]),
+        told(11, Otlp, &[14, 104]),
+    ];
+    let outcome = store.write(at(&entries, 47)).await.unwrap();
+    assert_eq!((outcome.inserted, outcome.duplicates), (2, vec![7, 8, 9]));
+    // Later than 48 hours and a bucket nothing is known any more, and the old keys are gone.
+    let entries = [told(12, Otlp, &[11])];
+    let outcome = store.write(at(&entries, 56)).await.unwrap();
+    assert_eq!(outcome.inserted, 1);
+    let rows = number(&database.ledger_read, "SELECT count(*) FROM request_logs").await;
+    let totals = "SELECT CAST(sum(total_requests) AS BIGINT) FROM token_totals";
+    assert_eq!((rows, number(&database.ledger_read, totals).await), (7, 7));
+    let keys = number(&database.ledger_read, "SELECT count(*) FROM seen_ids").await;
+    assert_eq!(
+        keys,
+        6 + 1,
+        "those told at hour 47, again or for the first time, and at hour 56"
+    );
+}
+
+#[tokio::test]
+async fn a_call_told_twice_is_stored_once() {
+    told_twice(TestDatabase::sqlite().await).await;
+}
+
+#[tokio::test]
+async fn a_call_told_twice_is_stored_once_postgres() {
+    told_twice(TestDatabase::postgres().await).await;
+}
+
+/// A transaction that does not commit remembers no key: its records are not taken for told when they come again.
+async fn rolled_back(open: impl Fn(Arc<AtomicBool>) -> Arc<dyn LedgerStore>) {
+    let fail = Arc::new(AtomicBool::new(true));
+    let store = open(Arc::clone(&fail));
+    let entries = [told(1, Source::Otlp, &[10])];
+    let write = {
+        let store = Arc::clone(&store);
+        let entries = entries.clone();
+        tokio::spawn(async move { store.write(at(&entries, 0)).await.map(|_| ()) })
+    };
+    assert!(write.await.unwrap_err().is_panic());
+    fail.store(false, Ordering::SeqCst);
+    let outcome = store.write(at(&entries, 0)).await.unwrap();
+    assert_eq!((outcome.inserted, outcome.duplicates), (1, vec![]));
+}
+
+fn strike(fail: Arc<AtomicBool>) -> Arc<dyn Fn(Breakpoint) + Send + Sync> {
+    Arc::new(move |at| {
+        assert!(at != Breakpoint::BeforeCommit || !fail.load(Ordering::SeqCst));
+    })
+}
+
+#[tokio::test]
+async fn a_key_is_remembered_with_its_row_or_not_at_all() {
+    let database = TestDatabase::sqlite().await;
+    rolled_back(|fail| Arc::new(SqliteStore::new(&database.ledger).with_breakpoints(strike(fail))))
+        .await;
+}
+
+#[tokio::test]
+async fn a_key_is_remembered_with_its_row_or_not_at_all_postgres() {
+    let database = TestDatabase::postgres().await;
+    rolled_back(|fail| {
+        Arc::new(PostgresStore::new(&database.ledger).with_breakpoints(strike(fail)))
+    })
+    .await;
+}

@@ -1,0 +1,70 @@
+//! Calls that were made elsewhere and are told of by whoever holds a token: the same credential, the same
+//! books, the same promise. Nothing is sent, limited or metered here; what is told becomes records elsewhere
+//! (`otlp`, `features::ingest`).
+
+use std::sync::Arc;
+
+use actix_web::http::header::HeaderMap;
+use prost::Message;
+use steward_actors::domain::record::{RECORD_KIND, Record};
+use steward_actors::domain::snapshot::TokenView;
+use steward_actors::spool::AppendError;
+
+use super::{Gateway, admit};
+use crate::error::catalog::ErrorCode;
+
+/// Records booked before others on this thread get their turn.
+const TURN_RECORDS: usize = 64;
+
+impl Gateway {
+    /// Whose records a request brings: its token, if it may call now and the books can take more.
+    ///
+    /// # Errors
+    /// As for a call: no credential, an unknown one, a token that may not call, or full books.
+    pub fn sign_in(&self, headers: &HeaderMap) -> Result<Arc<TokenView>, ErrorCode> {
+        let key = admit::identify(self, headers).map_err(|refusal| refusal.code)?;
+        admit::standing(&key, self.clock.now_micros()).map_err(|refusal| refusal.code)?;
+        admit::books(self).map_err(|refusal| refusal.code)?;
+        Ok(key.token)
+    }
+
+    /// Gives every record an id and puts it on the books. When this returns they are as safe as a call's
+    /// record is before its answer ends. Answers the public ids.
+    ///
+    /// # Errors
+    /// `ledger_full` or `internal_error`. Records before the one that failed are booked; sent again they are
+    /// recognised by their keys.
+    pub async fn book(&self, records: Vec<Record>) -> Result<Vec<String>, ErrorCode> {
+        let mut ids = Vec::with_capacity(records.len());
+        let mut last = None;
+        for (at, mut record) in records.into_iter().enumerate() {
+            let id = self.rids.next();
+            record.rid = id.rid.0;
+            record.id_tail = id.tail;
+            record.bound();
+            let appended = self.spool.append(RECORD_KIND, &record.encode_to_vec());
+            let appended = appended.map_err(|cause| {
+                self.counters.append_failure();
+                tracing::error!(request_id = %id, %cause, "a told record could not be written");
+                match cause {
+                    AppendError::Full(_) => ErrorCode::LedgerFull,
+                    _ => ErrorCode::Internal,
+                }
+            })?;
+            if appended.recorded {
+                last = Some(appended.seq);
+            }
+            ids.push(id.to_string());
+            if at % TURN_RECORDS == TURN_RECORDS - 1 {
+                tokio::task::yield_now().await;
+            }
+        }
+        if let Some(seq) = last
+            && self.wait_durable
+        {
+            let durable = self.spool.durable(seq).await;
+            durable.map_err(|_| ErrorCode::Internal)?;
+        }
+        Ok(ids)
+    }
+}

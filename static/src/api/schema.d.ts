@@ -67,6 +67,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/logs/requests/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Every call that passes the filters, as a file.
+         * @deprecated
+         * @description JSON is one array of the list's items, JSON lines one item a line. In CSV a text that a spreadsheet would
+         *     take for a formula stands behind an apostrophe. An answer that breaks off is a file that is not whole.
+         */
+        get: operations["logs_export_by_old_name"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/logs/requests/{id}": {
         parameters: {
             query?: never;
@@ -321,6 +343,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/ingest/records": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Books calls made elsewhere, signed in with a token. What is accepted is as safe as the gateway's own records
+         *     when this answers.
+         */
+        post: operations["ingest_records"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/instance": {
         parameters: {
             query?: never;
@@ -454,6 +496,27 @@ export interface paths {
          *     such stretches, the newest first.
          */
         get: operations["logs_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/logs/requests/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Every call that passes the filters, as a file.
+         * @description JSON is one array of the list's items, JSON lines one item a line. In CSV a text that a spreadsheet would
+         *     take for a formula stands behind an apostrophe. An answer that breaks off is a file that is not whole.
+         */
+        get: operations["logs_export"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1306,6 +1369,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/traces": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** OTLP over HTTP: GenAI spans become records; all others are passed over. Gzip is taken. */
+        post: operations["ingest_traces"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -1443,6 +1523,11 @@ export interface components {
              */
             status_code?: number | null;
         };
+        /** @description Finished calls. */
+        Batch: {
+            /** @description At most 1,000. */
+            records: components["schemas"]["ToldRecord"][];
+        };
         /** @description What the gateway's circuit breaker thinks of an account. */
         BreakerState: {
             /** @description The provider refused the credential. */
@@ -1567,6 +1652,14 @@ export interface components {
             status: components["schemas"]["Verdict"];
             /** @description The version of Steward; with the checks only. */
             version?: string | null;
+        };
+        /** @description What became of a batch. */
+        Ingested: {
+            /** @description Records that are on the books, or were recognised as told before. */
+            accepted: number;
+            /** @description What is wrong with the others. */
+            errors: components["schemas"]["RecordError"][];
+            rejected: number;
         };
         /** @description What this process is. */
         Instance: {
@@ -2642,6 +2735,14 @@ export interface components {
             /** @description `ready` or `not_ready`. */
             status: string;
         };
+        /** @description What is wrong with a record. */
+        RecordError: {
+            /** @description Its field; `record` when the whole is meant. */
+            field: string;
+            /** @description Its place in the batch, from 0. */
+            index: number;
+            message: string;
+        };
         /** @description A call and every try it took. */
         RequestDetail: components["schemas"]["RequestFacts"] & {
             account_name?: string | null;
@@ -2922,6 +3023,74 @@ export interface components {
             updated_at: string;
             /** Format: int64 */
             version: number;
+        };
+        /** @description One finished call. */
+        ToldRecord: {
+            /** @description The token's own app wins. */
+            app?: string | null;
+            /** Format: int64 */
+            cache_write_tokens?: number;
+            /** Format: int64 */
+            cached_tokens?: number;
+            /** Format: int64 */
+            completion_tokens?: number;
+            conversation_id?: string | null;
+            /** @description What it cost, a decimal with at most nine digits after the point; without it the price in force counts. */
+            cost?: string | null;
+            /** @description ISO 4217, three capital letters; needed with `cost`. */
+            currency?: string | null;
+            /**
+             * Format: int64
+             * @description At most 30 days.
+             */
+            duration_ms?: number;
+            error_code?: string | null;
+            error_message?: string | null;
+            /**
+             * @description The client's own id of the call, at most 256 bytes; the same id with the same token is booked once within
+             *     48 hours.
+             */
+            id?: string | null;
+            /** @description Model asked for. */
+            model: string;
+            /**
+             * @description What was asked for.
+             * @enum {string}
+             */
+            operation?: "unknown" | "chat" | "responses" | "completion" | "embedding" | "messages" | "count_tokens" | "vector_query";
+            /**
+             * Format: int64
+             * @description All input, cached and cache-written included.
+             */
+            prompt_tokens?: number;
+            /** @description Who ran the model: `openai`, `anthropic`, … */
+            provider: string;
+            /** Format: int64 */
+            reasoning_tokens?: number;
+            /** @description When the call was made, RFC 3339. */
+            request_at: string;
+            /** @description The provider's id of its answer. A call of which the gateway or a span has told already is not booked again. */
+            response_id?: string | null;
+            /**
+             * Format: int32
+             * @description HTTP status of the answer; 200 when absent. From 400 on the call failed.
+             */
+            status_code?: number | null;
+            stream?: boolean;
+            /**
+             * Format: int64
+             * @description Never less than prompt and completion together.
+             */
+            total_tokens?: number | null;
+            /**
+             * Format: int64
+             * @description Until the first content token.
+             */
+            ttft_ms?: number | null;
+            /** @description Model that answered. */
+            upstream_model?: string | null;
+            /** @description End user. */
+            user?: string | null;
         };
         /** @description What is called most. */
         Top: {
@@ -3347,6 +3516,137 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Page_RequestItem"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    logs_export_by_old_name: {
+        parameters: {
+            query: {
+                format: "csv" | "json" | "jsonl";
+                /** @description CSV: begin with a byte-order mark, by which spreadsheets know UTF-8. */
+                bom?: boolean;
+                token_id?: string;
+                account_id?: string;
+                tenant_id?: string;
+                /** @description Name of the calling application. */
+                app?: string;
+                /** @description Name of the end user. */
+                user?: string;
+                /** @description The same as `user`. */
+                user_name?: string;
+                mode?: "api" | "web";
+                provider?: string;
+                /** @description Model asked for. */
+                model?: string;
+                success?: boolean;
+                status_code?: number;
+                min_duration_ms?: number;
+                /** @description Part of a user's, app's, model's or token's name, of the error, or a whole conversation id. */
+                q?: string;
+                /** @description Beginning, RFC 3339 or a date. */
+                from?: string;
+                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                to?: string;
+                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                range?: string;
+                /** @description The last so many days; the same as `range=7d`. */
+                days?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                    "application/json": components["schemas"]["RequestItem"][];
+                    "application/x-ndjson": string;
                 };
             };
             /** @description The request is not valid. */
@@ -5588,6 +5888,120 @@ export interface operations {
             };
         };
     };
+    ingest_records: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Batch"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Ingested"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It conflicts with what exists. */
+            409: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request body is too large. */
+            413: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body's media type or encoding is not supported. */
+            415: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     operations_show: {
         parameters: {
             query?: never;
@@ -6367,6 +6781,137 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Page_RequestItem"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    logs_export: {
+        parameters: {
+            query: {
+                format: "csv" | "json" | "jsonl";
+                /** @description CSV: begin with a byte-order mark, by which spreadsheets know UTF-8. */
+                bom?: boolean;
+                token_id?: string;
+                account_id?: string;
+                tenant_id?: string;
+                /** @description Name of the calling application. */
+                app?: string;
+                /** @description Name of the end user. */
+                user?: string;
+                /** @description The same as `user`. */
+                user_name?: string;
+                mode?: "api" | "web";
+                provider?: string;
+                /** @description Model asked for. */
+                model?: string;
+                success?: boolean;
+                status_code?: number;
+                min_duration_ms?: number;
+                /** @description Part of a user's, app's, model's or token's name, of the error, or a whole conversation id. */
+                q?: string;
+                /** @description Beginning, RFC 3339 or a date. */
+                from?: string;
+                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                to?: string;
+                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                range?: string;
+                /** @description The last so many days; the same as `range=7d`. */
+                days?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                    "application/json": components["schemas"]["RequestItem"][];
+                    "application/x-ndjson": string;
                 };
             };
             /** @description The request is not valid. */
@@ -14326,6 +14871,92 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+        };
+    };
+    ingest_traces: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": Record<string, never>;
+                "application/x-protobuf": string;
+            };
+        };
+        responses: {
+            /** @description `ExportTraceServiceResponse`: taken, except the spans that `partial_success` counts. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                    "application/x-protobuf": string;
+                };
+            };
+            /** @description `google.rpc.Status`: the body is no trace request; not to be sent again. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                    "application/x-protobuf": string;
+                };
+            };
+            /** @description `google.rpc.Status`: no credential, or one that is not known. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                    "application/x-protobuf": string;
+                };
+            };
+            /** @description `google.rpc.Status`: the tenant is suspended. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                    "application/x-protobuf": string;
+                };
+            };
+            /** @description `google.rpc.Status`: more than 16 MiB, packed or not. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                    "application/x-protobuf": string;
+                };
+            };
+            /** @description `google.rpc.Status`: neither protobuf nor JSON, or packed other than by gzip. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                    "application/x-protobuf": string;
+                };
+            };
+            /** @description `google.rpc.Status`: the books are full; to be sent again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                    "application/x-protobuf": string;
+                };
             };
         };
     };

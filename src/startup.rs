@@ -156,7 +156,7 @@ impl Application {
     /// # Errors
     /// The first thing that cannot be opened, in a sentence that says what to do about it.
     pub async fn build(config: Config) -> Result<Self, StartError> {
-        Self::build_for(config, None).await
+        Box::pin(Self::build_for(config, None)).await
     }
 
     /// [`Self::build`] with a pretended world around it.
@@ -164,7 +164,7 @@ impl Application {
     /// # Errors
     /// As there; and when data directory or database hold real data.
     pub async fn build_demo(config: Config, options: demo::Options) -> Result<Self, StartError> {
-        Self::build_for(config, Some(options)).await
+        Box::pin(Self::build_for(config, Some(options))).await
     }
 
     async fn build_for(config: Config, demo: Option<demo::Options>) -> Result<Self, StartError> {

@@ -32,6 +32,7 @@ pub struct Config {
     pub spool: Spool,
     pub ledger: Ledger,
     pub stats: Stats,
+    pub conversations: Conversations,
     pub auth: Auth,
     pub api: Api,
     pub supervision: Supervision,
@@ -132,6 +133,15 @@ pub struct Ledger {
 #[serde(deny_unknown_fields)]
 pub struct Stats {
     pub time_zone: String,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Conversations {
+    pub max_bytes_per_side: usize,
+    pub max_memory_bytes: usize,
+    pub spool_max_bytes: u64,
+    pub compress_after_days: u32,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]

@@ -46,7 +46,8 @@ use crate::push;
 use crate::state::{AppState, Parts, RefreshSnapshot};
 use crate::telemetry::{self, TelemetryError};
 use prepare::{
-    claim_node, first_operator, lock_data_directory, migrate_all, open_databases, settle_time_zone,
+    claim_node, first_operator, lock_data_directory, migrate_all, open_contents, open_databases,
+    settle_time_zone,
 };
 use stock::take_stock;
 
@@ -233,8 +234,11 @@ impl Application {
         )
         .await?;
 
+        let (contents, intake) = open_contents(&config, &databases, &vault, &clock).await?;
+        let store_of_contents = Arc::clone(&contents.store);
         let snapshot = Arc::new(ArcSwap::default());
         let tree = Tree::start(TreeDeps {
+            contents,
             databases: databases.clone(),
             vault: Arc::clone(&vault),
             snapshot: Arc::clone(&snapshot),
@@ -252,6 +256,7 @@ impl Application {
         .await?;
         let rids = Arc::new(RidAllocator::new(config.node.id, seed, Arc::clone(&clock)));
         let gateway = Gateway::new(gateway::Parts {
+            contents: Some(Arc::clone(&intake)),
             snapshot: Arc::clone(&snapshot),
             spool: Arc::clone(&spool),
             rids: Arc::clone(&rids),
@@ -266,6 +271,8 @@ impl Application {
             StartError::TreeGaveUp(format!("the tokens and accounts cannot be read: {cause}"))
         })?;
         let state = web::Data::new(AppState::new(Parts {
+            contents: store_of_contents,
+            intake,
             config: Arc::clone(&config),
             clock,
             demo: stage.is_some(),
@@ -336,11 +343,18 @@ impl Application {
             });
             failed
         };
+        let kept = async {
+            while self.state.intake.pending_count() > 0 {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        };
+        let _ = tokio::time::timeout(LAST_RECORDS, kept).await;
         let exit = self.tree.shutdown(TREE_DRAIN).await;
         if let Err(cause) = self.spool.flush() {
             tracing::error!(%cause, "the spool could not be flushed; its records are delivered again at the next start");
         }
         let books = self.spool.ledger();
+        let _ = tokio::time::timeout(CLOSE_WITHIN, self.state.contents.close()).await;
         let closed = tokio::time::timeout(CLOSE_WITHIN, self.databases.close());
         if closed.await.is_err() {
             tracing::warn!("the databases did not close in time; what was committed is safe");

@@ -10,6 +10,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use chrono_tz::Tz;
 use futures_util::future::BoxFuture;
+use steward_actors::contents::intake::Intake;
+use steward_actors::contents::store::ContentStore;
 use steward_actors::domain::clock::SharedClock;
 use steward_actors::domain::rid::RidAllocator;
 use steward_actors::domain::snapshot::Snapshot;
@@ -55,6 +57,9 @@ pub struct Parts {
     pub rids: Arc<RidAllocator>,
     pub tree: TreeHandle,
     pub gateway: Arc<Gateway>,
+    /// Conversations that are kept.
+    pub contents: Arc<ContentStore>,
+    pub intake: Arc<Intake>,
 }
 
 /// Limits of the control face.
@@ -97,6 +102,10 @@ pub struct AppState {
     pub rids: Arc<RidAllocator>,
     /// The actors.
     pub tree: TreeHandle,
+    /// Conversations that are kept.
+    pub contents: Arc<ContentStore>,
+    /// Where they come in.
+    pub intake: Arc<Intake>,
     /// The data plane; handlers only look at it.
     pub gateway: Arc<Gateway>,
     /// What accounts' providers listed lately.
@@ -127,6 +136,8 @@ impl AppState {
             rids,
             tree,
             gateway,
+            contents,
+            intake,
         } = parts;
         let access = vault.subkey(OPERATOR_JWT)?;
         let answers = vault.subkey(KEPT_ANSWERS)?;
@@ -159,6 +170,8 @@ impl AppState {
             provider_lists: ProviderLists::default(),
             draining: AtomicBool::new(false),
             gateway,
+            contents,
+            intake,
             databases,
             demo,
             started_at: clock.now_micros(),

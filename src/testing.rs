@@ -13,6 +13,8 @@ use actix_web::test::TestRequest;
 use actix_web::{Error, web};
 use arc_swap::ArcSwap;
 use serde_json::Value;
+use steward_actors::contents::intake::Intake;
+use steward_actors::contents::store::{ContentStore, Place};
 use steward_actors::domain::clock::ManualClock;
 use steward_actors::domain::rid::{Rid, RidAllocator};
 use steward_actors::domain::snapshot::Snapshot;
@@ -21,7 +23,7 @@ use steward_actors::snapshot_source::load;
 use steward_actors::spool::{Spool, SpoolConfig};
 use steward_actors::supervision::Supervisor;
 use steward_actors::tree::foundation::snapshot_keeper::Refresh;
-use steward_actors::tree::ledger::LedgerSettings;
+use steward_actors::tree::ledger::{LedgerSettings, content_writer};
 use steward_actors::tree::{Tree, TreeDeps};
 use steward_actors::vault::Vault;
 use steward_entities::audit;
@@ -220,7 +222,34 @@ fn parts(database: &TestDatabase, clock: Arc<ManualClock>, config: Config) -> (P
     spool.segment_bytes = 64 * 1024;
     spool.min_free_bytes = 0;
     let (spool, _) = Spool::open(spool).unwrap();
+    let mut contents_spool =
+        SpoolConfig::new(database.dir().join("contents-spool"), config.node.id);
+    contents_spool.segment_bytes = 64 * 1024;
+    contents_spool.min_free_bytes = 0;
+    let (contents_spool, _) = Spool::open(contents_spool).unwrap();
+    let settings = &config.conversations;
+    let intake = Intake::new(
+        contents_spool.clone(),
+        vault.clone(),
+        settings.max_bytes_per_side,
+        settings.max_memory_bytes,
+    );
+    // Files on either database: what PostgreSQL does differently is tested where the store is.
+    let contents = ContentStore::new(
+        Place::Files(database.dir().join("contents")),
+        databases.control_read.clone(),
+        Arc::new(|connection| {
+            Box::pin(async move { steward_migration::migrate_contents(&connection).await })
+        }),
+    );
     let (supervisor, tree) = Tree::plan(TreeDeps {
+        contents: content_writer::Parts {
+            spool: contents_spool,
+            store: contents.clone(),
+            vault: vault.clone(),
+            clock: clock.clone(),
+            compress_after: Duration::from_secs(7 * 86_400),
+        },
         databases: databases.clone(),
         vault: vault.clone(),
         snapshot: snapshot.clone(),
@@ -252,6 +281,7 @@ fn parts(database: &TestDatabase, clock: Arc<ManualClock>, config: Config) -> (P
     };
     let rids = Arc::new(RidAllocator::new(config.node.id, Rid(0), clock.clone()));
     let gateway = Gateway::new(gateway::Parts {
+        contents: Some(intake.clone()),
         snapshot: snapshot.clone(),
         spool: spool.clone(),
         rids: rids.clone(),
@@ -262,6 +292,8 @@ fn parts(database: &TestDatabase, clock: Arc<ManualClock>, config: Config) -> (P
     })
     .unwrap();
     let parts = Parts {
+        contents,
+        intake,
         rids,
         gateway,
         config: Arc::new(config),

@@ -1,6 +1,7 @@
 //! The living part of Steward.
 //!
 //! - [`supervision`]: what keeps actors alive; no product noun in it.
+//! - [`contents`]: conversations that are kept, from the gateway to the disk and back.
 //! - [`domain`]: the product's nouns as plain values.
 //! - [`snapshot_source`]: from the control tables to what the gateway decides by.
 //! - [`jobs`]: what a kind of long work looks like.
@@ -10,6 +11,7 @@
 //! - [`tree`]: the actors themselves; its folders draw the supervision tree.
 //! - [`vault`]: seals what must not lie in a database in the clear.
 
+pub mod contents;
 pub mod domain;
 pub mod jobs;
 pub mod ledger_store;

@@ -21,6 +21,10 @@ pub const CONTROL_FILE: &str = "steward.db";
 pub const LEDGER_FILE: &str = "ledger.db";
 /// File of what happens beside the calls: logs, probes, measured values, deliveries.
 pub const EVENTS_FILE: &str = "events.db";
+/// Directory of the months' files of kept conversations.
+pub const CONTENTS_DIR: &str = "contents";
+/// PostgreSQL schema of kept conversations.
+pub const CONTENTS_SCHEMA: &str = "contents";
 /// PostgreSQL schema of the control tables.
 pub const CONTROL_SCHEMA: &str = "steward";
 /// PostgreSQL schema of the ledger tables.
@@ -193,6 +197,30 @@ pub async fn claim_node(
 
 fn postgres_statement(sql: String) -> Statement {
     Statement::from_string(DbBackend::Postgres, sql)
+}
+
+/// Opens one month's file of kept conversations: its one writing connection, and its readers.
+///
+/// # Errors
+/// When the file cannot be opened or made.
+pub async fn open_contents_file(
+    file: &Path,
+) -> Result<(DatabaseConnection, DatabaseConnection), DbErr> {
+    let write = sqlite_writer(file, SqliteSynchronous::Full).await?;
+    let read = sqlite_readers(file).await?;
+    Ok((write, read))
+}
+
+/// Opens the kept conversations of a PostgreSQL database: for writing, and for reading.
+///
+/// # Errors
+/// When the server cannot be reached.
+pub async fn open_contents_schema(
+    url: &str,
+) -> Result<(DatabaseConnection, DatabaseConnection), DbErr> {
+    let write = postgres(url, CONTENTS_SCHEMA, 2, false).await?;
+    let read = postgres(url, CONTENTS_SCHEMA, READERS, true).await?;
+    Ok((write, read))
 }
 
 /// Begins a transaction that will write. On SQLite it takes the write lock now: one that starts by reading

@@ -24,12 +24,14 @@ pub mod prompt;
 pub mod prompt_label;
 pub mod prompt_version;
 pub mod public_id;
+pub mod redaction_rule;
 pub mod revision;
 pub mod role;
 pub mod scope;
 pub mod session;
 pub mod tenant;
 pub mod token;
+pub mod tombstone;
 
 /// The audit log under the name it has in speech: `audit::insert(txn, entry)`.
 pub use ops_log as audit;

@@ -9,6 +9,7 @@
     reason = "the migration trait is declared without them, and an implementation has to match it"
 )]
 
+mod contents;
 mod control;
 mod dialect;
 mod events;
@@ -22,6 +23,7 @@ use sea_orm_migration::sea_orm::{
     SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
 };
 
+pub use contents::ContentsMigrator;
 pub use control::ControlMigrator;
 pub use events::EventsMigrator;
 pub use ledger::LedgerMigrator;
@@ -65,6 +67,16 @@ pub struct Pending {
     pub control: Vec<String>,
     pub ledger: Vec<String>,
     pub events: Vec<String>,
+}
+
+/// Brings a month's file of kept conversations up to date; on PostgreSQL the schema `contents`, which it makes first.
+///
+/// # Errors
+/// When a statement fails; nothing has been changed then.
+pub async fn migrate_contents(connection: &DatabaseConnection) -> Result<(), DbErr> {
+    let transaction = begin(connection, "contents").await?;
+    ContentsMigrator::up(&transaction, None).await?;
+    transaction.commit().await
 }
 
 /// The changes not yet applied. Changes nothing.

@@ -12,6 +12,7 @@ pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
         gateway,
         spool,
         ledger,
+        conversations,
         auth,
         api,
         supervision,
@@ -35,6 +36,30 @@ pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
             server.drain_timeout_ms,
             0,
             DAY_MS,
+        ),
+        (
+            "conversations.max_bytes_per_side",
+            whole(conversations.max_bytes_per_side),
+            1024,
+            1 << 20,
+        ),
+        (
+            "conversations.max_memory_bytes",
+            whole(conversations.max_memory_bytes),
+            1 << 20,
+            1 << 40,
+        ),
+        (
+            "conversations.spool_max_bytes",
+            conversations.spool_max_bytes,
+            32 << 20,
+            1 << 50,
+        ),
+        (
+            "conversations.compress_after_days",
+            u64::from(conversations.compress_after_days),
+            1,
+            3_650,
         ),
         ("server.heartbeat_ms", server.heartbeat_ms, 100, DAY_MS),
         (

@@ -10,6 +10,7 @@
 pub mod accounts;
 pub mod audit;
 pub mod auth;
+pub mod conversations;
 pub mod health;
 pub mod ingest;
 pub mod instance;
@@ -18,6 +19,7 @@ pub mod logs;
 pub mod operator_keys;
 pub mod operators;
 pub mod prompts;
+pub mod redaction_rules;
 pub mod roles;
 pub mod stats;
 pub mod supervision;

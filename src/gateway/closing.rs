@@ -16,6 +16,7 @@ use steward_actors::domain::seen;
 use steward_actors::spool::AppendError;
 use tokio::runtime::Handle;
 
+use super::capture::{Capture, Heard};
 use super::estimate::Settled;
 use super::limits::Admission;
 use super::meter::Reading;
@@ -101,6 +102,9 @@ pub(super) struct Closing {
     /// A provider worked for it, so that something was used.
     pub(super) accepted: bool,
     pub(super) prompt: Prompt,
+    /// What was said, where it is kept.
+    pub(super) capture: Option<Box<Capture>>,
+    pub(super) heard: Option<Box<Heard>>,
     pub(super) admission: Option<Admission>,
     pub(super) written: bool,
 }
@@ -165,7 +169,12 @@ impl Closing {
         let status = u16::try_from(record.status_code).unwrap_or(500);
         self.gateway.counters.closed(status);
         match appended {
-            Ok(appended) => Ok(appended.recorded.then_some(appended.seq)),
+            Ok(appended) => {
+                if let Some(capture) = self.capture.take() {
+                    capture.keep(&self.record, self.heard.take());
+                }
+                Ok(appended.recorded.then_some(appended.seq))
+            }
             Err(cause) => {
                 self.gateway.counters.append_failure();
                 tracing::error!(request_id = %record.id(), %cause, "a call's record could not be written");

@@ -22,6 +22,7 @@ use crate::error::dialect::{self, Failure};
 use crate::http::extract::client_ip;
 
 use super::breaker::Begun;
+use super::capture::Capture;
 use super::closing::{Closed, Closing, Prompt};
 use super::limits::{Admission, Place};
 use super::meter::Reading;
@@ -69,6 +70,8 @@ pub(super) struct About {
     pub(super) conversation: String,
     pub(super) client_ip: String,
     pub(super) prompt: Prompt,
+    /// For tokens whose conversations are kept.
+    pub(super) capture: Option<Box<Capture>>,
 }
 
 /// The account that is being tried, or that answered.
@@ -184,6 +187,13 @@ impl Finish {
             conversation: conversation.unwrap_or_default(),
             client_ip: address.unwrap_or_default(),
             prompt: Prompt::of(body, head),
+            capture: Capture::begin(
+                self.gateway.contents.as_ref(),
+                &self.gateway.snapshot,
+                self.caller.token(),
+                self.operation,
+                body,
+            ),
         };
     }
 
@@ -266,7 +276,7 @@ impl Finish {
         if std::mem::replace(&mut self.closed, true) {
             return Closed::Now(true);
         }
-        let measured = tap.and_then(measured);
+        let mut measured = tap.and_then(measured);
         let (status, code) = self.verdict(end, measured.as_ref());
         let message = match (end, &measured) {
             (End::Refused(refusal), _) => refusal.detail.clone().into_owned(),
@@ -334,7 +344,9 @@ impl Finish {
             gateway: Arc::clone(&self.gateway),
             operation: self.operation,
             record,
+            heard: measured.as_mut().and_then(|m| m.heard.take()),
             reading: measured.map(|m| m.reading).unwrap_or_default(),
+            capture: about.capture,
             accepted,
             prompt: about.prompt,
             admission: self.admission.take(),

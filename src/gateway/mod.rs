@@ -24,6 +24,7 @@ pub mod usage;
 
 mod accounts;
 mod admit;
+mod capture;
 mod client;
 mod closing;
 mod counters;
@@ -44,6 +45,7 @@ mod upstream;
 mod tests;
 
 pub use accounts::AccountStates;
+pub use capture::text_of as capture_text;
 pub use counters::{Counters, Reading};
 pub use server::{KEEP_ALIVE, LINGER, on_connect};
 
@@ -55,6 +57,7 @@ use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 use arc_swap::ArcSwap;
+use steward_actors::contents::intake::Intake;
 use steward_actors::domain::clock::SharedClock;
 use steward_actors::domain::record::Operation;
 use steward_actors::domain::rid::{RecordId, RidAllocator};
@@ -82,6 +85,8 @@ pub struct Parts {
     pub rids: Arc<RidAllocator>,
     pub clock: SharedClock,
     pub limits: Arc<Limits>,
+    /// Where conversations go that are kept; `None`: none are.
+    pub contents: Option<Arc<Intake>>,
     pub config: config::Gateway,
     /// A finished answer waits until its record survives a power failure.
     pub wait_durable: bool,
@@ -100,6 +105,7 @@ pub struct Gateway {
     rids: Arc<RidAllocator>,
     clock: SharedClock,
     limits: Arc<Limits>,
+    contents: Option<Arc<Intake>>,
     accounts: AccountStates,
     counters: Counters,
     models: models::Known,
@@ -144,6 +150,7 @@ impl Gateway {
             rids: parts.rids,
             clock: parts.clock,
             limits: parts.limits,
+            contents: parts.contents,
         }))
     }
 

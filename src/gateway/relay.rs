@@ -68,7 +68,7 @@ pub(super) async fn respond(mut finish: Finish, answer: Answer) -> HttpResponse 
         withhold_usage,
     } = answer;
     let status = StatusCode::from_u16(head.status.as_u16()).unwrap_or(StatusCode::BAD_GATEWAY);
-    let tap = Tap::new(
+    let mut tap = Tap::new(
         &head,
         finish.operation(),
         withhold_usage,
@@ -79,6 +79,10 @@ pub(super) async fn respond(mut finish: Finish, answer: Answer) -> HttpResponse 
         status.as_u16(),
         headers::upstream_request_id(&head.headers).unwrap_or(""),
     );
+    if status.is_success() {
+        let capture = finish.about.capture.as_ref();
+        tap.keep_for(capture.and_then(|capture| capture.listener()));
+    }
     if tap.is_stream() {
         finish.about.prompt.shrink();
     }

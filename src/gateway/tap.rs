@@ -14,6 +14,7 @@ use memchr::memmem;
 use steward_actors::domain::record::Operation;
 use steward_actors::domain::snapshot::AccountView;
 
+use super::capture;
 use super::decode::{Coding, Decoder};
 use super::echo::{self, Echo};
 use super::meter::{Meter, Reading};
@@ -56,6 +57,8 @@ struct Judge {
     account: Option<Arc<AccountView>>,
     /// An error event held it: from then on it is starred out.
     echoed: bool,
+    /// Keeps the answer, if the token asks for that.
+    listener: Option<Box<capture::Heard>>,
 }
 
 /// What came of a frame.
@@ -82,6 +85,8 @@ pub(super) struct Measured {
     pub(super) first_token_ms: Option<i64>,
     /// The provider reported an error within its stream.
     pub(super) failed: bool,
+    /// What was kept of it.
+    pub(super) heard: Option<Box<capture::Heard>>,
 }
 
 impl Judge {
@@ -91,6 +96,9 @@ impl Judge {
             self.first_token_ms = i64::try_from(self.started.elapsed().as_millis()).ok();
         }
         self.failed |= seen.error;
+        if !seen.error {
+            capture::hear(&mut self.listener, event);
+        }
         if seen.error || event.name == b"error" {
             self.echoed |= self
                 .secret()
@@ -176,8 +184,14 @@ impl Tap {
                 failed: false,
                 account: account.cloned(),
                 echoed: false,
+                listener: None,
             },
         }
+    }
+
+    /// From now on the answer is kept as it passes.
+    pub(super) fn keep_for(&mut self, listener: Option<Box<capture::Heard>>) {
+        self.judge.listener = listener;
     }
 
     /// What was read so far. To be asked once, at the end.
@@ -187,6 +201,7 @@ impl Tap {
             reading: std::mem::replace(&mut self.judge.meter, fresh).reading(),
             first_token_ms: self.judge.first_token_ms,
             failed: self.judge.failed,
+            heard: self.judge.listener.take(),
         }
     }
 
@@ -276,6 +291,9 @@ impl Tap {
                 if let Some(decoder) = decoder {
                     decoder.push(&chunk, |plain| {
                         judge.meter.body(plain);
+                        if let Some(listener) = &mut judge.listener {
+                            listener.body(plain);
+                        }
                         if let Some(echo) = echo {
                             echo.unpacked(plain);
                         }

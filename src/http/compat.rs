@@ -8,7 +8,7 @@ use utoipa_actix_web::scope::scope;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::{idempotency, middleware};
-use crate::features::{logs, tokens};
+use crate::features::{conversations, logs, tokens};
 
 /// Whether `path` is one of the old names.
 pub(super) fn is_old_name(path: &str) -> bool {
@@ -23,6 +23,7 @@ pub(super) fn mount(config: &mut ServiceConfig<'_>) {
             .wrap(from_fn(middleware::refuse_nul))
             .wrap(from_fn(middleware::limit_address))
             .configure(logs::routes)
+            .configure(conversations::routes)
             .service(scope("/token").configure(|config| {
                 config.service(tokens::set_by_old_name);
             })),

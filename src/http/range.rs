@@ -33,6 +33,15 @@ pub struct RangeQuery {
 }
 
 impl RangeQuery {
+    /// Asks for what lies between two times.
+    pub fn between(from: Option<String>, to: Option<String>) -> Self {
+        Self {
+            from,
+            to,
+            ..Self::default()
+        }
+    }
+
     /// Asks for a named range, such as `today`.
     pub fn named(name: &str) -> Self {
         Self {

@@ -80,6 +80,8 @@ fn control(config: &mut ServiceConfig<'_>) {
         .configure(features::system_logs::routes)
         .configure(features::logs::routes)
         .configure(features::stats::routes)
+        .configure(features::conversations::routes)
+        .configure(features::redaction_rules::routes)
         .configure(features::prompts::routes)
         .configure(features::ingest::routes)
         .configure(features::jobs::routes);

@@ -4,12 +4,20 @@
 use std::fs::{DirBuilder, File, TryLockError};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono_tz::Tz;
-use steward_actors::domain::clock::Clock;
+use futures_util::FutureExt;
+use steward_actors::contents::intake::Intake;
+use steward_actors::contents::store::{ContentStore, Migrate, Place};
+use steward_actors::domain::clock::{Clock, SharedClock};
+use steward_actors::spool::{self, FsyncPolicy, Spool, SpoolConfig};
+use steward_actors::tree::ledger::content_writer;
+use steward_actors::vault::Vault;
 use steward_entities::database::{
-    self, DatabaseConfig, Databases, NodeClaim, NodeTaken, begin_write,
+    self, CONTENTS_DIR, DatabaseConfig, Databases, NodeClaim, NodeTaken, begin_write,
+    open_contents_schema,
 };
 use steward_entities::instance;
 
@@ -17,6 +25,11 @@ use super::StartError;
 use crate::config::Config;
 use crate::features::operators::offline;
 
+const CONTENTS_SPOOL_DIR: &str = "contents-spool";
+/// The smallest there is: a conversation may be a megabyte, and a dropped segment is some dozens of them at least.
+const CONTENTS_SEGMENT_BYTES: u64 = 8 << 20;
+/// Conversations kept in memory until they are stored; more are read from disk again.
+const CONTENTS_CACHED: usize = 64;
 const LOCK_FILE: &str = "steward.lock";
 /// A server that accepts connections and says nothing must not hold up the start for ever.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
@@ -100,6 +113,54 @@ pub(super) async fn migrate_all(databases: &Databases) -> Result<(), StartError>
     steward_migration::migrate_ledger(&databases.ledger).await?;
     steward_migration::migrate_events(&databases.events).await?;
     Ok(())
+}
+
+/// Kept conversations: their spool, their months, and what lets them in.
+pub(super) async fn open_contents(
+    config: &Config,
+    databases: &Databases,
+    vault: &Arc<Vault>,
+    clock: &SharedClock,
+) -> Result<(content_writer::Parts, Arc<Intake>), StartError> {
+    let dir = &config.data.dir;
+    let settings = &config.conversations;
+    let (spool, _) = Spool::open(SpoolConfig {
+        segment_bytes: CONTENTS_SEGMENT_BYTES,
+        overflow: spool::Overflow::DropOldest,
+        min_free_bytes: config.spool.min_free_bytes.saturating_mul(2),
+        max_bytes: Some(settings.spool_max_bytes),
+        cache_capacity: CONTENTS_CACHED,
+        fsync: FsyncPolicy::Never,
+        ..SpoolConfig::new(dir.join(CONTENTS_SPOOL_DIR), config.node.id)
+    })?;
+    let (place, migrate): (Place, Migrate) = if config.database.url.is_empty() {
+        let migrate: Migrate = Arc::new(|connection| {
+            async move { steward_migration::migrate_contents(&connection).await }.boxed()
+        });
+        (Place::Files(dir.join(CONTENTS_DIR)), migrate)
+    } else {
+        let (write, read) = open_contents_schema(&config.database.url).await?;
+        steward_migration::migrate_contents(&write).await?;
+        (
+            Place::Schema { write, read },
+            Arc::new(|_| async { Ok(()) }.boxed()),
+        )
+    };
+    let store = ContentStore::new(place, databases.control_read.clone(), migrate);
+    let intake = Intake::new(
+        Arc::clone(&spool),
+        Arc::clone(vault),
+        settings.max_bytes_per_side,
+        settings.max_memory_bytes,
+    );
+    let parts = content_writer::Parts {
+        spool,
+        store,
+        vault: Arc::clone(vault),
+        clock: Arc::clone(clock),
+        compress_after: Duration::from_secs(u64::from(settings.compress_after_days) * 86_400),
+    };
+    Ok((parts, intake))
 }
 
 /// The zone in which days begin: fixed at first start, since every daily figure depends on it.

@@ -9,6 +9,7 @@ pub mod clock;
 pub mod recent;
 pub mod price;
 pub mod record;
+pub mod redaction;
 pub mod rid;
 pub mod ring;
 pub mod seen;

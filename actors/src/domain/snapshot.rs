@@ -6,6 +6,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::redaction::{RedactionMode, Redactor};
+
 /// Wire protocol an upstream speaks.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Protocol {
@@ -83,6 +85,8 @@ pub struct TokenView {
     /// Model tokens it may use in its life.
     pub token_quota: Option<u64>,
     pub enable_conversation_logging: bool,
+    /// What of its conversations is kept, if any.
+    pub redaction: RedactionMode,
 }
 
 /// What one presented secret opens.
@@ -145,4 +149,6 @@ pub struct Snapshot {
     pub tokens: HashMap<[u8; 32], TokenKey>,
     /// Enabled or not, by id.
     pub accounts: Vec<Arc<AccountView>>,
+    /// Takes personal data and secrets out of what is kept.
+    pub redactor: Arc<Redactor>,
 }

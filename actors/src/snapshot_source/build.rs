@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use steward_entities::{account, tenant, token};
+use steward_entities::{account, redaction_rule, tenant, token};
 
+use crate::domain::redaction::{RedactionMode, Redactor};
 use crate::domain::snapshot::{AccountView, Protocol, Secret, Snapshot, TokenKey, TokenView};
 
 /// Rows of one moment.
@@ -16,6 +17,8 @@ pub struct Rows {
     pub tenants: Vec<tenant::Model>,
     /// Those not deleted.
     pub accounts: Vec<account::Model>,
+    /// Those in force.
+    pub redaction_rules: Vec<redaction_rule::Model>,
 }
 
 /// An account that is in the snapshot as disabled, because it cannot be used.
@@ -46,6 +49,7 @@ pub fn build(rows: Rows, unseal: impl Fn(&account::Model) -> Result<Secret, Stri
     for row in rows.tokens {
         add_token(&mut built.snapshot, row, &tenants);
     }
+    built.snapshot.redactor = Arc::new(redactor(rows.redaction_rules));
     for row in rows.accounts {
         let (view, unusable) = account_view(row, &unseal);
         built.snapshot.accounts.push(Arc::new(view));
@@ -81,6 +85,7 @@ fn add_token(snapshot: &mut Snapshot, row: token::Model, tenants: &HashMap<i64, 
         concurrency: row.concurrency.map(bounded),
         token_quota: row.token_quota.map(unsigned),
         enable_conversation_logging: row.enable_conversation_logging,
+        redaction: RedactionMode::parse(&row.redaction),
     });
     // The previous secret first: were the two ever the same, the one in force would win.
     if let Some((Ok(hash), until)) = previous {
@@ -97,6 +102,18 @@ fn add_token(snapshot: &mut Snapshot, row: token::Model, tenants: &HashMap<i64, 
         };
         snapshot.tokens.insert(hash, key);
     }
+}
+
+/// The rules; one that no longer compiles (it was checked when it was saved) is told and left out.
+fn redactor(rules: Vec<redaction_rule::Model>) -> Redactor {
+    rules.into_iter().fold(Redactor::built_in(), |all, rule| {
+        let known = all.clone();
+        all.with(&rule.name, &rule.pattern, &rule.replacement)
+            .unwrap_or_else(|reason| {
+                tracing::error!(rule = %rule.name, reason, "a redaction rule cannot be used");
+                known
+            })
+    })
 }
 
 fn account_view(
@@ -234,6 +251,7 @@ mod tests {
                 tenant(6, tenant::Status::Suspended),
             ],
             accounts: vec![],
+            redaction_rules: Vec::new(),
         };
         let snapshot = build(rows, opens).snapshot;
         let one = &snapshot.tokens[&[1; 32]];

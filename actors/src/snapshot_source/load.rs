@@ -6,7 +6,7 @@ use sea_orm::{
     AccessMode, DatabaseConnection, DatabaseTransaction, DbErr, IsolationLevel, TransactionTrait,
 };
 use steward_entities::database::{DatabaseKind, Databases};
-use steward_entities::{account, revision, tenant, token};
+use steward_entities::{account, redaction_rule, revision, tenant, token};
 
 use super::build::{Built, Rows, build};
 use crate::domain::snapshot::{AccountView, Secret};
@@ -39,6 +39,7 @@ pub async fn load(
         tokens: token::all_live(&txn).await?,
         tenants: tenant::all(&txn).await?,
         accounts: account::all(&txn).await?,
+        redaction_rules: redaction_rule::enabled(&txn).await?,
     };
     txn.rollback().await?;
     let built = build(rows, |row| secret_of(vault, row));

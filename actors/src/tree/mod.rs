@@ -19,6 +19,7 @@ use steward_entities::database::Databases;
 use thiserror::Error;
 use tokio::sync::{broadcast, watch as latest};
 
+use crate::contents::deletion::DeleteConversations;
 use crate::domain::clock::SharedClock;
 use crate::domain::recent::Recent;
 use crate::domain::snapshot::Snapshot;
@@ -36,6 +37,7 @@ use foundation::snapshot_keeper::{self, SnapshotKeeper};
 use ledger::LedgerSettings;
 use ledger::batch_writer::BatchWriter;
 use ledger::batch_writer::delivery::{BatchCommitted, Condition};
+use ledger::content_writer;
 use ledger::request_logger::RequestLogger;
 use live::push_hub::PushHub;
 use upkeep::job_runner::{self, JobRunner};
@@ -71,6 +73,8 @@ pub struct TreeDeps {
     pub clock: SharedClock,
     /// Of the ledger group.
     pub ledger: LedgerSettings,
+    /// Kept conversations: their spool, their months, and what opens them.
+    pub contents: content_writer::Parts,
     /// An actor that gives no sign of life for so long is replaced, even if its spec gives it longer.
     pub silence_max: Duration,
     /// A group that stands beside the tree's own, started last and ended first: a demonstration's.
@@ -183,6 +187,9 @@ impl Tree {
                 databases: deps.databases.clone(),
                 zone: deps.time_zone,
                 clock: Arc::clone(&deps.clock),
+            })
+            .with(DeleteConversations {
+                store: Arc::clone(&deps.contents.store),
             });
 
         let keeper_parts = snapshot_keeper::Parts {
@@ -230,11 +237,12 @@ impl Tree {
                 Group::new("foundation")
                     .child(snapshot_keeper::spec(&snapshot_keeper, keeper_parts)),
             )
-            .child(
+            .child(ledger::with_contents(
                 ledger::group(&request_logger, &batch_writer, logger_parts, writer_parts).child(
                     ledger::aggregator::spec(&ActorRef::new(QUEUE), aggregator_parts),
                 ),
-            )
+                deps.contents,
+            ))
             .child(live::group(&push_hub, Arc::clone(&board)))
             .child(watch::group(
                 &ActorRef::new(QUEUE),

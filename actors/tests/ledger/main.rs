@@ -12,6 +12,7 @@
 
 mod aggregator;
 mod chaos;
+mod contents;
 mod faulty;
 mod life;
 mod outage;

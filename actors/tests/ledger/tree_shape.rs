@@ -9,16 +9,27 @@ use steward_actors::jobs::JobKinds;
 use steward_actors::ledger_store::open;
 use steward_actors::spool::{Spool, SpoolConfig};
 use steward_actors::supervision::{Node, NodeKind};
-use steward_actors::tree::ledger::LedgerSettings;
+use steward_actors::tree::ledger::{LedgerSettings, content_writer};
 use steward_actors::tree::{Tree, TreeDeps};
 use steward_actors::vault::Vault;
 use steward_migration::testing::TestDatabase;
 
 async fn planned(database: &TestDatabase) -> Node {
     let (spool, _) = Spool::open(SpoolConfig::new(database.dir().join("spool"), 1)).unwrap();
+    let (contents_spool, _) =
+        Spool::open(SpoolConfig::new(database.dir().join("contents-spool"), 1)).unwrap();
+    let vault = Arc::new(Vault::open(database.dir()).unwrap());
+    let contents = content_writer::Parts {
+        spool: contents_spool,
+        store: crate::contents::store(database),
+        vault: Arc::clone(&vault),
+        clock: Arc::new(SystemClock),
+        compress_after: std::time::Duration::from_secs(7 * 86_400),
+    };
     let (_, handle) = Tree::plan(TreeDeps {
+        contents,
         databases: (**database).clone(),
-        vault: Arc::new(Vault::open(database.dir()).unwrap()),
+        vault,
         snapshot: Arc::default(),
         jobs: JobKinds::new(),
         spool,
@@ -34,6 +45,7 @@ async fn planned(database: &TestDatabase) -> Node {
     .unwrap();
     assert!(handle.jobs.knows("dead_letters.replay"));
     assert!(handle.jobs.knows("stats.recount"));
+    assert!(handle.jobs.knows("conversations.delete"));
     handle.supervisor.tree_now()
 }
 
@@ -63,6 +75,8 @@ async fn the_tree_is_drawn_as_it_runs() {
         request_logger
         batch_writer
         aggregator
+        content_writer
+        compressor
       live OneForOne
         push_hub
       watch OneForOne

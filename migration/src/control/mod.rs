@@ -6,6 +6,7 @@ mod m0003_tenants_and_tokens;
 mod m0004_accounts;
 mod m0005_jobs;
 mod m0008_dashboard_stats;
+mod m0009_conversations;
 mod m0012_prompts;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
@@ -23,6 +24,7 @@ impl MigratorTrait for ControlMigrator {
             Box::new(m0004_accounts::Change),
             Box::new(m0005_jobs::Change),
             Box::new(m0008_dashboard_stats::Change),
+            Box::new(m0009_conversations::Change),
             Box::new(m0012_prompts::Change),
         ]
     }

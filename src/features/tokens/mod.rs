@@ -10,8 +10,7 @@
 //! | POST | `/tokens/{id}/rotate` | `write:tokens` |
 //! | DELETE | `/tokens/{id}` | `write:tokens` |
 //!
-//! Every change is in force at the gateway when it is answered. Budgets and redaction belong to the cost and
-//! conversation features and are not set here.
+//! Every change is in force at the gateway when it is answered. Budgets belong to the cost feature and are not set here.
 
 use std::collections::HashMap;
 
@@ -19,6 +18,7 @@ use actix_web::{HttpResponse, delete, get, patch, post, put, web};
 use sea_orm::ActiveValue::Set;
 use sea_orm::ConnectionTrait;
 use serde::{Deserialize, Serialize};
+use steward_actors::domain::redaction::RedactionMode;
 use steward_entities::column::TextList;
 use steward_entities::ledger::total::{self, Total};
 use steward_entities::scope::Scope;
@@ -55,6 +55,40 @@ pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
         .service(remove);
 }
 
+/// What of a token's conversations is kept.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = TokenRedaction)]
+enum Redaction {
+    /// Everything, as it was said.
+    None,
+    /// What was said, without personal data and secrets.
+    Redact,
+    /// Who, when and which model; nothing that was said.
+    MetadataOnly,
+}
+
+impl Redaction {
+    fn stored(chosen: Option<Self>) -> String {
+        let mode = match chosen {
+            Some(Self::None) => RedactionMode::None,
+            Some(Self::MetadataOnly) => RedactionMode::MetadataOnly,
+            Some(Self::Redact) | None => RedactionMode::Redact,
+        };
+        mode.as_str().to_owned()
+    }
+}
+
+impl From<RedactionMode> for Redaction {
+    fn from(mode: RedactionMode) -> Self {
+        match mode {
+            RedactionMode::None => Self::None,
+            RedactionMode::Redact => Self::Redact,
+            RedactionMode::MetadataOnly => Self::MetadataOnly,
+        }
+    }
+}
+
 /// A token, without its secret.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct TokenView {
@@ -81,6 +115,8 @@ pub(crate) struct TokenView {
     /// Model tokens it may use in its life; null is unlimited.
     token_quota: Option<i64>,
     enable_conversation_logging: bool,
+    /// What of its conversations is kept when they are.
+    redaction: Redaction,
     /// Calls on the books.
     total_requests: i64,
     /// Model tokens on the books.
@@ -114,6 +150,7 @@ impl TokenView {
             concurrency: row.concurrency,
             token_quota: row.token_quota,
             enable_conversation_logging: row.enable_conversation_logging,
+            redaction: RedactionMode::parse(&row.redaction).into(),
             total_requests: total.map_or(0, |total| total.total_requests),
             total_tokens_used: total.map_or(0, |total| total.total_tokens),
             last_used_at: total.map(|total| rfc3339(total.last_at)),
@@ -163,6 +200,8 @@ struct NewToken {
     token_quota: Option<i64>,
     #[serde(default)]
     enable_conversation_logging: bool,
+    /// `redact` unless said otherwise.
+    redaction: Option<Redaction>,
 }
 
 /// What a token may do. Missing or null means: no limit.
@@ -182,6 +221,8 @@ struct Settings {
     token_quota: Option<i64>,
     #[serde(default)]
     enable_conversation_logging: bool,
+    /// `redact` unless said otherwise.
+    redaction: Option<Redaction>,
 }
 
 /// What to change of a token. A field that is missing stays; null takes a limit away.
@@ -215,6 +256,7 @@ struct TokenChanges {
     #[schema(value_type = Option<i64>, minimum = 0, maximum = 1000000000000000_i64)]
     token_quota: Option<Option<i64>>,
     enable_conversation_logging: Option<bool>,
+    redaction: Option<Redaction>,
 }
 
 /// How to rotate a token.
@@ -326,7 +368,7 @@ async fn create(
             daily_budget_nano: None,
             monthly_budget_nano: None,
             enable_conversation_logging: new.enable_conversation_logging,
-            redaction: String::new(),
+            redaction: Redaction::stored(new.redaction),
             created_by: caller.operator.public_id.clone(),
         },
         change.now,
@@ -473,6 +515,7 @@ async fn replace(
                 1_000_000_000_000_000,
             )?),
             enable_conversation_logging: Set(settings.enable_conversation_logging),
+            redaction: Set(Redaction::stored(settings.redaction)),
             ..Default::default()
         })
     })
@@ -542,6 +585,9 @@ fn checked(changes: TokenChanges, now: i64) -> Result<token::ActiveModel, ApiErr
     }
     if let Some(enabled) = changes.enable_conversation_logging {
         row.enable_conversation_logging = Set(enabled);
+    }
+    if let Some(redaction) = changes.redaction {
+        row.redaction = Set(Redaction::stored(Some(redaction)));
     }
     Ok(row)
 }

@@ -177,6 +177,7 @@ mod tests {
             concurrency: None,
             token_quota: None,
             enable_conversation_logging: false,
+            redaction: steward_actors::domain::redaction::RedactionMode::Redact,
         }
     }
 

@@ -11,13 +11,16 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer};
 use arc_swap::ArcSwap;
 use prost::Message;
+use steward_actors::contents::intake::Intake;
 use steward_actors::domain::clock::SystemClock;
 use steward_actors::domain::record::{RECORD_KIND, Record};
+use steward_actors::domain::redaction::RedactionMode;
 use steward_actors::domain::rid::{Rid, RidAllocator};
 use steward_actors::domain::snapshot::{
     AccountView, Protocol, Secret, Snapshot, TokenKey, TokenView,
 };
 use steward_actors::spool::{FsyncPolicy, Spool, SpoolConfig};
+use steward_actors::vault::Vault;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -42,6 +45,9 @@ pub(super) struct House {
     pub(super) address: SocketAddr,
     /// A token that may do everything.
     pub(super) secret: String,
+    /// Conversations that were kept, sealed; and what opens them.
+    pub(super) contents: Arc<Spool>,
+    pub(super) vault: Arc<Vault>,
     _directory: TempDir,
 }
 
@@ -86,6 +92,7 @@ pub(super) fn token() -> TokenView {
         concurrency: None,
         token_quota: None,
         enable_conversation_logging: false,
+        redaction: RedactionMode::Redact,
     }
 }
 
@@ -128,9 +135,22 @@ pub(super) async fn with<F, Fut>(
             },
         )]),
         accounts: accounts.into_iter().map(Arc::new).collect(),
+        redactor: Arc::default(),
     };
     let clock = Arc::new(SystemClock);
+    let vault = Arc::new(Vault::open(directory.path()).unwrap());
+    let mut contents_config = SpoolConfig::new(directory.path().join("contents-spool"), 0);
+    contents_config.segment_bytes = 8 << 20;
+    contents_config.min_free_bytes = 0;
+    let (contents, _) = Spool::open(contents_config).unwrap();
+    let intake = Intake::new(
+        Arc::clone(&contents),
+        Arc::clone(&vault),
+        256 << 10,
+        64 << 20,
+    );
     let gateway = Gateway::new(Parts {
+        contents: Some(intake),
         snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
         spool: Arc::clone(&spool),
         rids: Arc::new(RidAllocator::new(0, Rid(0), clock.clone())),
@@ -156,6 +176,8 @@ pub(super) async fn with<F, Fut>(
     let house = Rc::new(House {
         gateway,
         spool,
+        contents,
+        vault,
         address: server.addrs()[0],
         secret: key.secret.reveal().to_owned(),
         _directory: directory,

@@ -3,10 +3,13 @@
 //! `request_logger` owns the spool after acceptance (syncing, segments, bounds); `batch_writer` leases entries,
 //! commits them and acks; `aggregator` counts what was committed. Accepting a record is neither's work: the caller appends on its own thread. A batch
 //! writer that keeps crashing is restarted with growing pauses for as long as it takes: what it does not write
-//! waits in the spool, and a process that gave up could accept nothing at all.
+//! waits in the spool, and a process that gave up could accept nothing at all. `content_writer` does for
+//! conversations what the batch writer does for records; `compressor` packs those that have grown old.
 
 pub mod aggregator;
 pub mod batch_writer;
+pub mod compressor;
+pub mod content_writer;
 pub mod request_logger;
 
 use std::sync::Arc;
@@ -66,6 +69,9 @@ impl Default for LedgerSettings {
     }
 }
 
+/// Messages that may wait for an actor that nobody writes to.
+const QUEUE: usize = 8;
+
 /// More failures than the pauses between restarts leave room for: the group never escalates on its own.
 const INTENSITY: Intensity = Intensity {
     max: 10_000,
@@ -88,4 +94,16 @@ pub fn group(
         })
         .child(request_logger::spec(request_logger, logger))
         .child(batch_writer::spec(batch_writer, writer))
+}
+
+/// The processes of kept conversations, added to the group.
+pub fn with_contents(group: Group, contents: content_writer::Parts) -> Group {
+    let compressor = compressor::Parts {
+        store: Arc::clone(&contents.store),
+        clock: Arc::clone(&contents.clock),
+        after: contents.compress_after,
+    };
+    group
+        .child(content_writer::spec(&ActorRef::new(QUEUE), contents))
+        .child(compressor::spec(&ActorRef::new(QUEUE), compressor))
 }

@@ -1,0 +1,355 @@
+//! Finding: one, a list, an answer to a question. Bounded work, newest first.
+
+use sea_orm::{DbBackend, FromQueryResult, Statement};
+use serde::{Deserialize, Serialize};
+
+use super::super::snippet::{self, Piece};
+use super::super::words::Question;
+use super::super::{Said, packing};
+use super::shelf::Shelf;
+use super::sql::Sql;
+use super::{ContentStore, StoreError, Totals};
+
+/// Texts that are ranked against each other: those found newest. The next page begins among them or after them.
+const WINDOW: u64 = 100;
+/// Rows that a filter may look at in one month before an answer is given with a cursor to go on.
+const SCAN_MAX: u64 = 20_000;
+
+const COLUMNS: &str = "c.rid, c.id_tail, c.token_id, c.token_public_id, c.token_name, c.tenant_id, c.tenant_public_id, \
+    c.end_user, c.app, c.model, c.provider, c.conversation_id, c.operation, c.stream, c.status_code, c.success, \
+    c.duration_ms, c.prompt_tokens, c.completion_tokens, c.created_at, c.redaction, c.redactions, c.truncated, \
+    c.is_compressed, c.dict_id, c.original_bytes, c.stored_bytes, c.body";
+
+/// A row as it lies.
+#[derive(Clone, Debug, FromQueryResult)]
+pub struct ContentRow {
+    pub rid: i64,
+    pub id_tail: i64,
+    pub token_id: i64,
+    pub token_public_id: String,
+    pub token_name: String,
+    pub tenant_id: i64,
+    pub tenant_public_id: String,
+    pub end_user: String,
+    pub app: String,
+    pub model: String,
+    pub provider: String,
+    pub conversation_id: String,
+    pub operation: i64,
+    pub stream: bool,
+    pub status_code: i64,
+    pub success: bool,
+    pub duration_ms: i64,
+    pub prompt_tokens: i64,
+    pub completion_tokens: i64,
+    pub created_at: i64,
+    pub redaction: String,
+    pub redactions: i64,
+    pub truncated: bool,
+    pub is_compressed: bool,
+    pub dict_id: i64,
+    pub original_bytes: i64,
+    pub stored_bytes: i64,
+    body: Vec<u8>,
+}
+
+/// Which contents: all that are given must hold.
+#[derive(Clone, Debug, Default)]
+pub struct ContentFilter {
+    /// First record id.
+    pub rid_from: Option<i64>,
+    /// First record id beyond.
+    pub rid_to: Option<i64>,
+    /// Keys of the control tables.
+    pub token_id: Option<i64>,
+    pub tenant_id: Option<i64>,
+    pub end_user: Option<String>,
+    pub app: Option<String>,
+    pub model: Option<String>,
+    pub conversation_id: Option<String>,
+}
+
+impl ContentFilter {
+    fn push(&self, sql: &mut Sql) {
+        for (column, key) in [("token_id", self.token_id), ("tenant_id", self.tenant_id)] {
+            if let Some(key) = key {
+                sql.push(&format!(" AND c.{column} = ")).bind(key);
+            }
+        }
+        for (column, text) in [
+            ("end_user", &self.end_user),
+            ("app", &self.app),
+            ("model", &self.model),
+            ("conversation_id", &self.conversation_id),
+        ] {
+            if let Some(text) = text {
+                sql.push(&format!(" AND c.{column} = ")).bind(text.clone());
+            }
+        }
+    }
+
+    /// Whether rows have to be looked at that are not found: no index leads to just those that pass.
+    fn scans(&self, asked: bool) -> bool {
+        let unindexed = self.tenant_id.is_some() || self.app.is_some() || self.model.is_some();
+        let indexed =
+            self.token_id.is_some() || self.end_user.is_some() || self.conversation_id.is_some();
+        unindexed || (asked && indexed)
+    }
+
+    fn stretch(&self, before: Option<i64>) -> (i64, i64) {
+        let to = self.rid_to.unwrap_or(i64::MAX);
+        (
+            self.rid_from.unwrap_or(0),
+            before.map_or(to, |before| before.min(to)),
+        )
+    }
+}
+
+/// A content with what was said.
+#[derive(Clone, Debug)]
+pub struct Hit {
+    pub row: ContentRow,
+    pub said: Said,
+    /// Of the question, if there was one.
+    pub score: f64,
+    /// Where the prompt or the answer meets the question; empty without one.
+    pub pieces: Vec<Piece>,
+    /// The pieces are the answer's, not the prompt's.
+    pub in_completion: bool,
+}
+
+/// Where the next page of an answer begins: `offset` texts into the window of those below `below`.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct SearchCursor {
+    pub below: i64,
+    pub offset: u64,
+}
+
+/// A page of an answer.
+#[derive(Debug, Default)]
+pub struct SearchPage {
+    pub hits: Vec<Hit>,
+    pub next: Option<SearchCursor>,
+}
+
+/// Some rows, newest first, and up to where the search got.
+struct Looked {
+    rows: Vec<Hit>,
+    /// Everything from this record id on has been looked at; `None`: everything there is.
+    down_to: Option<i64>,
+}
+
+impl ContentStore {
+    /// One content.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn find(&self, rid: i64, id_tail: i64) -> Result<Option<Hit>, StoreError> {
+        let Some(shelf) = self.shelves.holding(rid).await? else {
+            return Ok(None);
+        };
+        let mut sql = Sql::new(&format!(
+            "SELECT {COLUMNS} FROM conversation_contents c WHERE c.rid = "
+        ));
+        sql.bind(rid);
+        let row = ContentRow::find_by_statement(sql.done(shelf.backend()))
+            .one(&shelf.read)
+            .await?;
+        match row.filter(|row| row.id_tail == id_tail) {
+            Some(row) => opened(&shelf, row).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Contents below `before`, newest first, and the cursor of the next page. A filter that few contents pass may
+    /// answer with fewer than asked for, or none, and a cursor.
+    ///
+    /// # Errors
+    /// When a database cannot be read.
+    pub async fn list(
+        &self,
+        filter: &ContentFilter,
+        before: Option<i64>,
+        limit: u64,
+    ) -> Result<(Vec<Hit>, Option<i64>), StoreError> {
+        let looked = self.look(filter, None, before, limit).await?;
+        Ok((looked.rows, looked.down_to))
+    }
+
+    /// What answers a question, the best of the newest first.
+    ///
+    /// # Errors
+    /// When a database cannot be read.
+    pub async fn search(
+        &self,
+        filter: &ContentFilter,
+        question: &Question,
+        cursor: Option<SearchCursor>,
+        limit: u64,
+    ) -> Result<SearchPage, StoreError> {
+        let below = cursor.map(|cursor| cursor.below);
+        let offset = cursor.map_or(0, |cursor| cursor.offset);
+        let looked = self.look(filter, Some(question), below, WINDOW).await?;
+        let mut hits = looked.rows;
+        let top = below.or_else(|| hits.first().map(|hit| hit.row.rid + 1));
+        for hit in &mut hits {
+            let prompt = snippet::find(question, &hit.said.prompt);
+            let answer = snippet::find(question, &hit.said.completion);
+            hit.in_completion = prompt.pieces.is_empty() && !answer.pieces.is_empty();
+            // What was asked tells more than what was answered.
+            hit.score = prompt.score * 1.5 + answer.score;
+            hit.pieces = if hit.in_completion {
+                answer.pieces
+            } else {
+                prompt.pieces
+            };
+        }
+        hits.sort_by(|a, b| b.score.total_cmp(&a.score).then(b.row.rid.cmp(&a.row.rid)));
+        let found = hits.len() as u64;
+        let hits: Vec<Hit> = hits
+            .into_iter()
+            .skip(usize::try_from(offset).unwrap_or(usize::MAX))
+            .take(usize::try_from(limit).unwrap_or(usize::MAX))
+            .collect();
+        let shown = offset + hits.len() as u64;
+        let next = match (top, looked.down_to) {
+            (Some(top), _) if shown < found => Some(SearchCursor {
+                below: top,
+                offset: shown,
+            }),
+            (_, Some(below)) => Some(SearchCursor { below, offset: 0 }),
+            _ => None,
+        };
+        Ok(SearchPage { hits, next })
+    }
+
+    /// Sums over every month.
+    ///
+    /// # Errors
+    /// When a database cannot be read.
+    pub async fn totals(&self) -> Result<Totals, StoreError> {
+        #[derive(FromQueryResult)]
+        struct Row {
+            contents: i64,
+            compressed: i64,
+            original_bytes: i64,
+            stored_bytes: i64,
+        }
+        let mut totals = Totals::default();
+        for month in self.shelves.stretches(0, i64::MAX)? {
+            let shelf = self.shelves.at(month).await?;
+            let asked = Statement::from_string(
+                shelf.backend(),
+                "SELECT contents, compressed, original_bytes, stored_bytes FROM content_totals",
+            );
+            for row in Row::find_by_statement(asked).all(&shelf.read).await? {
+                totals.contents += row.contents;
+                totals.compressed += row.compressed;
+                totals.original_bytes += row.original_bytes;
+                totals.stored_bytes += row.stored_bytes;
+            }
+        }
+        Ok(totals)
+    }
+
+    async fn look(
+        &self,
+        filter: &ContentFilter,
+        question: Option<&Question>,
+        before: Option<i64>,
+        limit: u64,
+    ) -> Result<Looked, StoreError> {
+        let (from, to) = filter.stretch(before);
+        let mut rows = Vec::new();
+        let months = self.shelves.stretches(from, to)?;
+        for month in &months {
+            let shelf = self.shelves.at(*month).await?;
+            let left = limit - rows.len() as u64;
+            let from = from.max(shelf.rids.0);
+            let to = to.min(shelf.rids.1);
+            // The bound of this month's work: the record id below which nothing is looked at this time.
+            let floor = if filter.scans(question.is_some()) {
+                scan_floor(&shelf, from, to).await?
+            } else {
+                None
+            };
+            let mut sql = Sql::new(&format!("SELECT {COLUMNS} FROM conversation_contents c"));
+            match (question, shelf.backend()) {
+                (None, _) => {
+                    sql.push(" WHERE c.rid >= ");
+                }
+                (Some(question), DbBackend::Postgres) => {
+                    sql.push(" WHERE c.search @@ (").bind(question.as_tsquery());
+                    sql.push("::text)::tsquery AND c.rid >= ");
+                }
+                (Some(question), _) => {
+                    sql.push(
+                        " JOIN conversation_search s ON c.rid = s.rowid WHERE s.conversation_search MATCH ",
+                    )
+                    .bind(question.as_fts5());
+                    sql.push(" AND s.rowid >= ").bind(floor.unwrap_or(from));
+                    sql.push(" AND s.rowid < ").bind(to);
+                    sql.push(" AND c.rid >= ");
+                }
+            }
+            sql.bind(floor.unwrap_or(from));
+            sql.push(" AND c.rid < ").bind(to);
+            filter.push(&mut sql);
+            let order = match (question, shelf.backend()) {
+                (Some(_), DbBackend::Sqlite) => "s.rowid",
+                _ => "c.rid",
+            };
+            sql.push(&format!(" ORDER BY {order} DESC LIMIT "))
+                .bind(left.cast_signed());
+            let found = ContentRow::find_by_statement(sql.done(shelf.backend()))
+                .all(&shelf.read)
+                .await?;
+            for row in found {
+                rows.push(opened(&shelf, row).await?);
+            }
+            if rows.len() as u64 >= limit {
+                let down_to = rows.last().map(|hit| hit.row.rid);
+                return Ok(Looked { rows, down_to });
+            }
+            if let Some(floor) = floor {
+                return Ok(Looked {
+                    rows,
+                    down_to: Some(floor),
+                });
+            }
+        }
+        Ok(Looked {
+            rows,
+            down_to: None,
+        })
+    }
+}
+
+/// The record id of the last of [`SCAN_MAX`] rows; `None` when there are fewer.
+async fn scan_floor(shelf: &Shelf, from: i64, to: i64) -> Result<Option<i64>, StoreError> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        rid: i64,
+    }
+    let mut sql = Sql::new("SELECT rid FROM conversation_contents WHERE rid >= ");
+    sql.bind(from);
+    sql.push(" AND rid < ").bind(to);
+    sql.push(" ORDER BY rid DESC LIMIT 1 OFFSET ")
+        .bind(SCAN_MAX.cast_signed());
+    let row = Row::find_by_statement(sql.done(shelf.backend()))
+        .one(&shelf.read)
+        .await?;
+    Ok(row.map(|row| row.rid))
+}
+
+async fn opened(shelf: &Shelf, mut row: ContentRow) -> Result<Hit, StoreError> {
+    let dictionary = shelf.dictionary(row.dict_id).await?;
+    let body = std::mem::take(&mut row.body);
+    Ok(Hit {
+        said: packing::open(&body, dictionary.as_deref())?,
+        row,
+        score: 0.0,
+        pieces: Vec::new(),
+        in_completion: false,
+    })
+}

@@ -1,0 +1,283 @@
+//! Cuts text into the words that are indexed and looked for. The same cut serves both databases.
+//!
+//! Chinese, Japanese and Korean have no blanks: a run of their characters becomes its pairs (`对话记录` → `对话`, `话记`,
+//! `记录`) and its last character alone, so that a text of two and more characters is found as a phrase of pairs, and a
+//! single one as a beginning. Everything else is cut at what is no letter or digit, in lower case.
+
+use std::fmt::Write as _;
+
+/// Longest word kept, in characters; a longer one (base64, a hash) is cut.
+const WORD_MAX: usize = 40;
+/// Most words of a document that are indexed.
+pub const WORDS_MAX: usize = 60_000;
+/// PostgreSQL keeps positions up to here …
+const POSITION_MAX: usize = 16_383;
+/// … so many of them per word …
+const POSITIONS_MAX: usize = 255;
+/// … and a megabyte of words in all.
+const VECTOR_MAX_BYTES: usize = 600_000;
+/// Most terms of one question.
+const TERMS_MAX: usize = 16;
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Class {
+    Letter,
+    Ideograph,
+    Other,
+}
+
+fn class(character: char) -> Class {
+    match character {
+        '\u{3005}'..='\u{3007}'
+        | '\u{3040}'..='\u{30ff}'
+        | '\u{31f0}'..='\u{31ff}'
+        | '\u{3400}'..='\u{4dbf}'
+        | '\u{4e00}'..='\u{9fff}'
+        | '\u{ac00}'..='\u{d7af}'
+        | '\u{f900}'..='\u{faff}'
+        | '\u{ff66}'..='\u{ff9d}'
+        | '\u{20000}'..='\u{3ffff}'
+            if character != '\u{30fb}' && character != '\u{30a0}' =>
+        {
+            Class::Ideograph
+        }
+        _ if character.is_alphanumeric() => Class::Letter,
+        _ => Class::Other,
+    }
+}
+
+/// One character as it is compared: full-width Latin is Latin, capitals are small.
+pub(super) fn folded(character: char) -> char {
+    let plain = match character {
+        '\u{ff01}'..='\u{ff5e}' => char::from_u32(character as u32 - 0xfee0).unwrap_or(character),
+        other => other,
+    };
+    plain.to_lowercase().next().unwrap_or(plain)
+}
+
+/// Runs of one class, folded, in order.
+fn runs(text: &str) -> Vec<(Class, Vec<char>)> {
+    let mut runs: Vec<(Class, Vec<char>)> = Vec::new();
+    let mut last = Class::Other;
+    for character in text.chars().map(folded) {
+        let class = class(character);
+        if class != Class::Other {
+            match runs.last_mut() {
+                Some((_, run)) if last == class => run.push(character),
+                _ => runs.push((class, vec![character])),
+            }
+        }
+        last = class;
+    }
+    runs
+}
+
+fn pairs(run: &[char]) -> impl Iterator<Item = String> + '_ {
+    run.windows(2).map(|pair| pair.iter().collect())
+}
+
+fn word(run: &[char]) -> String {
+    run.iter().take(WORD_MAX).collect()
+}
+
+/// The words of a document, in order; at most [`WORDS_MAX`].
+pub fn of_document(texts: &[&str]) -> Vec<String> {
+    let mut words = Vec::new();
+    for (class, run) in texts.iter().flat_map(|text| runs(text)) {
+        if words.len() >= WORDS_MAX {
+            break;
+        }
+        match class {
+            Class::Ideograph => {
+                words.extend(pairs(&run));
+                words.extend(run.last().map(char::to_string));
+            }
+            _ => words.push(word(&run)),
+        }
+    }
+    words
+}
+
+/// The same as a literal of PostgreSQL's `tsvector`, within its bounds: of a very long document the words beyond them
+/// are found, phrases are not.
+pub fn as_tsvector(words: &[String]) -> String {
+    let mut places: std::collections::BTreeMap<&str, Vec<usize>> =
+        std::collections::BTreeMap::new();
+    let mut bytes = 0;
+    for (index, word) in words.iter().enumerate() {
+        if bytes > VECTOR_MAX_BYTES {
+            break;
+        }
+        let known = places.entry(word).or_default();
+        if known.is_empty() {
+            bytes += word.len() + 8;
+        }
+        if index < POSITION_MAX && known.len() < POSITIONS_MAX {
+            known.push(index + 1);
+            bytes += 2;
+        }
+    }
+    let mut literal = String::with_capacity(bytes * 2);
+    for (word, places) in places {
+        let _ = write!(literal, "'{word}'");
+        for (index, place) in places.iter().enumerate() {
+            let _ = write!(literal, "{}{place}", if index == 0 { ':' } else { ',' });
+        }
+        literal.push(' ');
+    }
+    literal
+}
+
+/// One thing looked for: words that follow each other.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Term {
+    words: Vec<String>,
+    /// The last word may go on.
+    prefix: bool,
+    /// As it stands in a text, folded; for showing where.
+    pub(super) needle: Vec<char>,
+    /// It begins where a word begins.
+    pub(super) at_word_start: bool,
+}
+
+/// What is looked for: every term must be there.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Question {
+    pub(super) terms: Vec<Term>,
+}
+
+impl Question {
+    /// Reads what somebody typed: words and beginnings of words, any run of ideographs, and `"exact phrases"`.
+    pub fn parse(text: &str) -> Self {
+        let mut terms = Vec::new();
+        for (index, part) in text.split('"').enumerate() {
+            if index % 2 == 1 {
+                terms.extend(phrase(part));
+                continue;
+            }
+            for (class, run) in runs(part) {
+                terms.push(match (class, run.as_slice()) {
+                    (Class::Ideograph, [_, _, ..]) => Term {
+                        words: pairs(&run).collect(),
+                        prefix: false,
+                        needle: run,
+                        at_word_start: false,
+                    },
+                    _ => Term {
+                        words: vec![word(&run)],
+                        prefix: true,
+                        at_word_start: class == Class::Letter,
+                        needle: run,
+                    },
+                });
+            }
+        }
+        terms.truncate(TERMS_MAX);
+        Self { terms }
+    }
+
+    /// Nothing in it can be looked for.
+    pub fn is_empty(&self) -> bool {
+        self.terms.is_empty()
+    }
+
+    /// For SQLite's `MATCH`.
+    pub fn as_fts5(&self) -> String {
+        self.joined(" AND ", |term| {
+            let star = if term.prefix { "*" } else { "" };
+            format!("\"{}\"{star}", term.words.join(" "))
+        })
+    }
+
+    /// A literal of PostgreSQL's `tsquery`.
+    pub fn as_tsquery(&self) -> String {
+        self.joined(" & ", |term| {
+            let last = term.words.len() - 1;
+            let words: Vec<String> = term
+                .words
+                .iter()
+                .enumerate()
+                .map(|(index, word)| {
+                    let star = if term.prefix && index == last {
+                        ":*"
+                    } else {
+                        ""
+                    };
+                    format!("'{word}'{star}")
+                })
+                .collect();
+            format!("({})", words.join(" <-> "))
+        })
+    }
+
+    fn joined(&self, by: &str, spell: impl Fn(&Term) -> String) -> String {
+        self.terms.iter().map(spell).collect::<Vec<_>>().join(by)
+    }
+}
+
+/// Words exactly as they follow each other in a document.
+fn phrase(text: &str) -> Option<Term> {
+    let runs = runs(text);
+    let count = runs.len();
+    let (_, last) = runs.last()?;
+    let prefix = class(*last.first()?) == Class::Ideograph && last.len() == 1;
+    let at_word_start = runs
+        .first()
+        .is_some_and(|(class, _)| *class == Class::Letter);
+    let mut words = Vec::new();
+    for (index, (class, run)) in runs.iter().enumerate() {
+        match class {
+            Class::Ideograph => {
+                words.extend(pairs(run));
+                if index + 1 < count || run.len() == 1 {
+                    words.extend(run.last().map(char::to_string));
+                }
+            }
+            _ => words.push(word(run)),
+        }
+    }
+    Some(Term {
+        words,
+        prefix,
+        needle: text.trim().chars().map(folded).collect(),
+        at_word_start,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_are_cut_into_pairs_and_words() {
+        assert_eq!(
+            of_document(&["对话记录 GPT-4o, ＡＰＩ", "記"]),
+            ["对话", "话记", "记录", "录", "gpt", "4o", "api", "記"]
+        );
+    }
+
+    #[test]
+    fn questions_are_spelt_for_both_databases() {
+        let question = Question::parse("对话记 录 Invoi \"due Date\"");
+        assert_eq!(
+            question.as_fts5(),
+            "\"对话 话记\" AND \"录\"* AND \"invoi\"* AND \"due date\""
+        );
+        assert_eq!(
+            question.as_tsquery(),
+            "('对话' <-> '话记') & ('录':*) & ('invoi':*) & ('due' <-> 'date')"
+        );
+        assert!(Question::parse(" ?! \"\" '").is_empty());
+    }
+
+    #[test]
+    fn a_vector_stays_within_its_bounds() {
+        let words = of_document(&[&"文字と word ".repeat(20_000)]);
+        assert!(words.len() >= WORDS_MAX);
+        assert!(as_tsvector(&words).len() < 1_000_000);
+        assert_eq!(
+            as_tsvector(&["b".into(), "a".into(), "b".into()]),
+            "'a':2 'b':1,3 "
+        );
+    }
+}

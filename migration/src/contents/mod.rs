@@ -1,0 +1,15 @@
+//! Changes of the tables that keep conversations, oldest first: each month's file on SQLite, one schema on PostgreSQL.
+
+mod m0001_contents;
+
+use sea_orm_migration::{MigrationTrait, MigratorTrait};
+
+/// The list of changes of `contents/YYYY-MM.db` / schema `contents`.
+pub struct ContentsMigrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for ContentsMigrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m0001_contents::Change)]
+    }
+}

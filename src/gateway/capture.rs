@@ -1,0 +1,177 @@
+//! Keeps what was said in a call, for tokens that ask for it; of others nothing is looked at.
+//!
+//! While the call is under way two bounded buffers grow: the request's body, and the answer's text as its events bring
+//! it. Everything that costs (reading the request, redaction, sealing, the disk) happens after the answer's end, on a
+//! blocking thread nobody waits for. What does not fit is left out and marked; no more memory is taken than the intake
+//! allows all calls together. Errors of providers are not kept: they may echo a credential.
+
+mod answer;
+mod request;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use steward_actors::contents::intake::{Intake, Reserved};
+use steward_actors::contents::{Content, Said};
+use steward_actors::domain::record::{Operation, Record};
+use steward_actors::domain::redaction::{Hits, RedactionMode, Redactor};
+use steward_actors::domain::snapshot::{Snapshot, TokenView};
+use tokio::runtime::Handle;
+
+use super::sse::Event;
+pub(super) use answer::Heard;
+pub use request::text_of;
+
+/// The request's side of a call that is kept.
+pub(super) struct Capture {
+    intake: Arc<Intake>,
+    redactor: Arc<Redactor>,
+    mode: RedactionMode,
+    operation: Operation,
+    body: Bytes,
+    truncated: bool,
+    _memory: Reserved,
+}
+
+impl Capture {
+    /// `None` when nothing of this call is to be kept.
+    pub(super) fn begin(
+        intake: Option<&Arc<Intake>>,
+        snapshot: &ArcSwap<Snapshot>,
+        token: &TokenView,
+        operation: Operation,
+        body: &Bytes,
+    ) -> Option<Box<Self>> {
+        if !token.enable_conversation_logging {
+            return None;
+        }
+        let intake = intake?;
+        if !matches!(
+            operation,
+            Operation::Chat | Operation::Responses | Operation::Completion | Operation::Messages
+        ) {
+            return None;
+        }
+        let mut memory = intake.reserve();
+        let wanted = token.redaction != RedactionMode::MetadataOnly;
+        let fits = body.len() <= request::BODY_MAX_BYTES;
+        let body = if wanted && fits && memory.grow(body.len()) {
+            // In memory of its own: the connection's buffer is wanted again.
+            Bytes::copy_from_slice(body)
+        } else {
+            Bytes::new()
+        };
+        Some(Box::new(Self {
+            truncated: wanted && body.is_empty(),
+            intake: Arc::clone(intake),
+            redactor: Arc::clone(&snapshot.load().redactor),
+            mode: token.redaction,
+            operation,
+            body,
+            _memory: memory,
+        }))
+    }
+
+    /// What listens to the answer.
+    pub(super) fn listener(&self) -> Option<Box<Heard>> {
+        (self.mode != RedactionMode::MetadataOnly)
+            .then(|| Box::new(Heard::new(self.operation, &self.intake)))
+    }
+
+    /// The call is on the books: what was said is kept, some time soon.
+    pub(super) fn keep(self: Box<Self>, record: &Record, answer: Option<Box<Heard>>) {
+        let content = about(record, self.mode);
+        let pending = self.intake.pending();
+        let work = move || {
+            let intake = Arc::clone(&self.intake);
+            let mut content = content;
+            self.fill(&mut content, answer.map(|answer| *answer));
+            intake.keep(&content);
+            drop(pending);
+        };
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(work)),
+            Err(_) => work(),
+        }
+    }
+
+    fn fill(self: Box<Self>, content: &mut Content, answer: Option<Heard>) {
+        if self.mode == RedactionMode::MetadataOnly {
+            return;
+        }
+        let max = self.intake.side_max;
+        let mut hits = Hits::new();
+        let rules = (self.mode == RedactionMode::Redact).then_some(&*self.redactor);
+        let mut said = Said::default();
+        content.truncated = self.truncated;
+        if !self.body.is_empty() {
+            content.truncated |= request::read(&self.body, max, rules, &mut hits, &mut said);
+        }
+        if let Some(answer) = answer {
+            content.truncated |= answer.read(max, rules, &mut hits, &mut said);
+        }
+        content.redactions = hits.values().map(|count| i64::from(*count)).sum();
+        content.said = Some(said);
+    }
+}
+
+/// Who, when, which model.
+fn about(record: &Record, mode: RedactionMode) -> Content {
+    Content {
+        rid: record.rid,
+        id_tail: record.id_tail,
+        token_id: record.token_id,
+        token_public_id: record.token_public_id.clone(),
+        token_name: record.token_name.clone(),
+        tenant_id: record.tenant_id,
+        tenant_public_id: record.tenant_public_id.clone(),
+        end_user: record.end_user.clone(),
+        app: record.app.clone(),
+        model: record.model.clone(),
+        provider: record.provider.clone(),
+        conversation_id: record.conversation_id.clone(),
+        operation: record.operation,
+        stream: record.stream,
+        status_code: record.status_code,
+        success: record.success,
+        created_at: record.request_at,
+        duration_ms: record.duration_ms,
+        prompt_tokens: record.prompt_tokens,
+        completion_tokens: record.completion_tokens,
+        redaction: mode.as_str().to_owned(),
+        redactions: 0,
+        truncated: false,
+        said: None,
+    }
+}
+
+/// `text` redacted, then cut to `max` bytes; whether it was cut.
+fn bounded(text: &str, max: usize, rules: Option<&Redactor>, hits: &mut Hits) -> (String, bool) {
+    let mut clean = match rules {
+        Some(rules) => rules.text(text, hits).into_owned(),
+        None => text.to_owned(),
+    };
+    let cut = clean.len() > max;
+    if cut {
+        clean.truncate(clean.floor_char_boundary(max));
+    }
+    (clean, cut)
+}
+
+/// A text that was cut before it could be redacted ends in the middle of a word, perhaps of a secret: that word goes.
+fn drop_last_word(text: &mut String) {
+    const LOOKED_AT: usize = 8 * 1024;
+    let from = text.floor_char_boundary(text.len().saturating_sub(LOOKED_AT));
+    let end = text[from..]
+        .rfind(|character: char| character.is_whitespace() || !character.is_ascii())
+        .map_or(from, |at| from + at);
+    text.truncate(end);
+}
+
+/// Told of an event; a call nobody keeps costs one branch.
+pub(super) fn hear(listener: &mut Option<Box<Heard>>, event: &Event<'_>) {
+    if let Some(listener) = listener {
+        listener.event(&event.data);
+    }
+}

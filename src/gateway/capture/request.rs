@@ -1,0 +1,131 @@
+//! What a request says: instructions, messages, and what the user said last. Pure.
+
+use serde_json::Value;
+use steward_actors::contents::Said;
+use steward_actors::domain::redaction::{Hits, Redactor};
+
+use super::bounded;
+
+/// A larger body is not kept: pictures and files, mostly.
+pub(super) const BODY_MAX_BYTES: usize = 4 << 20;
+/// A text without a blank that is longer is a picture or a file, and is told instead of kept.
+const BINARY_MIN_BYTES: usize = 2 * 1024;
+
+/// Reads a request's body into `said`; whether something was left out.
+pub(super) fn read(
+    body: &[u8],
+    max: usize,
+    rules: Option<&Redactor>,
+    hits: &mut Hits,
+    said: &mut Said,
+) -> bool {
+    let Ok(mut value) = serde_json::from_slice::<Value>(body) else {
+        return true;
+    };
+    without_files(&mut value);
+    let mut messages = match (value.get("messages"), value.get("input")) {
+        (Some(Value::Array(messages)), _) => messages.clone(),
+        (_, Some(Value::Array(items))) => items.clone(),
+        (_, Some(Value::String(text))) => vec![user(text)],
+        _ => match value.get("prompt") {
+            Some(prompt) => vec![user(&text_of(prompt))],
+            None => Vec::new(),
+        },
+    };
+    let mut system: Vec<String> = ["system", "instructions"]
+        .iter()
+        .filter_map(|name| value.get(*name))
+        .map(text_of)
+        .collect();
+    system.extend(
+        messages
+            .iter()
+            .filter(|message| {
+                matches!(
+                    message.get("role").and_then(Value::as_str),
+                    Some("system" | "developer")
+                )
+            })
+            .filter_map(|message| message.get("content"))
+            .map(text_of),
+    );
+    let prompt = messages
+        .iter()
+        .rev()
+        .filter(|message| message.get("role").and_then(Value::as_str) == Some("user"))
+        .filter_map(|message| message.get("content"))
+        .map(text_of)
+        .find(|text| !text.is_empty())
+        .unwrap_or_default();
+    let (system, system_cut) = bounded(&system.join("\n\n"), max, rules, hits);
+    // Found once, in the messages: what stands in two places counts once.
+    let (prompt, prompt_cut) = bounded(&prompt, max, rules, &mut Hits::new());
+    if let Some(rules) = rules {
+        messages
+            .iter_mut()
+            .for_each(|message| rules.json(message, hits));
+    }
+    let (json, messages_cut) = newest(messages, max);
+    said.system_prompt = system;
+    said.prompt = prompt;
+    said.messages_json = json;
+    system_cut || prompt_cut || messages_cut
+}
+
+fn user(text: &str) -> Value {
+    serde_json::json!({"role": "user", "content": text})
+}
+
+/// The text of a content: a text, or the texts of its parts.
+pub fn text_of(content: &Value) -> String {
+    match content {
+        Value::String(text) => text.clone(),
+        Value::Array(parts) => parts
+            .iter()
+            .map(text_of)
+            .filter(|text| !text.is_empty())
+            .collect::<Vec<_>>()
+            .join("\n"),
+        Value::Object(part) => ["text", "content", "input_text", "output_text", "refusal"]
+            .iter()
+            .find_map(|name| part.get(*name))
+            .map(text_of)
+            .unwrap_or_default(),
+        _ => String::new(),
+    }
+}
+
+/// As many of the newest messages as fit, as a JSON array; whether some were left out.
+fn newest(messages: Vec<Value>, max: usize) -> (String, bool) {
+    let many = messages.len();
+    let mut kept: Vec<String> = Vec::new();
+    let mut size = 2;
+    for message in messages.into_iter().rev() {
+        let text = message.to_string();
+        size += text.len() + 1;
+        if size > max {
+            break;
+        }
+        kept.push(text);
+    }
+    let cut = kept.len() < many;
+    kept.reverse();
+    (format!("[{}]", kept.join(",")), cut)
+}
+
+/// Pictures and files become a word about them.
+fn without_files(value: &mut Value) {
+    match value {
+        Value::String(text) => {
+            let binary = text.len() >= BINARY_MIN_BYTES
+                && text.is_ascii()
+                && !text.bytes().any(|byte| byte.is_ascii_whitespace());
+            if binary {
+                *text = format!("[{} bytes left out]", text.len());
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_files),
+        Value::Object(fields) => fields.values_mut().for_each(without_files),
+        _ => {}
+    }
+}

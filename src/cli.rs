@@ -3,11 +3,12 @@
 //! Exit codes: 0 done; 1 refused or failed, the reason on standard error; 70 the supervision tree gave up.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::alert_test;
 use crate::config::Config;
 use crate::demo;
 use crate::startup::{self, StartError};
@@ -58,8 +59,20 @@ enum Command {
     /// The key file that seals secrets at rest.
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Alert rules.
+    #[command(subcommand)]
+    Alert(AlertCommand),
     /// Print the OpenAPI document of the HTTP API.
     Openapi,
+}
+
+#[derive(Debug, Subcommand)]
+enum AlertCommand {
+    /// Run the rules of a file against the readings written in it, in virtual time; fails when a test does.
+    Test {
+        /// TOML file with [[rule]] and [[test]]; the default rules are one.
+        file: PathBuf,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -107,6 +120,9 @@ fn dispatch(cli: Cli) -> Result<ExitCode, StartError> {
     if matches!(cli.command, Command::Openapi) {
         print(crate::http::openapi::document_json());
         return Ok(ExitCode::SUCCESS);
+    }
+    if let Command::Alert(AlertCommand::Test { file }) = &cli.command {
+        return Ok(test_alerts(file));
     }
     let mut config = Config::load(cli.config.as_deref(), std::env::vars())?;
     let directory_given = cli.data_dir.is_some();
@@ -177,7 +193,28 @@ fn dispatch(cli: Cli) -> Result<ExitCode, StartError> {
             ));
             Ok(ExitCode::SUCCESS)
         }
-        Command::Openapi => Ok(ExitCode::SUCCESS),
+        // Done above: they need no configuration.
+        Command::Openapi | Command::Alert(_) => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn test_alerts(file: &Path) -> ExitCode {
+    let report = std::fs::read_to_string(file)
+        .map_err(|cause| cause.to_string())
+        .and_then(|text| alert_test::run(&text));
+    match report {
+        Ok(report) => {
+            print(&report.text);
+            if report.failed == 0 {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
+        }
+        Err(why) => {
+            say(&format!("steward: {}: {why}", file.display()));
+            ExitCode::FAILURE
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! `steward-entities`. Here are the HTTP faces, the gateway's hot path, and the one door through which
 //! production and tests start the process: [`startup::Application`].
 
+mod alert_test;
 pub mod cli;
 pub mod config;
 pub mod console;

@@ -4,10 +4,12 @@
 //! writer, gateway — can be tested against it without a runtime. Wire formats that outlive a release
 //! ([`record`]) are here too, because every crate above reads them.
 
+pub mod alert;
 pub mod calendar;
 pub mod clock;
 pub mod recent;
 pub mod price;
+pub mod notice;
 pub mod record;
 pub mod redaction;
 pub mod rid;

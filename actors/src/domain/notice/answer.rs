@@ -1,0 +1,58 @@
+//! What a receiver's answer means. Chat robots answer 200 whatever happened and say the truth in the body.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::Kind;
+
+/// Bytes of an answer that are kept.
+pub const KEPT_BYTES: usize = 512;
+
+/// An answer's meaning.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// It has it.
+    Delivered,
+    /// Try again, not before that long if it said so.
+    Later(Option<Duration>),
+    /// It will never take this one: another attempt says the same.
+    Rejected,
+    /// The receiver is no more.
+    Gone,
+}
+
+/// Judges an answer. `retry_after` is the header's value, if there was one.
+pub fn judge(kind: Kind, status: u16, retry_after: Option<&str>, body: &[u8]) -> Outcome {
+    let wait = retry_after
+        .and_then(|seconds| seconds.trim().parse().ok())
+        .map(Duration::from_secs);
+    match (kind, status) {
+        (_, 200..=299) => match robot_code(kind, body) {
+            Some(0) | None => Outcome::Delivered,
+            Some(_) => Outcome::Later(wait),
+        },
+        (_, 410) => Outcome::Gone,
+        // PagerDuty: "the event does not fit the schema; do not send it again".
+        (Kind::Pagerduty, 400) => Outcome::Rejected,
+        _ => Outcome::Later(wait),
+    }
+}
+
+/// The code in a chat robot's answer; nothing for those that speak by status.
+fn robot_code(kind: Kind, body: &[u8]) -> Option<i64> {
+    let names: &[&str] = match kind {
+        Kind::Feishu => &["code", "StatusCode"],
+        Kind::Dingtalk | Kind::Wecom => &["errcode"],
+        Kind::Webhook | Kind::Slack | Kind::Pagerduty | Kind::Alertmanager => return None,
+    };
+    let answer: Value = serde_json::from_slice(body).unwrap_or_default();
+    let code = names.iter().find_map(|name| answer.get(name)?.as_i64());
+    // An answer that is none of the robot's says that something else stands in between.
+    Some(code.unwrap_or(-1))
+}
+
+/// What is kept of an answer: its first bytes, as text.
+pub fn kept(body: &[u8]) -> String {
+    String::from_utf8_lossy(&body[..body.len().min(KEPT_BYTES)]).into_owned()
+}

@@ -1,0 +1,189 @@
+//! The request each kind of receiver gets: address and body. Headers of Standard Webhooks are the sender's.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde_json::{Value, json};
+
+use super::standard_webhooks::hmac_sha256;
+use super::{Event, Kind, Notice};
+use crate::domain::alert::labels_text;
+use crate::domain::alert::rule::Severity;
+
+/// Longest text of a chat message, in characters.
+const TEXT_MAX: usize = 2_000;
+
+/// What is posted, and where.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Post {
+    pub url: String,
+    pub body: Value,
+}
+
+/// Writes `notice` for a receiver of `kind` at `url`. `secret` signs for Feishu and DingTalk and is PagerDuty's routing
+/// key; `now` is the attempt's time in microseconds since the Unix epoch.
+pub fn write(kind: Kind, url: &str, secret: Option<&str>, notice: &Notice, now: i64) -> Post {
+    let mut url = url.to_owned();
+    let body = match kind {
+        Kind::Webhook => payload(notice),
+        Kind::Slack => json!({"text": text(notice)}),
+        Kind::Feishu => feishu(notice, secret, now / 1_000_000),
+        Kind::Dingtalk => {
+            if let Some(secret) = secret {
+                sign_dingtalk(&mut url, secret, now / 1_000);
+            }
+            json!({"msgtype": "text", "text": {"content": text(notice)}})
+        }
+        Kind::Wecom => json!({"msgtype": "text", "text": {"content": text(notice)}}),
+        Kind::Pagerduty => pagerduty(notice, secret.unwrap_or_default()),
+        Kind::Alertmanager => alertmanager(notice),
+    };
+    Post { url, body }
+}
+
+/// `[FIRING:critical] rule – labels`: the subject of a mail and the first line of a chat message.
+pub fn title(notice: &Notice) -> String {
+    let state = match notice.event {
+        Event::Fired | Event::Repeated => "FIRING",
+        Event::Resolved => "RESOLVED",
+        Event::Acknowledged => "ACKNOWLEDGED",
+        Event::Flapping => "FLAPPING",
+        Event::Test => "TEST",
+    };
+    let mut title = format!("[{state}:{}] {}", notice.severity.as_str(), notice.rule);
+    if !notice.labels.is_empty() {
+        title.push_str(" – ");
+        title.push_str(&labels_text(&notice.labels));
+    }
+    title
+}
+
+/// The notice as lines of text.
+pub fn text(notice: &Notice) -> String {
+    let mut text = title(notice);
+    text.push_str(&format!(
+        "\n{} (measured: {})\nsince {}",
+        notice.condition,
+        notice.value,
+        rfc3339(notice.since)
+    ));
+    if !notice.link.is_empty() {
+        text.push('\n');
+        text.push_str(&notice.link);
+    }
+    text.chars().take(TEXT_MAX).collect()
+}
+
+fn payload(notice: &Notice) -> Value {
+    json!({
+        "type": notice.event.webhook_type(),
+        "timestamp": rfc3339(notice.at),
+        "data": {
+            "event": notice.event.as_str(),
+            "incident_id": notice.incident,
+            "rule": notice.rule,
+            "severity": notice.severity.as_str(),
+            "labels": notice.labels,
+            "value": notice.value,
+            "condition": notice.condition,
+            "since": rfc3339(notice.since),
+            "link": notice.link,
+        },
+    })
+}
+
+fn feishu(notice: &Notice, secret: Option<&str>, seconds: i64) -> Value {
+    let mut body = json!({"msg_type": "text", "content": {"text": text(notice)}});
+    if let Some(secret) = secret {
+        // The text to sign is the key here, and the message is empty.
+        let key = format!("{seconds}\n{secret}");
+        body["timestamp"] = seconds.to_string().into();
+        body["sign"] = STANDARD.encode(hmac_sha256(key.as_bytes(), &[])).into();
+    }
+    body
+}
+
+fn sign_dingtalk(url: &mut String, secret: &str, ms: i64) {
+    let message = format!("{ms}\n{secret}");
+    let sign = STANDARD.encode(hmac_sha256(secret.as_bytes(), &[message.as_bytes()]));
+    let query = form_urlencoded::Serializer::new(String::new())
+        .append_pair("timestamp", &ms.to_string())
+        .append_pair("sign", &sign)
+        .finish();
+    url.push(if url.contains('?') { '&' } else { '?' });
+    url.push_str(&query);
+}
+
+fn pagerduty(notice: &Notice, routing_key: &str) -> Value {
+    let action = match notice.event {
+        Event::Resolved => "resolve",
+        Event::Acknowledged => "acknowledge",
+        Event::Fired | Event::Repeated | Event::Flapping | Event::Test => "trigger",
+    };
+    json!({
+        "routing_key": routing_key,
+        "event_action": action,
+        "dedup_key": notice.incident,
+        "payload": {
+            "summary": title(notice),
+            "source": "steward",
+            "severity": match notice.severity {
+                Severity::Info => "info",
+                Severity::Warning => "warning",
+                Severity::Error => "error",
+                Severity::Critical => "critical",
+            },
+            "timestamp": rfc3339(notice.at),
+            "custom_details": {
+                "condition": notice.condition,
+                "value": notice.value,
+                "labels": notice.labels,
+                "link": notice.link,
+            },
+        },
+    })
+}
+
+fn alertmanager(notice: &Notice) -> Value {
+    let status = if notice.event == Event::Resolved {
+        "resolved"
+    } else {
+        "firing"
+    };
+    let mut labels = notice.labels.clone();
+    labels.insert("alertname".into(), notice.rule.clone());
+    labels.insert("severity".into(), notice.severity.as_str().into());
+    let annotations =
+        json!({"summary": title(notice), "value": notice.value, "condition": notice.condition});
+    let ends_at = if notice.event == Event::Resolved {
+        rfc3339(notice.at)
+    } else {
+        "0001-01-01T00:00:00Z".to_owned()
+    };
+    json!({
+        "version": "4",
+        "groupKey": format!("{{}}:{{alertname=\"{}\"}}", notice.rule),
+        "truncatedAlerts": 0,
+        "status": status,
+        "receiver": "steward",
+        "groupLabels": {"alertname": notice.rule},
+        "commonLabels": labels,
+        "commonAnnotations": annotations,
+        "externalURL": notice.link,
+        "alerts": [{
+            "status": status,
+            "labels": labels,
+            "annotations": annotations,
+            "startsAt": rfc3339(notice.since),
+            "endsAt": ends_at,
+            "generatorURL": notice.link,
+            "fingerprint": notice.incident,
+        }],
+    })
+}
+
+fn rfc3339(micros: i64) -> String {
+    DateTime::<Utc>::from_timestamp_micros(micros)
+        .unwrap_or_default()
+        .to_rfc3339_opts(SecondsFormat::Millis, true)
+}

@@ -76,11 +76,17 @@ impl Series {
     /// The rule was edited: the series starts over, and nobody is told what they know.
     pub fn start_over(&mut self) {
         self.instance = Instance::default();
-        self.incident = None;
-        self.carried = match self.told.as_ref().map(|told| &told.what) {
-            Some(Known::Firing(incident)) => Some(incident.clone()),
-            _ => None,
+        let known = match self.told.as_ref().map(|told| &told.what) {
+            Some(Known::Firing(incident)) => Some(incident),
+            Some(Known::Flapping { open }) => open.as_ref(),
+            Some(Known::Resolved(_)) | None => None,
         };
+        // One that was never told of, for a silence, is simply over.
+        self.carried = self
+            .incident
+            .take()
+            .or(self.carried.take())
+            .filter(|incident| known == Some(incident));
     }
 
     fn ended(&mut self) -> Option<(Transition, String)> {

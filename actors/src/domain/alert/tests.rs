@@ -1,6 +1,10 @@
 //! Traces in virtual time: each row is a minute, what was read, where the series stands, and what was told.
 
+use std::collections::HashSet;
 use std::time::Duration;
+
+use proptest::prelude::{Just, Strategy, any, prop_oneof};
+use proptest::{collection, proptest};
 
 use super::condition::{Condition, ConditionError, Reading, Threshold, Verdict, change_against};
 use super::machine::{Instance, State, Transition};
@@ -449,4 +453,86 @@ fn alert_metric_ids_are_unique() {
     ids.sort_unstable();
     ids.dedup();
     assert_eq!(ids.len(), metric::METRICS.len());
+}
+
+/// What may happen to a series in a minute.
+#[derive(Clone, Copy, Debug)]
+enum Happening {
+    Read(&'static str),
+    Silence(bool),
+    Edit,
+    Acknowledge,
+    Resolve,
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    prop_oneof![
+        8 => prop_oneof![Just("0.2"), Just("0.0"), Just("-"), Just("!")].prop_map(Happening::Read),
+        1 => any::<bool>().prop_map(Happening::Silence),
+        1 => prop_oneof![
+            Just(Happening::Edit),
+            Just(Happening::Acknowledge),
+            Just(Happening::Resolve)
+        ],
+    ]
+}
+
+proptest! {
+    /// Whatever happens, whoever is told hears of each incident once, hears it end before the next begins, and in
+    /// the end knows how it stands.
+    #[test]
+    fn alert_story_that_is_told_makes_sense(
+        happenings in collection::vec(happening(), 0..200),
+        hold in 0_u64..4,
+        keep in 0_u64..4,
+    ) {
+        let rule = rule(hold, keep, NoData::Ok);
+        let mut series = Series::default();
+        let (mut silenced, mut count) = (false, 0_u32);
+        let (mut open, mut heard): (Option<String>, HashSet<String>) = (None, HashSet::new());
+        let mut listen = |notices: Vec<Notice>| {
+            for notice in notices {
+                match notice {
+                    Notice::Fired(incident) => {
+                        assert_eq!(open, None, "{incident} began before another ended");
+                        assert!(heard.insert(incident.clone()), "{incident} was told twice");
+                        open = Some(incident);
+                    }
+                    Notice::Resolved(incident) => {
+                        assert_eq!(open.take(), Some(incident), "ended without having begun");
+                    }
+                    Notice::Repeated(incident) => assert_eq!(open, Some(incident)),
+                    Notice::Flapping => {}
+                }
+            }
+            open.clone()
+        };
+        let mut minute = 0;
+        for happening in happenings {
+            minute += 1;
+            match happening {
+                Happening::Read(text) => {
+                    let round = series.round(&rule, &reading(text), silenced, minute * MINUTE, || {
+                        count += 1;
+                        format!("#{count}")
+                    });
+                    listen(round.notices);
+                }
+                Happening::Silence(on) => silenced = on,
+                Happening::Edit => series.start_over(),
+                Happening::Acknowledge => series.acknowledged = true,
+                Happening::Resolve => {
+                    listen(series.resolve(silenced, minute * MINUTE).notices);
+                }
+            }
+        }
+        // Loud, and clear for long enough to be over and calm.
+        for _ in 0..70 {
+            minute += 1;
+            let quiet = series.round(&rule, &Reading::Number(0.0), false, minute * MINUTE, String::new);
+            listen(quiet.notices);
+        }
+        assert_eq!(listen(Vec::new()), None);
+        assert_eq!(series.incident, None);
+    }
 }

@@ -39,6 +39,16 @@ pub fn judge(kind: Kind, status: u16, retry_after: Option<&str>, body: &[u8]) ->
     }
 }
 
+/// Judges a mail server's reply code; `None` when there was none: no connection, no answer in time, a bad certificate.
+/// Only a permanent refusal is final.
+pub fn judge_smtp(code: Option<u16>) -> Outcome {
+    match code {
+        Some(200..=399) => Outcome::Delivered,
+        Some(500..=599) => Outcome::Rejected,
+        _ => Outcome::Later(None),
+    }
+}
+
 /// The code in a chat robot's answer; nothing for those that speak by status.
 fn robot_code(kind: Kind, body: &[u8]) -> Option<i64> {
     let names: &[&str] = match kind {

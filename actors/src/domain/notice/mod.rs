@@ -2,7 +2,7 @@
 //! means.
 //!
 //! - [`standard_webhooks`]: signatures by Standard Webhooks 1.0;
-//! - [`body`]: the body for each kind of receiver;
+//! - [`body`]: the body for each kind of receiver, [`email`] the same as a mail;
 //! - [`answer`]: delivered, later, or never — chat robots say so in the body of a 200;
 //! - [`backoff`]: when to try again.
 //!
@@ -11,6 +11,7 @@
 pub mod answer;
 pub mod backoff;
 pub mod body;
+pub mod email;
 pub mod standard_webhooks;
 #[cfg(test)]
 mod tests;

@@ -2,11 +2,11 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::answer::{Outcome, judge, kept};
+use super::answer::{Outcome, judge, judge_smtp, kept};
 use super::backoff::wait;
 use super::body::{text, write};
 use super::standard_webhooks::{Secret, signature};
-use super::{Event, Kind, Notice};
+use super::{Event, Kind, Notice, email};
 use crate::domain::alert::Labels;
 use crate::domain::alert::rule::Severity;
 
@@ -222,4 +222,42 @@ fn alert_notice_backoff_grows_and_honours_the_receiver() {
     assert_eq!(asked(120), 120);
     assert_eq!(asked(1), 5);
     assert_eq!(asked(1_000_000), 21_600);
+}
+
+#[test]
+fn alert_notice_mails_of_an_incident_are_one_thread() {
+    let fired = email::write(&notice(Event::Fired), "steward.example");
+    let resolved = Notice {
+        id: "ntc_2".into(),
+        ..notice(Event::Resolved)
+    };
+    let resolved = email::write(&resolved, "steward.example");
+    assert_eq!(
+        fired.subject,
+        "[FIRING:critical] high_error_rate – model=gpt-4o"
+    );
+    assert_eq!(fired.message_id, "<ntc_1@steward.example>");
+    assert_eq!(fired.thread, "<alr_1@steward.example>");
+    assert_eq!(resolved.thread, fired.thread);
+    assert_ne!(resolved.message_id, fired.message_id);
+    assert!(resolved.text.starts_with("[RESOLVED:critical]"));
+}
+
+#[test]
+fn alert_notice_mails_smuggle_nothing_in() {
+    let mut evil = notice(Event::Fired);
+    evil.rule = "x\r\nBcc: a@b.example <script>".into();
+    let mail = email::write(&evil, "steward.example");
+    assert!(!mail.subject.contains(['\r', '\n']));
+    assert!(!mail.html.contains("<script>"));
+    assert!(mail.html.contains("&lt;script&gt;"));
+}
+
+#[test]
+fn alert_notice_mail_is_given_up_only_when_refused_for_good() {
+    assert_eq!(judge_smtp(Some(250)), Outcome::Delivered);
+    assert_eq!(judge_smtp(Some(550)), Outcome::Rejected);
+    for code in [None, Some(421), Some(451)] {
+        assert_eq!(judge_smtp(code), Outcome::Later(None));
+    }
 }

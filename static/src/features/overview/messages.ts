@@ -11,7 +11,6 @@ export const useText = featureText(
     failed: '{n} failed',
     inOut: '{input} in, {output} out',
     median: 'median {ms}, first token {ttft}',
-    partial: 'Counted from {at}: the range holds more calls than are scanned at once.',
     trend: {
       requests: 'Requests',
       tokens: 'Tokens',
@@ -61,7 +60,6 @@ export const useText = featureText(
     failed: '{n} 次失败',
     inOut: '输入 {input}，输出 {output}',
     median: '中位数 {ms}，首 token {ttft}',
-    partial: '从 {at} 起统计：此范围内的调用多于一次可扫描的数量。',
     trend: {
       requests: '请求数',
       tokens: 'Token',

@@ -9,7 +9,6 @@ import { onAnyNews, onNews } from '@/live/push'
 import { followSupervision } from '@/live/supervision'
 import type { News } from '@/live/topics'
 import { useSession } from '@/session'
-import { type Overview, stats, type Top, type Trend } from './stats'
 
 const latestCalls = 10
 /** The range's numbers are asked for again at most so often while calls come in. */
@@ -26,19 +25,20 @@ export function useOverview() {
   const overview = useQuery({
     queryKey: computed(() => ['stats', 'overview', query.value]),
     enabled: sees('read:stats'),
-    queryFn: ({ signal }) => stats<Overview>('overview', { ...query.value }, signal),
+    queryFn: ({ signal }) => answer(api.GET('/api/v1/stats/overview', { params: { query: query.value }, signal })),
     ...common,
   })
   const trend = useQuery({
     queryKey: computed(() => ['stats', 'trend', query.value]),
     enabled: sees('read:stats'),
-    queryFn: ({ signal }) => stats<Trend>('trend', { ...query.value }, signal),
+    queryFn: ({ signal }) => answer(api.GET('/api/v1/stats/trend', { params: { query: query.value }, signal })),
     ...common,
   })
   const top = useQuery({
     queryKey: computed(() => ['stats', 'top', 'model', query.value]),
     enabled: sees('read:stats'),
-    queryFn: ({ signal }) => stats<Top>('top', { ...query.value, by: 'model', limit: 8 }, signal),
+    queryFn: ({ signal }) =>
+      answer(api.GET('/api/v1/stats/top', { params: { query: { ...query.value, by: 'model', limit: 8 } }, signal })),
     ...common,
   })
   const latest = useQuery({

@@ -1,0 +1,181 @@
+import { mount } from '@vue/test-utils'
+import { createPinia, setActivePinia } from 'pinia'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { nextTick } from 'vue'
+import { createMemoryHistory, createRouter } from 'vue-router'
+import { usePreferences } from '@/preferences'
+import { useSession } from '@/session'
+import type { Column } from './column'
+import DataTable from './DataTable.vue'
+import { useViews } from './useViews'
+
+interface Row {
+  id: string
+  size: number
+}
+const columns: Column<Row>[] = [
+  { key: 'id', title: 'Name', sortable: true, value: (row) => row.id },
+  { key: 'size', title: 'Size', sortable: true, value: (row) => row.size },
+  { key: 'note', title: 'Note', value: () => null },
+]
+const rows = (count: number): Row[] => Array.from({ length: count }, (_, at) => ({ id: `row ${at}`, size: at }))
+const router = createRouter({
+  history: createMemoryHistory(),
+  routes: [{ path: '/:rest(.*)*', component: { render: () => null } }],
+})
+const settle = async () => {
+  for (let turn = 0; turn < 3; turn++) await new Promise((done) => setTimeout(done, 20))
+}
+
+/** A box of 420 px, which nothing lays out here. */
+beforeEach(() => {
+  localStorage.clear()
+  setActivePinia(createPinia())
+  vi.spyOn(HTMLElement.prototype, 'offsetHeight', 'get').mockReturnValue(420)
+  vi.spyOn(HTMLElement.prototype, 'clientHeight', 'get').mockReturnValue(420)
+  vi.spyOn(HTMLElement.prototype, 'offsetWidth', 'get').mockReturnValue(1000)
+})
+afterEach(() => (document.body.innerHTML = ''))
+
+async function table(props: object) {
+  const wrapper = mount(DataTable<Row>, {
+    attachTo: document.body,
+    global: { plugins: [router] },
+    props: {
+      tableId: 'rows',
+      label: 'Rows',
+      columns,
+      rowKey: (row: Row) => row.id,
+      empty: { title: 'None yet' },
+      ...props,
+    },
+  })
+  await settle()
+  return wrapper
+}
+const headers = (wrapper: Awaited<ReturnType<typeof table>>) =>
+  wrapper.findAll('[role=columnheader]').map((one) => [one.text(), one.attributes('aria-sort')])
+
+describe('DataTable', () => {
+  it('draws what is in view, and tells how many there are', async () => {
+    const wrapper = await table({ rows: rows(5_000) })
+    expect(wrapper.get('[role=grid]').attributes('aria-rowcount')).toBe('5001')
+    const drawn = wrapper.findAll('[data-index]').length
+    expect(drawn).toBeGreaterThan(5)
+    expect(drawn).toBeLessThan(60)
+    wrapper.unmount()
+  })
+
+  it('tells its order to screen readers, and turns it: falling first', async () => {
+    const wrapper = await table({ rows: rows(3), sort: '-size' })
+    expect(headers(wrapper)).toEqual([
+      ['Name', undefined],
+      ['Size', 'descending'],
+      ['Note', undefined],
+    ])
+    const [byName, bySize] = wrapper.findAll('[role=columnheader] button')
+    await bySize!.trigger('click')
+    await byName!.trigger('click')
+    expect(wrapper.emitted('update:sort')).toEqual([['size'], ['-id']])
+    await wrapper.setProps({ sort: 'size' })
+    expect(headers(wrapper)[1]).toEqual(['Size', 'ascending'])
+    wrapper.unmount()
+  })
+
+  it('has one tab stop, which the arrows move and Enter opens', async () => {
+    const wrapper = await table({ rows: rows(30) })
+    const stops = () => wrapper.findAll('[data-index][tabindex="0"]').map((row) => row.attributes('data-index'))
+    expect(stops()).toEqual(['0'])
+    const press = async (index: number, key: string) => {
+      await wrapper.get(`[data-index="${index}"]`).trigger('keydown', { key })
+      await settle()
+    }
+    await press(0, 'ArrowDown')
+    expect(stops()).toEqual(['1'])
+    expect(document.activeElement?.getAttribute('data-index')).toBe('1')
+    await press(1, 'PageDown')
+    const paged = Number(stops()[0])
+    expect(paged).toBeGreaterThan(5)
+    await press(paged, 'PageUp')
+    expect(stops()).toEqual(['1'])
+    await press(1, 'ArrowUp')
+    await press(0, 'ArrowUp')
+    expect(stops()).toEqual(['0'])
+    await press(0, 'Enter')
+    expect(wrapper.emitted('open')).toEqual([[{ id: 'row 0', size: 0 }, 0]])
+    wrapper.unmount()
+  })
+
+  it('tells apart nothing there, nothing that matches, and a failure', async () => {
+    const none = await table({ rows: [] })
+    expect(none.text()).toContain('None yet')
+    const match = await table({ rows: [], noMatch: true })
+    expect(match.text()).toContain('Nothing matches')
+    expect(match.text()).not.toContain('None yet')
+    none.unmount()
+    match.unmount()
+  })
+})
+
+describe('saved views', () => {
+  async function views(hidden: { value: string[] | null }) {
+    let made: ReturnType<typeof useViews> | undefined
+    const wrapper = mount(
+      {
+        setup() {
+          made = useViews('rows', hidden)
+          return () => null
+        },
+      },
+      { global: { plugins: [router] } },
+    )
+    await nextTick()
+    return { it: made!, wrapper }
+  }
+  const as = (username: string) => (useSession().me = { username, permissions: ['*'] } as unknown as never)
+
+  it('keep filters, order, columns and density, and leave the time range as it is', async () => {
+    as('ada')
+    await router.push('/rows?model=gpt&sort=-size&range=7d')
+    const hidden: { value: string[] | null } = { value: ['note'] }
+    const { it: saved } = await views(hidden)
+    usePreferences().density = 'comfortable'
+    saved.save('  big ones ')
+    expect(saved.current.value).toBe('big ones')
+    hidden.value = null
+    usePreferences().density = 'compact'
+    await router.push('/rows?q=other&range=1h')
+    expect(saved.current.value).toBeNull()
+    await saved.apply(saved.views.value[0]!)
+    expect(router.currentRoute.value.query).toEqual({ model: 'gpt', sort: '-size', range: '1h' })
+    expect(hidden.value).toEqual(['note'])
+    expect(usePreferences().density).toBe('comfortable')
+  })
+
+  it('are replaced under the same name, dropped, and nameless ones are not kept', async () => {
+    as('ada')
+    await router.push('/rows?model=a')
+    const { it: saved } = await views({ value: null })
+    saved.save('mine')
+    await router.push('/rows?model=b')
+    saved.save('mine')
+    saved.save('   ')
+    expect(saved.views.value.map((view) => [view.name, view.query])).toEqual([['mine', { model: 'b' }]])
+    saved.remove('mine')
+    expect(saved.views.value).toEqual([])
+  })
+
+  it('are each operator’s own', async () => {
+    as('ada')
+    const mine = await views({ value: null })
+    mine.it.save('mine')
+    await nextTick()
+    mine.wrapper.unmount()
+    setActivePinia(createPinia())
+    as('bob')
+    expect((await views({ value: null })).it.views.value).toEqual([])
+    setActivePinia(createPinia())
+    as('ada')
+    expect((await views({ value: null })).it.views.value.map((view) => view.name)).toEqual(['mine'])
+  })
+})

@@ -16,6 +16,8 @@ export function chartOptions(chart: {
   x: readonly string[]
   series: readonly Series[]
   unit: (value: number) => string
+  /** Counts of things: no line stands between two of them. */
+  whole?: boolean
   colour: (token: string) => string
 }): EChartsOption {
   const { colour } = chart
@@ -42,11 +44,12 @@ export function chartOptions(chart: {
       boundaryGap: chart.kind === 'bar',
       axisLine: { lineStyle: { color: colour('line-strong') } },
       axisTick: { show: false },
-      axisLabel: { color: colour('muted'), fontSize: 11, hideOverlap: true },
+      axisLabel: { color: colour('muted'), fontSize: 11, hideOverlap: true, alignMaxLabel: 'right' },
     },
     yAxis: {
       type: 'value',
       min: 0,
+      ...(chart.whole ? { minInterval: 1 } : {}),
       axisLabel: { color: colour('muted'), fontSize: 11, formatter: (value: number) => chart.unit(value) },
       splitLine: { lineStyle: { color: colour('line') } },
       splitNumber: 4,

@@ -1,7 +1,7 @@
 // One clock for every relative time on the page, ticking only while somebody looks.
 import { onScopeDispose, type Ref, ref } from 'vue'
 
-const tickMs = 5_000
+export const tickMs = 5_000
 const now = ref(Date.now())
 let watchers = 0
 let timer: ReturnType<typeof setInterval> | undefined

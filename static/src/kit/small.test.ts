@@ -7,6 +7,7 @@ import { useNow } from './clock'
 import ConfirmByName from './ConfirmByName.vue'
 import Copy from './Copy.vue'
 import FormErrors from './FormErrors.vue'
+import RelativeTime from './RelativeTime.vue'
 
 afterEach(() => {
   document.body.innerHTML = ''
@@ -128,6 +129,22 @@ describe('Copy', () => {
     expect(copied).toBe('sk-1')
     expect(document.querySelector('textarea')).toBeNull()
     expect(told(wrapper)).toBe('Copied')
+  })
+})
+
+describe('RelativeTime', () => {
+  it('never puts what just happened into the future, and does put there what will', () => {
+    vi.useFakeTimers()
+    vi.setSystemTime(Date.parse('2026-03-04T12:00:00Z'))
+    const told = (at: string) => {
+      const wrapper = mount(RelativeTime, { props: { at } })
+      const text = wrapper.text()
+      wrapper.unmount()
+      return text
+    }
+    expect(told('2026-03-04T12:00:03Z')).toBe('now')
+    expect(told('2026-03-04T11:59:50Z')).toBe('10 sec. ago')
+    expect(told('2026-03-04T13:00:05Z')).toBe('in 1 hr.')
   })
 })
 

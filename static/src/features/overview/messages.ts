@@ -72,7 +72,7 @@ export const useText = featureText(
     },
     models: '模型',
     latest: '最近的调用',
-    now: { inFlight: '{n} 个进行中', perSecond: '{n} 次请求/秒', tokens: '{n} 个令牌/秒' },
+    now: { inFlight: '{n} 个进行中', perSecond: '{n} 次请求/秒', tokens: '{n} 个 token/秒' },
     all: '全部请求',
     state: {
       title: '运行状态',

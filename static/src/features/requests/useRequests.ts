@@ -147,7 +147,8 @@ export function useRequests() {
   const selected = computed(() => (typeof route.params.id === 'string' && route.params.id ? route.params.id : null))
   const place = ref(-1)
   watch(
-    [selected, list.count],
+    // Newer calls move every row down without changing how many are known.
+    [selected, list.count, () => list.at(0)?.id],
     () => {
       if (selected.value === null) place.value = -1
       else if (list.at(place.value)?.id !== selected.value) {

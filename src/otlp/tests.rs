@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use prost::Message;
 use serde_json::json;
 use steward_actors::domain::record::{Operation, Record};
+use steward_actors::domain::redaction::RedactionMode;
 use steward_actors::domain::snapshot::TokenView;
 
 use super::call::Rejected;
@@ -31,6 +32,7 @@ fn token() -> TokenView {
         concurrency: None,
         token_quota: None,
         enable_conversation_logging: false,
+        redaction: RedactionMode::default(),
     }
 }
 

@@ -7,6 +7,8 @@ export const router = createRouter({
   routes: [
     { path: '/', redirect: '/overview' },
     ...features.flatMap((feature) => feature.routes),
+    // Left out of what is built.
+    ...(import.meta.env.DEV ? [{ path: '/kit', name: 'kit', component: () => import('./kitpage/KitPage.vue') }] : []),
     { path: '/:rest(.*)*', name: 'nowhere', component: () => import('./shell/Nowhere.vue') },
   ],
 })

@@ -7,9 +7,9 @@
 pub mod alert;
 pub mod calendar;
 pub mod clock;
-pub mod recent;
-pub mod price;
 pub mod notice;
+pub mod price;
+pub mod recent;
 pub mod record;
 pub mod redaction;
 pub mod rid;

@@ -96,7 +96,7 @@ impl Capture {
         }
     }
 
-    fn fill(self: Box<Self>, content: &mut Content, answer: Option<Heard>) {
+    fn fill(&self, content: &mut Content, answer: Option<Heard>) {
         if self.mode == RedactionMode::MetadataOnly {
             return;
         }

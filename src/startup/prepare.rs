@@ -68,7 +68,8 @@ pub(super) fn lock_data_directory(dir: &Path) -> Result<File, StartError> {
 
 pub(super) async fn open_databases(config: &Config) -> Result<Databases, StartError> {
     let place = place_of(config);
-    Ok(answered(Databases::open(&place)).await??)
+    // Three databases are opened in it: on the heap, so that callers stay small.
+    Ok(Box::pin(answered(Databases::open(&place))).await??)
 }
 
 /// Claims this process's node, so that no other Steward on the same database is the same one.

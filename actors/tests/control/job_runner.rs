@@ -241,7 +241,7 @@ async fn a_job_that_panics_fails_after_three_starts(database: &TestDatabase) {
 async fn what_ran_at_a_crash_runs_again(database: &TestDatabase) {
     let mine = queue(database, "echo", json!({"n": 1})).await;
     let theirs = queue(database, "echo", json!({"n": 2})).await;
-    let now = steward_actors::domain::clock::Clock::now_micros(&SystemClock);
+    let now = Clock::now_micros(&SystemClock);
     for node in [1, 2] {
         let kinds = ["echo".to_owned()];
         committed(database, async |txn| {

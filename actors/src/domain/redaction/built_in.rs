@@ -206,12 +206,22 @@ fn is_bank_card(bytes: &[u8]) -> bool {
     let four = digits[..4]
         .iter()
         .fold(0_u16, |sum, digit| sum * 10 + u16::from(*digit));
-    let issued = match four {
-        4000..=4999 | 5100..=5599 | 2221..=2720 => true,
-        3400..=3499 | 3700..=3799 | 3000..=3059 | 3600..=3699 | 3800..=3999 | 3528..=3589 => true,
-        6000..=6999 | 9558..=9559 | 8100..=8171 | 2200..=2204 => true,
-        _ => false,
-    };
+    let issued = matches!(
+        four,
+        4000..=4999
+            | 5100..=5599
+            | 2221..=2720
+            | 3400..=3499
+            | 3700..=3799
+            | 3000..=3059
+            | 3600..=3699
+            | 3800..=3999
+            | 3528..=3589
+            | 6000..=6999
+            | 9558..=9559
+            | 8100..=8171
+            | 2200..=2204
+    );
     let sum: u32 = digits
         .iter()
         .rev()
@@ -221,7 +231,7 @@ fn is_bank_card(bytes: &[u8]) -> bool {
             if value > 9 { value - 9 } else { value }
         })
         .sum();
-    issued && sum % 10 == 0
+    issued && sum.is_multiple_of(10)
 }
 
 fn phone(text: &str, at: usize) -> Option<(usize, usize)> {

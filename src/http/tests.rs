@@ -201,8 +201,11 @@ async fn roles_and_permissions() {
     let document = super::openapi::openapi();
     let mut asked = 0;
     for (path, item) in &document.paths.paths {
-        let open = path.contains("/auth/") || path == "/api/v1/instance/public";
-        if !path.starts_with("/api/v1/") || open {
+        let open = path.contains("/auth/")
+            || ["/api/v1/instance/public", "/api/v1/ws"].contains(&path.as_str());
+        // Applications send records, with a token of theirs; a socket is opened by a ticket.
+        let applications = path.starts_with("/api/v1/ingest/");
+        if !path.starts_with("/api/v1/") || open || applications {
             continue;
         }
         let concrete = path.replace('{', "x_").replace('}', "");
@@ -230,9 +233,13 @@ async fn roles_and_permissions() {
             let by_admin = ask().bearer(&admin).to(&app).await.status;
             assert_ne!(by_admin, StatusCode::FORBIDDEN, "{case}");
             assert!(!by_admin.is_server_error(), "{case}");
+            // Asked with a body, and changes nothing.
+            let reads = path.ends_with("/fill") || path == "/api/v1/redaction-rules/test";
+            // What people said is for those who need it.
+            let kept_back = path.starts_with("/api/v1/conversations");
             assert_eq!(
                 by_viewer == StatusCode::FORBIDDEN,
-                method != Method::GET,
+                (method != Method::GET && !reads) || kept_back,
                 "{case}: {by_viewer}"
             );
         }

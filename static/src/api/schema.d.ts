@@ -4,6 +4,133 @@
  */
 
 export interface paths {
+    "/api/conversations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Kept calls, newest first.
+         * @deprecated
+         * @description A filter that few calls pass answers with fewer rows than asked for, or none, and with a cursor to go on looking.
+         */
+        get: operations["conversations_list_by_old_name"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/conversations/delete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Deletes the kept calls of a token, a tenant, an end user or a time, as a job. They do not come back; calls made after this
+         *     request are kept as before.
+         * @deprecated
+         */
+        post: operations["conversations_delete_many_by_old_name"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/conversations/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Exports a selection or what a filter finds, newest first, streamed: `json` (one array), `jsonl` (a line a call) or
+         *     `openai` (lines for fine-tuning: `{"messages": […]}`, calls without an answer left out).
+         * @deprecated
+         */
+        post: operations["conversations_export_some_by_old_name"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/conversations/search": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What answers a question: the best of those found newest first, with the place where they do.
+         * @deprecated
+         */
+        get: operations["conversations_search_by_old_name"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/conversations/stats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What keeping conversations takes and saves.
+         * @deprecated
+         */
+        get: operations["conversations_stats_by_old_name"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/conversations/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One kept call, with what was said.
+         * @deprecated
+         */
+        get: operations["conversations_show_by_old_name"];
+        put?: never;
+        post?: never;
+        /**
+         * Deletes one kept call. What the books say about it stays.
+         * @deprecated
+         */
+        delete: operations["conversations_remove_by_old_name"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/logs/dead-letters": {
         parameters: {
             query?: never;
@@ -338,6 +465,118 @@ export interface paths {
         /** A ticket for one WebSocket. */
         post: operations["push_issue"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/conversations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Kept calls, newest first.
+         * @description A filter that few calls pass answers with fewer rows than asked for, or none, and with a cursor to go on looking.
+         */
+        get: operations["conversations_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/conversations/delete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Deletes the kept calls of a token, a tenant, an end user or a time, as a job. They do not come back; calls made after this
+         *     request are kept as before.
+         */
+        post: operations["conversations_delete_many"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/conversations/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Exports a selection or what a filter finds, newest first, streamed: `json` (one array), `jsonl` (a line a call) or
+         *     `openai` (lines for fine-tuning: `{"messages": […]}`, calls without an answer left out).
+         */
+        post: operations["conversations_export_some"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/conversations/search": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What answers a question: the best of those found newest first, with the place where they do. */
+        get: operations["conversations_search"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/conversations/stats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What keeping conversations takes and saves. */
+        get: operations["conversations_stats"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/conversations/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One kept call, with what was said. */
+        get: operations["conversations_show"];
+        put?: never;
+        post?: never;
+        /** Deletes one kept call. What the books say about it stays. */
+        delete: operations["conversations_remove"];
         options?: never;
         head?: never;
         patch?: never;
@@ -908,6 +1147,60 @@ export interface paths {
         options?: never;
         head?: never;
         patch?: never;
+        trace?: never;
+    };
+    "/api/v1/redaction-rules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Rules, newest first. */
+        get: operations["redaction_rules_list"];
+        put?: never;
+        /** Makes a rule. */
+        post: operations["redaction_rules_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/redaction-rules/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Tries the built-in rules and those in force, or one pattern beside the built-in ones, on a text. */
+        post: operations["redaction_rules_test"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/redaction-rules/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One rule. */
+        get: operations["redaction_rules_show"];
+        put?: never;
+        post?: never;
+        /** Removes a rule. */
+        delete: operations["redaction_rules_remove"];
+        options?: never;
+        head?: never;
+        /** Changes a rule. */
+        patch: operations["redaction_rules_update"];
         trace?: never;
     };
     "/api/v1/stats/overview": {
@@ -1562,6 +1855,153 @@ export interface components {
             status: components["schemas"]["Verdict"];
             time: string;
         };
+        /** @description A kept call with what was said. */
+        ConversationDetail: components["schemas"]["ConversationFacts"] & {
+            /** @description The answer, assembled. */
+            completion: string;
+            /** @description The messages that were sent, in the caller's own form, the oldest first. */
+            messages: Record<string, never>[];
+            prompt: string;
+            system_prompt: string;
+            /** @description Tools the model called: `{id, name, arguments}` each. */
+            tool_calls: Record<string, never>[];
+        };
+        /** @description What to export: these calls, or all that the filter finds. */
+        ConversationExport: {
+            filter?: components["schemas"]["ConversationFilter"] | null;
+            format?: components["schemas"]["ConversationExportFormat"];
+            /** @description RFC 3339 or a date. */
+            from?: string | null;
+            /** @description A selection; at most 1,000. */
+            ids?: string[] | null;
+            /** @description RFC 3339 (exclusive) or a date (that day included). */
+            to?: string | null;
+        };
+        /**
+         * @description How it is written.
+         * @enum {string}
+         */
+        ConversationExportFormat: "json" | "jsonl" | "openai";
+        /** @description What is known of a kept call besides what was said. */
+        ConversationFacts: {
+            app?: string | null;
+            /** Format: int64 */
+            completion_tokens: number;
+            conversation_id?: string | null;
+            created_at: string;
+            /** Format: int64 */
+            duration_ms: number;
+            /** @description Id of the request: the `x-request-id` of its answer, and its id in the log. */
+            id: string;
+            /** @description Packed for good. */
+            is_compressed: boolean;
+            /** @description Model asked for. */
+            model: string;
+            /** @description `chat`, `responses`, `completion` or `messages`. */
+            operation: string;
+            /**
+             * Format: int64
+             * @description As it was said, in bytes.
+             */
+            original_bytes: number;
+            /** Format: int64 */
+            prompt_tokens: number;
+            provider: string;
+            /** @description `none`, `redact` or `metadata_only`. */
+            redaction: string;
+            /**
+             * Format: int64
+             * @description How often a rule found something.
+             */
+            redactions: number;
+            /** Format: int64 */
+            status_code: number;
+            /**
+             * Format: int64
+             * @description As it lies, in bytes.
+             */
+            stored_bytes: number;
+            stream: boolean;
+            success: boolean;
+            tenant_id?: string | null;
+            token_id: string;
+            token_name: string;
+            /** @description Something did not fit. */
+            truncated: boolean;
+            user_name?: string | null;
+        };
+        /** @description Filters; all that are given must hold. */
+        ConversationFilter: {
+            /** @description Name of the calling application. */
+            app?: string | null;
+            /** @description Gathers a thread. */
+            conversation_id?: string | null;
+            /** @description Model asked for. */
+            model?: string | null;
+            tenant_id?: string | null;
+            token_id?: string | null;
+            /** @description Name of the end user. */
+            user?: string | null;
+        };
+        /** @description A kept call in a list. */
+        ConversationItem: components["schemas"]["ConversationFacts"] & {
+            /** @description Beginning of what the model answered. */
+            completion: string;
+            /** @description Beginning of what the user said last. */
+            prompt: string;
+        };
+        /** @description What keeping conversations takes and saves. */
+        ConversationStats: {
+            /** Format: int32 */
+            compress_after_days: number;
+            /**
+             * Format: int64
+             * @description Packed for good: older than `compress_after_days`.
+             */
+            compressed: number;
+            /** Format: int64 */
+            contents: number;
+            /**
+             * Format: int64
+             * @description Dropped from the journal because it was full.
+             */
+            dropped: number;
+            /**
+             * Format: int64
+             * @description As it was said, in bytes.
+             */
+            original_bytes: number;
+            /**
+             * Format: int64
+             * @description Could not be taken into the journal since the process started.
+             */
+            refused: number;
+            /**
+             * Format: double
+             * @description What packing saves, in per cent; null while there is nothing.
+             */
+            saving_percent?: number | null;
+            /**
+             * Format: int64
+             * @description Waiting in their journal.
+             */
+            spooled: number;
+            /**
+             * Format: int64
+             * @description Cut short since the process started, because all calls under way held too much.
+             */
+            starved: number;
+            /**
+             * Format: int64
+             * @description As it lies on the disk, in bytes, search index apart.
+             */
+            stored_bytes: number;
+            /**
+             * Format: int64
+             * @description Tokens whose conversations are kept.
+             */
+            tokens_logging: number;
+        };
         /** @description User name and password. */
         Credentials: {
             password: string;
@@ -1591,6 +2031,17 @@ export interface components {
              * @description Its number in that node's spool.
              */
             seq: number;
+        };
+        /** @description Whose conversations to delete. At least one of `token_id`, `tenant_id`, `user` or a range. */
+        Deletion: {
+            /** @description RFC 3339 or a date. */
+            from?: string | null;
+            tenant_id?: string | null;
+            /** @description RFC 3339 (exclusive) or a date (that day included). */
+            to?: string | null;
+            token_id?: string | null;
+            /** @description Name of the end user. */
+            user?: string | null;
         };
         /** @description One line of a comparison. */
         DiffLine: {
@@ -1889,6 +2340,14 @@ export interface components {
             name: string;
             parameters?: Record<string, never>;
         };
+        /** @description A rule to make. */
+        NewRedactionRule: {
+            enabled?: boolean | null;
+            name: string;
+            pattern: string;
+            /** @description `[redacted]` unless said otherwise. */
+            replacement?: string | null;
+        };
         /** @description A role to make. */
         NewRole: {
             name: string;
@@ -1910,6 +2369,7 @@ export interface components {
             /** @description RFC 3339, in the future. */
             expires_at?: string | null;
             name: string;
+            redaction?: components["schemas"]["TokenRedaction"] | null;
             /** Format: int64 */
             rpm?: number | null;
             tenant_id?: string | null;
@@ -2150,6 +2610,24 @@ export interface components {
                  */
                 weight: number;
             }[];
+            /** @description Ask for what follows with `?cursor=`; null on the last page. */
+            next_cursor?: string | null;
+            /**
+             * Format: int64
+             * @description How many there are in all; null where counting would cost too much.
+             */
+            total?: number | null;
+            /** @description Whether `total` is a count rather than an estimate. */
+            total_is_exact: boolean;
+        };
+        /** @description One page of a list. */
+        Page_ConversationItem: {
+            items: (components["schemas"]["ConversationFacts"] & {
+                /** @description Beginning of what the model answered. */
+                completion: string;
+                /** @description Beginning of what the user said last. */
+                prompt: string;
+            })[];
             /** @description Ask for what follows with `?cursor=`; null on the last page. */
             next_cursor?: string | null;
             /**
@@ -2428,6 +2906,32 @@ export interface components {
             total_is_exact: boolean;
         };
         /** @description One page of a list. */
+        Page_RedactionRuleView: {
+            items: {
+                created_at: string;
+                created_by: string;
+                enabled: boolean;
+                id: string;
+                name: string;
+                /** @description A regular expression (RE2 syntax: no look-around, no back-references; linear in the text). */
+                pattern: string;
+                /** @description What stands where it matched, to the letter. */
+                replacement: string;
+                updated_at: string;
+                /** Format: int64 */
+                version: number;
+            }[];
+            /** @description Ask for what follows with `?cursor=`; null on the last page. */
+            next_cursor?: string | null;
+            /**
+             * Format: int64
+             * @description How many there are in all; null where counting would cost too much.
+             */
+            total?: number | null;
+            /** @description Whether `total` is a count rather than an estimate. */
+            total_is_exact: boolean;
+        };
+        /** @description One page of a list. */
         Page_RequestItem: {
             items: (components["schemas"]["RequestFacts"] & {
                 /**
@@ -2463,6 +2967,29 @@ export interface components {
                 /** Format: int64 */
                 version: number;
             }[];
+            /** @description Ask for what follows with `?cursor=`; null on the last page. */
+            next_cursor?: string | null;
+            /**
+             * Format: int64
+             * @description How many there are in all; null where counting would cost too much.
+             */
+            total?: number | null;
+            /** @description Whether `total` is a count rather than an estimate. */
+            total_is_exact: boolean;
+        };
+        /** @description One page of a list. */
+        Page_SearchItem: {
+            items: (components["schemas"]["ConversationItem"] & {
+                /** @description `prompt` or `completion`: where the snippet is from. */
+                field: string;
+                /**
+                 * Format: double
+                 * @description Higher is better; comparable within one answer.
+                 */
+                score: number;
+                /** @description In order; together they are the snippet. Empty when the place lies beyond what can be shown. */
+                snippet: components["schemas"]["SnippetPiece"][];
+            })[];
             /** @description Ask for what follows with `?cursor=`; null on the last page. */
             next_cursor?: string | null;
             /**
@@ -2550,6 +3077,8 @@ export interface components {
                 prefix: string;
                 /** @description Until when the secret before the last rotation still works. */
                 previous_secret_expires_at?: string | null;
+                /** @description What of its conversations is kept when they are. */
+                redaction: components["schemas"]["TokenRedaction"];
                 revoked_at?: string | null;
                 /**
                  * Format: int64
@@ -2743,6 +3272,40 @@ export interface components {
             index: number;
             message: string;
         };
+        /** @description What to change of a rule. A field that is missing stays. */
+        RedactionRuleChanges: {
+            enabled?: boolean | null;
+            name?: string | null;
+            pattern?: string | null;
+            replacement?: string | null;
+        };
+        /** @description A rule. */
+        RedactionRuleView: {
+            created_at: string;
+            created_by: string;
+            enabled: boolean;
+            id: string;
+            name: string;
+            /** @description A regular expression (RE2 syntax: no look-around, no back-references; linear in the text). */
+            pattern: string;
+            /** @description What stands where it matched, to the letter. */
+            replacement: string;
+            updated_at: string;
+            /** Format: int64 */
+            version: number;
+        };
+        /** @description A text to try the rules on. */
+        RedactionTest: {
+            /** @description A pattern to try; without one the rules in force are tried. */
+            pattern?: string | null;
+            replacement?: string | null;
+            text: string;
+        };
+        /** @description What the rules make of it. Nothing of it is kept. */
+        RedactionTested: {
+            hits: components["schemas"]["RuleHits"][];
+            text: string;
+        };
         /** @description A call and every try it took. */
         RequestDetail: components["schemas"]["RequestFacts"] & {
             account_name?: string | null;
@@ -2872,6 +3435,31 @@ export interface components {
              */
             grace_s: number | null;
         };
+        /** @description How often a rule found something. */
+        RuleHits: {
+            /** Format: int32 */
+            count: number;
+            /** @description A rule's name; of the built-in ones `private_key`, `key`, `email`, `id_card`, `bank_card` or `phone`. */
+            rule: string;
+        };
+        /** @description A kept call that answers a question. */
+        SearchItem: components["schemas"]["ConversationItem"] & {
+            /** @description `prompt` or `completion`: where the snippet is from. */
+            field: string;
+            /**
+             * Format: double
+             * @description Higher is better; comparable within one answer.
+             */
+            score: number;
+            /** @description In order; together they are the snippet. Empty when the place lies beyond what can be shown. */
+            snippet: components["schemas"]["SnippetPiece"][];
+        };
+        /** @description A piece of a text. */
+        SnippetPiece: {
+            /** @description It is what was looked for. */
+            hit: boolean;
+            text: string;
+        };
         /** @description A module and its lines. */
         SourceCount: {
             /** Format: int64 */
@@ -2947,6 +3535,7 @@ export interface components {
             enabled?: boolean | null;
             expires_at?: string | null;
             name?: string | null;
+            redaction?: components["schemas"]["TokenRedaction"] | null;
             /** Format: int64 */
             rpm?: number | null;
             /** Format: int64 */
@@ -2954,12 +3543,18 @@ export interface components {
             /** Format: int64 */
             tpm?: number | null;
         };
+        /**
+         * @description What of a token's conversations is kept.
+         * @enum {string}
+         */
+        TokenRedaction: "none" | "redact" | "metadata_only";
         /** @description What a token may do. Missing or null means: no limit. */
         TokenSettings: {
             allowed_models?: string[] | null;
             /** Format: int64 */
             concurrency?: number | null;
             enable_conversation_logging?: boolean;
+            redaction?: components["schemas"]["TokenRedaction"] | null;
             /** Format: int64 */
             rpm?: number | null;
             /** Format: int64 */
@@ -2993,6 +3588,8 @@ export interface components {
             prefix: string;
             /** @description Until when the secret before the last rotation still works. */
             previous_secret_expires_at?: string | null;
+            /** @description What of its conversations is kept when they are. */
+            redaction: components["schemas"]["TokenRedaction"];
             revoked_at?: string | null;
             /**
              * Format: int64
@@ -3240,6 +3837,854 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    conversations_list_by_old_name: {
+        parameters: {
+            query?: {
+                token_id?: string;
+                tenant_id?: string;
+                /** @description Name of the end user. */
+                user?: string;
+                /** @description Name of the calling application. */
+                app?: string;
+                /** @description Model asked for. */
+                model?: string;
+                /** @description Gathers a thread. */
+                conversation_id?: string;
+                /** @description Beginning, RFC 3339 or a date. */
+                from?: string;
+                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                to?: string;
+                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                range?: string;
+                /** @description The last so many days; the same as `range=7d`. */
+                days?: number;
+                /** @description Rows of a page. */
+                limit?: number;
+                /** @description The same as `limit`. */
+                page_size?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Number of the page, from 1; not together with `cursor`. */
+                page?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_ConversationItem"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    conversations_delete_many_by_old_name: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Sent again with the same key and body, the request has its effect once. */
+                "idempotency-key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Deletion"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            202: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobAccepted"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It conflicts with what exists. */
+            409: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request body is too large. */
+            413: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body's media type or encoding is not supported. */
+            415: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    conversations_export_some_by_old_name: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Sent again with the same key and body, the request has its effect once. */
+                "idempotency-key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConversationExport"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": string;
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It conflicts with what exists. */
+            409: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request body is too large. */
+            413: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body's media type or encoding is not supported. */
+            415: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    conversations_search_by_old_name: {
+        parameters: {
+            query: {
+                /**
+                 * @description Words, beginnings of words, Chinese or Japanese text of one character and more, `"exact phrases"`; all of
+                 *     them must be there.
+                 */
+                q: string;
+                token_id?: string;
+                tenant_id?: string;
+                /** @description Name of the end user. */
+                user?: string;
+                /** @description Name of the calling application. */
+                app?: string;
+                /** @description Model asked for. */
+                model?: string;
+                /** @description Gathers a thread. */
+                conversation_id?: string;
+                /** @description Beginning, RFC 3339 or a date. */
+                from?: string;
+                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                to?: string;
+                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                range?: string;
+                /** @description The last so many days; the same as `range=7d`. */
+                days?: number;
+                /** @description Rows of a page. */
+                limit?: number;
+                /** @description The same as `limit`. */
+                page_size?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Number of the page, from 1; not together with `cursor`. */
+                page?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_SearchItem"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    conversations_stats_by_old_name: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConversationStats"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    conversations_show_by_old_name: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConversationDetail"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is nothing at this address. */
+            404: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    conversations_remove_by_old_name: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The ETag the change was made from; 412 when somebody changed it first. */
+                "if-match"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is nothing at this address. */
+            404: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It conflicts with what exists. */
+            409: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Someone else has changed it since you read it. */
+            412: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     logs_dead_letters_by_old_name: {
         parameters: {
             query?: {
@@ -5844,6 +7289,854 @@ export interface operations {
             };
             /** @description Some fields are not valid. */
             422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    conversations_list: {
+        parameters: {
+            query?: {
+                token_id?: string;
+                tenant_id?: string;
+                /** @description Name of the end user. */
+                user?: string;
+                /** @description Name of the calling application. */
+                app?: string;
+                /** @description Model asked for. */
+                model?: string;
+                /** @description Gathers a thread. */
+                conversation_id?: string;
+                /** @description Beginning, RFC 3339 or a date. */
+                from?: string;
+                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                to?: string;
+                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                range?: string;
+                /** @description The last so many days; the same as `range=7d`. */
+                days?: number;
+                /** @description Rows of a page. */
+                limit?: number;
+                /** @description The same as `limit`. */
+                page_size?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Number of the page, from 1; not together with `cursor`. */
+                page?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_ConversationItem"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    conversations_delete_many: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Sent again with the same key and body, the request has its effect once. */
+                "idempotency-key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Deletion"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            202: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobAccepted"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It conflicts with what exists. */
+            409: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request body is too large. */
+            413: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body's media type or encoding is not supported. */
+            415: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    conversations_export_some: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Sent again with the same key and body, the request has its effect once. */
+                "idempotency-key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConversationExport"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": string;
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It conflicts with what exists. */
+            409: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request body is too large. */
+            413: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body's media type or encoding is not supported. */
+            415: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    conversations_search: {
+        parameters: {
+            query: {
+                /**
+                 * @description Words, beginnings of words, Chinese or Japanese text of one character and more, `"exact phrases"`; all of
+                 *     them must be there.
+                 */
+                q: string;
+                token_id?: string;
+                tenant_id?: string;
+                /** @description Name of the end user. */
+                user?: string;
+                /** @description Name of the calling application. */
+                app?: string;
+                /** @description Model asked for. */
+                model?: string;
+                /** @description Gathers a thread. */
+                conversation_id?: string;
+                /** @description Beginning, RFC 3339 or a date. */
+                from?: string;
+                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                to?: string;
+                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                range?: string;
+                /** @description The last so many days; the same as `range=7d`. */
+                days?: number;
+                /** @description Rows of a page. */
+                limit?: number;
+                /** @description The same as `limit`. */
+                page_size?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Number of the page, from 1; not together with `cursor`. */
+                page?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_SearchItem"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    conversations_stats: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConversationStats"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    conversations_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConversationDetail"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is nothing at this address. */
+            404: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    conversations_remove: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The ETag the change was made from; 412 when somebody changed it first. */
+                "if-match"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is nothing at this address. */
+            404: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It conflicts with what exists. */
+            409: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Someone else has changed it since you read it. */
+            412: {
                 headers: {
                     /** @description Names this request in the log. */
                     "x-request-id"?: string;
@@ -11143,6 +13436,780 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Filled"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is nothing at this address. */
+            404: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It conflicts with what exists. */
+            409: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Someone else has changed it since you read it. */
+            412: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request body is too large. */
+            413: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body's media type or encoding is not supported. */
+            415: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    redaction_rules_list: {
+        parameters: {
+            query?: {
+                /** @description Rows of a page. */
+                limit?: number;
+                /** @description The same as `limit`. */
+                page_size?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Number of the page, from 1; not together with `cursor`. */
+                page?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_RedactionRuleView"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    redaction_rules_create: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Sent again with the same key and body, the request has its effect once. */
+                "idempotency-key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewRedactionRule"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            201: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RedactionRuleView"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It conflicts with what exists. */
+            409: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request body is too large. */
+            413: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body's media type or encoding is not supported. */
+            415: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    redaction_rules_test: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Sent again with the same key and body, the request has its effect once. */
+                "idempotency-key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RedactionTest"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RedactionTested"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It conflicts with what exists. */
+            409: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request body is too large. */
+            413: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body's media type or encoding is not supported. */
+            415: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    redaction_rules_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RedactionRuleView"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is nothing at this address. */
+            404: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    redaction_rules_remove: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The ETag the change was made from; 412 when somebody changed it first. */
+                "if-match"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is nothing at this address. */
+            404: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It conflicts with what exists. */
+            409: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Someone else has changed it since you read it. */
+            412: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    redaction_rules_update: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The ETag the change was made from; 412 when somebody changed it first. */
+                "if-match"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RedactionRuleChanges"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RedactionRuleView"];
                 };
             };
             /** @description The request is not valid. */

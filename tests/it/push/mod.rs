@@ -186,7 +186,7 @@ async fn a_ticket_opens_once_and_only_from_our_own_pages() {
     assert_eq!(status, 101);
     assert_eq!(knock(&app, &used, Some(&own)).await.0, 401);
     assert_eq!(knock(&app, "made-up", None).await.0, 401);
-    let new = json!({"username": "nina", "password": "the administrator's choice", "role": "ops_viewer", "display_name": "Nina"});
+    let new = json!({"username": "nina", "password": "the administrator's choice", "role": "ops_viewer", "display_name": "Nina", "must_change_password": true});
     app.create("ops/users", new).await;
     let given = app.sign_in("nina", "the administrator's choice").await;
     let refused = app

@@ -34,13 +34,6 @@ export function useOverview() {
     queryFn: ({ signal }) => answer(api.GET('/api/v1/stats/trend', { params: { query: query.value }, signal })),
     ...common,
   })
-  const top = useQuery({
-    queryKey: computed(() => ['stats', 'top', 'model', query.value]),
-    enabled: sees('read:stats'),
-    queryFn: ({ signal }) =>
-      answer(api.GET('/api/v1/stats/top', { params: { query: { ...query.value, by: 'model', limit: 8 } }, signal })),
-    ...common,
-  })
   const latest = useQuery({
     queryKey: ['requests', 'latest'],
     queryFn: ({ signal }) =>
@@ -121,7 +114,6 @@ export function useOverview() {
   return {
     overview: overview.data,
     trend: trend.data,
-    top: top.data,
     latest: latest.data,
     /** What moves, while it is pushed. */
     now: computed(() => (live.state.value === 'live' ? now.value : null)),

@@ -1,0 +1,39 @@
+// The lists of those that call most. They move slowly and cost the server most, so that they are asked for seldom.
+import { keepPreviousData, useQuery } from '@tanstack/vue-query'
+import { computed, type Ref } from 'vue'
+import type { LocationQueryRaw } from 'vue-router'
+import { answer, api } from '@/api/client'
+import type { components } from '@/api/schema'
+import { useLive, useTimeRange } from '@/kit'
+
+type Item = components['schemas']['TopItem']
+const lines = 6
+const seldomMs = 30_000
+
+const filters = {
+  model: (item: Item): LocationQueryRaw => ({
+    model: item.name,
+    ...(item.provider ? { provider: item.provider } : {}),
+  }),
+  tenant: (item: Item): LocationQueryRaw | null => (item.id ? { tenant_id: item.id } : null),
+  app: (item: Item): LocationQueryRaw => ({ app: item.name }),
+  token: (item: Item): LocationQueryRaw | null => (item.id ? { token_id: item.id } : null),
+}
+
+export function useTops(enabled: Ref<boolean>) {
+  const range = useTimeRange()
+  const live = useLive()
+  const interval = computed(() => (live.interval.value === false ? false : Math.max(live.interval.value, seldomMs)))
+  const top = (by: keyof typeof filters) => {
+    const query = useQuery({
+      queryKey: computed(() => ['tops', by, range.query.value]),
+      enabled,
+      placeholderData: keepPreviousData,
+      refetchInterval: interval,
+      queryFn: ({ signal }) =>
+        answer(api.GET('/api/v1/stats/top', { params: { query: { ...range.query.value, by, limit: lines } }, signal })),
+    })
+    return { by, items: computed(() => query.data.value?.items), filter: filters[by] }
+  }
+  return [top('model'), top('tenant'), top('app'), top('token')]
+}

@@ -15,12 +15,13 @@ export interface Feature {
 }
 
 export type NavKey =
-  'overview' | 'requests' | 'tokens' | 'accounts' | 'supervision' | 'operators' | 'audit' | 'jobs' | 'logs'
+  'overview' | 'requests' | 'usage' | 'tokens' | 'accounts' | 'supervision' | 'operators' | 'audit' | 'jobs' | 'logs'
 
 const found = import.meta.glob<{ default: Feature }>('./*/index.ts', { eager: true })
 const order: NavKey[] = [
   'overview',
   'requests',
+  'usage',
   'tokens',
   'accounts',
   'supervision',

@@ -3,7 +3,7 @@ import { useThrottleFn } from '@vueuse/core'
 import { computed, ref, shallowRef } from 'vue'
 import { answer, api } from '@/api/client'
 import { Problem } from '@/api/problem'
-import { useLive, useTimeRange } from '@/kit'
+import { grainOf, useLive, useTimeRange } from '@/kit'
 import { onTop } from '@/live/latest'
 import { onAnyNews, onNews } from '@/live/push'
 import { followSupervision } from '@/live/supervision'
@@ -31,7 +31,13 @@ export function useOverview() {
   const trend = useQuery({
     queryKey: computed(() => ['stats', 'trend', query.value]),
     enabled: sees('read:stats'),
-    queryFn: ({ signal }) => answer(api.GET('/api/v1/stats/trend', { params: { query: query.value }, signal })),
+    queryFn: ({ signal }) =>
+      answer(
+        api.GET('/api/v1/stats/trend', {
+          params: { query: { ...query.value, by: grainOf(query.value, Date.now()) } },
+          signal,
+        }),
+      ),
     ...common,
   })
   const latest = useQuery({

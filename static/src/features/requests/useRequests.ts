@@ -8,7 +8,7 @@ import { Problem } from '@/api/problem'
 import type { components, paths } from '@/api/schema'
 import { type FilterSpec, useCursorList, useFilters, useLive, useTimeRange } from '@/kit'
 import { onAnyNews } from '@/live/push'
-import { useSession } from '@/session'
+import { useNames } from '@/names'
 import { useText } from './messages'
 
 export type Call = components['schemas']['RequestItem']
@@ -16,41 +16,6 @@ type Query = NonNullable<paths['/api/v1/logs/requests']['get']['parameters']['qu
 
 const pageSize = 100
 export const newestFirst = '-request_at'
-
-/** Names for ids on chips; a list that may not be read leaves the ids. */
-function useNames() {
-  const session = useSession()
-  const tokens = useQuery({
-    queryKey: ['tokens', 'names'],
-    staleTime: 60_000,
-    enabled: computed(() => session.can('read:tokens')),
-    queryFn: ({ signal }) => answer(api.GET('/api/v1/tokens', { params: { query: { limit: 200 } }, signal })),
-  })
-  const accounts = useQuery({
-    queryKey: ['accounts', 'names'],
-    staleTime: 60_000,
-    enabled: computed(() => session.can('read:accounts')),
-    queryFn: ({ signal }) => answer(api.GET('/api/v1/accounts', { params: { query: { limit: 200 } }, signal })),
-  })
-  const tenants = useQuery({
-    queryKey: ['tenants', 'names'],
-    staleTime: 60_000,
-    enabled: computed(() => session.can('read:tenants')),
-    queryFn: ({ signal }) => answer(api.GET('/api/v1/ops/tenants', { params: { query: { limit: 200 } }, signal })),
-  })
-  const options = (items: { id: string; name: string }[] | undefined) =>
-    items?.map((item) => ({ value: item.id, label: item.name }))
-  return {
-    tokens: computed(() => options(tokens.data.value?.items)),
-    accounts: computed(() => options(accounts.data.value?.items)),
-    tenants: computed(() => options(tenants.data.value?.items)),
-    nameOf: (id: string | null | undefined): string | null => {
-      if (!id) return null
-      const all = [...(tokens.data.value?.items ?? []), ...(accounts.data.value?.items ?? [])]
-      return all.find((item) => item.id === id)?.name ?? null
-    },
-  }
-}
 
 export function useRequests() {
   const t = useText()

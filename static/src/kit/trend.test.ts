@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { bucketLabel, change } from './change'
+import { bucketLabel, change, grainOf } from './trend'
 
 describe('change to the period before', () => {
   it('is relative', () => expect(change(110, 100)).toBeCloseTo(0.1))
@@ -16,4 +16,18 @@ describe('the label of a bucket', () => {
     expect(bucketLabel('2026-03-01T23:00:00Z', 'hour', 'en', 'Europe/Berlin')).toContain('Mar 2')
     expect(bucketLabel('2026-03-01T23:00:00Z', 'day', 'en', 'UTC')).toBe('Mar 1')
   })
+})
+
+describe('how long buckets are', () => {
+  const now = Date.parse('2026-03-20T12:00:00Z')
+  it.each([
+    [{ range: '24h' }, 'hour'],
+    [{ range: '7d' }, 'hour'],
+    [{ range: '30d' }, 'day'],
+    [{ range: 'today' }, 'hour'],
+    [{ range: 'this_month' }, 'day'],
+    [{ from: '2026-03-01T00:00:00Z', to: '2026-03-02T00:00:00Z' }, 'hour'],
+    [{ from: '2026-03-01T00:00:00Z' }, 'day'],
+    [{ from: 'not a time' }, 'hour'],
+  ])('%o: %s', (range, grain) => expect(grainOf(range, now)).toBe(grain))
 })

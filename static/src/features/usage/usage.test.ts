@@ -1,0 +1,113 @@
+import { describe, expect, it } from 'vitest'
+import { besides, daysBefore, filterOf, hasHours, type Item, rowsOf, sameFilter, sorted } from './rows'
+import { againstSeries, partSeries, type Point } from './series'
+
+const item = (name: string, provider: string | null, request_count: number, share: number): Item => ({
+  key: provider ? `${provider}/${name}` : name,
+  id: null,
+  name,
+  provider,
+  request_count,
+  error_count: request_count / 10,
+  success_rate: 0.9,
+  total_tokens: request_count * 100,
+  p95_duration_ms: 1_000,
+  share,
+})
+const now = {
+  items: [item('gpt', 'openai', 60, 0.6), item('qwen', 'dashscope', 30, 0.3), item('o', 'openai', 10, 0.1)],
+}
+
+describe('rows', () => {
+  it('tell how a share moved, and nothing against a time without calls', () => {
+    const rows = rowsOf('model', now, { items: [item('gpt', 'openai', 5, 0.5)] })
+    expect(rows.map((row) => [row.name, row.shareBefore, row.requestsBefore])).toEqual([
+      ['gpt', 0.5, 5],
+      ['qwen', 0, 0],
+      ['o', 0, 0],
+    ])
+    expect(rowsOf('model', now, { items: [] })[0]?.shareBefore).toBeNull()
+    expect(rowsOf('model', now, undefined)[0]?.shareBefore).toBeNull()
+  })
+
+  it('add models up to providers, but not their percentiles', () => {
+    const [openai, dashscope] = rowsOf('provider', now, undefined)
+    expect(openai).toMatchObject({ key: 'openai', requests: 70, errors: 7, tokens: 7_000, successRate: 0.9, p95: null })
+    expect(openai?.share).toBeCloseTo(0.7)
+    expect(dashscope).toMatchObject({ key: 'dashscope', requests: 30 })
+  })
+
+  it('are sorted either way, what is unknown last', () => {
+    const rows = rowsOf('model', now, undefined).map((row) => (row.name === 'qwen' ? { ...row, p95: null } : row))
+    const names = (sort: string) => sorted(rows, sort).map((row) => row.name)
+    expect(names('requests')).toEqual(['o', 'qwen', 'gpt'])
+    expect(names('-name')).toEqual(['qwen', 'o', 'gpt'])
+    expect(names('-p95').at(-1)).toBe('qwen')
+    expect(names('p95').at(-1)).toBe('qwen')
+    expect(names('no such column')).toEqual(['o', 'qwen', 'gpt'])
+  })
+})
+
+describe('a filter', () => {
+  it('is exactly what a row stands for', () => {
+    const row = { id: 'tok_1', name: 'shop', provider: 'openai' }
+    expect(filterOf('model', row)).toEqual({ provider: 'openai', model: 'shop' })
+    expect(filterOf('provider', { ...row, name: 'openai' })).toEqual({ provider: 'openai' })
+    expect(filterOf('token', row)).toEqual({ token_id: 'tok_1' })
+    expect(filterOf('app', row)).toEqual({ app: 'shop' })
+    expect(filterOf('tenant', { ...row, id: null, name: '' })).toBeNull()
+  })
+  it('keeps beside a new one only what goes with it', () => {
+    const filter = { provider: 'openai', model: 'gpt' }
+    expect(besides('model', filter)).toEqual(filter)
+    expect(besides('app', filter)).toEqual({})
+    expect(besides('provider', { app: 'shop' })).toEqual({})
+  })
+  it('has hours when it is of models', () => {
+    expect([{}, { model: 'gpt' }, { token_id: 'tok_1' }].map(hasHours)).toEqual([true, true, false])
+  })
+  it('is the same in any order', () => {
+    expect(sameFilter({ model: 'a', provider: 'b' }, { provider: 'b', model: 'a' })).toBe(true)
+    expect(sameFilter({ model: 'a' }, { provider: 'b', model: 'a' })).toBe(false)
+    expect(sameFilter(null, {})).toBe(false)
+  })
+})
+
+it('compares with as many whole days, also when a clock was changed among them', () => {
+  const march = daysBefore({ from: '2026-03-29T23:00:00.000Z', to: '2026-03-31T22:00:00.000Z' })
+  expect(march.to).toBe('2026-03-29T23:00:00.000Z')
+  expect(Date.parse(march.from)).toBeGreaterThan(Date.parse('2026-03-27T23:00:00.000Z'))
+  expect(Date.parse(march.from)).toBeLessThan(Date.parse('2026-03-28T23:00:00.000Z'))
+})
+
+describe('series', () => {
+  const point = (at: string, request_count: number, cost: string | null = null, p95: number | null = null) =>
+    ({ at, request_count, cost, p95_duration_ms: p95, total_tokens: 0, error_count: 0 }) as Point
+  const whole = [point('a', 10), point('b', 5)]
+
+  it('put what the parts leave beside them', () => {
+    const series = partSeries('requests', whole, [{ name: 'x', points: [point('b', 2), point('a', 10)] }], 'rest')
+    expect(series.map((one) => [one.name, one.values])).toEqual([
+      ['x', [10, 2]],
+      ['rest', [0, 3]],
+    ])
+  })
+  it('have no rest when there is none, and never one below nothing', () => {
+    const parts = [{ name: 'x', points: [point('a', 11), point('b', 5)] }]
+    expect(partSeries('requests', whole, parts, 'rest').map((one) => one.name)).toEqual(['x'])
+  })
+  it('do not stack percentiles', () => {
+    const slow = [point('a', 1, null, 900)]
+    const series = partSeries('latency', slow, [{ name: 'x', points: slow }], 'rest')
+    expect(series).toEqual([{ name: 'x', colour: 'series-1', values: [900] }])
+  })
+  it('leave a gap where there is no price', () => {
+    const costs = [point('a', 3, null), point('b', 3, '1.5')]
+    expect(partSeries('cost', costs, [], 'rest')).toMatchObject([{ name: 'rest', values: [null, 1.5] }])
+  })
+  it('lay the period before under this one, bucket by bucket', () => {
+    const [current, before] = againstSeries('requests', whole, [point('y', 7)], { now: 'now', before: 'before' })
+    expect(current?.values).toEqual([10, 5])
+    expect(before).toMatchObject({ values: [7, null], dashed: true })
+  })
+})

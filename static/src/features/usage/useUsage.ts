@@ -1,0 +1,205 @@
+// What the usage page is made of: the range and the filter from the URL, and the server's numbers for them.
+import { keepPreviousData, useQueries, useQuery } from '@tanstack/vue-query'
+import { computed } from 'vue'
+import { useRoute, useRouter } from 'vue-router'
+import { answer, api } from '@/api/client'
+import { Problem } from '@/api/problem'
+import { type FilterSpec, grainOf, useFilters, useLive, useTimeRange } from '@/kit'
+import { onNews } from '@/live/push'
+import { useNames } from '@/names'
+import { useThrottleFn } from '@vueuse/core'
+import { useText } from './messages'
+import {
+  besides,
+  daysBefore,
+  type Filter,
+  type FilterKey,
+  filterKeys,
+  filterOf,
+  type Group,
+  groups,
+  hasHours,
+  rankedOf,
+  rowsOf,
+  sameFilter,
+  type UsageRow,
+} from './rows'
+import { type Measure, measures, type Part, partsMost } from './series'
+
+/** The most that the server ranks. */
+const rowsMost = 100
+/** While calls come in, numbers are asked for again at most so often; rankings cost the server more. */
+const countEveryMs = 10_000
+const rankEveryMs = 60_000
+
+export function useUsage() {
+  const t = useText()
+  const route = useRoute()
+  const router = useRouter()
+  const range = useTimeRange()
+  const live = useLive()
+  const names = useNames()
+
+  const one = <T extends string>(key: string, known: readonly T[], otherwise: T) =>
+    computed({
+      get: (): T => known.find((value) => value === route.query[key]) ?? otherwise,
+      set: (value: T) =>
+        void router.replace({ query: { ...route.query, [key]: value === otherwise ? undefined : value } }),
+    })
+  const group = one<Group>('by', groups, 'model')
+  const measure = one<Measure>('measure', measures, 'requests')
+
+  const specs = computed<FilterSpec[]>(() => {
+    const options = { token_id: names.tokens.value, account_id: names.accounts.value, tenant_id: names.tenants.value }
+    return filterKeys.map((key): FilterSpec => {
+      const known = key in options ? options[key as keyof typeof options] : undefined
+      return { key, label: t(`filter.${key}`), kind: known ? 'select' : 'text', options: known }
+    })
+  })
+  const all = useFilters(() => specs.value)
+  const filter = computed<Filter>(() => all.values.value)
+  const go = (next: Filter) => {
+    const rest = Object.fromEntries(
+      Object.entries(route.query).filter(([key]) => !filterKeys.includes(key as FilterKey)),
+    )
+    void router.push({ query: { ...rest, ...next } })
+  }
+  /** Numbers are kept for one thing at a time: what does not go with a new filter leaves. */
+  const filters = {
+    ...all,
+    set(key: string, value: string | null) {
+      const kept = besides(key as FilterKey, filter.value)
+      if (value) go({ ...kept, [key]: value })
+      else go(Object.fromEntries(Object.entries(filter.value).filter(([name]) => name !== key)))
+    },
+  }
+  const isFiltered = computed(() => Object.keys(filter.value).length > 0)
+  const view = computed({
+    get: (): 'parts' | 'against' => (isFiltered.value || route.query.view === 'against' ? 'against' : 'parts'),
+    set: (to) => void router.replace({ query: { ...route.query, view: to === 'parts' ? undefined : to } }),
+  })
+
+  const grain = computed(() => {
+    const hours = view.value === 'parts' ? ['model', 'provider'].includes(group.value) : hasHours(filter.value)
+    return hours ? grainOf(range.query.value, Date.now()) : 'day'
+  })
+
+  const slow = { placeholderData: keepPreviousData, refetchInterval: live.interval }
+  const overview = useQuery({
+    queryKey: computed(() => ['usage', 'overview', range.query.value, filter.value]),
+    queryFn: ({ signal }) =>
+      answer(
+        api.GET('/api/v1/stats/overview', { params: { query: { ...range.query.value, ...filter.value } }, signal }),
+      ),
+    ...slow,
+  })
+  const trendOf = (asked: Record<string, string | undefined>, by: 'hour' | 'day') => ({
+    queryKey: ['usage', 'trend', asked, by],
+    queryFn: ({ signal }: { signal: AbortSignal }) =>
+      answer(api.GET('/api/v1/stats/trend', { params: { query: { ...asked, by } }, signal })),
+    ...slow,
+  })
+  const trend = useQuery(computed(() => trendOf({ ...range.query.value, ...filter.value }, grain.value)))
+  const earlier = useQuery(
+    computed(() => {
+      const before = overview.data.value?.previous
+      return {
+        ...trendOf({ from: before?.from, to: before?.to, ...filter.value }, grain.value),
+        enabled: view.value === 'against' && before !== undefined,
+        refetchInterval: false as const,
+      }
+    }),
+  )
+
+  const rankings = {
+    placeholderData: keepPreviousData,
+    refetchInterval: computed(() =>
+      live.interval.value === false ? false : Math.max(live.interval.value, rankEveryMs),
+    ),
+  }
+  const ranking = useQuery({
+    queryKey: computed(() => ['rankings', rankedOf(group.value), range.query.value]),
+    queryFn: ({ signal }) =>
+      answer(
+        api.GET('/api/v1/stats/top', {
+          params: { query: { ...range.query.value, by: rankedOf(group.value), limit: rowsMost } },
+          signal,
+        }),
+      ),
+    ...rankings,
+  })
+  /** A ranking of the group before is not this group's. */
+  const current = computed(() => (ranking.data.value?.by === rankedOf(group.value) ? ranking.data.value : undefined))
+  const rankingBefore = useQuery({
+    queryKey: computed(() => ['rankings', rankedOf(group.value), current.value && daysBefore(current.value)]),
+    enabled: computed(() => current.value !== undefined),
+    queryFn: ({ signal }) =>
+      answer(
+        api.GET('/api/v1/stats/top', {
+          params: { query: { ...daysBefore(current.value!), by: rankedOf(group.value), limit: rowsMost } },
+          signal,
+        }),
+      ),
+    staleTime: Infinity,
+  })
+  const rows = computed(() => rowsOf(group.value, current.value, rankingBefore.data.value))
+
+  const called = (row: Pick<UsageRow, 'name'>) => row.name || t(`nobody.${group.value}`)
+  const greatest = computed(() =>
+    view.value === 'parts' ? rows.value.filter((row) => filterOf(group.value, row)).slice(0, partsMost) : [],
+  )
+  const partTrends = useQueries({
+    queries: computed(() =>
+      greatest.value.map((row) => trendOf({ ...range.query.value, ...filterOf(group.value, row)! }, grain.value)),
+    ),
+  })
+  const parts = computed<Part[]>(() =>
+    greatest.value.map((row, index) => ({
+      name: called(row),
+      points: partTrends.value[index]?.data?.items ?? [],
+    })),
+  )
+
+  // Told that calls were counted, the numbers are asked for again; rankings wait for their turn.
+  let counted = -1
+  const countAgain = useThrottleFn(() => void Promise.all([overview.refetch(), trend.refetch()]), countEveryMs, true)
+  onNews('stats', {
+    news: (stats) => {
+      const calls = stats.today?.request_count ?? counted
+      if (counted >= 0 && calls !== counted) void countAgain()
+      counted = calls
+    },
+  })
+
+  const problemOf = (cause: unknown) => (cause ? Problem.from(cause) : null)
+  return {
+    group,
+    measure,
+    view,
+    specs,
+    filters,
+    filter,
+    isFiltered,
+    overview: overview.data,
+    trend: trend.data,
+    earlier: computed(() => (view.value === 'against' ? earlier.data.value : undefined)),
+    parts,
+    rows,
+    rankedFrom: computed(() => current.value ?? null),
+    ranking: {
+      loading: computed(() => current.value === undefined && !ranking.error.value),
+      refreshing: ranking.isFetching,
+      problem: computed(() => problemOf(ranking.error.value)),
+      retry: () => ranking.refetch(),
+    },
+    problem: computed(() => problemOf(overview.error.value ?? trend.error.value)),
+    retry: () => Promise.all([overview.refetch(), trend.refetch(), ranking.refetch()]),
+    called,
+    isSelected: (row: UsageRow) => isFiltered.value && sameFilter(filterOf(group.value, row), filter.value),
+    /** Shows a row's calls alone, or all of them again. */
+    choose(row: UsageRow) {
+      const its = filterOf(group.value, row)
+      if (its) go(sameFilter(its, filter.value) ? {} : its)
+    },
+  }
+}

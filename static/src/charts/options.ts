@@ -44,7 +44,13 @@ export function chartOptions(chart: {
       boundaryGap: chart.kind === 'bar',
       axisLine: { lineStyle: { color: colour('line-strong') } },
       axisTick: { show: false },
-      axisLabel: { color: colour('muted'), fontSize: 11, hideOverlap: true, alignMaxLabel: 'right' },
+      axisLabel: {
+        color: colour('muted'),
+        fontSize: 11,
+        hideOverlap: true,
+        // A line ends at the edge, where its label would be cut; a bar stands within.
+        ...(chart.kind === 'bar' ? {} : { alignMaxLabel: 'right' as const }),
+      },
     },
     yAxis: {
       type: 'value',

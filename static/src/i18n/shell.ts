@@ -95,7 +95,14 @@ export const shellEn = {
   chart: { asTable: 'Show as table', asChart: 'Show as chart', time: 'Time', empty: 'No calls in this range' },
   metric: { against: 'Against the period before: ' },
   diff: { label: 'Differences', added: 'added: ', removed: 'removed: ' },
-  job: { progress: '{state}, {progress} %' },
+  job: {
+    progress: '{state}, {progress}%',
+    queued: 'waiting',
+    running: 'running',
+    succeeded: 'succeeded',
+    failed: 'failed',
+    cancelled: 'cancelled',
+  },
   live: {
     live: 'Live',
     isPushed: 'The server tells news as they happen. When it cannot, the page asks again by itself:',
@@ -280,7 +287,14 @@ export const shellZh: SameKeys<typeof shellEn> = {
   chart: { asTable: '以表格显示', asChart: '以图表显示', time: '时间', empty: '此时间范围内没有调用' },
   metric: { against: '与上一周期相比：' },
   diff: { label: '差异', added: '新增：', removed: '删除：' },
-  job: { progress: '{state},{progress} %' },
+  job: {
+    progress: '{state}，{progress}%',
+    queued: '等待中',
+    running: '进行中',
+    succeeded: '成功',
+    failed: '失败',
+    cancelled: '已取消',
+  },
   live: {
     live: '实时',
     isPushed: '服务器实时推送新数据。推送不可用时，页面会自动刷新：',

@@ -57,6 +57,13 @@ export class Console {
     this.api = steward.api
   }
 
+  /** The same, at another address of this machine that leads to this Steward. */
+  at(url) {
+    const other = new Console(this.provider, this.steward, this.browser)
+    other.url = url
+    return other
+  }
+
   async stop() {
     await this.browser.close()
     await this.steward.stop()

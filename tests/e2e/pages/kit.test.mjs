@@ -1,0 +1,89 @@
+// The kit's page, which only a builder's `npm run dev` serves: every state of every part is accessible in every size,
+// theme and language, and so is what opens over the page.
+import assert from 'node:assert/strict'
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { pathToFileURL } from 'node:url'
+import { assertAccessible, Console } from '../support/console.mjs'
+import { repository } from '../support/processes.mjs'
+
+let ui
+let builder
+let kit
+before(async () => {
+  ui = await Console.start()
+  const web = join(repository, 'static')
+  const vite = createRequire(join(web, 'package.json')).resolve('vite')
+  process.env.STEWARD_API = ui.url
+  const { createServer } = await import(pathToFileURL(vite))
+  builder = await createServer({
+    root: web,
+    configFile: join(web, 'vite.config.ts'),
+    cacheDir: join(repository, 'build/vite'),
+    logLevel: 'error',
+    server: { host: '127.0.0.1', port: 0, hmr: false },
+    // Found once and up front: a page that reloads because a library was found late is no page to look at.
+    optimizeDeps: { entries: ['index.html', 'src/**/*.vue'] },
+  })
+  await builder.listen()
+  kit = ui.at(`http://127.0.0.1:${builder.httpServer.address().port}`)
+})
+after(async () => {
+  await builder?.close()
+  await ui?.stop()
+})
+
+// One part asks for a job that does not exist, to show what it says then.
+const tolerated = [/404 .*\/api\/v1\/jobs\//]
+const ready = async (page) => {
+  await page.locator('canvas').nth(3).waitFor({ state: 'attached', timeout: 60_000 })
+  await page.locator('.markdown strong').waitFor()
+  await page.getByText('not_found').waitFor()
+}
+
+test('every state of every part, in every size, theme and language', () => kit.shoot('kit', '/ops/kit', ready, { tolerated }))
+
+test('what opens over the page, in both themes', async () => {
+  for (const options of [{}, { theme: 'dark', language: 'zh', size: 'phone' }]) {
+    await kit.visit(
+      '/ops/kit',
+      async (page) => {
+        await ready(page)
+        const names = await page.locator('[data-over]').evaluateAll((nodes) => nodes.map((node) => node.dataset.over))
+        assert.ok(names.length >= 10)
+        for (const name of names) {
+          await page.locator(`[data-over=${name}]`).click()
+          const over = page.locator('[role=dialog], [role=menu]').last()
+          await over.waitFor()
+          await assertAccessible(page, `${name} (${options.theme ?? 'light'})`)
+          if (name === 'held') {
+            await page.keyboard.press('Escape')
+            assert.ok(await over.isVisible(), 'Escape does not end it')
+            await over.getByRole('button').click()
+          } else {
+            await page.keyboard.press('Escape')
+          }
+          await over.waitFor({ state: 'detached' })
+        }
+      },
+      { tolerated, ...options },
+    )
+  }
+})
+
+test('chips, notices and a chart as a table', () =>
+  kit.visit(
+    '/ops/kit?kit_model=gpt-4o&kit_ok=false&kit_ms=500&q=typed',
+    async (page) => {
+      await ready(page)
+      await page.getByText('500 ms').waitFor()
+      await page.getByRole('button', { name: 'Show as table' }).first().click()
+      for (const name of ['Done', 'Failed', 'With undo']) await page.getByRole('button', { name, exact: true }).click()
+      await page.locator('[data-sonner-toast]').nth(2).waitFor()
+      await assertAccessible(page, 'chips, notices, a chart as a table')
+      await page.getByRole('button', { name: 'Remove Model' }).click()
+      await page.waitForURL((url) => !url.searchParams.has('kit_model'))
+    },
+    { tolerated },
+  ))

@@ -2,6 +2,7 @@
 import { createPinia, setActivePinia } from 'pinia'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { signedFetch } from './api/client'
+import { takeHeadStart } from './head_start'
 import { useSession } from './session'
 import { oneTabAtATime, permits } from './session_rules'
 
@@ -70,6 +71,47 @@ describe('a session', () => {
     await settled()
     await done
     expect(session.state).toBe('out')
+  })
+
+  it('asked for ahead is not asked for twice: the cookie is good once', async () => {
+    const at = server()
+    takeHeadStart()
+    await settled()
+    expect(at.refreshed).toBe(1)
+    const session = useSession()
+    const done = session.resume()
+    await settled()
+    await done
+    expect(session.state).toBe('in')
+    expect(session.me?.username).toBe('admin')
+    expect(at.refreshed).toBe(1)
+    const answer = call()
+    await settled()
+    expect((await answer).status).toBe(200)
+  })
+
+  it('that a head start found to be none is none; a head start that failed decides nothing', async () => {
+    const at = server()
+    at.signedIn = false
+    takeHeadStart()
+    const session = useSession()
+    const done = session.resume()
+    await settled()
+    await done
+    expect(session.state).toBe('out')
+
+    setActivePinia(createPinia())
+    at.signedIn = true
+    const answering = globalThis.fetch
+    vi.stubGlobal('fetch', () => Promise.reject(new TypeError('Failed to fetch')))
+    takeHeadStart()
+    await settled()
+    vi.stubGlobal('fetch', answering)
+    const again = useSession()
+    const resumed = again.resume()
+    await settled()
+    await resumed
+    expect(again.state).toBe('in')
   })
 
   it('is renewed once for many refused calls', async () => {

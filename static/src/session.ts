@@ -7,6 +7,7 @@ import { computed, ref, shallowRef } from 'vue'
 import type { components } from './api/schema'
 import { Problem } from './api/problem'
 import { useCredentials } from './api/client'
+import { useHeadStart } from './head_start'
 import { oneTabAtATime, permits } from './session_rules'
 
 export type Me = components['schemas']['Me']
@@ -98,6 +99,18 @@ export const useSession = defineStore('session', () => {
 
   /** At the start: is there a session in the cookie? */
   async function resume(): Promise<void> {
+    const early = await useHeadStart()
+    if (early?.access) {
+      accept(early.access)
+      if (early.me) me.value = early.me
+      else await learnWhoIAm()
+      state.value = 'in'
+      return
+    }
+    if (early) {
+      state.value = 'out'
+      return
+    }
     if (!(await renew(null))) {
       state.value = 'out'
       return

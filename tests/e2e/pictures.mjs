@@ -22,7 +22,7 @@ const folder = join(repository, 'docs/guide/images')
 
 const settled = async (page) => {
   await page.locator('h1').waitFor()
-  await page.locator('[role=status].animate-pulse').waitFor({ state: 'detached' })
+  await page.locator('main [data-waiting]').waitFor({ state: 'detached' })
 }
 const pictures = {
   overview: {

@@ -11,7 +11,7 @@ after(() => ui?.stop())
 const heading = (page) => page.locator('h1').waitFor()
 const settled = async (page) => {
   await heading(page)
-  await page.locator('[role=status].animate-pulse').waitFor({ state: 'detached' })
+  await page.locator('main [data-waiting]').waitFor({ state: 'detached' })
   await page.waitForLoadState('networkidle')
 }
 

@@ -62,7 +62,7 @@ for (const name of ['requests', 'tokens', 'accounts', 'jobs']) {
         nothing,
         async (page) => {
           await page.locator('main h1').waitFor()
-          await page.locator('main [role=status].animate-pulse').waitFor({ state: 'detached' })
+          await page.locator('main [data-waiting]').waitFor({ state: 'detached' })
           assert.equal(await page.locator('main [role=grid]').count(), 0)
           assert.ok((await page.locator('main').innerText()).split('\n').length > 2, 'more than a heading')
           await assertAccessible(page, `${name}, empty`)

@@ -61,17 +61,20 @@ async function launch(binary, args, { address, env, cwd, log }) {
 /** The scripted model provider; a model's name tells it what to do (`tests/fake_provider/script.rs`). */
 export const startProvider = () => launch(providerBinary, ['127.0.0.1:0'], { address: /^(http:\/\/\S+)/ })
 
-/** A Steward with an empty data directory; `api` speaks to it as its first administrator. */
-export async function startSteward(env = {}) {
+/**
+ * A Steward with an empty data directory, or with `data`, which stays; `api` speaks to it as its first administrator,
+ * whose password `secret` is.
+ */
+export async function startSteward(env = {}, { data, secret = password } = {}) {
   const directory = mkdtempSync(join(tmpdir(), 'steward-e2e-'))
   const log = createWriteStream(join(directory, 'steward.log'))
   const clean = () => rmSync(directory, { recursive: true, force: true })
-  const started = await launch(stewardBinary, ['serve', '--data-dir', join(directory, 'data'), '--listen', '127.0.0.1:0'], {
+  const started = await launch(stewardBinary, ['serve', '--data-dir', data ? resolve(data) : join(directory, 'data'), '--listen', '127.0.0.1:0'], {
     address: /listening address=(\S+)/,
     cwd: directory,
     log,
     env: {
-      STEWARD_ADMIN_PASSWORD: password,
+      STEWARD_ADMIN_PASSWORD: secret,
       // Tests ask more often than people do.
       STEWARD__API__RATE_LIMIT_PER_OPERATOR: '1000000',
       STEWARD__API__RATE_LIMIT_PER_ADDRESS: '1000000',
@@ -82,7 +85,7 @@ export async function startSteward(env = {}) {
     throw cause
   })
   const url = `http://${started.url}`
-  const signedIn = await call(url, null, 'POST', '/api/v1/auth/login', { username: 'admin', password })
+  const signedIn = await call(url, null, 'POST', '/api/v1/auth/login', { username: 'admin', password: secret })
   const key = await call(url, signedIn.access_token, 'POST', '/api/v1/auth/keys', { name: 'browser tests' })
   return {
     url,

@@ -11,7 +11,8 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer};
 use arc_swap::ArcSwap;
 use prost::Message;
-use steward_actors::contents::intake::Intake;
+use steward_actors::contents::Content;
+use steward_actors::contents::intake::{self, Intake};
 use steward_actors::domain::clock::SystemClock;
 use steward_actors::domain::record::{RECORD_KIND, Record};
 use steward_actors::domain::redaction::RedactionMode;
@@ -48,7 +49,7 @@ pub(super) struct House {
     /// Conversations that were kept, sealed; and what opens them.
     pub(super) contents: Arc<Spool>,
     pub(super) vault: Arc<Vault>,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 /// An account at `fake`.
@@ -180,7 +181,7 @@ pub(super) async fn with<F, Fut>(
         vault,
         address: server.addrs()[0],
         secret: key.secret.reveal().to_owned(),
-        _directory: directory,
+        directory,
     });
     let server = server.run();
     let handle = server.handle();
@@ -204,6 +205,39 @@ impl House {
             })
             .unwrap();
         records
+    }
+
+    /// Every conversation kept so far, once none is on its way any more.
+    pub(super) async fn contents(&self) -> Vec<Content> {
+        let intake = self.gateway.contents.as_ref().unwrap();
+        eventually(|| intake.pending_count() == 0).await;
+        let mut contents = Vec::new();
+        self.contents
+            .replay_unacked(|entry| contents.push(intake::open(&self.vault, entry).unwrap()))
+            .unwrap();
+        contents
+    }
+
+    /// Whether `text` stands anywhere in a file of this house.
+    pub(super) fn is_on_disk(&self, text: &str) -> bool {
+        self.contents.flush().unwrap();
+        let mut directories = vec![self.directory.path().to_owned()];
+        while let Some(directory) = directories.pop() {
+            for file in std::fs::read_dir(directory).unwrap() {
+                let file = file.unwrap();
+                if file.file_type().unwrap().is_dir() {
+                    directories.push(file.path());
+                } else if memchr::memmem::find(
+                    &std::fs::read(file.path()).unwrap(),
+                    text.as_bytes(),
+                )
+                .is_some()
+                {
+                    return true;
+                }
+            }
+        }
+        false
     }
 
     /// The only record, once it is there.

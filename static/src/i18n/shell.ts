@@ -152,7 +152,7 @@ export const shellEn = {
   },
   password: {
     title: 'Choose a password',
-    must: 'This password was set by somebody else. Choose your own before you go on.',
+    must: 'The password you signed in with was made for you. Choose your own before you go on.',
     current: 'Current password',
     fresh: 'New password',
     repeat: 'New password again',
@@ -344,7 +344,7 @@ export const shellZh: SameKeys<typeof shellEn> = {
   },
   password: {
     title: '设置密码',
-    must: '当前密码由他人设置，请先设置您自己的密码。',
+    must: '您登录所用的密码不是您自己设置的，请先设置自己的密码。',
     current: '当前密码',
     fresh: '新密码',
     repeat: '再次输入新密码',

@@ -6,7 +6,7 @@ import type { components, paths } from '@/api/schema'
 import { type FilterSpec, useCursorList, useEdit, useFilters } from '@/kit'
 import { useSession } from '@/session'
 import { useText } from './messages'
-import type { Token } from './token'
+import { offered, type Token } from './token'
 
 export type NewToken = components['schemas']['NewToken']
 export type TokenChanges = components['schemas']['TokenChanges']
@@ -25,7 +25,8 @@ export function useTenants() {
 }
 
 /** Models that some account names; `*` names none. */
-export function useOfferedModels() {
+/** What may be called, and by which protocols; both empty as long as nothing is known. */
+export function useOffered() {
   const session = useSession()
   const query = useQuery({
     queryKey: ['accounts', 'names'],
@@ -33,13 +34,7 @@ export function useOfferedModels() {
     enabled: computed(() => session.can('read:accounts')),
     queryFn: ({ signal }) => answer(api.GET('/api/v1/accounts', { params: { query: { limit: 200 } }, signal })),
   })
-  return computed(() => {
-    const all = (query.data.value?.items ?? []).flatMap((account) => [
-      ...account.models.filter((model) => model !== '*'),
-      ...Object.keys(account.aliases ?? {}),
-    ])
-    return [...new Set(all)].sort()
-  })
+  return computed(() => offered(query.data.value?.items ?? []))
 }
 
 export function useTokens() {

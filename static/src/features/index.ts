@@ -15,7 +15,17 @@ export interface Feature {
 }
 
 export type NavKey =
-  'overview' | 'requests' | 'usage' | 'tokens' | 'accounts' | 'supervision' | 'operators' | 'audit' | 'jobs' | 'logs'
+  | 'overview'
+  | 'requests'
+  | 'usage'
+  | 'tokens'
+  | 'accounts'
+  | 'prompts'
+  | 'supervision'
+  | 'operators'
+  | 'audit'
+  | 'jobs'
+  | 'logs'
 
 const found = import.meta.glob<{ default: Feature }>('./*/index.ts', { eager: true })
 const order: NavKey[] = [
@@ -24,6 +34,7 @@ const order: NavKey[] = [
   'usage',
   'tokens',
   'accounts',
+  'prompts',
   'supervision',
   'logs',
   'jobs',

@@ -1,0 +1,14 @@
+import { ScrollText } from '@lucide/vue'
+import type { Feature } from '..'
+
+export default {
+  noun: 'prompts',
+  group: 'traffic',
+  icon: ScrollText,
+  permission: 'read:prompts',
+  shortcut: 'm',
+  routes: [
+    { path: '/prompts', name: 'prompts', component: () => import('./PromptsPage.vue') },
+    { path: '/prompts/:id', name: 'prompt', component: () => import('./PromptPage.vue') },
+  ],
+} satisfies Feature

@@ -1,0 +1,156 @@
+import { useMutation, useQuery, useQueryClient } from '@tanstack/vue-query'
+import { computed } from 'vue'
+import { answer, api, idempotencyKey, tagged } from '@/api/client'
+import { Problem } from '@/api/problem'
+import type { components } from '@/api/schema'
+import { useCursorList, useEdit, useFilters } from '@/kit'
+import type { Prompt, Version } from './prompt'
+
+export type NewPrompt = components['schemas']['NewPrompt']
+export type NewVersion = components['schemas']['NewVersion']
+
+const problemOf = (cause: unknown) => (cause ? Problem.from(cause) : null)
+
+export function usePrompts() {
+  const filters = useFilters(() => [])
+  const list = useCursorList<Prompt>({
+    key: computed(() => JSON.stringify(filters.values.value)),
+    rowKey: (prompt) => prompt.id,
+    fetchPage: (cursor, signal) =>
+      answer(
+        api.GET('/api/v1/prompts', {
+          params: { query: { ...filters.values.value, limit: 100, ...(cursor ? { cursor } : {}) } },
+          signal,
+        }),
+      ),
+  })
+  const create = useMutation({
+    mutationFn: (body: NewPrompt) =>
+      answer(api.POST('/api/v1/prompts', { params: { header: { 'idempotency-key': idempotencyKey() } }, body })),
+  })
+  return { filters, list, create }
+}
+
+/** One prompt and what can be done to it. Everything that changes it shows it anew. */
+export function usePrompt(id: () => string) {
+  const queries = useQueryClient()
+  const path = () => ({ id: id() })
+  const key = computed(() => ['prompts', 'one', id()])
+  const fetch = (signal?: AbortSignal) => tagged(api.GET('/api/v1/prompts/{id}', { params: { path: path() }, signal }))
+  const query = useQuery({ queryKey: key, queryFn: ({ signal }) => fetch(signal) })
+  const prompt = computed(() => query.data.value?.data ?? null)
+  const etag = () => query.data.value?.etag ?? ''
+  const changed = () => queries.invalidateQueries({ queryKey: ['prompts'] })
+
+  const history = useCursorList<Version>({
+    key: computed(() => `${id()} ${prompt.value?.version ?? ''}`),
+    rowKey: (version) => String(version.number),
+    fetchPage: (cursor, signal) =>
+      answer(
+        api.GET('/api/v1/prompts/{id}/versions', {
+          params: { path: path(), query: { limit: 50, ...(cursor ? { cursor } : {}) } },
+          signal,
+        }),
+      ),
+  })
+  const versions = computed(() =>
+    Array.from({ length: history.count.value }, (_, index) => history.at(index)).filter((one) => one !== undefined),
+  )
+
+  const edit = useEdit<Prompt, NewVersion>({
+    fetch,
+    save: async (body, etag) => {
+      await answer(api.PUT('/api/v1/prompts/{id}', { params: { path: path(), header: { 'if-match': etag } }, body }))
+      await changed()
+    },
+  })
+  const rollback = useMutation({
+    mutationFn: (body: components['schemas']['Rollback']) =>
+      answer(
+        api.POST('/api/v1/prompts/{id}/rollback', {
+          params: { path: path(), header: { 'idempotency-key': idempotencyKey() } },
+          body,
+        }),
+      ),
+    onSuccess: changed,
+  })
+  const label = useMutation({
+    mutationFn: ({ name, version }: { name: string; version: number | null }) => {
+      const params = { path: { ...path(), label: name }, header: { 'if-match': etag() } }
+      return version === null
+        ? answer(api.DELETE('/api/v1/prompts/{id}/labels/{label}', { params })).then(() => undefined)
+        : answer(api.PUT('/api/v1/prompts/{id}/labels/{label}', { params, body: { version } })).then(() => undefined)
+    },
+    // Refused or not: what stands now is shown.
+    onSettled: changed,
+  })
+  const remove = useMutation({
+    mutationFn: () =>
+      answer(api.DELETE('/api/v1/prompts/{id}', { params: { path: path(), header: { 'if-match': etag() } } })),
+  })
+  return {
+    prompt,
+    loading: query.isPending,
+    problem: computed(() => problemOf(query.error.value)),
+    retry: () => query.refetch(),
+    history,
+    versions,
+    edit,
+    rollback,
+    label,
+    remove,
+  }
+}
+
+export function useVersion(id: () => string, number: () => number | null, known: () => readonly Version[]) {
+  const query = useQuery({
+    queryKey: computed(() => ['prompts', 'version', id(), number()]),
+    // A version never changes, but for the labels that point at it; those the history tells.
+    staleTime: Infinity,
+    enabled: computed(() => number() !== null && !known().some((one) => one.number === number())),
+    queryFn: ({ signal }) =>
+      answer(
+        api.GET('/api/v1/prompts/{id}/versions/{number}', {
+          params: { path: { id: id(), number: number()! } },
+          signal,
+        }),
+      ),
+  })
+  return {
+    version: computed(() => known().find((one) => one.number === number()) ?? query.data.value ?? null),
+    problem: computed(() => problemOf(query.error.value)),
+  }
+}
+
+export function useDiff(id: () => string, pair: () => { a: number; b: number } | null) {
+  const query = useQuery({
+    queryKey: computed(() => ['prompts', 'diff', id(), pair()]),
+    enabled: computed(() => pair() !== null),
+    staleTime: Infinity,
+    queryFn: ({ signal }) =>
+      answer(
+        api.GET('/api/v1/prompts/{id}/versions/{a}/diff/{b}', {
+          params: { path: { id: id(), ...pair()! } },
+          signal,
+        }),
+      ),
+  })
+  return {
+    diff: query.data,
+    loading: query.isPending,
+    problem: computed(() => problemOf(query.error.value)),
+    retry: () => query.refetch(),
+  }
+}
+
+export function useFill(id: () => string, number: () => number) {
+  return useMutation({
+    mutationFn: (variables: Record<string, string>) =>
+      answer(
+        api.POST('/api/v1/prompts/{id}/versions/{number}/fill', {
+          params: { path: { id: id(), number: number() }, header: { 'idempotency-key': idempotencyKey() } },
+          body: { variables: variables as Record<string, never> },
+        }),
+      ),
+  })
+}

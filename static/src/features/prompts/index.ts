@@ -1,10 +1,10 @@
-import { ScrollText } from '@lucide/vue'
+import { FileText } from '@lucide/vue'
 import type { Feature } from '..'
 
 export default {
   noun: 'prompts',
   group: 'traffic',
-  icon: ScrollText,
+  icon: FileText,
   permission: 'read:prompts',
   shortcut: 'm',
   routes: [

@@ -129,5 +129,5 @@ export const extentOf = (lines: readonly DiffLine[]) => ({
 })
 
 /** Names that suggest themselves; any other will do. */
-export const usualLabels = ['production', 'staging', 'latest-tested'] as const
+export const usualLabels = ['production', 'staging'] as const
 export const isLabel = (text: string): boolean => /^[a-z][a-z0-9_-]{0,63}$/.test(text) && text !== 'latest'

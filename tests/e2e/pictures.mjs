@@ -22,7 +22,7 @@ const folder = join(repository, 'docs/guide/images')
 
 const settled = async (page) => {
   await page.locator('h1').waitFor()
-  await page.locator('main [data-waiting]').waitFor({ state: 'detached' })
+  await page.waitForFunction(() => document.querySelector('main [data-waiting]') === null)
 }
 const pictures = {
   overview: {

@@ -11,7 +11,7 @@ after(() => ui?.stop())
 const heading = (page) => page.locator('h1').waitFor()
 const settled = async (page) => {
   await heading(page)
-  await page.locator('main [data-waiting]').waitFor({ state: 'detached' })
+  await page.waitForFunction(() => document.querySelector('main [data-waiting]') === null)
   await page.waitForLoadState('networkidle')
 }
 
@@ -55,7 +55,7 @@ test('from nothing to the first call on the books', async () => {
   })
 })
 
-for (const name of ['overview', 'requests', 'tokens', 'accounts', 'supervision', 'jobs', 'operators', 'audit']) {
+for (const name of ['overview', 'requests', 'usage', 'tokens', 'accounts', 'prompts', 'supervision', 'jobs', 'operators', 'audit']) {
   test(`${name} in every size, theme and language`, () => ui.shoot(name, `/ops/${name}`, settled))
 }
 test('roles and operator keys', async () => {

@@ -20,6 +20,8 @@ const source = {
   requests: /\/api\/v1\/logs\/requests(\?|$)/,
   tokens: /\/api\/v1\/tokens(\?|$)/,
   accounts: /\/api\/v1\/accounts(\?|$)/,
+  usage: /\/api\/v1\/stats\/top(\?|$)/,
+  prompts: /\/api\/v1\/prompts(\?|$)/,
   jobs: /\/api\/v1\/jobs(\?|$)/,
   operators: /\/api\/v1\/ops\/users(\?|$)/,
   audit: /\/api\/v1\/ops\/logs\/operations(\?|$)/,
@@ -53,7 +55,7 @@ for (const name of Object.keys(source)) {
     }))
 }
 
-for (const name of ['requests', 'tokens', 'accounts', 'jobs']) {
+for (const name of ['requests', 'tokens', 'accounts', 'prompts', 'jobs']) {
   test(`${name}: nothing there says what to do, in dark and Chinese too`, async () => {
     const nothing = { status: 200, contentType: 'application/json', body: JSON.stringify({ items: [], next_cursor: null, total: 0, total_is_exact: true }) }
     for (const options of [{}, { theme: 'dark', language: 'zh' }]) {
@@ -62,7 +64,7 @@ for (const name of ['requests', 'tokens', 'accounts', 'jobs']) {
         nothing,
         async (page) => {
           await page.locator('main h1').waitFor()
-          await page.locator('main [data-waiting]').waitFor({ state: 'detached' })
+          await page.waitForFunction(() => document.querySelector('main [data-waiting]') === null)
           assert.equal(await page.locator('main [role=grid]').count(), 0)
           assert.ok((await page.locator('main').innerText()).split('\n').length > 2, 'more than a heading')
           await assertAccessible(page, `${name}, empty`)

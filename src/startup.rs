@@ -5,6 +5,7 @@
 
 mod commands;
 mod prepare;
+mod price_list;
 mod stock;
 #[cfg(test)]
 mod tests;
@@ -187,6 +188,7 @@ impl Application {
                 "made the key file; keep a copy of it apart from the database's backups"
             );
         }
+        price_list::take_over(&databases, clock.as_ref()).await?;
         let time_zone = settle_time_zone(&databases, &config.stats.time_zone).await?;
         if demo.is_none() {
             first_operator(&databases, clock.as_ref()).await?;

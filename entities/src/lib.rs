@@ -20,6 +20,7 @@ pub mod metrics_snapshot;
 pub mod operator;
 pub mod operator_key;
 pub mod ops_log;
+pub mod price;
 pub mod prompt;
 pub mod prompt_label;
 pub mod prompt_version;

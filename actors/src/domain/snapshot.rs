@@ -1,4 +1,4 @@
-//! What the gateway may decide by without asking a database: tokens and accounts as they stand now.
+//! What the gateway may decide by without asking a database: tokens, accounts and prices as they stand now.
 //!
 //! Rebuilt by `snapshot_keeper` after every change and swapped in whole; a request holds the `Arc` it
 //! started with. Counters that must survive a swap (limits, breakers) are kept elsewhere, keyed by id.
@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::price::PriceBook;
 use super::redaction::{RedactionMode, Redactor};
 
 /// Wire protocol an upstream speaks.
@@ -151,4 +152,6 @@ pub struct Snapshot {
     pub accounts: Vec<Arc<AccountView>>,
     /// Takes personal data and secrets out of what is kept.
     pub redactor: Arc<Redactor>,
+    /// What calls cost.
+    pub prices: Arc<PriceBook>,
 }

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use steward_entities::{account, redaction_rule, tenant, token};
+use steward_entities::{account, price, redaction_rule, tenant, token};
 
+use crate::domain::price::{Currency, Price, PriceBook, PriceRow};
 use crate::domain::redaction::{RedactionMode, Redactor};
 use crate::domain::snapshot::{AccountView, Protocol, Secret, Snapshot, TokenKey, TokenView};
 
@@ -19,6 +20,8 @@ pub struct Rows {
     pub accounts: Vec<account::Model>,
     /// Those in force.
     pub redaction_rules: Vec<redaction_rule::Model>,
+    /// All of them, those of the past too.
+    pub prices: Vec<price::Model>,
 }
 
 /// An account that is in the snapshot as disabled, because it cannot be used.
@@ -55,7 +58,30 @@ pub fn build(rows: Rows, unseal: impl Fn(&account::Model) -> Result<Secret, Stri
         built.snapshot.accounts.push(Arc::new(view));
         built.unusable.extend(unusable);
     }
+    let prices = rows.prices.into_iter().filter_map(price_row);
+    built.snapshot.prices = Arc::new(PriceBook::new(prices));
     built
+}
+
+/// `None` for a currency that only a later version knows: unpriced is better than wrong.
+pub fn price_row(row: price::Model) -> Option<PriceRow> {
+    Some(PriceRow {
+        valid_from: row.valid_from,
+        from_list: row.from_list,
+        removed: row.removed,
+        price: Price {
+            id: row.id,
+            currency: Currency::parse(&row.currency)?,
+            input_nano: row.input_nano,
+            output_nano: row.output_nano,
+            cached_nano: row.cached_nano,
+            cache_write_nano: row.cache_write_nano,
+            reasoning_nano: row.reasoning_nano,
+            per_call_nano: row.per_call_nano,
+        },
+        provider: row.provider,
+        model: row.model,
+    })
 }
 
 fn add_token(snapshot: &mut Snapshot, row: token::Model, tenants: &HashMap<i64, tenant::Model>) {
@@ -233,6 +259,39 @@ mod tests {
         }
     }
 
+    #[test]
+    fn prices_are_found_and_unknown_currencies_left_out() {
+        let row = |id, model: &str, currency: &str| price::Model {
+            id,
+            provider: "x".into(),
+            model: model.into(),
+            currency: currency.into(),
+            input_nano: 7,
+            output_nano: 8,
+            cached_nano: Some(1),
+            cache_write_nano: None,
+            reasoning_nano: None,
+            per_call_nano: 0,
+            valid_from: 5,
+            from_list: true,
+            removed: false,
+            created_by: String::new(),
+            created_at: 0,
+        };
+        let rows = Rows {
+            prices: vec![row(1, "a", "CNY"), row(2, "b", "XXX")],
+            ..Rows::default()
+        };
+        let prices = build(rows, opens).snapshot.prices;
+        let found = prices.find("x", "a", 5).unwrap();
+        assert_eq!((found.id, found.currency), (1, Currency::Cny));
+        assert_eq!(
+            (found.input_nano, found.output_nano, found.cached_nano),
+            (7, 8, Some(1))
+        );
+        assert_eq!(prices.find("x", "b", 5), None);
+    }
+
     fn opens(_: &account::Model) -> Result<Secret, String> {
         Ok(Secret::new("sk".into()))
     }
@@ -250,8 +309,7 @@ mod tests {
                 tenant(5, tenant::Status::Active),
                 tenant(6, tenant::Status::Suspended),
             ],
-            accounts: vec![],
-            redaction_rules: Vec::new(),
+            ..Rows::default()
         };
         let snapshot = build(rows, opens).snapshot;
         let one = &snapshot.tokens[&[1; 32]];

@@ -6,7 +6,7 @@ use sea_orm::{
     AccessMode, DatabaseConnection, DatabaseTransaction, DbErr, IsolationLevel, TransactionTrait,
 };
 use steward_entities::database::{DatabaseKind, Databases};
-use steward_entities::{account, redaction_rule, revision, tenant, token};
+use steward_entities::{account, price, redaction_rule, revision, tenant, token};
 
 use super::build::{Built, Rows, build};
 use crate::domain::snapshot::{AccountView, Secret};
@@ -40,6 +40,7 @@ pub async fn load(
         tenants: tenant::all(&txn).await?,
         accounts: account::all(&txn).await?,
         redaction_rules: redaction_rule::enabled(&txn).await?,
+        prices: price::all(&txn).await?,
     };
     txn.rollback().await?;
     let built = build(rows, |row| secret_of(vault, row));

@@ -5,5 +5,5 @@
 mod build;
 mod load;
 
-pub use build::{Built, Rows, Unusable, build};
+pub use build::{Built, Rows, Unusable, build, price_row};
 pub use load::{Loaded, load, view_of_account};

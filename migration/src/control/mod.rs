@@ -7,6 +7,7 @@ mod m0004_accounts;
 mod m0005_jobs;
 mod m0008_dashboard_stats;
 mod m0009_conversations;
+mod m0010_prices;
 mod m0012_prompts;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
@@ -25,6 +26,7 @@ impl MigratorTrait for ControlMigrator {
             Box::new(m0005_jobs::Change),
             Box::new(m0008_dashboard_stats::Change),
             Box::new(m0009_conversations::Change),
+            Box::new(m0010_prices::Change),
             Box::new(m0012_prompts::Change),
         ]
     }

@@ -136,7 +136,7 @@ pub(super) async fn with<F, Fut>(
             },
         )]),
         accounts: accounts.into_iter().map(Arc::new).collect(),
-        redactor: Arc::default(),
+        ..Snapshot::default()
     };
     let clock = Arc::new(SystemClock);
     let vault = Arc::new(Vault::open(directory.path()).unwrap());

@@ -1,0 +1,225 @@
+//! The list of prices that comes with the program, taken over into the table at every start.
+//!
+//! What the table makes of it (history, operators' own prices) is not decided here.
+
+use std::collections::BTreeMap;
+
+use chrono::{NaiveDate, NaiveTime};
+use sea_orm::DbErr;
+use serde::Deserialize;
+use steward_actors::domain::clock::Clock;
+use steward_actors::domain::price::Currency;
+use steward_entities::database::{Databases, begin_write};
+use steward_entities::price::{self, Figures};
+
+use super::StartError;
+use crate::http::money;
+
+const TEXT: &str = include_str!("../../config/prices.toml");
+
+/// The file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PriceList {
+    /// Day on which it was right.
+    date: String,
+    providers: BTreeMap<String, Provider>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Provider {
+    /// Where it publishes its prices: for whoever reads the file.
+    #[serde(rename = "source")]
+    _source: String,
+    currency: String,
+    models: BTreeMap<String, Entry>,
+}
+
+/// Decimal strings per million model tokens.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    input: String,
+    output: Option<String>,
+    cached: Option<String>,
+    cache_write: Option<String>,
+    reasoning: Option<String>,
+    per_call: Option<String>,
+}
+
+/// The list in the table's terms.
+struct Listed {
+    /// Midnight UTC, microseconds since the Unix epoch.
+    date: i64,
+    prices: Vec<(String, String, Figures)>,
+}
+
+/// Reads the list; the error is a sentence that names the entry.
+fn read(text: &str) -> Result<Listed, String> {
+    let list: PriceList = toml::from_str(text).map_err(|cause| cause.to_string())?;
+    let date = NaiveDate::parse_from_str(&list.date, "%Y-%m-%d")
+        .map_err(|cause| format!("date {:?}: {cause}", list.date))?;
+    let mut prices = Vec::new();
+    for (name, provider) in list.providers {
+        if Currency::parse(&provider.currency).is_none() {
+            return Err(format!(
+                "{name}: currency {:?} is not known",
+                provider.currency
+            ));
+        }
+        for (model, entry) in provider.models {
+            let nano = |text: &String| {
+                money::nano(text)
+                    .ok_or_else(|| format!("{name} {model}: {text:?} is not an amount"))
+            };
+            let part = |text: &Option<String>| text.as_ref().map(nano).transpose();
+            let figures = Figures {
+                currency: provider.currency.clone(),
+                input_nano: nano(&entry.input)?,
+                output_nano: part(&entry.output)?.unwrap_or(0),
+                cached_nano: part(&entry.cached)?,
+                cache_write_nano: part(&entry.cache_write)?,
+                reasoning_nano: part(&entry.reasoning)?,
+                per_call_nano: part(&entry.per_call)?.unwrap_or(0),
+            };
+            prices.push((name.clone(), model, figures));
+        }
+    }
+    Ok(Listed {
+        date: date.and_time(NaiveTime::MIN).and_utc().timestamp_micros(),
+        prices,
+    })
+}
+
+/// Takes the list over: new and changed prices become rows, operators' are not touched.
+pub(super) async fn take_over(databases: &Databases, clock: &dyn Clock) -> Result<(), StartError> {
+    // It is part of the program, so a fault in it is one of the program; its test reads it first.
+    let listed = read(TEXT)
+        .map_err(|cause| DbErr::Custom(format!("the list of prices is damaged: {cause}")))?;
+    let txn = begin_write(&databases.control).await?;
+    let made = price::take_list(&txn, listed.prices, listed.date, clock.now_micros()).await?;
+    txn.commit().await?;
+    if made > 0 {
+        tracing::info!(prices = made, "took over the list of prices");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_price_of_the_list_is_sane() {
+        let listed = read(TEXT).unwrap();
+        assert!(listed.prices.len() >= 60, "{}", listed.prices.len());
+        // 2026 and after.
+        assert!(listed.date > 1_767_225_600_000_000);
+        // Nothing costs 10,000 a million; below a billionth nothing is charged.
+        let sane = 1..=10_000_000_000_000_i64;
+        let mut seen = HashSet::new();
+        for (provider, model, figures) in &listed.prices {
+            let at = format!("{provider} {model}");
+            assert!(sane.contains(&figures.input_nano), "{at}");
+            assert!((0..=*sane.end()).contains(&figures.output_nano), "{at}");
+            for part in [
+                figures.cached_nano,
+                figures.cache_write_nano,
+                figures.reasoning_nano,
+            ] {
+                assert!(part.is_none_or(|nano| sane.contains(&nano)), "{at}");
+            }
+            assert!(
+                figures
+                    .cached_nano
+                    .is_none_or(|nano| nano <= figures.input_nano),
+                "{at}"
+            );
+            assert!(
+                figures
+                    .cache_write_nano
+                    .is_none_or(|nano| nano <= 2 * figures.input_nano),
+                "{at}"
+            );
+            assert!(!model.is_empty() && model.trim() == model, "{at}");
+            assert!(!model.starts_with(&format!("{provider}/")), "{at}");
+            assert!(seen.insert((provider, model)), "{at}");
+        }
+        for provider in [
+            "anthropic",
+            "azure",
+            "cohere",
+            "dashscope",
+            "deepseek",
+            "google",
+            "mistral",
+            "moonshot",
+            "openai",
+            "xai",
+            "zhipu",
+        ] {
+            assert!(seen.iter().any(|(of, _)| *of == provider), "{provider}");
+        }
+    }
+
+    #[test]
+    fn well_known_prices_are_read_as_they_are_published() {
+        let listed = read(TEXT).unwrap();
+        let of = |provider: &str, model: &str| {
+            let found = listed
+                .prices
+                .iter()
+                .find(|(p, m, _)| p == provider && m == model);
+            found.unwrap().2.clone()
+        };
+        assert_eq!(
+            of("openai", "gpt-4o"),
+            Figures {
+                currency: "USD".into(),
+                input_nano: 2_500_000_000,
+                output_nano: 10_000_000_000,
+                cached_nano: Some(1_250_000_000),
+                ..Figures::default()
+            }
+        );
+        let sonnet = of("anthropic", "claude-sonnet-4-5");
+        assert_eq!(sonnet.cached_nano, Some(300_000_000));
+        assert_eq!(sonnet.cache_write_nano, Some(3_750_000_000));
+        let embedding = of("openai", "text-embedding-3-small");
+        assert_eq!(
+            (embedding.input_nano, embedding.output_nano),
+            (20_000_000, 0)
+        );
+    }
+
+    #[test]
+    fn a_faulty_list_is_refused_naming_the_entry() {
+        let list = |currency: &str, entry: &str| {
+            format!(
+                "date = \"2026-01-02\"\n[providers.p]\nsource = \"s\"\ncurrency = \"{currency}\"\n[providers.p.models]\n{entry}\n"
+            )
+        };
+        assert!(read(&list("CNY", "m = { input = \"1.5\" }")).is_ok());
+        for (text, expected) in [
+            (list("EUR", "m = { input = \"1\" }"), "EUR"),
+            (list("USD", "m = { input = \"-1\" }"), "p m"),
+            (list("USD", "m = { input = \"x\" }"), "p m"),
+            (list("USD", "m = { output = \"1\" }"), "input"),
+            (
+                list("USD", "m = { input = \"1\", inputs = \"1\" }"),
+                "inputs",
+            ),
+            (
+                list("USD", "m = { input = \"1\" }\nm = { input = \"2\" }"),
+                "duplicate",
+            ),
+            ("date = \"soon\"\nproviders = {}".to_owned(), "soon"),
+        ] {
+            let refused = read(&text).err().unwrap();
+            assert!(refused.contains(expected), "{refused}");
+        }
+    }
+}

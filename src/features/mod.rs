@@ -18,6 +18,7 @@ pub mod jobs;
 pub mod logs;
 pub mod operator_keys;
 pub mod operators;
+pub mod prices;
 pub mod prompts;
 pub mod redaction_rules;
 pub mod roles;

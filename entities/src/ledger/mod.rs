@@ -16,3 +16,4 @@ pub mod request_page;
 pub mod rollup;
 mod sql;
 pub mod total;
+pub mod unpriced;

@@ -1,0 +1,362 @@
+//! Prices: what providers charge for models, the list's and operators' own, with their history.
+//!
+//! | method | path | permission |
+//! |---|---|---|
+//! | GET | `/prices` | `read:prices` |
+//! | PUT | `/prices?provider=&model=` | `write:prices` |
+//! | DELETE | `/prices?provider=&model=` | `write:prices` |
+//! | GET | `/prices/unpriced` | `read:prices` |
+//!
+//! Provider and model are query parameters: models' names hold slashes. A price is never changed, only followed by
+//! another; calls keep the one that was in force. Pricing calls that are on the books anew is not done here.
+
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+use actix_web::{HttpResponse, delete, get, put, web};
+use serde::{Deserialize, Serialize};
+use steward_actors::domain::calendar;
+use steward_entities::ledger::unpriced;
+use steward_entities::price::{self, Figures, NewPrice};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use crate::error::ApiError;
+use crate::http::change::{Audit, Change};
+use crate::http::check;
+use crate::http::extract::{Json, Query};
+use crate::http::money;
+use crate::http::page::{Page, PageQuery, PageRequest};
+use crate::http::permission::{Can, ReadPrices, WritePrices};
+use crate::http::range::{RangeQuery, TimeRange, parse_time, rfc3339};
+use crate::state::AppState;
+
+use view::{Charged, PriceShown, in_force, shown};
+
+const PROVIDER_MAX_BYTES: usize = 64;
+/// Per million model tokens, or per call: above it a digit too many was typed.
+const AMOUNT_MAX_NANO: i64 = 1_000_000_000_000_000;
+/// 2100-01-01: later times are mistakes too.
+const VALID_FROM_MAX: i64 = 4_102_444_800_000_000;
+const UNPRICED_MAX: u64 = 200;
+/// What `GET /prices/unpriced` looks at unless told.
+const UNPRICED_DAYS_US: i64 = 30 * 24 * 3_600_000_000;
+
+pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
+    config
+        .service(unpriced_models)
+        .service(list)
+        .service(set)
+        .service(remove);
+}
+
+/// Which price.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Of {
+    /// The `provider` of the account.
+    provider: String,
+    /// The model as callers name it.
+    model: String,
+}
+
+impl Of {
+    /// Refuses names that no record has.
+    fn checked(self) -> Result<Self, ApiError> {
+        let provider = check::text("provider", &self.provider, 1, PROVIDER_MAX_BYTES)?;
+        if !check::is_model(&self.model) {
+            return Err(ApiError::invalid("model", "must be the name of one model"));
+        }
+        Ok(Self {
+            provider,
+            model: self.model,
+        })
+    }
+
+    /// As the audit names it.
+    fn target(&self) -> String {
+        format!("{}/{}", self.provider, self.model)
+    }
+}
+
+/// Where a price is from.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Source {
+    /// The list that comes with the program.
+    List,
+    Operator,
+}
+
+/// Which prices.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Which {
+    provider: Option<String>,
+    /// With `provider`: every price this one ever had, the latest to begin first.
+    model: Option<String>,
+    /// Part of the model's or the provider's name, whatever the case.
+    q: Option<String>,
+    #[param(inline)]
+    source: Option<Source>,
+}
+
+/// Prices in force, by provider and model; with `provider` and `model` the history of that one.
+#[utoipa::path(tag = "prices", params(Which, PageQuery), responses((status = 200, body = Page<PriceShown>)))]
+#[get("/prices")]
+async fn list(
+    state: web::Data<AppState>,
+    caller: Can<ReadPrices>,
+    which: Query<Which>,
+    page: PageRequest,
+) -> Result<Json<Page<PriceShown>>, ApiError> {
+    check::whole_installation(&caller)?;
+    let Query(which) = which;
+    let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+    let (provider, model) = (given(which.provider), given(which.model));
+    let read = &state.databases.control_read;
+    let now = state.clock.now_micros();
+    let mut prices = match (&provider, &model) {
+        (Some(provider), Some(model)) => shown(price::history(read, provider, model).await?, now),
+        _ => in_force(price::all(read).await?, now),
+    };
+    let part = given(which.q).map(|text| text.to_lowercase());
+    prices.retain(|shown| {
+        let has = |name: &str, part: &str| name.to_lowercase().contains(part);
+        let found = |part: &String| has(shown.provider(), part) || has(shown.model(), part);
+        provider.as_ref().is_none_or(|of| shown.provider() == of)
+            && model.as_ref().is_none_or(|of| shown.model() == of)
+            && part.as_ref().is_none_or(found)
+            && which.source.is_none_or(|of| shown.source() == of)
+    });
+    let total = prices.len() as u64;
+    // The list is short and its order is not that of the ids: the cursor is the id of the last row shown.
+    if let Some(after) = page.after::<i64>()? {
+        let seen = prices.iter().position(|shown| shown.id() == after);
+        prices.drain(..seen.map_or(prices.len(), |at| at + 1));
+    }
+    prices.truncate((page.offset + page.limit + 1) as usize);
+    Ok(Json(Page::of(
+        prices,
+        &page,
+        Some(total),
+        PriceShown::id,
+        |shown| shown,
+    )))
+}
+
+/// What is charged in.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+enum Currency {
+    Usd,
+    Cny,
+}
+
+/// A price: decimal strings in the currency, per million model tokens.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewFigures {
+    #[schema(inline)]
+    currency: Currency,
+    #[schema(example = "2.50")]
+    input: String,
+    #[schema(example = "10.00")]
+    output: String,
+    /// Read from a cache; as input unless given.
+    #[schema(example = "1.25")]
+    cached: Option<String>,
+    /// Written to a cache; as input unless given.
+    cache_write: Option<String>,
+    /// Reasoning; as output unless given.
+    reasoning: Option<String>,
+    /// Per call, beside the tokens; nothing unless given.
+    per_call: Option<String>,
+    /// From when on it holds, RFC 3339; from now on unless given.
+    #[schema(format = DateTime)]
+    valid_from: Option<String>,
+}
+
+impl NewFigures {
+    fn figures(&self) -> Result<Figures, ApiError> {
+        let part = |field: &str, text: &Option<String>| {
+            let text = text.as_deref();
+            text.map(|text| amount(field, text)).transpose()
+        };
+        Ok(Figures {
+            currency: match self.currency {
+                Currency::Usd => "USD",
+                Currency::Cny => "CNY",
+            }
+            .to_owned(),
+            input_nano: amount("input", &self.input)?,
+            output_nano: amount("output", &self.output)?,
+            cached_nano: part("cached", &self.cached)?,
+            cache_write_nano: part("cache_write", &self.cache_write)?,
+            reasoning_nano: part("reasoning", &self.reasoning)?,
+            per_call_nano: part("per_call", &self.per_call)?.unwrap_or(0),
+        })
+    }
+}
+
+fn amount(field: &str, text: &str) -> Result<i64, ApiError> {
+    money::nano(text.trim())
+        .filter(|nano| *nano <= AMOUNT_MAX_NANO)
+        .ok_or_else(|| {
+            ApiError::invalid(
+                field,
+                "must be a decimal number such as 2.50, from 0 to 1000000 with at most nine decimals",
+            )
+        })
+}
+
+/// Sets an operator's price: it beats the list's from `valid_from` on. What is set already changes nothing.
+#[utoipa::path(tag = "prices", params(Of), responses((status = 200, body = PriceShown)))]
+#[put("/prices")]
+async fn set(
+    state: web::Data<AppState>,
+    caller: Can<WritePrices>,
+    of: Query<Of>,
+    Json(new): Json<NewFigures>,
+) -> Result<Json<PriceShown>, ApiError> {
+    check::whole_installation(&caller)?;
+    let of = of.0.checked()?;
+    let figures = new.figures()?;
+    let asked = new.valid_from.as_deref();
+    let asked = asked
+        .map(|text| parse_time(text, "valid_from"))
+        .transpose()?;
+    if asked.is_some_and(|at| !(0..=VALID_FROM_MAX).contains(&at)) {
+        return Err(ApiError::invalid(
+            "valid_from",
+            "must lie between 1970 and 2100",
+        ));
+    }
+    let change = Change::begin(&state, &caller).await?;
+    let valid_from = asked.unwrap_or(change.now);
+    let history = price::history(&*change, &of.provider, &of.model).await?;
+    let ruling = history
+        .iter()
+        .find(|row| !row.from_list && row.valid_from <= valid_from)
+        .filter(|row| !row.removed);
+    if let Some(row) = ruling.filter(|row| row.figures() == figures) {
+        return Ok(Json(PriceShown::of(row.clone(), &history, change.now)));
+    }
+    let before = in_force(history.clone(), valid_from).pop();
+    let row = NewPrice {
+        provider: of.provider.clone(),
+        model: of.model.clone(),
+        figures,
+        valid_from,
+        removed: false,
+    };
+    let row = price::insert(&change, row, &caller.operator.username, change.now).await?;
+    let now = change.now;
+    let history = price::history(&*change, &of.provider, &of.model).await?;
+    let audit = Audit::of("prices.set", "price", &of.target())
+        .with("before", before.map(|shown| shown.charged))
+        .with("after", Charged::of(&row))
+        .with("valid_from", rfc3339(valid_from));
+    change.commit(audit).await?;
+    state.apply_to_gateway().await?;
+    Ok(Json(PriceShown::of(row, &history, now)))
+}
+
+/// Takes an operator's price away, those that were to begin later too: the list's rules again, and without one the
+/// model is unpriced. Calls on the books keep what they were charged.
+#[utoipa::path(tag = "prices", params(Of), responses((status = 204)))]
+#[delete("/prices")]
+async fn remove(
+    state: web::Data<AppState>,
+    caller: Can<WritePrices>,
+    of: Query<Of>,
+) -> Result<HttpResponse, ApiError> {
+    check::whole_installation(&caller)?;
+    let of = of.0.checked()?;
+    let change = Change::begin(&state, &caller).await?;
+    let history = price::history(&*change, &of.provider, &of.model).await?;
+    let ends = view::ends(&history, change.now);
+    if ends.is_empty() {
+        return Err(ApiError::not_found("price").detail(
+            "This model has no operator's price. The list's own cannot be taken away; set another to replace it.",
+        ));
+    }
+    for (valid_from, figures) in ends {
+        let row = NewPrice {
+            provider: of.provider.clone(),
+            model: of.model.clone(),
+            figures,
+            valid_from,
+            removed: true,
+        };
+        price::insert(&change, row, &caller.operator.username, change.now).await?;
+    }
+    change
+        .commit(Audit::of("prices.remove", "price", &of.target()))
+        .await?;
+    state.apply_to_gateway().await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Models that were called without a price.
+#[derive(Debug, Serialize, ToSchema)]
+struct UnpricedModels {
+    /// Start of the first day looked at.
+    #[schema(format = DateTime)]
+    from: String,
+    /// End of the last day looked at (exclusive).
+    #[schema(format = DateTime)]
+    to: String,
+    /// Most calls first, at most 200.
+    items: Vec<UnpricedModel>,
+}
+
+/// One of them.
+#[derive(Debug, Serialize, ToSchema)]
+struct UnpricedModel {
+    provider: String,
+    model: String,
+    /// Calls that used tokens and had no price.
+    unpriced_count: i64,
+    /// Model tokens of the days that had such calls.
+    total_tokens: i64,
+    /// The last day that had such a call, its start.
+    #[schema(format = DateTime)]
+    last_seen: String,
+    /// It has a price by now; its calls of the past can be priced anew.
+    is_priced_now: bool,
+}
+
+/// Models with tokens and no price, over every day that the stretch touches: the last 30 days unless told.
+#[utoipa::path(tag = "prices", params(RangeQuery), responses((status = 200, body = UnpricedModels)))]
+#[get("/prices/unpriced")]
+async fn unpriced_models(
+    state: web::Data<AppState>,
+    caller: Can<ReadPrices>,
+    range: TimeRange,
+) -> Result<Json<UnpricedModels>, ApiError> {
+    check::whole_installation(&caller)?;
+    let now = state.clock.now_micros();
+    let to = range.to.unwrap_or(now).clamp(1, VALID_FROM_MAX);
+    let from = range.from.unwrap_or(to - UNPRICED_DAYS_US).clamp(0, to - 1);
+    let from = calendar::day_of(state.time_zone, from);
+    let to = calendar::next_day(state.time_zone, to - 1);
+    let read = &state.databases.ledger_read;
+    let prices = state.snapshot.load().prices.clone();
+    let models = unpriced::models(read, (from, to), UNPRICED_MAX).await?;
+    let items = models.into_iter().map(|row| UnpricedModel {
+        is_priced_now: prices.find(&row.provider, &row.model, now).is_some(),
+        provider: row.provider,
+        model: row.model,
+        unpriced_count: row.unpriced_count,
+        total_tokens: row.total_tokens,
+        last_seen: rfc3339(row.last_day),
+    });
+    Ok(Json(UnpricedModels {
+        from: rfc3339(from),
+        to: rfc3339(to),
+        items: items.collect(),
+    }))
+}

@@ -13,7 +13,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use steward_actors::domain::price::Rate;
 use toml::Value;
+
+use crate::http::money;
 
 /// The documented defaults, as shipped.
 pub const DEFAULT_TOML: &str = include_str!("../config/default.toml");
@@ -32,6 +35,7 @@ pub struct Config {
     pub spool: Spool,
     pub ledger: Ledger,
     pub stats: Stats,
+    pub prices: Prices,
     pub conversations: Conversations,
     pub auth: Auth,
     pub api: Api,
@@ -133,6 +137,19 @@ pub struct Ledger {
 #[serde(deny_unknown_fields)]
 pub struct Stats {
     pub time_zone: String,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Prices {
+    pub usd_cny: String,
+}
+
+impl Prices {
+    /// The exchange rate; `None` when what is written is none, which a loaded configuration has been checked for.
+    pub fn rate(&self) -> Option<Rate> {
+        money::nano(&self.usd_cny).and_then(Rate::new)
+    }
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]

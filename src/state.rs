@@ -13,6 +13,7 @@ use futures_util::future::BoxFuture;
 use steward_actors::contents::intake::Intake;
 use steward_actors::contents::store::ContentStore;
 use steward_actors::domain::clock::SharedClock;
+use steward_actors::domain::price::Rate;
 use steward_actors::domain::rid::RidAllocator;
 use steward_actors::domain::snapshot::Snapshot;
 use steward_actors::spool::Spool;
@@ -81,6 +82,8 @@ pub struct AppState {
     pub vault: Arc<Vault>,
     /// Where days begin.
     pub time_zone: Tz,
+    /// By which two currencies are shown as one.
+    pub rate: Rate,
     /// What the gateway decides by.
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     /// Operators, roles and keys as they stand.
@@ -162,7 +165,8 @@ impl AppState {
                 per_operator: RateLimiter::per_minute(api.rate_limit_per_operator, clock.clone()),
                 per_address: RateLimiter::per_minute(api.rate_limit_per_address, clock.clone()),
             },
-            // `Config` checked it.
+            // `Config` checked both.
+            rate: config.prices.rate().unwrap_or(Rate::ONE),
             proxies: config.server.trusted_proxies.parse().unwrap_or_default(),
             doorman: Doorman::new(&config.auth, clock.clone()),
             passwords: Passwords::default(),

@@ -9,7 +9,7 @@ use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{ActiveValue::Set, DatabaseTransaction, QueryOrder};
 
-use crate::revision;
+use crate::{public_id, revision};
 
 /// Who made the rows of the list.
 const LIST: &str = "list";
@@ -21,6 +21,7 @@ const ROWS_PER_STATEMENT: usize = 500;
 pub struct Model {
     #[sea_orm(primary_key)]
     pub id: i64,
+    pub public_id: String,
     pub provider: String,
     pub model: String,
     /// ISO 4217.
@@ -40,6 +41,8 @@ pub struct Model {
     pub valid_from: i64,
     /// From the list that comes with the program, not from an operator.
     pub from_list: bool,
+    /// Where the figures were read; empty when nobody said.
+    pub source: String,
     /// Ends the prices before it; its own figures mean nothing.
     pub removed: bool,
     /// Name of the operator; `list` for the list's.
@@ -85,6 +88,8 @@ pub struct NewPrice {
     pub provider: String,
     pub model: String,
     pub figures: Figures,
+    /// Where the figures were read; empty when nobody said.
+    pub source: String,
     /// Microseconds since the Unix epoch.
     pub valid_from: i64,
     pub removed: bool,
@@ -93,6 +98,8 @@ pub struct NewPrice {
 impl NewPrice {
     fn row(self, from_list: bool, created_by: &str, at_micros: i64) -> ActiveModel {
         ActiveModel {
+            public_id: Set(public_id::new("prc")),
+            source: Set(self.source),
             provider: Set(self.provider),
             model: Set(self.model),
             currency: Set(self.figures.currency),
@@ -127,6 +134,16 @@ pub async fn insert(
     Ok(row)
 }
 
+/// A price of the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    pub provider: String,
+    pub model: String,
+    pub figures: Figures,
+    /// Where the provider publishes it.
+    pub source: String,
+}
+
 /// Takes over the list of `list_date` (microseconds since the Unix epoch); answers how many rows that made. A model
 /// that was not listed before is priced for all times; one that changed, from the list's date on. An older list than
 /// the one taken over changes nothing, and what is listed no more keeps its last price.
@@ -135,7 +152,7 @@ pub async fn insert(
 /// When the database cannot be read or written.
 pub async fn take_list(
     txn: &DatabaseTransaction,
-    list: impl IntoIterator<Item = (String, String, Figures)>,
+    list: impl IntoIterator<Item = Listed>,
     list_date: i64,
     at_micros: i64,
 ) -> Result<usize, DbErr> {
@@ -153,7 +170,13 @@ pub async fn take_list(
         })
         .collect();
     let mut rows = Vec::new();
-    for (provider, model, figures) in list {
+    for listed in list {
+        let Listed {
+            provider,
+            model,
+            figures,
+            source,
+        } = listed;
         let key = (provider, model);
         let valid_from = match newest.get(&key) {
             None => 0,
@@ -164,6 +187,7 @@ pub async fn take_list(
             provider: key.0,
             model: key.1,
             figures,
+            source,
             valid_from,
             removed: false,
         };
@@ -190,6 +214,20 @@ pub async fn take_list(
 /// When the database cannot be read.
 pub async fn all(connection: &impl ConnectionTrait) -> Result<Vec<Model>, DbErr> {
     Entity::find().all(connection).await
+}
+
+/// By public id.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn by_public_id(
+    connection: &impl ConnectionTrait,
+    public_id: &str,
+) -> Result<Option<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::PublicId.eq(public_id))
+        .one(connection)
+        .await
 }
 
 /// Every price one model ever had, the latest to begin first.

@@ -54,7 +54,10 @@ async fn tables_are_there(databases: &Databases) {
         ("jobs", "id, kind, state, progress, cancel_requested"),
         ("dashboard_stats", "stat_date, ai_requests, synced_at"),
         ("idempotency_keys", "key, operator_id, body_hash, response"),
-        ("prices", "id, provider, model, valid_from, from_list"),
+        (
+            "prices",
+            "id, public_id, provider, model, valid_from, from_list, source",
+        ),
     ] {
         databases
             .control_read

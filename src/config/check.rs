@@ -1,7 +1,14 @@
 //! Whether values make sense: one table of bounds, and what a number cannot express.
 
+use std::ops::RangeInclusive;
+
+use steward_actors::domain::price::Rate;
+
 use super::{Config, ConfigError};
 use crate::http::proxies::TrustedProxies;
+
+/// Yuan for a dollar, in billionths: outside of it a digit too many or too few was typed.
+const RATES: RangeInclusive<i64> = 10_000_000..=1_000_000_000_000;
 
 /// Refuses the first value outside its bounds.
 pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
@@ -187,6 +194,16 @@ pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
         return invalid(
             "server.trusted_proxies",
             format!("must list addresses and networks such as 10.0.0.0/8, got {item:?}"),
+        );
+    }
+    let rate = config.prices.rate().map(Rate::cny_per_usd_nano);
+    if !rate.is_some_and(|nano| RATES.contains(&nano)) {
+        return invalid(
+            "prices.usd_cny",
+            format!(
+                "must be a decimal number between 0.01 and 1000 such as 7.10, got {:?}",
+                config.prices.usd_cny
+            ),
         );
     }
     let zone = &config.stats.time_zone;

@@ -16,6 +16,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::demo;
 use crate::http::extract::Json;
+use crate::http::money::decimal;
 use crate::http::permission::{Can, SignedIn};
 use crate::http::range::rfc3339;
 use crate::state::AppState;
@@ -44,6 +45,8 @@ struct Instance {
     time_zone: &'static str,
     /// 0 to 255; part of every record's id.
     node: u8,
+    /// Yuan for a US dollar, by which costs in two currencies are shown as one: a decimal.
+    usd_cny: String,
     /// When this process started.
     started_at: String,
 }
@@ -73,6 +76,7 @@ async fn show(state: web::Data<AppState>, _caller: Can<SignedIn>) -> Json<Instan
         database,
         time_zone: state.time_zone.name(),
         node: state.config.node.id,
+        usd_cny: decimal(state.rate.cny_per_usd_nano()),
         started_at: rfc3339(state.started_at),
     })
 }
@@ -113,6 +117,7 @@ mod tests {
                 "database": database,
                 "time_zone": "Asia/Shanghai",
                 "node": 0,
+                "usd_cny": "7.1",
                 "started_at": "2026-03-15T18:30:00.000Z",
             })
         );

@@ -101,6 +101,8 @@ pub(super) struct Closing {
     pub(super) reading: Reading,
     /// A provider worked for it, so that something was used.
     pub(super) accepted: bool,
+    /// What the account calls the model, when callers call it otherwise: who answered, where the answer does not say.
+    pub(super) sent_model: Option<String>,
     pub(super) prompt: Prompt,
     /// What was said, where it is kept.
     pub(super) capture: Option<Box<Capture>>,
@@ -152,12 +154,15 @@ impl Closing {
     fn append(&mut self) -> Result<Option<u64>, AppendError> {
         self.written = true;
         let record = &mut self.record;
-        record.upstream_model = self.reading.model.take().unwrap_or_default();
+        let answered = self.reading.model.take().filter(|model| !model.is_empty());
+        let sent = self.sent_model.take().filter(|_| self.accepted);
+        record.upstream_model = answered.or(sent).unwrap_or_default();
         let response = self.reading.response_id.as_deref();
         record.seen_keys = response
             .and_then(|id| seen::response(record.tenant_id, id))
             .into_iter()
             .collect();
+        self.gateway.snapshot.load().prices.price(record);
         record.bound();
         let appended = encoded(record, |bytes| {
             self.gateway.spool.append(RECORD_KIND, bytes)

@@ -321,6 +321,7 @@ impl Finish {
             ..Record::default()
         };
         self.gives_up();
+        let mut sent_model = None;
         if let Some(mut trial) = self.trial.take() {
             match (trial.begun.take(), end) {
                 (
@@ -335,6 +336,8 @@ impl Finish {
             record.account_public_id.clone_from(&account.public_id);
             record.account_name.clone_from(&account.name);
             record.provider.clone_from(&account.provider);
+            let sent = account.upstream_model(&record.model);
+            sent_model = (sent != record.model).then(|| sent.to_owned());
             self.attempts.push(trial.attempt(self.status, code));
         }
         record.attempts = std::mem::take(&mut self.attempts);
@@ -348,6 +351,7 @@ impl Finish {
             reading: measured.map(|m| m.reading).unwrap_or_default(),
             capture: about.capture,
             accepted,
+            sent_model,
             prompt: about.prompt,
             admission: self.admission.take(),
             written: false,

@@ -1,5 +1,5 @@
 //! Calls that were made elsewhere and are told of by whoever holds a token: the same credential, the same
-//! books, the same promise. Nothing is sent, limited or metered here; what is told becomes records elsewhere
+//! books, the same promise, the same prices. Nothing is sent, limited or metered here; what is told becomes records elsewhere
 //! (`otlp`, `features::ingest`).
 
 use std::sync::Arc;
@@ -37,10 +37,12 @@ impl Gateway {
     pub async fn book(&self, records: Vec<Record>) -> Result<Vec<String>, ErrorCode> {
         let mut ids = Vec::with_capacity(records.len());
         let mut last = None;
+        let prices = Arc::clone(&self.snapshot.load().prices);
         for (at, mut record) in records.into_iter().enumerate() {
             let id = self.rids.next();
             record.rid = id.rid.0;
             record.id_tail = id.tail;
+            prices.price(&mut record);
             record.bound();
             let appended = self.spool.append(RECORD_KIND, &record.encode_to_vec());
             let appended = appended.map_err(|cause| {

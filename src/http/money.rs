@@ -1,7 +1,5 @@
 //! Money as the control face reads and writes it: a decimal string beside its currency, never a float.
 
-use rust_decimal::Decimal;
-
 const NANO: u64 = 1_000_000_000;
 
 /// Billionths of a currency's unit as a decimal number without needless zeros.
@@ -12,21 +10,17 @@ pub fn decimal(nano: i64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// A decimal number, not negative, in billionths; `None` when it is something else, finer or too large.
+/// Reads a decimal number, not negative, exactly and in billionths; `None` when it is something else, too large or
+/// finer than that.
 pub fn nano(text: &str) -> Option<i64> {
-    // Plain digits only: no sign, exponent or separator.
-    if !text
-        .bytes()
-        .all(|byte| byte.is_ascii_digit() || byte == b'.')
-    {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(whole) || !digits(fraction) || fraction.len() > 9 {
         return None;
     }
-    let nano = Decimal::from_str_exact(text)
-        .ok()?
-        .checked_mul(Decimal::from(NANO))?;
-    i64::try_from(nano.normalize())
-        .ok()
-        .filter(|_| nano.fract().is_zero())
+    let whole: i64 = whole.parse().ok()?;
+    let fraction: i64 = format!("{fraction:0<9}").parse().ok()?;
+    whole.checked_mul(1_000_000_000)?.checked_add(fraction)
 }
 
 #[cfg(test)]
@@ -52,7 +46,10 @@ mod tests {
             ("0", Some(0)),
             ("2.50", Some(2_500_000_000)),
             ("0.000000001", Some(1)),
-            ("0.1000000000000", Some(100_000_000)),
+            ("0.1000000000000", None),
+            ("12.5", Some(12_500_000_000)),
+            (".5", None),
+            ("1.", None),
             ("9223372036.854775807", Some(i64::MAX)),
             ("9223372036.854775808", None),
             ("0.0000000001", None),

@@ -29,9 +29,8 @@ struct PriceList {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Provider {
-    /// Where it publishes its prices: for whoever reads the file.
-    #[serde(rename = "source")]
-    _source: String,
+    /// Where it publishes its prices.
+    source: String,
     currency: String,
     models: BTreeMap<String, Entry>,
 }
@@ -49,14 +48,14 @@ struct Entry {
 }
 
 /// The list in the table's terms.
-struct Listed {
+struct PricesOfDay {
     /// Midnight UTC, microseconds since the Unix epoch.
     date: i64,
-    prices: Vec<(String, String, Figures)>,
+    prices: Vec<price::Listed>,
 }
 
 /// Reads the list; the error is a sentence that names the entry.
-fn read(text: &str) -> Result<Listed, String> {
+fn read(text: &str) -> Result<PricesOfDay, String> {
     let list: PriceList = toml::from_str(text).map_err(|cause| cause.to_string())?;
     let date = NaiveDate::parse_from_str(&list.date, "%Y-%m-%d")
         .map_err(|cause| format!("date {:?}: {cause}", list.date))?;
@@ -83,10 +82,15 @@ fn read(text: &str) -> Result<Listed, String> {
                 reasoning_nano: part(&entry.reasoning)?,
                 per_call_nano: part(&entry.per_call)?.unwrap_or(0),
             };
-            prices.push((name.clone(), model, figures));
+            prices.push(price::Listed {
+                provider: name.clone(),
+                model,
+                figures,
+                source: provider.source.clone(),
+            });
         }
     }
-    Ok(Listed {
+    Ok(PricesOfDay {
         date: date.and_time(NaiveTime::MIN).and_utc().timestamp_micros(),
         prices,
     })
@@ -121,7 +125,13 @@ mod tests {
         // Nothing costs 10,000 a million; below a billionth nothing is charged.
         let sane = 1..=10_000_000_000_000_i64;
         let mut seen = HashSet::new();
-        for (provider, model, figures) in &listed.prices {
+        for price::Listed {
+            provider,
+            model,
+            figures,
+            source,
+        } in &listed.prices
+        {
             let at = format!("{provider} {model}");
             assert!(sane.contains(&figures.input_nano), "{at}");
             assert!((0..=*sane.end()).contains(&figures.output_nano), "{at}");
@@ -146,6 +156,7 @@ mod tests {
             );
             assert!(!model.is_empty() && model.trim() == model, "{at}");
             assert!(!model.starts_with(&format!("{provider}/")), "{at}");
+            assert!(source.starts_with("https://"), "{at}");
             assert!(seen.insert((provider, model)), "{at}");
         }
         for provider in [
@@ -172,8 +183,8 @@ mod tests {
             let found = listed
                 .prices
                 .iter()
-                .find(|(p, m, _)| p == provider && m == model);
-            found.unwrap().2.clone()
+                .find(|listed| listed.provider == provider && listed.model == model);
+            found.unwrap().figures.clone()
         };
         assert_eq!(
             of("openai", "gpt-4o"),

@@ -3,7 +3,7 @@
 //! [`LedgerStore`] hides the two databases' fast paths (multi-row `VALUES` on SQLite; `UNNEST` or `COPY` into
 //! a staging table on PostgreSQL). What one transaction does is told once, in [`write`], over the steps that
 //! [`sqlite`] and [`postgres`] supply. [`bisect`] finds the record that spoils a batch, [`replay`] gives dead
-//! letters another try. Reading for the API is not here (`steward-entities`), nor is the spool.
+//! letters another try, [`reprice`] charges calls anew. Reading for the API is not here (`steward-entities`), nor is the spool.
 
 pub mod bisect;
 mod classify;
@@ -12,6 +12,7 @@ mod names;
 mod postgres;
 pub mod recount;
 pub mod replay;
+pub mod reprice;
 mod rollups;
 mod row;
 mod seen;
@@ -25,6 +26,7 @@ use async_trait::async_trait;
 use chrono_tz::Tz;
 use sea_orm::{DatabaseConnection, DbBackend};
 
+use crate::domain::price::PriceBook;
 use crate::domain::record::Record;
 
 pub use classify::WriteError;
@@ -156,6 +158,15 @@ pub trait LedgerStore: Send + Sync + 'static {
         record: &Record,
         now_micros: i64,
     ) -> Result<bool, WriteError>;
+
+    /// Charges the calls of `rids` anew by `prices`, rows and rollups in one transaction that other writers wait for;
+    /// how many changed.
+    async fn reprice(
+        &self,
+        rids: &[i64],
+        prices: &PriceBook,
+        now_micros: i64,
+    ) -> Result<u64, WriteError>;
 }
 
 /// The store for whichever database `ledger` (the writing connection) leads to; hours and days are those of `zone`.

@@ -15,12 +15,16 @@ use chrono_tz::Tz;
 use sea_orm::DatabaseConnection;
 use sea_orm::sqlx::{self, AssertSqlSafe, Executor as _, Row as _};
 
+use crate::domain::price::PriceBook;
 use crate::domain::record::Record;
 use steward_entities::ledger::rollup::SUMS;
 
 use super::line::{Held, Line, Purpose};
 use super::names::{ACCOUNTS, DIM_TABLES, Learned, NAME_TABLES, Wanted};
-use super::rollups::{Added, Backfill, COUNTED_COLUMNS, Counted, counted, merge_stored};
+use super::reprice::{Charged, Recharge};
+use super::rollups::{
+    Added, Backfill, COUNTED_COLUMNS, Counted, charged, charged_columns, counted, merge_stored,
+};
 use super::row::{self, Row};
 use super::seen::FORGOTTEN_AT_ONCE;
 use super::totals::{Total, Totals};
@@ -395,6 +399,37 @@ impl Transaction for PostgresTransaction {
         rows.iter().map(|row| Ok(counted!(row))).collect()
     }
 
+    async fn charged(&mut self, rids: &[i64]) -> Result<Vec<Charged>, WriteError> {
+        let columns = charged_columns();
+        let sql = format!(
+            "SELECT {columns} WHERE l.rid = ANY($1::bigint[]) ORDER BY l.rid FOR UPDATE OF l"
+        );
+        let rows = sqlx::query(AssertSqlSafe(sql))
+            .bind(rids)
+            .fetch_all(&mut *self.held.connection().await?)
+            .await?;
+        rows.iter().map(|row| Ok(charged!(row))).collect()
+    }
+
+    async fn recharge(&mut self, rows: &[Recharge]) -> Result<(), WriteError> {
+        let each = |field: fn(&Recharge) -> i64| rows.iter().map(field).collect::<Vec<i64>>();
+        let currencies: Vec<&str> = rows.iter().map(|row| row.currency).collect();
+        let priced: Vec<bool> = rows.iter().map(|row| row.priced).collect();
+        sqlx::query(
+            "UPDATE request_logs l SET cost_nano = x.cost, currency = x.currency, priced = x.priced, \
+             price_id = x.price FROM UNNEST($1::bigint[], $2::bigint[], $3::text[], $4::boolean[], $5::bigint[]) \
+             AS x (rid, cost, currency, priced, price) WHERE l.rid = x.rid",
+        )
+        .bind(each(|row| row.rid))
+        .bind(each(|row| row.cost_nano))
+        .bind(currencies)
+        .bind(priced)
+        .bind(each(|row| row.price_id))
+        .execute(&mut *self.held.connection().await?)
+        .await?;
+        Ok(())
+    }
+
     async fn set_backfill(&mut self, next: i64) -> Result<(), WriteError> {
         sqlx::query("UPDATE rollup_backfill SET next_rid = $1 WHERE id = 1")
             .bind(next)
@@ -583,6 +618,17 @@ impl LedgerStore for PostgresStore {
     ) -> Result<bool, WriteError> {
         self.shared
             .replay(&self.backend, letter, record, now_micros)
+            .await
+    }
+
+    async fn reprice(
+        &self,
+        rids: &[i64],
+        prices: &PriceBook,
+        now_micros: i64,
+    ) -> Result<u64, WriteError> {
+        self.shared
+            .reprice(&self.backend, rids, prices, now_micros)
             .await
     }
 }

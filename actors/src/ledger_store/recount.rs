@@ -201,10 +201,10 @@ async fn chunk(read: &DatabaseConnection, after: i64) -> Result<Vec<Counted>, Db
 }
 
 /// A row read by position in the words that [`counted!`] uses.
-struct ByIndex<'a>(&'a QueryResult);
+pub(super) struct ByIndex<'a>(pub(super) &'a QueryResult);
 
 /// A position.
-trait Position {
+pub(super) trait Position {
     fn position(self) -> usize;
 }
 
@@ -215,7 +215,7 @@ impl Position for usize {
 }
 
 impl ByIndex<'_> {
-    fn try_get<T: TryGetable, I: Position>(&self, index: I) -> Result<T, DbErr> {
+    pub(super) fn try_get<T: TryGetable, I: Position>(&self, index: I) -> Result<T, DbErr> {
         self.0.try_get_by_index(index.position())
     }
 }

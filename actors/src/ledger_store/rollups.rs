@@ -89,6 +89,19 @@ pub(super) struct Added {
 
 /// What `rows` of one node add to every rollup.
 pub(super) fn added(rows: &[Counted], zone: Tz) -> Vec<Added> {
+    grouped(rows.iter().map(|row| (row, row.fact.sums(), true)), zone)
+}
+
+/// What it makes of every rollup that calls of one node, counted already, have other sums now: the differences.
+pub(super) fn moved(rows: &[(Counted, [i64; SUMS.len()])], zone: Tz) -> Vec<Added> {
+    grouped(rows.iter().map(|(row, sums)| (row, *sums, false)), zone)
+}
+
+/// Calls, what each adds to the sums, and whether its durations are new too.
+fn grouped<'a>(
+    rows: impl Iterator<Item = (&'a Counted, [i64; SUMS.len()], bool)>,
+    zone: Tz,
+) -> Vec<Added> {
     let mut buckets = Buckets::new(zone);
     let mut tables: Vec<HashMap<Key, Gathered>> = ROLLUPS.iter().map(|_| HashMap::new()).collect();
     // Where each table's keys stand among a row's.
@@ -99,9 +112,8 @@ pub(super) fn added(rows: &[Counted], zone: Tz) -> Vec<Added> {
             table.keys.iter().filter_map(place).collect()
         })
         .collect();
-    for row in rows {
+    for (row, sums, is_new) in rows {
         let (hour, day) = buckets.of(row.request_at);
-        let sums = row.fact.sums();
         let duration = Histogram::bucket_of(row.fact.duration_ms);
         let ttft = row.fact.ttft_ms.map(Histogram::bucket_of);
         for ((table, places), groups) in ROLLUPS.iter().zip(&places).zip(&mut tables) {
@@ -117,7 +129,7 @@ pub(super) fn added(rows: &[Counted], zone: Tz) -> Vec<Added> {
             for (sum, add) in group.sums.iter_mut().zip(&sums) {
                 *sum = sum.saturating_add(*add);
             }
-            if table.has_histograms {
+            if table.has_histograms && is_new {
                 group.durations.push(duration);
                 group.ttfts.extend(ttft);
             }
@@ -157,12 +169,30 @@ pub(super) fn merge_stored(histogram: &mut Histogram, stored: &[u8], table: &Rol
     }
 }
 
+macro_rules! counted_columns {
+    () => {
+        "l.rid, CAST(l.node AS BIGINT), l.request_at, l.token_id, l.account_id, l.tenant_id, l.app_id, l.model_id, \
+         COALESCE(p.id, 0), l.duration_ms, l.ttft_ms, l.prompt_tokens, l.completion_tokens, l.total_tokens, \
+         l.cached_tokens, l.cache_write_tokens, l.reasoning_tokens, l.status_code, l.success, l.usage_estimated, \
+         l.priced, l.end_user_id, CAST(l.mode AS BIGINT), l.cost_nano, l.currency"
+    };
+}
+
 /// The log's columns that [`Counted`] is read from, in order, for both databases.
-pub(super) const COUNTED_COLUMNS: &str = "l.rid, CAST(l.node AS BIGINT), l.request_at, l.token_id, l.account_id, \
-     l.tenant_id, l.app_id, l.model_id, COALESCE(p.id, 0), l.duration_ms, l.ttft_ms, l.prompt_tokens, \
-     l.completion_tokens, l.total_tokens, l.cached_tokens, l.cache_write_tokens, l.reasoning_tokens, \
-     l.status_code, l.success, l.usage_estimated, l.priced, l.end_user_id, CAST(l.mode AS BIGINT), l.cost_nano, \
-     l.currency FROM request_logs l LEFT JOIN providers p ON p.name = l.provider";
+pub(super) const COUNTED_COLUMNS: &str = concat!(
+    counted_columns!(),
+    " FROM request_logs l LEFT JOIN providers p ON p.name = l.provider"
+);
+
+/// Those, and what else a call's charge depends on.
+pub(super) fn charged_columns() -> &'static str {
+    concat!(
+        counted_columns!(),
+        ", l.price_id, CAST(l.operation AS BIGINT), l.provider, COALESCE(m.name, ''), COALESCE(u.name, '') \
+         FROM request_logs l LEFT JOIN providers p ON p.name = l.provider \
+         LEFT JOIN models m ON m.id = l.model_id LEFT JOIN models u ON u.id = l.upstream_model_id"
+    )
+}
 
 /// Reads a row of [`COUNTED_COLUMNS`].
 macro_rules! counted {
@@ -203,3 +233,19 @@ macro_rules! counted {
     }};
 }
 pub(super) use counted;
+
+/// Reads a row of [`charged_columns`].
+macro_rules! charged {
+    ($row:expr) => {{
+        let row = $row;
+        super::reprice::Charged {
+            counted: counted!(row),
+            price_id: row.try_get(25)?,
+            operation: row.try_get(26)?,
+            provider: row.try_get(27)?,
+            asked: row.try_get(28)?,
+            answered: row.try_get(29)?,
+        }
+    }};
+}
+pub(super) use charged;

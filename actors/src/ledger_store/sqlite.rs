@@ -15,12 +15,16 @@ use sea_orm::sqlx::sqlite::{SqliteArguments, SqliteConnection, SqlitePool};
 use sea_orm::sqlx::{self, Arguments, AssertSqlSafe, Connection as _, Executor as _, Row as _};
 use serde_json::json;
 
+use crate::domain::price::PriceBook;
 use crate::domain::record::Record;
 use steward_entities::ledger::rollup::{ROLLUPS, SUMS};
 
 use super::line::{Held, Line, Purpose, Source};
 use super::names::{ACCOUNTS, DIM_TABLES, Learned, NAME_TABLES, Wanted};
-use super::rollups::{Added, Backfill, COUNTED_COLUMNS, Counted, counted, merge_stored};
+use super::reprice::{Charged, Recharge};
+use super::rollups::{
+    Added, Backfill, COUNTED_COLUMNS, Counted, charged, charged_columns, counted, merge_stored,
+};
 use super::row::{self, Row, TEXTS_NOT_NULL, WIDTH};
 use super::seen::FORGOTTEN_AT_ONCE;
 use super::totals::{Total, Totals};
@@ -490,6 +494,41 @@ impl Transaction for SqliteTransaction {
         rows.iter().map(|row| Ok(counted!(row))).collect()
     }
 
+    async fn charged(&mut self, rids: &[i64]) -> Result<Vec<Charged>, WriteError> {
+        let columns = charged_columns();
+        let sql = format!(
+            "SELECT {columns} WHERE l.rid IN (SELECT value FROM json_each(?)) ORDER BY l.rid"
+        );
+        let rows = sqlx::query(AssertSqlSafe(sql))
+            .bind(json!(rids).to_string())
+            .fetch_all(&mut *self.held.connection().await?)
+            .await?;
+        rows.iter().map(|row| Ok(charged!(row))).collect()
+    }
+
+    async fn recharge(&mut self, rows: &[Recharge]) -> Result<(), WriteError> {
+        let rows: Vec<_> = rows
+            .iter()
+            .map(|row| {
+                json!([
+                    row.rid,
+                    row.cost_nano,
+                    row.currency,
+                    row.priced,
+                    row.price_id
+                ])
+            })
+            .collect();
+        self.with_json(
+            "UPDATE request_logs SET cost_nano = x.value ->> 1, currency = x.value ->> 2, \
+             priced = x.value ->> 3, price_id = x.value ->> 4 FROM json_each(?) x \
+             WHERE request_logs.rid = x.value ->> 0"
+                .to_owned(),
+            rows.into(),
+        )
+        .await
+    }
+
     async fn set_backfill(&mut self, next: i64) -> Result<(), WriteError> {
         sqlx::query("UPDATE rollup_backfill SET next_rid = ? WHERE id = 1")
             .bind(next)
@@ -696,6 +735,17 @@ impl LedgerStore for SqliteStore {
     ) -> Result<bool, WriteError> {
         self.shared
             .replay(&self.backend, letter, record, now_micros)
+            .await
+    }
+
+    async fn reprice(
+        &self,
+        rids: &[i64],
+        prices: &PriceBook,
+        now_micros: i64,
+    ) -> Result<u64, WriteError> {
+        self.shared
+            .reprice(&self.backend, rids, prices, now_micros)
             .await
     }
 }

@@ -19,6 +19,7 @@ use crate::domain::seen::is_told;
 
 use super::line::Purpose;
 use super::names::{Learned, Names, Wanted};
+use super::reprice::{Charged, Recharge};
 use super::rollups::{self, Added, BACKFILL_ROWS, Backfill, Counted};
 use super::row::Row;
 use super::seen;
@@ -71,6 +72,10 @@ pub(super) trait Transaction: Send + Sized {
     async fn backfill(&mut self, exclusive: bool) -> Result<Backfill, WriteError>;
     /// Rows of that part, rising, at most `limit`.
     async fn uncounted(&mut self, part: Backfill, limit: i64) -> Result<Vec<Counted>, WriteError>;
+    /// Calls as they stand, for as long as this transaction lasts.
+    async fn charged(&mut self, rids: &[i64]) -> Result<Vec<Charged>, WriteError>;
+    /// Writes other charges into rows.
+    async fn recharge(&mut self, rows: &[Recharge]) -> Result<(), WriteError>;
     async fn set_backfill(&mut self, next: i64) -> Result<(), WriteError>;
     async fn keep_letters(
         &mut self,
@@ -121,6 +126,10 @@ impl Shared {
 
     pub(super) fn set_zone(&mut self, zone: Tz) {
         self.zone = zone;
+    }
+
+    pub(super) fn zone(&self) -> Tz {
+        self.zone
     }
 
     fn pass(&self, breakpoint: Breakpoint) {

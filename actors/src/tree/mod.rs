@@ -26,6 +26,7 @@ use crate::domain::snapshot::Snapshot;
 use crate::jobs::JobKinds;
 use crate::ledger_store::recount::RecountDay;
 use crate::ledger_store::replay::ReplayDeadLetters;
+use crate::ledger_store::reprice::RecalculatePrices;
 use crate::ledger_store::{LedgerStore, WriteError};
 use crate::live::Switchboard;
 use crate::log_feed::LogFeed;
@@ -185,6 +186,13 @@ impl Tree {
             })
             .with(RecountDay {
                 databases: deps.databases.clone(),
+                zone: deps.time_zone,
+                clock: Arc::clone(&deps.clock),
+            })
+            .with(RecalculatePrices {
+                databases: deps.databases.clone(),
+                store: Arc::clone(&deps.store),
+                spool: Arc::clone(&deps.spool),
                 zone: deps.time_zone,
                 clock: Arc::clone(&deps.clock),
             })

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use steward_actors::domain::price::PriceBook;
 use steward_actors::domain::record::Record;
 use steward_actors::ledger_store::{
     Batch, Breakpoint, Breakpoints, DeadLetter, KeptLetter, LedgerStore, Outcome, PostgresStore,
@@ -115,5 +116,14 @@ impl LedgerStore for Faulty {
         now_micros: i64,
     ) -> Result<bool, WriteError> {
         self.inner.replay(letter, record, now_micros).await
+    }
+
+    async fn reprice(
+        &self,
+        rids: &[i64],
+        prices: &PriceBook,
+        now_micros: i64,
+    ) -> Result<u64, WriteError> {
+        self.inner.reprice(rids, prices, now_micros).await
     }
 }

@@ -17,6 +17,7 @@ mod faulty;
 mod life;
 mod outage;
 mod pipeline;
+mod prices;
 mod records;
 mod rollups;
 mod seen;

@@ -299,13 +299,15 @@ fn read(row: &QueryResult, table: &RollupTable) -> Result<RollupRow, DbErr> {
     })
 }
 
-/// The values of `key` with most calls in `[from, to)` and their count, most first, and the count of all.
+/// The values of the table's keys with the greatest `measure` (an aggregate in SQL) in `[from, to)`, greatest first, and
+/// the count of all calls.
 ///
 /// # Errors
 /// When the database cannot be read.
-pub async fn most_called<C: ConnectionTrait>(
+pub async fn most<C: ConnectionTrait>(
     connection: &C,
     table: &RollupTable,
+    measure: &str,
     (from, to): (i64, i64),
     limit: u64,
 ) -> Result<(Vec<[i64; KEYS_MAX]>, i64), DbErr> {
@@ -317,7 +319,7 @@ pub async fn most_called<C: ConnectionTrait>(
     );
     sql.bind(from).push(" AND bucket < ").bind(to);
     sql.push(&format!(
-        " GROUP BY {keys} ORDER BY sum(request_count) DESC, {keys} LIMIT "
+        " GROUP BY {keys} ORDER BY {measure} DESC, {keys} LIMIT "
     ));
     sql.bind(limit as i64);
     let mut most = Vec::new();

@@ -1,7 +1,7 @@
 //! What providers charge, with its history: rows are added and never changed, so that a record's price can always be
 //! read again. `id` is what records carry.
 //!
-//! `from_list` tells the list that comes with the program from an operator's own. `removed` ends what was before it;
+//! `source` says where the figures were read. `from_list` tells the list that comes with the program from an operator's own. `removed` ends what was before it;
 //! its figures mean nothing.
 
 use sea_orm_migration::sea_orm::DbErr;
@@ -28,6 +28,7 @@ impl MigrationTrait for Change {
 const TABLES: &str = r#"
 CREATE TABLE prices (
     id $PK,
+    public_id TEXT NOT NULL UNIQUE,
     provider TEXT NOT NULL,
     model TEXT NOT NULL,
     currency TEXT NOT NULL,
@@ -39,6 +40,7 @@ CREATE TABLE prices (
     per_call_nano BIGINT NOT NULL,
     valid_from BIGINT NOT NULL,
     from_list BOOLEAN NOT NULL,
+    source TEXT NOT NULL,
     removed BOOLEAN NOT NULL,
     created_by TEXT NOT NULL,
     created_at BIGINT NOT NULL

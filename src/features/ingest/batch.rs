@@ -15,6 +15,7 @@ use super::body;
 use crate::error::{ApiError, ErrorCode};
 use crate::gateway::redact;
 use crate::http::extract::Json;
+use crate::http::money::nano;
 use crate::http::range::parse_time;
 use crate::state::AppState;
 
@@ -350,18 +351,6 @@ fn record(told: ToldRecord, token: &TokenView, now: i64) -> Result<Record, Fault
     Ok(record)
 }
 
-/// Reads a decimal exactly, in billionths; `None` when it is none, too large or finer than that.
-fn nano(text: &str) -> Option<i64> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    if !digits(whole) || !digits(fraction) || fraction.len() > 9 {
-        return None;
-    }
-    let whole: i64 = whole.parse().ok()?;
-    let fraction: i64 = format!("{fraction:0<9}").parse().ok()?;
-    whole.checked_mul(1_000_000_000)?.checked_add(fraction)
-}
-
 const fn operation(told: ToldOperation) -> Operation {
     match told {
         ToldOperation::Unknown => Operation::Unknown,
@@ -372,30 +361,5 @@ const fn operation(told: ToldOperation) -> Operation {
         ToldOperation::Messages => Operation::Messages,
         ToldOperation::CountTokens => Operation::CountTokens,
         ToldOperation::VectorQuery => Operation::VectorQuery,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::nano;
-
-    #[test]
-    fn costs_are_read_exactly_or_not_at_all() {
-        for (text, expected) in [
-            ("0", Some(0)),
-            ("0.000000001", Some(1)),
-            ("12.5", Some(12_500_000_000)),
-            ("9223372036.854775807", Some(i64::MAX)),
-            ("9223372036.854775808", None),
-            ("0.0000000001", None),
-            ("-1", None),
-            ("+1", None),
-            ("1e3", None),
-            (".5", None),
-            ("1.", None),
-            ("", None),
-        ] {
-            assert_eq!(nano(text), expected, "{text}");
-        }
     }
 }

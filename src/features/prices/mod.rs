@@ -5,19 +5,25 @@
 //! | GET | `/prices` | `read:prices` |
 //! | PUT | `/prices?provider=&model=` | `write:prices` |
 //! | DELETE | `/prices?provider=&model=` | `write:prices` |
+//! | GET | `/prices/{id}` | `read:prices` |
+//! | POST | `/prices/recalculate` | `write:prices` |
 //! | GET | `/prices/unpriced` | `read:prices` |
 //!
 //! Provider and model are query parameters: models' names hold slashes. A price is never changed, only followed by
-//! another; calls keep the one that was in force. Pricing calls that are on the books anew is not done here.
+//! another; calls keep the one that was in force until a job charges them anew.
 
 mod view;
 
 #[cfg(test)]
 mod tests;
 
-use actix_web::{HttpResponse, delete, get, put, web};
+use actix_web::{HttpResponse, delete, get, post, put, web};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use steward_actors::domain::calendar;
+use steward_actors::ledger_store::reprice::RECALCULATE;
+use steward_actors::tree::upkeep::job_runner::Wake;
+use steward_entities::job;
 use steward_entities::ledger::unpriced;
 use steward_entities::price::{self, Figures, NewPrice};
 use utoipa::{IntoParams, ToSchema};
@@ -27,9 +33,11 @@ use crate::error::ApiError;
 use crate::http::change::{Audit, Change};
 use crate::http::check;
 use crate::http::extract::{Json, Query};
+use crate::http::job::JobAccepted;
 use crate::http::money;
 use crate::http::page::{Page, PageQuery, PageRequest};
 use crate::http::permission::{Can, ReadPrices, WritePrices};
+use crate::http::precondition::{IfMatch, Tagged};
 use crate::http::range::{RangeQuery, TimeRange, parse_time, rfc3339};
 use crate::state::AppState;
 
@@ -40,6 +48,7 @@ const PROVIDER_MAX_BYTES: usize = 64;
 const AMOUNT_MAX_NANO: i64 = 1_000_000_000_000_000;
 /// 2100-01-01: later times are mistakes too.
 const VALID_FROM_MAX: i64 = 4_102_444_800_000_000;
+const SOURCE_MAX: usize = 500;
 const UNPRICED_MAX: u64 = 200;
 /// What `GET /prices/unpriced` looks at unless told.
 const UNPRICED_DAYS_US: i64 = 30 * 24 * 3_600_000_000;
@@ -47,9 +56,11 @@ const UNPRICED_DAYS_US: i64 = 30 * 24 * 3_600_000_000;
 pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
     config
         .service(unpriced_models)
+        .service(recalculate)
         .service(list)
         .service(set)
-        .service(remove);
+        .service(remove)
+        .service(show);
 }
 
 /// Which price.
@@ -84,7 +95,7 @@ impl Of {
 /// Where a price is from.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum Source {
+enum Origin {
     /// The list that comes with the program.
     List,
     Operator,
@@ -100,7 +111,7 @@ struct Which {
     /// Part of the model's or the provider's name, whatever the case.
     q: Option<String>,
     #[param(inline)]
-    source: Option<Source>,
+    origin: Option<Origin>,
 }
 
 /// Prices in force, by provider and model; with `provider` and `model` the history of that one.
@@ -129,12 +140,12 @@ async fn list(
         provider.as_ref().is_none_or(|of| shown.provider() == of)
             && model.as_ref().is_none_or(|of| shown.model() == of)
             && part.as_ref().is_none_or(found)
-            && which.source.is_none_or(|of| shown.source() == of)
+            && which.origin.is_none_or(|of| shown.origin() == of)
     });
     let total = prices.len() as u64;
     // The list is short and its order is not that of the ids: the cursor is the id of the last row shown.
     if let Some(after) = page.after::<i64>()? {
-        let seen = prices.iter().position(|shown| shown.id() == after);
+        let seen = prices.iter().position(|shown| shown.key() == after);
         prices.drain(..seen.map_or(prices.len(), |at| at + 1));
     }
     prices.truncate((page.offset + page.limit + 1) as usize);
@@ -142,9 +153,27 @@ async fn list(
         prices,
         &page,
         Some(total),
-        PriceShown::id,
+        PriceShown::key,
         |shown| shown,
     )))
+}
+
+/// One price, whether or not it still holds: what a record of the log was charged by.
+#[utoipa::path(tag = "prices", responses((status = 200, body = PriceShown)))]
+#[get("/prices/{id}")]
+async fn show(
+    state: web::Data<AppState>,
+    caller: Can<ReadPrices>,
+    id: web::Path<String>,
+) -> Result<Tagged<PriceShown>, ApiError> {
+    check::whole_installation(&caller)?;
+    let read = &state.databases.control_read;
+    let row = price::by_public_id(read, &id)
+        .await?
+        .ok_or_else(|| ApiError::not_found("price"))?;
+    let history = price::history(read, &row.provider, &row.model).await?;
+    let shown = PriceShown::of(row, &history, state.clock.now_micros());
+    Ok(Tagged::ok(shown.version, shown))
 }
 
 /// What is charged in.
@@ -174,6 +203,9 @@ struct NewFigures {
     reasoning: Option<String>,
     /// Per call, beside the tokens; nothing unless given.
     per_call: Option<String>,
+    /// Where the figures were read: an address, a contract.
+    #[schema(max_length = 500)]
+    source: Option<String>,
     /// From when on it holds, RFC 3339; from now on unless given.
     #[schema(format = DateTime)]
     valid_from: Option<String>,
@@ -219,11 +251,18 @@ async fn set(
     state: web::Data<AppState>,
     caller: Can<WritePrices>,
     of: Query<Of>,
+    if_match: IfMatch,
     Json(new): Json<NewFigures>,
-) -> Result<Json<PriceShown>, ApiError> {
+) -> Result<Tagged<PriceShown>, ApiError> {
     check::whole_installation(&caller)?;
     let of = of.0.checked()?;
     let figures = new.figures()?;
+    let source = check::text(
+        "source",
+        new.source.as_deref().unwrap_or_default(),
+        0,
+        SOURCE_MAX,
+    )?;
     let asked = new.valid_from.as_deref();
     let asked = asked
         .map(|text| parse_time(text, "valid_from"))
@@ -237,18 +276,23 @@ async fn set(
     let change = Change::begin(&state, &caller).await?;
     let valid_from = asked.unwrap_or(change.now);
     let history = price::history(&*change, &of.provider, &of.model).await?;
+    if_match
+        .check(view::version(&history), &*change, "price", &of.target())
+        .await?;
     let ruling = history
         .iter()
         .find(|row| !row.from_list && row.valid_from <= valid_from)
         .filter(|row| !row.removed);
     if let Some(row) = ruling.filter(|row| row.figures() == figures) {
-        return Ok(Json(PriceShown::of(row.clone(), &history, change.now)));
+        let shown = PriceShown::of(row.clone(), &history, change.now);
+        return Ok(Tagged::ok(shown.version, shown));
     }
     let before = in_force(history.clone(), valid_from).pop();
     let row = NewPrice {
         provider: of.provider.clone(),
         model: of.model.clone(),
         figures,
+        source,
         valid_from,
         removed: false,
     };
@@ -261,7 +305,8 @@ async fn set(
         .with("valid_from", rfc3339(valid_from));
     change.commit(audit).await?;
     state.apply_to_gateway().await?;
-    Ok(Json(PriceShown::of(row, &history, now)))
+    let shown = PriceShown::of(row, &history, now);
+    Ok(Tagged::ok(shown.version, shown))
 }
 
 /// Takes an operator's price away, those that were to begin later too: the list's rules again, and without one the
@@ -272,11 +317,15 @@ async fn remove(
     state: web::Data<AppState>,
     caller: Can<WritePrices>,
     of: Query<Of>,
+    if_match: IfMatch,
 ) -> Result<HttpResponse, ApiError> {
     check::whole_installation(&caller)?;
     let of = of.0.checked()?;
     let change = Change::begin(&state, &caller).await?;
     let history = price::history(&*change, &of.provider, &of.model).await?;
+    if_match
+        .check(view::version(&history), &*change, "price", &of.target())
+        .await?;
     let ends = view::ends(&history, change.now);
     if ends.is_empty() {
         return Err(ApiError::not_found("price").detail(
@@ -288,6 +337,7 @@ async fn remove(
             provider: of.provider.clone(),
             model: of.model.clone(),
             figures,
+            source: String::new(),
             valid_from,
             removed: true,
         };
@@ -298,6 +348,55 @@ async fn remove(
         .await?;
     state.apply_to_gateway().await?;
     Ok(HttpResponse::NoContent().finish())
+}
+
+/// Which calls to charge anew.
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Recalculation {
+    /// Calls made from then on, RFC 3339 or a date; all unless given.
+    from: Option<String>,
+    /// Calls made before; up to now unless given. A date counts whole.
+    to: Option<String>,
+    /// Only this provider's.
+    #[schema(max_length = 64)]
+    provider: Option<String>,
+    /// Only those that asked for this model, or that it answered.
+    #[schema(max_length = 160)]
+    model: Option<String>,
+}
+
+/// Charges calls of the past anew by the prices as they are now (each by the one in force at its time), as a job. Calls
+/// that brought their own cost keep it.
+#[utoipa::path(tag = "prices", responses((status = 202, body = JobAccepted)))]
+#[post("/prices/recalculate")]
+async fn recalculate(
+    state: web::Data<AppState>,
+    caller: Can<WritePrices>,
+    Json(asked): Json<Recalculation>,
+) -> Result<HttpResponse, ApiError> {
+    check::whole_installation(&caller)?;
+    let change = Change::begin(&state, &caller).await?;
+    let asked_range = RangeQuery::between(asked.from.clone(), asked.to.clone());
+    let range = TimeRange::parse(&asked_range, change.now, state.time_zone)?;
+    let to = range.to.unwrap_or(change.now).clamp(0, VALID_FROM_MAX);
+    let from = range.from.unwrap_or(0).clamp(0, to);
+    let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    let params = json!({
+        "from": rfc3339(from),
+        "to": rfc3339(to),
+        "provider": given(&asked.provider),
+        "model": given(&asked.model),
+    });
+    let author = caller.operator.public_id.clone();
+    let row = job::insert(&change, RECALCULATE, params, author, change.now).await?;
+    let audit = Audit::of("prices.recalculate", "job", &row.public_id).with("asked", &asked);
+    let answer = change
+        .accepted(audit, JobAccepted { job: row.into() })
+        .await?;
+    // It would look by itself in a second; that it cannot be told is no failure.
+    let _ = state.tree.job_runner.try_send(Wake);
+    Ok(answer)
 }
 
 /// Models that were called without a price.

@@ -4,7 +4,7 @@ use steward_actors::domain::record::Record;
 use steward_actors::domain::rid::Rid;
 use steward_actors::ledger_store::{self, Batch};
 use steward_entities::database::begin_write;
-use steward_entities::price::{self, Figures};
+use steward_entities::price::{self, Figures, Listed};
 
 use crate::testing::{Ask, START, World};
 
@@ -23,12 +23,11 @@ fn figures(input_nano: i64, output_nano: i64) -> Figures {
 
 /// Takes over a list of `date` with one price of each of `models`.
 async fn list(world: &World, models: &[(&str, i64)], date: i64) -> usize {
-    let entries = models.iter().map(|(model, nano)| {
-        (
-            "openai".to_owned(),
-            (*model).to_owned(),
-            figures(*nano, 2 * nano),
-        )
+    let entries = models.iter().map(|(model, nano)| Listed {
+        provider: "openai".to_owned(),
+        model: (*model).to_owned(),
+        figures: figures(*nano, 2 * nano),
+        source: "https://example.com".to_owned(),
     });
     let txn = begin_write(&world.database.control).await.unwrap();
     let made = price::take_list(&txn, entries, date, START).await.unwrap();
@@ -57,14 +56,14 @@ async fn life_on(world: World) {
         (&json!(2), &json!("gpt-4o")),
         "{all}"
     );
-    assert_eq!(all["items"][0]["source"], "list");
+    assert_eq!(all["items"][0]["origin"], "list");
 
     let mut body = json!({"currency": "CNY", "input": "2.50", "output": "10.00", "cached": "1.25"});
     let set = Ask::put(GPT_4O, body.clone()).bearer(&root).to(&app).await;
     assert_eq!(set.status, StatusCode::OK, "{set:?}");
     let expected = json!({
         "currency": "CNY", "input": "2.5", "output": "10", "cached": "1.25", "cache_write": null, "reasoning": null,
-        "per_call": "0", "source": "operator", "in_force": true, "removed": false, "created_by": "root",
+        "per_call": "0", "origin": "operator", "source": null, "in_force": true, "removed": false, "created_by": "root",
     });
     for (field, value) in expected.as_object().unwrap() {
         assert_eq!(&set.body[field], value, "{field}");
@@ -100,6 +99,20 @@ async fn life_on(world: World) {
     assert_eq!(
         told,
         expected.each_ref().map(|(input, rules)| (input, rules))
+    );
+
+    // What somebody saw before others came is no ground for a change.
+    let seen = set.header("etag").to_owned();
+    let other = json!({"currency": "USD", "input": "9", "output": "9"});
+    let stale = Ask::put(GPT_4O, other)
+        .bearer(&root)
+        .header("if-match", &seen);
+    assert_eq!(stale.to(&app).await.status, StatusCode::PRECONDITION_FAILED);
+    let path = format!("{PRICES}/{}", set.body["id"].as_str().unwrap());
+    let one = Ask::get(&path).bearer(&root).to(&app).await;
+    assert_eq!(
+        (&one.body["input"], one.header("etag")),
+        (&json!("2.5"), later.header("etag"))
     );
 
     // Taken away, both of them: the list's rules again.
@@ -151,8 +164,8 @@ async fn prices_are_filtered_and_paged() {
         )
     };
     assert_eq!(names("q=B").await.0, "B-large b");
-    assert_eq!(names("source=operator").await.0, "org/slashed");
-    assert_eq!(names("provider=openai&source=list").await.2, 4);
+    assert_eq!(names("origin=operator").await.0, "org/slashed");
+    assert_eq!(names("provider=openai&origin=list").await.2, 4);
     assert_eq!(names("provider=nobody&model=a").await.0, "");
     let mut seen = Vec::new();
     let mut cursor = String::new();

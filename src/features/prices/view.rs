@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use crate::http::money;
 use crate::http::range::rfc3339;
 
-use super::Source;
+use super::Origin;
 
 /// What is charged: decimal strings in the currency, per million model tokens.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, ToSchema)]
@@ -47,8 +47,9 @@ impl Charged {
 /// A price of a model.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct PriceShown {
-    /// What records carry as `price_id`.
-    id: i64,
+    id: String,
+    #[serde(skip)]
+    key: i64,
     provider: String,
     model: String,
     #[serde(flatten)]
@@ -57,7 +58,9 @@ pub(super) struct PriceShown {
     #[schema(format = DateTime)]
     valid_from: String,
     #[schema(inline)]
-    source: Source,
+    origin: Origin,
+    /// Where the figures were read; null when nobody said.
+    source: Option<String>,
     /// It ends the operator's prices before it; its figures mean nothing.
     removed: bool,
     /// Calls are charged by it now.
@@ -66,36 +69,41 @@ pub(super) struct PriceShown {
     created_by: String,
     #[schema(format = DateTime)]
     created_at: String,
+    /// Of the model's prices together: rises with each that is added.
+    pub(super) version: i64,
 }
 
 impl PriceShown {
     /// One of a model's `history`.
     pub(super) fn of(row: Model, history: &[Model], now: i64) -> Self {
         let in_force = ruling(history, now) == Some(row.id);
-        Self::told(row, in_force)
+        Self::told(row, in_force, version(history))
     }
 
-    fn told(row: Model, in_force: bool) -> Self {
+    fn told(row: Model, in_force: bool, version: i64) -> Self {
         Self {
             charged: Charged::of(&row),
-            id: row.id,
+            id: row.public_id,
+            key: row.id,
             provider: row.provider,
             model: row.model,
             valid_from: rfc3339(row.valid_from),
-            source: if row.from_list {
-                Source::List
+            origin: if row.from_list {
+                Origin::List
             } else {
-                Source::Operator
+                Origin::Operator
             },
+            source: Some(row.source).filter(|source| !source.is_empty()),
             removed: row.removed,
             in_force,
             created_by: row.created_by,
             created_at: rfc3339(row.created_at),
+            version,
         }
     }
 
-    pub(super) fn id(&self) -> i64 {
-        self.id
+    pub(super) fn key(&self) -> i64 {
+        self.key
     }
 
     pub(super) fn provider(&self) -> &str {
@@ -106,8 +114,8 @@ impl PriceShown {
         &self.model
     }
 
-    pub(super) fn source(&self) -> Source {
-        self.source
+    pub(super) fn origin(&self) -> Origin {
+        self.origin
     }
 }
 
@@ -119,12 +127,17 @@ fn ruling(history: &[Model], now: i64) -> Option<i64> {
     Some(price.id)
 }
 
+/// Rises with every price that is added to a model's; 0 without one.
+pub(super) fn version(history: &[Model]) -> i64 {
+    history.iter().map(|row| row.id).max().unwrap_or(0)
+}
+
 /// One model's rows, each with whether it rules.
 pub(super) fn shown(history: Vec<Model>, now: i64) -> Vec<PriceShown> {
-    let ruling = ruling(&history, now);
+    let (ruling, version) = (ruling(&history, now), version(&history));
     let told = |row: Model| {
         let in_force = ruling == Some(row.id);
-        PriceShown::told(row, in_force)
+        PriceShown::told(row, in_force, version)
     };
     history.into_iter().map(told).collect()
 }
@@ -137,9 +150,9 @@ pub(super) fn in_force(rows: Vec<Model>, now: i64) -> Vec<PriceShown> {
         models.entry(key).or_default().push(row);
     }
     let rules = |history: Vec<Model>| {
-        let ruling = ruling(&history, now)?;
+        let (ruling, version) = (ruling(&history, now)?, version(&history));
         let row = history.into_iter().find(|row| row.id == ruling)?;
-        Some(PriceShown::told(row, true))
+        Some(PriceShown::told(row, true, version))
     };
     models.into_values().filter_map(rules).collect()
 }

@@ -9,7 +9,8 @@
 //! Hours and days are those of `stats.time_zone`. Filters are `provider` and `model` together, or one of `token_id`,
 //! `account_id`, `tenant_id`, `app`; only those pairs have a rollup. What is exact: every count and sum, over the
 //! stretch that the answer tells as `from` and `to`. How far that stretch may differ from the one asked for is told at
-//! each handler. Quantiles lie within 1 % of the true ones. Cost is null until there are prices.
+//! each handler. Quantiles lie within 1 % of the true ones. Costs are exact in the currency they were charged in
+//! (`cost_usd`, `cost_cny`); `cost` is their sum by the exchange rate.
 
 mod stretch;
 mod view;
@@ -19,6 +20,7 @@ use actix_web::{get, web};
 use sea_orm::DatabaseConnection;
 use serde::{Deserialize, Serialize};
 use steward_actors::domain::calendar;
+use steward_actors::domain::price::{Currency, Rate};
 use steward_entities::ledger::rollup::{
     self, ACCOUNT_DAILY, APP_DAILY, Grain, MODEL_DAILY, Measures, RollupTable, TENANT_DAILY,
     TOKEN_DAILY,
@@ -34,7 +36,7 @@ use crate::http::range::{RangeQuery, TimeRange, rfc3339};
 use crate::state::AppState;
 
 use stretch::Stretch;
-use view::{Numbers, share};
+use view::{Numbers, Shown, share};
 use which::Which;
 
 /// Buckets of one trend at most: 90 days of hours, or six years of days.
@@ -43,6 +45,35 @@ const TOP_MAX: u64 = 100;
 
 pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
     config.service(overview).service(trend).service(top);
+}
+
+/// What `cost` is told in.
+#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+enum Money {
+    #[default]
+    Usd,
+    Cny,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct CostQuery {
+    /// What `cost` is told in; `USD` unless given.
+    #[param(inline)]
+    currency: Option<Money>,
+}
+
+impl CostQuery {
+    fn shown(&self, state: &AppState) -> Shown {
+        Shown {
+            rate: state.rate,
+            currency: match self.currency.unwrap_or_default() {
+                Money::Usd => Currency::Usd,
+                Money::Cny => Currency::Cny,
+            },
+        }
+    }
 }
 
 /// What calls came to in a stretch of time, and in the equally long one before it.
@@ -75,14 +106,16 @@ struct Previous {
 /// A stretch of up to 48 hours is counted to the microsecond, its ragged ends from the log; longer ones begin with a
 /// whole hour. Where only days are kept (a token, an account, a tenant, an app), and where an end holds more than
 /// 10,000 calls, the stretch is widened to whole days or hours. `from` and `to` say what was counted.
-#[utoipa::path(tag = "stats", params(Which, RangeQuery), responses((status = 200, body = Overview)))]
+#[utoipa::path(tag = "stats", params(CostQuery, Which, RangeQuery), responses((status = 200, body = Overview)))]
 #[get("/stats/overview")]
 async fn overview(
     state: web::Data<AppState>,
     caller: Can<ReadStats>,
+    money: Query<CostQuery>,
     which: Query<Which>,
     range: TimeRange,
 ) -> Result<Json<Overview>, ApiError> {
+    let shown = money.0.shown(&state);
     let Query(which) = which;
     let read = &state.databases.ledger_read;
     let chosen = which.chosen(read, caller.operator.scope()).await?;
@@ -98,11 +131,11 @@ async fn overview(
     Ok(Json(Overview {
         from: rfc3339(counted.from),
         to: rfc3339(counted.to),
-        numbers: Numbers::of(&measures),
+        numbers: Numbers::of(&measures, shown),
         previous: Previous {
             from: rfc3339(previous.from),
             to: rfc3339(previous.to),
-            numbers: Numbers::of(&earlier),
+            numbers: Numbers::of(&earlier, shown),
         },
     }))
 }
@@ -153,15 +186,17 @@ struct TrendItem {
 ///
 /// Every bucket that the stretch touches is told whole. Hours are kept for everything together and for provider and
 /// model; for a token, an account, a tenant or an app there are days only.
-#[utoipa::path(tag = "stats", params(TrendQuery, Which, RangeQuery), responses((status = 200, body = Trend)))]
+#[utoipa::path(tag = "stats", params(CostQuery, TrendQuery, Which, RangeQuery), responses((status = 200, body = Trend)))]
 #[get("/stats/trend")]
 async fn trend(
     state: web::Data<AppState>,
     caller: Can<ReadStats>,
+    money: Query<CostQuery>,
     query: Query<TrendQuery>,
     which: Query<Which>,
     range: TimeRange,
 ) -> Result<Json<Trend>, ApiError> {
+    let shown = money.0.shown(&state);
     let (Query(query), Query(which)) = (query, which);
     let read = &state.databases.ledger_read;
     let chosen = which.chosen(read, caller.operator.scope()).await?;
@@ -207,7 +242,7 @@ async fn trend(
     }
     let items = starts.iter().zip(&buckets).map(|(at, measures)| TrendItem {
         at: rfc3339(*at),
-        numbers: Numbers::of(measures),
+        numbers: Numbers::of(measures, shown),
     });
     Ok(Json(Trend {
         by,
@@ -242,11 +277,38 @@ impl Ranked {
     }
 }
 
+/// By what they are ranked.
+#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Most {
+    #[default]
+    Requests,
+    Tokens,
+    Cost,
+}
+
+impl Most {
+    /// The measure in SQL. A rank needs no exact conversion: a float does.
+    fn most(self, rate: Rate) -> String {
+        match self {
+            Self::Requests => "sum(request_count)".to_owned(),
+            Self::Tokens => "sum(total_tokens)".to_owned(),
+            Self::Cost => format!(
+                "sum(cost_usd_nano) * {:.9} + sum(cost_cny_nano)",
+                rate.cny_per_usd_nano() as f64 / 1e9
+            ),
+        }
+    }
+}
+
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct TopQuery {
     #[param(inline)]
     by: Option<Ranked>,
+    /// By what they are ranked, most first; `requests` unless given.
+    #[param(inline)]
+    sort: Option<Most>,
     /// 1 to 100; 10 unless given.
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u64>,
@@ -282,19 +344,31 @@ struct TopItem {
     success_rate: Option<f64>,
     total_tokens: i64,
     p95_duration_ms: Option<f64>,
+    /// As in the overview.
+    cost: Option<String>,
+    /// `USD` or `CNY`.
+    currency: &'static str,
+    /// What was charged in US dollars.
+    cost_usd: String,
+    /// What was charged in Chinese yuan.
+    cost_cny: String,
+    /// Calls that used tokens and had no price.
+    unpriced_count: i64,
     /// Of all calls, between 0 and 1.
     share: f64,
 }
 
-/// The models (by provider), tokens, accounts, tenants or apps with most calls, over every day that the stretch touches.
-#[utoipa::path(tag = "stats", params(TopQuery, RangeQuery), responses((status = 200, body = Top)))]
+/// The models (by provider), tokens, accounts, tenants or apps with most calls, tokens or cost, over every day that the stretch touches.
+#[utoipa::path(tag = "stats", params(CostQuery, TopQuery, RangeQuery), responses((status = 200, body = Top)))]
 #[get("/stats/top")]
 async fn top(
     state: web::Data<AppState>,
     caller: Can<ReadStats>,
+    money: Query<CostQuery>,
     query: Query<TopQuery>,
     range: TimeRange,
 ) -> Result<Json<Top>, ApiError> {
+    let shown = money.0.shown(&state);
     let Query(query) = query;
     if caller.operator.scope() != Scope::All {
         return Err(ApiError::new(ErrorCode::Forbidden)
@@ -311,7 +385,7 @@ async fn top(
     let read = &state.databases.ledger_read;
     let asked = Stretch::asked(range, state.clock.now_micros())?;
     let days = asked.days(state.time_zone);
-    let items = ranked(read, by, days, limit).await?;
+    let items = ranked(read, &query, days, limit, shown).await?;
     Ok(Json(Top {
         by,
         from: rfc3339(days.from),
@@ -322,13 +396,16 @@ async fn top(
 
 async fn ranked(
     read: &DatabaseConnection,
-    by: Ranked,
+    query: &TopQuery,
     days: Stretch,
     limit: u64,
+    shown: Shown,
 ) -> Result<Vec<TopItem>, ApiError> {
+    let by = query.by.unwrap_or_default();
+    let most = query.sort.unwrap_or_default().most(shown.rate);
     let table = by.table();
     debug_assert_eq!(table.grain, Grain::Day);
-    let (most, all) = rollup::most_called(read, table, (days.from, days.to), limit).await?;
+    let (most, all) = rollup::most(read, table, &most, (days.from, days.to), limit).await?;
     let ids: Vec<i64> = most.iter().map(|keys| keys[0]).collect();
     let mut items: Vec<Measures> = vec![Measures::default(); most.len()];
     let only: [(&str, &[i64]); 1] = [(table.keys[0], &ids)];
@@ -357,7 +434,7 @@ async fn ranked(
             (None, Some(provider)) => format!("{provider}/{name}"),
             (None, None) => name.clone(),
         };
-        let numbers = Numbers::of(measures);
+        let numbers = Numbers::of(measures, shown);
         TopItem {
             key,
             id,
@@ -368,6 +445,11 @@ async fn ranked(
             success_rate: numbers.success_rate,
             total_tokens: numbers.total_tokens,
             p95_duration_ms: numbers.p95_duration_ms,
+            cost: numbers.cost,
+            currency: numbers.currency,
+            cost_usd: numbers.cost_usd,
+            cost_cny: numbers.cost_cny,
+            unpriced_count: numbers.unpriced_count,
             share: share(numbers.request_count, all).unwrap_or_default(),
         }
     });

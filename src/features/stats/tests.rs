@@ -4,6 +4,7 @@ use steward_actors::domain::record::Record;
 use steward_actors::domain::rid::Rid;
 use steward_actors::ledger_store::{self, Batch};
 
+use crate::http::money::decimal;
 use crate::testing::{Answer, Ask, START, World};
 
 const MINUTE: i64 = 60_000_000;
@@ -35,6 +36,10 @@ fn call(n: i64) -> Record {
         total_tokens: n + 2,
         status_code: if failed { 429 } else { 200 },
         success: !failed,
+        // A half has a price: a quarter in each currency.
+        priced: n % 4 < 2,
+        cost_nano: [7_100 * n, 7_100 * n, 0, 0][(n % 4) as usize],
+        currency: ["USD", "CNY", "", ""][(n % 4) as usize].into(),
         ..Record::default()
     }
 }
@@ -99,7 +104,22 @@ async fn numbers_on(world: World) {
     assert_eq!(day["avg_duration_ms"], 7250.0);
     let p50 = day["p50_duration_ms"].as_f64().unwrap();
     assert!((p50 - 7_200.0).abs() <= 72.1, "{p50}");
-    assert_eq!(day["cost"], Value::Null);
+    // Exact in what was charged; one sum by the rate, 7.10 yuan for a dollar.
+    let charged = |rest: i64| (1..=144).filter(|n| n % 4 == rest).sum::<i64>();
+    let (usd, cny) = (7_100 * charged(0), 7_100 * charged(1));
+    assert_eq!(day["cost_usd"], json!(decimal(usd)), "{day}");
+    assert_eq!(day["cost_cny"], json!(decimal(cny)));
+    assert_eq!(day["cost"], json!(decimal(usd + 1_000 * charged(1))));
+    assert_eq!(
+        (&day["currency"], &day["unpriced_count"]),
+        (&json!("USD"), &json!(72))
+    );
+    let yuan = ask("overview?range=24h&currency=CNY").await.body;
+    assert_eq!(
+        yuan["cost"],
+        json!(decimal(7_100 * 71 * charged(0) / 10 + cny))
+    );
+    assert_eq!(yuan["currency"], "CNY");
     assert_eq!(told(&ask("overview?range=7d").await.body), sum(1..=288));
 
     let models = ask("overview?range=24h&model=gpt-5&provider=openai")
@@ -115,6 +135,7 @@ async fn numbers_on(world: World) {
     let nobody = ask("overview?range=24h&token_id=tok_9").await.body;
     assert_eq!(told(&nobody), (0, 0, 0));
     assert_eq!(nobody["success_rate"], Value::Null);
+    assert_eq!(nobody["cost"], "0");
     // A tenant's days are whole, and the answer says so.
     let tenant = ask("overview?range=24h&tenant_id=ten_1").await.body;
     let from = tenant["from"].as_str().unwrap().to_owned();
@@ -154,7 +175,21 @@ async fn numbers_on(world: World) {
     assert_eq!(top["items"][0]["id"], "acc_1", "{top}");
     assert_eq!(top["items"][0]["share"], json!(231.0 / 288.0));
 
+    let dear = ask("top?by=token&range=7d&sort=cost&currency=CNY")
+        .await
+        .body;
+    // Token 1 has the calls in dollars, 2 those in yuan.
+    let ids = |top: &Value| -> Vec<Value> {
+        let items = top["items"].as_array().unwrap();
+        items.iter().map(|item| item["id"].clone()).collect()
+    };
+    assert_eq!(ids(&dear), ["tok_1", "tok_2"], "{dear}");
+    assert_eq!(dear["items"][1]["cost_usd"], "0");
+    assert_eq!(dear["items"][1]["cost"], dear["items"][1]["cost_cny"]);
+
     for bad in [
+        "overview?currency=EUR",
+        "top?sort=name",
         "overview?token_id=tok_1&model=gpt-5",
         "trend?by=hour&token_id=tok_1",
         "trend?by=hour&from=2001-01-01",

@@ -1,9 +1,28 @@
 //! Measures as the API spells them.
 
 use serde::Serialize;
+use steward_actors::domain::price::{Currency, Rate};
 use steward_entities::ledger::histogram::Histogram;
 use steward_entities::ledger::rollup::Measures;
 use utoipa::ToSchema;
+
+use crate::http::money::decimal;
+
+/// What costs are told in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shown {
+    pub(super) rate: Rate,
+    pub(super) currency: Currency,
+}
+
+impl Shown {
+    /// Null when nothing is known; a cost of zero is one that was reckoned.
+    fn cost(self, measures: &Measures) -> Option<String> {
+        let charged = [measures.sum("cost_usd_nano"), measures.sum("cost_cny_nano")];
+        let is_known = charged != [0, 0] || measures.sum("unpriced_count") == 0;
+        is_known.then(|| decimal(self.rate.sum(charged, self.currency)))
+    }
+}
 
 /// What calls came to. Averages and quantiles are null where there is nothing to take them of.
 #[derive(Debug, Serialize, ToSchema)]
@@ -37,16 +56,21 @@ pub(super) struct Numbers {
     pub(super) p99_duration_ms: Option<f64>,
     pub(super) p50_ttft_ms: Option<f64>,
     pub(super) p95_ttft_ms: Option<f64>,
-    /// Null: there are no prices yet.
+    /// What was charged, in `currency`, a decimal: charges in two currencies are one sum by the rate of `instance`. Null
+    /// when nothing had a price.
     pub(super) cost: Option<String>,
-    /// Null: there are no prices yet.
-    pub(super) currency: Option<String>,
+    /// `USD` or `CNY`.
+    pub(super) currency: &'static str,
+    /// What was charged in US dollars.
+    pub(super) cost_usd: String,
+    /// What was charged in Chinese yuan.
+    pub(super) cost_cny: String,
     /// Calls that used tokens and had no price.
     pub(super) unpriced_count: i64,
 }
 
 impl Numbers {
-    pub(super) fn of(measures: &Measures) -> Self {
+    pub(super) fn of(measures: &Measures, shown: Shown) -> Self {
         let sum = |column| measures.sum(column);
         let requests = sum("request_count");
         let successes = sum("success_count");
@@ -76,8 +100,10 @@ impl Numbers {
             p99_duration_ms: duration(0.99),
             p50_ttft_ms: ttft(0.5),
             p95_ttft_ms: ttft(0.95),
-            cost: None,
-            currency: None,
+            cost: shown.cost(measures),
+            currency: shown.currency.as_str(),
+            cost_usd: decimal(sum("cost_usd_nano")),
+            cost_cny: decimal(sum("cost_cny_nano")),
             unpriced_count: sum("unpriced_count"),
         }
     }

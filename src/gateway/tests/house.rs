@@ -43,6 +43,7 @@ pub(super) const DONE: &str = "data: [DONE]\n\n";
 pub(super) struct House {
     pub(super) gateway: Arc<Gateway>,
     pub(super) spool: Arc<Spool>,
+    pub(super) snapshot: Arc<ArcSwap<Snapshot>>,
     pub(super) address: SocketAddr,
     /// A token that may do everything.
     pub(super) secret: String,
@@ -138,6 +139,7 @@ pub(super) async fn with<F, Fut>(
         accounts: accounts.into_iter().map(Arc::new).collect(),
         ..Snapshot::default()
     };
+    let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
     let clock = Arc::new(SystemClock);
     let vault = Arc::new(Vault::open(directory.path()).unwrap());
     let mut contents_config = SpoolConfig::new(directory.path().join("contents-spool"), 0);
@@ -152,7 +154,7 @@ pub(super) async fn with<F, Fut>(
     );
     let gateway = Gateway::new(Parts {
         contents: Some(intake),
-        snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
+        snapshot: Arc::clone(&snapshot),
         spool: Arc::clone(&spool),
         rids: Arc::new(RidAllocator::new(0, Rid(0), clock.clone())),
         clock,
@@ -177,6 +179,7 @@ pub(super) async fn with<F, Fut>(
     let house = Rc::new(House {
         gateway,
         spool,
+        snapshot,
         contents,
         vault,
         address: server.addrs()[0],

@@ -4,6 +4,7 @@ mod attempts;
 mod conversations;
 mod fake;
 mod house;
+mod invoices;
 mod outcomes;
 mod panics;
 mod rules;

@@ -2,11 +2,15 @@
 //!
 //! Pure. Money is integers from the price to the sum; the one rounding is at the end of a call, so what is
 //! stored is within half a billionth of the true cost. Which price was in force is [`PriceBook`]'s; conversion
-//! between currencies is for display and not here.
+//! between currencies is for showing and limiting: [`Rate`].
 
 mod book;
+mod charge;
+mod rate;
 
 pub use book::{PriceBook, PriceRow};
+pub use charge::{Call, Charge, is_told};
+pub use rate::Rate;
 
 /// A price is for this many model tokens.
 pub const TOKENS_PER_PRICE: i64 = 1_000_000;

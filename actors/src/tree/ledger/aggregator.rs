@@ -8,6 +8,8 @@
 mod derive;
 mod rebuild;
 
+pub(crate) use derive::derive_day;
+
 use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;

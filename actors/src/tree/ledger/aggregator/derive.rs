@@ -4,16 +4,18 @@
 
 use std::collections::BTreeSet;
 
+use chrono_tz::Tz;
 use sea_orm::DbErr;
 use serde_json::json;
 use steward_entities::dashboard_stats;
-use steward_entities::database::begin_write;
+use steward_entities::database::{Databases, begin_write};
 use steward_entities::ledger::daily::{self, AiRequests, UserActivity};
 use steward_entities::ledger::recent;
 use steward_entities::ledger::rollup::{self, MODEL_DAILY, Measures};
 use steward_entities::metrics_snapshot::{self, Measured};
 
 use crate::domain::calendar;
+use crate::domain::clock::SharedClock;
 use crate::domain::ring::Dimension;
 use crate::ledger_store::recount::recount_day;
 
@@ -32,10 +34,10 @@ const RECOUNT_AFTER_US: i64 = 10 * MINUTE_US;
 pub(super) async fn round(parts: &Parts, days: &BTreeSet<i64>) -> Result<(), DbErr> {
     measure(parts).await?;
     for day in days.iter().rev() {
-        derive_day(parts, *day).await?;
+        derive_day(&parts.databases, parts.zone, &parts.clock, *day).await?;
     }
     for day in daily::missing(&parts.databases.ledger_read, MISSING).await? {
-        derive_day(parts, day).await?;
+        derive_day(&parts.databases, parts.zone, &parts.clock, day).await?;
     }
     recount_yesterday(parts).await
 }
@@ -87,19 +89,24 @@ async fn measure(parts: &Parts) -> Result<(), DbErr> {
 ///
 /// # Errors
 /// When a database cannot be read or written.
-async fn derive_day(parts: &Parts, day: i64) -> Result<(), DbErr> {
-    let read = &parts.databases.ledger_read;
-    let next = calendar::next_day(parts.zone, day);
+pub(crate) async fn derive_day(
+    databases: &Databases,
+    zone: Tz,
+    clock: &SharedClock,
+    day: i64,
+) -> Result<(), DbErr> {
+    let read = &databases.ledger_read;
+    let next = calendar::next_day(zone, day);
     let mut measures = Measures::default();
     for row in rollup::rows(read, &MODEL_DAILY, (day, next), &[]).await? {
         measures.merge(&row.measures);
     }
     let (users, jwt_users) = recent::active_users(read, day).await?;
-    let now = parts.clock.now_micros();
-    let stat_date = calendar::date_of(parts.zone, day).to_string();
+    let now = clock.now_micros();
+    let stat_date = calendar::date_of(zone, day).to_string();
     let sum = |column| measures.sum(column);
     let (requests, successes) = (sum("request_count"), sum("success_count"));
-    let txn = begin_write(&parts.databases.ledger).await?;
+    let txn = begin_write(&databases.ledger).await?;
     daily::put(
         &txn,
         &UserActivity {
@@ -125,7 +132,7 @@ async fn derive_day(parts: &Parts, day: i64) -> Result<(), DbErr> {
     )
     .await?;
     txn.commit().await?;
-    let txn = begin_write(&parts.databases.control).await?;
+    let txn = begin_write(&databases.control).await?;
     let figures = dashboard_stats::Day {
         stat_date,
         daily_active_users: users,

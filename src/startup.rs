@@ -23,6 +23,7 @@ use actix_web::{HttpServer, web};
 use arc_swap::ArcSwap;
 use sea_orm::DbErr;
 use steward_actors::domain::clock::{SharedClock, SystemClock};
+use steward_actors::domain::price::Rate;
 use steward_actors::domain::rid::RidAllocator;
 use steward_actors::jobs::JobKinds;
 use steward_actors::ledger_store::{self, WriteError};
@@ -40,6 +41,7 @@ use crate::config::{Config, ConfigError, Fsync, Overflow};
 use crate::demo::guard::{self, GuardError, Purpose};
 use crate::demo::{self, DemoError, Ground, Stage};
 use crate::error::ApiError;
+use crate::gateway::budget::Budgets;
 use crate::gateway::limits::Limits;
 use crate::gateway::{self, Gateway};
 use crate::http::routes;
@@ -50,7 +52,7 @@ use prepare::{
     claim_node, first_operator, lock_data_directory, migrate_all, open_contents, open_databases,
     settle_time_zone,
 };
-use stock::take_stock;
+use stock::{Spent, take_stock};
 
 const SPOOL_DIR: &str = "spool";
 /// How long a change may wait for the gateway's new snapshot.
@@ -226,12 +228,17 @@ impl Application {
             }
         };
         let limits = Arc::new(Limits::new());
+        let rate = config.prices.rate().unwrap_or(Rate::ONE);
+        let budgets = Arc::new(Budgets::new(time_zone, rate));
         let seed = take_stock(
             &config,
             store.as_ref(),
             &spool,
             &databases,
-            &limits,
+            &Spent {
+                limits: &limits,
+                budgets: &budgets,
+            },
             clock.as_ref(),
         )
         .await?;
@@ -264,6 +271,7 @@ impl Application {
             rids: Arc::clone(&rids),
             clock: Arc::clone(&clock),
             limits,
+            budgets,
             config: config.gateway.clone(),
             wait_durable: config.spool.fsync == Fsync::Always,
         })?;

@@ -34,6 +34,7 @@ use steward_entities::scope::Page;
 use steward_migration::testing::TestDatabase;
 
 use crate::config::Config;
+use crate::gateway::budget::Budgets;
 use crate::gateway::{self, Gateway};
 use crate::http::passwords;
 use crate::state::{AppState, Parts, RefreshSnapshot};
@@ -287,6 +288,10 @@ fn parts(database: &TestDatabase, clock: Arc<ManualClock>, config: Config) -> (P
         rids: rids.clone(),
         clock: clock.clone(),
         limits: Arc::default(),
+        budgets: Arc::new(Budgets::new(
+            chrono_tz::Asia::Shanghai,
+            config.prices.rate().unwrap(),
+        )),
         config: config.gateway.clone(),
         wait_durable: false,
     })

@@ -82,6 +82,7 @@ pub(crate) async fn gateway(dir: &Path, provider: SocketAddr) -> String {
         token_quota: Some(1 << 50),
         daily_budget_nano: None,
         monthly_budget_nano: None,
+        budget_currency: "USD".into(),
         enable_conversation_logging: false,
         redaction: "none".into(),
         created_by: "bench".into(),

@@ -27,6 +27,12 @@ pub struct Model {
     pub status: Status,
     pub suspended_at: Option<i64>,
     pub suspended_reason: Option<String>,
+    /// Billionths of `budget_currency`.
+    pub daily_budget_nano: Option<i64>,
+    /// Billionths of `budget_currency`.
+    pub monthly_budget_nano: Option<i64>,
+    /// ISO 4217; of both budgets.
+    pub budget_currency: String,
     pub created_at: i64,
     pub updated_at: i64,
     pub version: i64,
@@ -71,6 +77,9 @@ pub async fn insert(
         status: Set(Status::Active),
         suspended_at: Set(None),
         suspended_reason: Set(None),
+        daily_budget_nano: Set(None),
+        monthly_budget_nano: Set(None),
+        budget_currency: Set("USD".to_owned()),
         created_at: Set(at_micros),
         updated_at: Set(at_micros),
         version: Set(1),

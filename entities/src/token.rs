@@ -46,6 +46,8 @@ pub struct Model {
     pub token_quota: Option<i64>,
     pub daily_budget_nano: Option<i64>,
     pub monthly_budget_nano: Option<i64>,
+    /// ISO 4217; of both budgets.
+    pub budget_currency: String,
     pub enable_conversation_logging: bool,
     /// Name of the redaction applied to kept conversations.
     pub redaction: String,
@@ -122,6 +124,8 @@ pub struct NewToken {
     pub token_quota: Option<i64>,
     pub daily_budget_nano: Option<i64>,
     pub monthly_budget_nano: Option<i64>,
+    /// ISO 4217; of both budgets.
+    pub budget_currency: String,
     pub enable_conversation_logging: bool,
     pub redaction: String,
     pub created_by: String,
@@ -158,6 +162,7 @@ pub async fn insert(
         token_quota: Set(new.token_quota),
         daily_budget_nano: Set(new.daily_budget_nano),
         monthly_budget_nano: Set(new.monthly_budget_nano),
+        budget_currency: Set(new.budget_currency),
         enable_conversation_logging: Set(new.enable_conversation_logging),
         redaction: Set(new.redaction),
         created_by: Set(new.created_by),

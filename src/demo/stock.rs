@@ -336,6 +336,7 @@ impl Scribe {
                 token_quota: key.quota,
                 daily_budget_nano: None,
                 monthly_budget_nano: None,
+                budget_currency: "USD".into(),
                 enable_conversation_logging: false,
                 redaction: String::new(),
                 created_by: self.admin.clone(),

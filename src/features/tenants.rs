@@ -9,7 +9,8 @@
 //! | POST | `/ops/tenants/{id}/suspend` | `write:tenants` |
 //! | POST | `/ops/tenants/{id}/activate` | `write:tenants` |
 //!
-//! Tenants are never deleted: the books name them. Budgets belong to the cost feature.
+//! Tenants are never deleted: the books name them. A budget holds for all their tokens together,
+//! by the days and months of `stats.time_zone`.
 
 use actix_web::{get, patch, post, web};
 use sea_orm::ActiveValue::Set;
@@ -27,7 +28,9 @@ use crate::error::ApiError;
 use crate::http::change::{Audit, Change, refused};
 use crate::http::check::{self, text};
 use crate::http::extract::{Json, Query};
+use crate::http::money::{self, CurrencyCode, decimal};
 use crate::http::page::{Page, PageQuery, PageRequest};
+use crate::http::patch::nullable;
 use crate::http::permission::{Can, ReadTenants, WriteTenants};
 use crate::http::precondition::{IfMatch, Tagged};
 use crate::http::range::{RangeQuery, TimeRange, rfc3339};
@@ -71,6 +74,12 @@ pub(crate) struct TenantView {
     status: TenantStatus,
     suspended_at: Option<String>,
     suspended_reason: Option<String>,
+    /// What its tokens together may spend a day, a decimal in `budget_currency`; null is unlimited.
+    daily_budget: Option<String>,
+    /// What they may spend a month; null is unlimited.
+    monthly_budget: Option<String>,
+    #[schema(inline)]
+    budget_currency: CurrencyCode,
     /// Operators who belong to it.
     user_count: u64,
     /// Tokens that were not deleted.
@@ -109,6 +118,9 @@ impl TenantView {
             },
             suspended_at: row.suspended_at.map(rfc3339),
             suspended_reason: row.suspended_reason,
+            daily_budget: row.daily_budget_nano.map(decimal),
+            monthly_budget: row.monthly_budget_nano.map(decimal),
+            budget_currency: CurrencyCode::of(&row.budget_currency),
             user_count: figures.users,
             token_count: figures.tokens,
             conversations_today: figures.today,
@@ -136,6 +148,17 @@ struct NewTenant {
 struct TenantChanges {
     #[schema(min_length = 1, max_length = 160)]
     name: Option<String>,
+    /// What its tokens together may spend a day: a decimal in `budget_currency`. Null takes the limit away.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<String>)]
+    daily_budget: Option<Option<String>>,
+    /// What they may spend a month.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<String>)]
+    monthly_budget: Option<Option<String>>,
+    /// Of both budgets, which keep their numbers.
+    #[schema(inline)]
+    budget_currency: Option<CurrencyCode>,
 }
 
 /// Why a tenant is suspended.
@@ -218,7 +241,7 @@ async fn show(
     answer(&state, row).await
 }
 
-/// Renames a tenant.
+/// Renames a tenant, or sets what it may spend.
 #[utoipa::path(tag = "tenants", responses((status = 200, body = TenantView)))]
 #[patch("/ops/tenants/{id}")]
 async fn update(
@@ -231,6 +254,15 @@ async fn update(
     let mut row = tenant::ActiveModel::default();
     if let Some(name) = changes.name {
         row.name = Set(text("name", &name, 1, NAME_MAX)?);
+    }
+    if let Some(daily) = changes.daily_budget {
+        row.daily_budget_nano = Set(money::budget("daily_budget", daily.as_deref())?);
+    }
+    if let Some(monthly) = changes.monthly_budget {
+        row.monthly_budget_nano = Set(money::budget("monthly_budget", monthly.as_deref())?);
+    }
+    if let Some(currency) = changes.budget_currency {
+        row.budget_currency = Set(currency.stored());
     }
     let changed = apply(&state, caller, &id, if_match, "tenants.update", row);
     changed.await

@@ -13,11 +13,13 @@ use actix_web::http::header::{self, HeaderMap, HeaderName};
 use actix_web::web;
 use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
+use steward_actors::domain::price::{Currency, Used};
 use steward_actors::domain::snapshot::{Protocol, TokenKey, TokenView};
 use steward_actors::spool;
 
 use crate::error::catalog::ErrorCode;
 
+use super::budget::Hold;
 use super::json::JsonFault;
 use super::limits::{Admission, Demand};
 use super::pulse::{Expired, Pulse};
@@ -255,6 +257,53 @@ pub(super) fn model<'a>(token: &TokenView, head: &'a RequestHead) -> Result<&'a 
     Err(Refusal::new(ErrorCode::ModelNotAllowed)
         .detail(format!("The API key may not use the model `{model}`."))
         .param("model"))
+}
+
+/// Reserves what the call may cost.
+///
+/// # Errors
+/// A budget of the token or its tenant is used up.
+pub(super) fn budgets(
+    gateway: &Gateway,
+    token: &TokenView,
+    model: &str,
+    demand: Demand,
+    at_micros: i64,
+) -> Result<Hold, Refusal> {
+    let expected = || dearest(gateway, model, demand, at_micros);
+    gateway
+        .budgets
+        .reserve(token, at_micros, expected)
+        .map_err(|exhausted| {
+            Refusal::new(ErrorCode::BudgetExhausted)
+                .detail(exhausted.detail())
+                .retry_after_ms(exhausted.retry_after_ms)
+        })
+}
+
+/// What the call would cost on the dearest of the accounts that may get it, in billionths of a dollar; 0 when none of
+/// them has a price.
+fn dearest(gateway: &Gateway, model: &str, demand: Demand, at_micros: i64) -> i64 {
+    let snapshot = gateway.snapshot.load();
+    let count = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
+    let used = Used {
+        prompt: count(demand.prompt_tokens),
+        completion: count(demand.completion_tokens),
+        ..Used::default()
+    };
+    let serving = snapshot
+        .accounts
+        .iter()
+        .filter(|account| account.enabled && account.serves(model));
+    let costs = serving.filter_map(|account| {
+        let sent = account.upstream_model(model);
+        let price = snapshot
+            .prices
+            .of_call(&account.provider, sent, model, at_micros)?;
+        let charge = price.currency.charge(price.cost_nano(used));
+        Some(gateway.budgets.rate().sum(charge, Currency::Usd))
+    });
+    costs.max().unwrap_or(0)
 }
 
 /// Takes the call's place and reserves what it may use.

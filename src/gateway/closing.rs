@@ -16,6 +16,7 @@ use steward_actors::domain::seen;
 use steward_actors::spool::AppendError;
 use tokio::runtime::Handle;
 
+use super::budget::{Hold, charge_of};
 use super::capture::{Capture, Heard};
 use super::estimate::Settled;
 use super::limits::Admission;
@@ -108,6 +109,7 @@ pub(super) struct Closing {
     pub(super) capture: Option<Box<Capture>>,
     pub(super) heard: Option<Box<Heard>>,
     pub(super) admission: Option<Admission>,
+    pub(super) hold: Option<Hold>,
     pub(super) written: bool,
 }
 
@@ -170,6 +172,9 @@ impl Closing {
         if let Some(mut admission) = self.admission.take() {
             let used = u64::try_from(record.total_tokens).unwrap_or(0);
             admission.settle(used, self.gateway.accounts.now_ms());
+        }
+        if let Some(mut hold) = self.hold.take() {
+            hold.settle(charge_of(record));
         }
         let status = u16::try_from(record.status_code).unwrap_or(500);
         self.gateway.counters.closed(status);

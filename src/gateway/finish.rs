@@ -22,6 +22,7 @@ use crate::error::dialect::{self, Failure};
 use crate::http::extract::client_ip;
 
 use super::breaker::Begun;
+use super::budget::Hold;
 use super::capture::Capture;
 use super::closing::{Closed, Closing, Prompt};
 use super::limits::{Admission, Place};
@@ -99,6 +100,7 @@ pub(super) struct Finish {
     /// The account that answered, with this status, while others are tried that may do better.
     aside: Option<(Trial, u16)>,
     admission: Option<Admission>,
+    hold: Option<Hold>,
     status: u16,
     upstream_request_id: String,
     closed: bool,
@@ -122,6 +124,7 @@ impl Finish {
             trial: None,
             aside: None,
             admission: None,
+            hold: None,
             status: 0,
             upstream_request_id: String::new(),
             closed: false,
@@ -197,9 +200,10 @@ impl Finish {
         };
     }
 
-    /// Keeps the call's place in the limits.
-    pub(super) fn admitted(&mut self, admission: Admission) {
+    /// Keeps the call's place in the limits, and what it holds of budgets.
+    pub(super) fn admitted(&mut self, admission: Admission, hold: Hold) {
         self.admission = Some(admission);
+        self.hold = Some(hold);
     }
 
     /// An account is being tried.
@@ -354,6 +358,7 @@ impl Finish {
             sent_model,
             prompt: about.prompt,
             admission: self.admission.take(),
+            hold: self.hold.take(),
             written: false,
         }
         .run()

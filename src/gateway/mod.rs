@@ -6,6 +6,7 @@
 //! what moves bytes is thin and stands beside it. No database, no lock across an await, no task per call.
 
 pub mod breaker;
+pub mod budget;
 pub mod decode;
 pub mod dialect;
 pub mod estimate;
@@ -68,6 +69,7 @@ use crate::config;
 use crate::error::catalog::ErrorCode;
 
 use breaker::BreakerConfig;
+use budget::Budgets;
 use client::UpstreamClient;
 use dialect::Endpoint;
 use finish::Finish;
@@ -85,6 +87,7 @@ pub struct Parts {
     pub rids: Arc<RidAllocator>,
     pub clock: SharedClock,
     pub limits: Arc<Limits>,
+    pub budgets: Arc<Budgets>,
     /// Where conversations go that are kept; `None`: none are.
     pub contents: Option<Arc<Intake>>,
     pub config: config::Gateway,
@@ -105,6 +108,7 @@ pub struct Gateway {
     rids: Arc<RidAllocator>,
     clock: SharedClock,
     limits: Arc<Limits>,
+    budgets: Arc<Budgets>,
     contents: Option<Arc<Intake>>,
     accounts: AccountStates,
     counters: Counters,
@@ -150,6 +154,7 @@ impl Gateway {
             rids: parts.rids,
             clock: parts.clock,
             limits: parts.limits,
+            budgets: parts.budgets,
             contents: parts.contents,
         }))
     }
@@ -174,6 +179,11 @@ impl Gateway {
     /// Breakers and load of the accounts.
     pub fn accounts(&self) -> &AccountStates {
         &self.accounts
+    }
+
+    /// What tokens and tenants spend.
+    pub fn budgets(&self) -> &Arc<Budgets> {
+        &self.budgets
     }
 
     /// Limits and quotas of the tokens.
@@ -302,7 +312,9 @@ async fn forward(
             _ => head.completion_tokens(),
         },
     };
-    finish.admitted(admit::limits(gateway, &key.token, demand, asked.protocol)?);
+    let hold = admit::budgets(gateway, &key.token, model, demand, finish.request_at())?;
+    let admission = admit::limits(gateway, &key.token, demand, asked.protocol)?;
+    finish.admitted(admission, hold);
     let wants_usage = dialect::openai::needs_usage_injected(operation)
         && head.stream
         && head.include_usage != Some(true);

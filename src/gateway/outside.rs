@@ -10,6 +10,7 @@ use steward_actors::domain::record::{RECORD_KIND, Record};
 use steward_actors::domain::snapshot::TokenView;
 use steward_actors::spool::AppendError;
 
+use super::budget::charge_of;
 use super::{Gateway, admit};
 use crate::error::catalog::ErrorCode;
 
@@ -53,6 +54,12 @@ impl Gateway {
                     _ => ErrorCode::Internal,
                 }
             })?;
+            self.budgets.spend(
+                record.token_id,
+                record.tenant_id,
+                record.request_at,
+                charge_of(&record),
+            );
             if appended.recorded {
                 last = Some(appended.seq);
             }

@@ -1,6 +1,64 @@
 //! Money as the control face reads and writes it: a decimal string beside its currency, never a float.
 
+use serde::{Deserialize, Serialize};
+use steward_actors::domain::price::Currency;
+use utoipa::ToSchema;
+
+use crate::error::ApiError;
+
 const NANO: u64 = 1_000_000_000;
+/// A larger budget is a slip of the finger.
+const BUDGET_MAX_NANO: i64 = 1_000_000_000 * NANO as i64;
+
+/// A currency as the control face spells it.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum CurrencyCode {
+    /// US dollar.
+    #[default]
+    Usd,
+    /// Chinese yuan.
+    Cny,
+}
+
+impl CurrencyCode {
+    /// As it is stored.
+    pub fn stored(self) -> String {
+        Currency::from(self).as_str().to_owned()
+    }
+
+    /// Reads the stored form; what only a later version knows is told as dollars.
+    pub fn of(stored: &str) -> Self {
+        match Currency::parse(stored) {
+            Some(Currency::Cny) => Self::Cny,
+            _ => Self::Usd,
+        }
+    }
+}
+
+impl From<CurrencyCode> for Currency {
+    fn from(code: CurrencyCode) -> Self {
+        match code {
+            CurrencyCode::Usd => Self::Usd,
+            CurrencyCode::Cny => Self::Cny,
+        }
+    }
+}
+
+/// A budget in billionths, from the decimal in `field`.
+///
+/// # Errors
+/// `validation_failed`, naming the field.
+pub fn budget(field: &str, text: Option<&str>) -> Result<Option<i64>, ApiError> {
+    let Some(text) = text else { return Ok(None) };
+    let read = nano(text.trim()).filter(|nano| *nano <= BUDGET_MAX_NANO);
+    read.map(Some).ok_or_else(|| {
+        ApiError::invalid(
+            field,
+            "must be a decimal number such as 20.00, from 0 to 1000000000 with at most nine decimals",
+        )
+    })
+}
 
 /// Billionths of a currency's unit as a decimal number without needless zeros.
 pub fn decimal(nano: i64) -> String {

@@ -31,6 +31,8 @@ fn token() -> TokenView {
         tpm: None,
         concurrency: None,
         token_quota: None,
+        budget: Default::default(),
+        tenant_budget: Default::default(),
         enable_conversation_logging: false,
         redaction: RedactionMode::default(),
     }

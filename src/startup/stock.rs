@@ -9,20 +9,29 @@ use steward_actors::domain::rid::Rid;
 use steward_actors::ledger_store::LedgerStore;
 use steward_actors::spool::Spool;
 use steward_entities::database::Databases;
+use steward_entities::ledger::rollup::{self, TENANT_DAILY, TOKEN_DAILY};
 use steward_entities::ledger::total;
 
 use super::StartError;
 use crate::config::Config;
+use crate::gateway::budget::{Budgets, Charge, Whose, charge_of};
 use crate::gateway::limits::Limits;
 
+/// Where what was used and spent so far is kept.
+pub(super) struct Spent<'a> {
+    pub(super) limits: &'a Limits,
+    pub(super) budgets: &'a Budgets,
+}
+
 /// Settles the spool with the ledger, then reads what was used so far: the greatest rid (answered, to
-/// allocate above it) and every token's use (into `limits`), from the ledger plus what is not in it yet.
+/// allocate above it), every token's use, and what tokens and tenants have spent today and this month, from the ledger
+/// plus what is not in it yet.
 pub(super) async fn take_stock(
     config: &Config,
     store: &dyn LedgerStore,
     spool: &Spool,
     databases: &Databases,
-    limits: &Limits,
+    spent: &Spent<'_>,
     clock: &dyn Clock,
 ) -> Result<Rid, StartError> {
     store.prepare(clock.now_ms()).await?;
@@ -33,15 +42,51 @@ pub(super) async fn take_stock(
         .into_iter()
         .map(|(token_id, total)| (token_id, total.total_tokens))
         .collect();
+    let Spent { limits, budgets } = spent;
+    seed_budgets(budgets, databases, clock.now_micros()).await?;
     spool.replay_unacked(|entry| {
         // What does not decode is the writer's to put aside; here it only carries no figures.
         if let Ok(record) = Record::decode(entry.payload.as_ref()) {
             greatest = greatest.max(record.rid);
             *used.entry(record.token_id).or_default() += record.total_tokens;
+            budgets.spend(
+                record.token_id,
+                record.tenant_id,
+                record.request_at,
+                charge_of(&record),
+            );
         }
     })?;
     for (token_id, tokens) in used {
         limits.seed_used(token_id, u64::try_from(tokens).unwrap_or_default());
     }
     Ok(Rid(greatest))
+}
+
+/// What the rollups say was spent today and this month.
+async fn seed_budgets(
+    budgets: &Budgets,
+    databases: &Databases,
+    now_micros: i64,
+) -> Result<(), StartError> {
+    let period = budgets.period(now_micros);
+    for (whose, table) in [(Whose::Token, &TOKEN_DAILY), (Whose::Tenant, &TENANT_DAILY)] {
+        let mut spent: HashMap<i64, [Charge; 2]> = HashMap::new();
+        // Up to the end of the month: nodes' clocks differ.
+        for row in rollup::rows(&databases.ledger, table, period.month, &[]).await? {
+            let charge = ["cost_usd_nano", "cost_cny_nano"].map(|sum| row.measures.sum(sum));
+            let [day, month] = spent.entry(row.keys[0]).or_default();
+            let windows = [(day, row.bucket == period.day.0), (month, true)];
+            for (window, _) in windows.into_iter().filter(|(_, counts)| *counts) {
+                for (sum, charge) in window.iter_mut().zip(charge) {
+                    *sum = sum.saturating_add(charge);
+                }
+            }
+        }
+        // Key 0 of tenants is nobody.
+        for (id, [day, month]) in spent.into_iter().filter(|(id, _)| *id != 0) {
+            budgets.seed(whose, id, period, day, month);
+        }
+    }
+    Ok(())
 }

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::price::PriceBook;
+use super::price::{Currency, PriceBook};
 use super::redaction::{RedactionMode, Redactor};
 
 /// Wire protocol an upstream speaks.
@@ -59,6 +59,32 @@ impl std::fmt::Debug for Secret {
     }
 }
 
+/// What may be spent a day and a month; `None` is without limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Billionths of `currency`; so is the next.
+    pub daily_nano: Option<i64>,
+    pub monthly_nano: Option<i64>,
+    pub currency: Currency,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self {
+            daily_nano: None,
+            monthly_nano: None,
+            currency: Currency::Usd,
+        }
+    }
+}
+
+impl Budget {
+    /// Whether it limits anything.
+    pub fn is_limited(&self) -> bool {
+        self.daily_nano.is_some() || self.monthly_nano.is_some()
+    }
+}
+
 /// A token as the gateway needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenView {
@@ -70,6 +96,8 @@ pub struct TokenView {
     pub tenant_public_id: String,
     pub tenant_name: String,
     pub tenant_suspended: bool,
+    /// What the tenant's tokens together may spend.
+    pub tenant_budget: Budget,
     /// Empty when the token names none.
     pub app: String,
     pub enabled: bool,
@@ -85,6 +113,8 @@ pub struct TokenView {
     pub concurrency: Option<u32>,
     /// Model tokens it may use in its life.
     pub token_quota: Option<u64>,
+    /// What it may spend.
+    pub budget: Budget,
     pub enable_conversation_logging: bool,
     /// What of its conversations is kept, if any.
     pub redaction: RedactionMode,

@@ -7,7 +7,9 @@ use steward_entities::{account, price, redaction_rule, tenant, token};
 
 use crate::domain::price::{Currency, Price, PriceBook, PriceRow};
 use crate::domain::redaction::{RedactionMode, Redactor};
-use crate::domain::snapshot::{AccountView, Protocol, Secret, Snapshot, TokenKey, TokenView};
+use crate::domain::snapshot::{
+    AccountView, Budget, Protocol, Secret, Snapshot, TokenKey, TokenView,
+};
 
 /// Rows of one moment.
 #[derive(Clone, Debug, Default)]
@@ -102,6 +104,13 @@ fn add_token(snapshot: &mut Snapshot, row: token::Model, tenants: &HashMap<i64, 
         // A token of a tenant that is not there opens nothing rather than everything.
         tenant_suspended: row.tenant_id.is_some()
             && tenant.is_none_or(|tenant| tenant.status == tenant::Status::Suspended),
+        tenant_budget: tenant.map_or_else(Budget::default, |tenant| {
+            budget(
+                tenant.daily_budget_nano,
+                tenant.monthly_budget_nano,
+                &tenant.budget_currency,
+            )
+        }),
         app: row.app,
         enabled: row.enabled,
         expires_at: row.expires_at,
@@ -110,6 +119,11 @@ fn add_token(snapshot: &mut Snapshot, row: token::Model, tenants: &HashMap<i64, 
         tpm: row.tpm.map(unsigned),
         concurrency: row.concurrency.map(bounded),
         token_quota: row.token_quota.map(unsigned),
+        budget: budget(
+            row.daily_budget_nano,
+            row.monthly_budget_nano,
+            &row.budget_currency,
+        ),
         enable_conversation_logging: row.enable_conversation_logging,
         redaction: RedactionMode::parse(&row.redaction),
     });
@@ -179,6 +193,17 @@ fn bounded(number: i64) -> u32 {
     u32::try_from(number.max(0)).unwrap_or(u32::MAX)
 }
 
+/// One in a currency that only a later version knows is held to nothing rather than to no limit.
+fn budget(daily_nano: Option<i64>, monthly_nano: Option<i64>, currency: &str) -> Budget {
+    let known = Currency::parse(currency);
+    let held = |nano: Option<i64>| nano.map(|nano| known.map_or(0, |_| nano.max(0)));
+    Budget {
+        daily_nano: held(daily_nano),
+        monthly_nano: held(monthly_nano),
+        currency: known.unwrap_or(Currency::Usd),
+    }
+}
+
 fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
@@ -197,6 +222,9 @@ mod tests {
             status,
             suspended_at: None,
             suspended_reason: None,
+            daily_budget_nano: None,
+            monthly_budget_nano: Some(5),
+            budget_currency: "CNY".into(),
             created_at: 0,
             updated_at: 0,
             version: 1,
@@ -225,6 +253,7 @@ mod tests {
             token_quota: None,
             daily_budget_nano: None,
             monthly_budget_nano: None,
+            budget_currency: "USD".into(),
             enable_conversation_logging: true,
             redaction: String::new(),
             created_by: String::new(),
@@ -321,6 +350,13 @@ mod tests {
         );
         assert_eq!((view.rpm, view.tpm), (Some(60), Some(i64::MAX as u64)));
         assert_eq!((view.concurrency, view.token_quota), (Some(0), None));
+        assert_eq!(view.budget, Budget::default());
+        let theirs = Budget {
+            monthly_nano: Some(5),
+            currency: Currency::Cny,
+            ..Budget::default()
+        };
+        assert_eq!(view.tenant_budget, theirs);
         assert_eq!(
             view.allowed_models.as_deref(),
             Some(&["gpt-*".to_owned()][..])

@@ -87,6 +87,7 @@ async fn add_token(database: &TestDatabase, byte: u8) -> token::Model {
         token_quota: None,
         daily_budget_nano: None,
         monthly_budget_nano: None,
+        budget_currency: "USD".into(),
         enable_conversation_logging: false,
         redaction: String::new(),
         created_by: "opr_x".into(),

@@ -65,6 +65,7 @@ fn new_token(name: &str, tenant_id: Option<i64>) -> NewToken {
         token_quota: Some(i64::MAX),
         daily_budget_nano: None,
         monthly_budget_nano: None,
+        budget_currency: "USD".into(),
         enable_conversation_logging: false,
         redaction: String::new(),
         created_by: "opr_x".into(),

@@ -1,4 +1,4 @@
-//! What providers charge, with its history: rows are added and never changed, so that a record's price can always be
+//! What providers charge, with its history, and what tokens and tenants may spend. Prices: rows are added and never changed, so that a record's price can always be
 //! read again. `id` is what records carry.
 //!
 //! `source` says where the figures were read. `from_list` tells the list that comes with the program from an operator's own. `removed` ends what was before it;
@@ -47,4 +47,9 @@ CREATE TABLE prices (
 );
 CREATE INDEX prices_model ON prices (provider, model, valid_from);
 CREATE UNIQUE INDEX prices_list ON prices (provider, model, valid_from) WHERE from_list;
+
+ALTER TABLE tokens ADD COLUMN budget_currency TEXT NOT NULL DEFAULT 'USD';
+ALTER TABLE tenants ADD COLUMN daily_budget_nano BIGINT;
+ALTER TABLE tenants ADD COLUMN monthly_budget_nano BIGINT;
+ALTER TABLE tenants ADD COLUMN budget_currency TEXT NOT NULL DEFAULT 'USD';
 "#;

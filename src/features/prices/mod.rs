@@ -34,7 +34,7 @@ use crate::http::change::{Audit, Change};
 use crate::http::check;
 use crate::http::extract::{Json, Query};
 use crate::http::job::JobAccepted;
-use crate::http::money;
+use crate::http::money::{self, CurrencyCode};
 use crate::http::page::{Page, PageQuery, PageRequest};
 use crate::http::permission::{Can, ReadPrices, WritePrices};
 use crate::http::precondition::{IfMatch, Tagged};
@@ -176,20 +176,12 @@ async fn show(
     Ok(Tagged::ok(shown.version, shown))
 }
 
-/// What is charged in.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
-#[serde(rename_all = "UPPERCASE")]
-enum Currency {
-    Usd,
-    Cny,
-}
-
 /// A price: decimal strings in the currency, per million model tokens.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewFigures {
     #[schema(inline)]
-    currency: Currency,
+    currency: CurrencyCode,
     #[schema(example = "2.50")]
     input: String,
     #[schema(example = "10.00")]
@@ -218,11 +210,7 @@ impl NewFigures {
             text.map(|text| amount(field, text)).transpose()
         };
         Ok(Figures {
-            currency: match self.currency {
-                Currency::Usd => "USD",
-                Currency::Cny => "CNY",
-            }
-            .to_owned(),
+            currency: self.currency.stored(),
             input_nano: amount("input", &self.input)?,
             output_nano: amount("output", &self.output)?,
             cached_nano: part("cached", &self.cached)?,

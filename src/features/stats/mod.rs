@@ -20,7 +20,7 @@ use actix_web::{get, web};
 use sea_orm::DatabaseConnection;
 use serde::{Deserialize, Serialize};
 use steward_actors::domain::calendar;
-use steward_actors::domain::price::{Currency, Rate};
+use steward_actors::domain::price::Rate;
 use steward_entities::ledger::rollup::{
     self, ACCOUNT_DAILY, APP_DAILY, Grain, MODEL_DAILY, Measures, RollupTable, TENANT_DAILY,
     TOKEN_DAILY,
@@ -31,6 +31,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::error::{ApiError, ErrorCode};
 use crate::http::extract::{Json, Query};
+use crate::http::money::CurrencyCode;
 use crate::http::permission::{Can, ReadStats};
 use crate::http::range::{RangeQuery, TimeRange, rfc3339};
 use crate::state::AppState;
@@ -47,31 +48,19 @@ pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
     config.service(overview).service(trend).service(top);
 }
 
-/// What `cost` is told in.
-#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
-#[serde(rename_all = "UPPERCASE")]
-enum Money {
-    #[default]
-    Usd,
-    Cny,
-}
-
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct CostQuery {
     /// What `cost` is told in; `USD` unless given.
     #[param(inline)]
-    currency: Option<Money>,
+    currency: Option<CurrencyCode>,
 }
 
 impl CostQuery {
     fn shown(&self, state: &AppState) -> Shown {
         Shown {
             rate: state.rate,
-            currency: match self.currency.unwrap_or_default() {
-                Money::Usd => Currency::Usd,
-                Money::Cny => Currency::Cny,
-            },
+            currency: self.currency.unwrap_or_default().into(),
         }
     }
 }

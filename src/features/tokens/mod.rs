@@ -10,7 +10,8 @@
 //! | POST | `/tokens/{id}/rotate` | `write:tokens` |
 //! | DELETE | `/tokens/{id}` | `write:tokens` |
 //!
-//! Every change is in force at the gateway when it is answered. Budgets belong to the cost feature and are not set here.
+//! Every change is in force at the gateway when it is answered.
+//! Budgets hold by the days and months of `stats.time_zone`.
 
 use std::collections::HashMap;
 
@@ -31,6 +32,7 @@ use crate::gateway::token_key::{NewKey, TOKEN};
 use crate::http::change::{Audit, Change, refused};
 use crate::http::check::{self, bounded, text};
 use crate::http::extract::{Json, Query};
+use crate::http::money::{self, CurrencyCode, decimal};
 use crate::http::page::{Page, PageQuery, PageRequest};
 use crate::http::patch::nullable;
 use crate::http::permission::{Can, ReadTokens, WriteTokens};
@@ -114,6 +116,12 @@ pub(crate) struct TokenView {
     concurrency: Option<i64>,
     /// Model tokens it may use in its life; null is unlimited.
     token_quota: Option<i64>,
+    /// What it may spend a day, a decimal in `budget_currency`; null is unlimited.
+    daily_budget: Option<String>,
+    /// What it may spend a month; null is unlimited.
+    monthly_budget: Option<String>,
+    #[schema(inline)]
+    budget_currency: CurrencyCode,
     enable_conversation_logging: bool,
     /// What of its conversations is kept when they are.
     redaction: Redaction,
@@ -149,6 +157,9 @@ impl TokenView {
             tpm: row.tpm,
             concurrency: row.concurrency,
             token_quota: row.token_quota,
+            daily_budget: row.daily_budget_nano.map(decimal),
+            monthly_budget: row.monthly_budget_nano.map(decimal),
+            budget_currency: CurrencyCode::of(&row.budget_currency),
             enable_conversation_logging: row.enable_conversation_logging,
             redaction: RedactionMode::parse(&row.redaction).into(),
             total_requests: total.map_or(0, |total| total.total_requests),
@@ -198,6 +209,16 @@ struct NewToken {
     concurrency: Option<i64>,
     #[schema(minimum = 0, maximum = 1000000000000000_i64)]
     token_quota: Option<i64>,
+    /// What it may spend a day: a decimal in `budget_currency`.
+    #[schema(example = "20.00")]
+    daily_budget: Option<String>,
+    /// What it may spend a month.
+    #[schema(example = "400.00")]
+    monthly_budget: Option<String>,
+    /// Of both budgets; `USD` unless given.
+    #[serde(default)]
+    #[schema(inline)]
+    budget_currency: CurrencyCode,
     #[serde(default)]
     enable_conversation_logging: bool,
     /// `redact` unless said otherwise.
@@ -219,6 +240,16 @@ struct Settings {
     concurrency: Option<i64>,
     #[schema(minimum = 0, maximum = 1000000000000000_i64)]
     token_quota: Option<i64>,
+    /// What it may spend a day: a decimal in `budget_currency`.
+    #[schema(example = "20.00")]
+    daily_budget: Option<String>,
+    /// What it may spend a month.
+    #[schema(example = "400.00")]
+    monthly_budget: Option<String>,
+    /// Of both budgets; `USD` unless given.
+    #[serde(default)]
+    #[schema(inline)]
+    budget_currency: CurrencyCode,
     #[serde(default)]
     enable_conversation_logging: bool,
     /// `redact` unless said otherwise.
@@ -255,6 +286,17 @@ struct TokenChanges {
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<i64>, minimum = 0, maximum = 1000000000000000_i64)]
     token_quota: Option<Option<i64>>,
+    /// What it may spend a day: a decimal in `budget_currency`.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<String>)]
+    daily_budget: Option<Option<String>>,
+    /// What it may spend a month.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<String>)]
+    monthly_budget: Option<Option<String>>,
+    /// Of both budgets, which keep their numbers.
+    #[schema(inline)]
+    budget_currency: Option<CurrencyCode>,
     enable_conversation_logging: Option<bool>,
     redaction: Option<Redaction>,
 }
@@ -365,8 +407,9 @@ async fn create(
             tpm: bounded("tpm", new.tpm, 1, 1_000_000_000_000)?,
             concurrency: bounded("concurrency", new.concurrency, 1, 100_000)?,
             token_quota: bounded("token_quota", new.token_quota, 0, 1_000_000_000_000_000)?,
-            daily_budget_nano: None,
-            monthly_budget_nano: None,
+            daily_budget_nano: money::budget("daily_budget", new.daily_budget.as_deref())?,
+            monthly_budget_nano: money::budget("monthly_budget", new.monthly_budget.as_deref())?,
+            budget_currency: new.budget_currency.stored(),
             enable_conversation_logging: new.enable_conversation_logging,
             redaction: Redaction::stored(new.redaction),
             created_by: caller.operator.public_id.clone(),
@@ -514,6 +557,15 @@ async fn replace(
                 0,
                 1_000_000_000_000_000,
             )?),
+            daily_budget_nano: Set(money::budget(
+                "daily_budget",
+                settings.daily_budget.as_deref(),
+            )?),
+            monthly_budget_nano: Set(money::budget(
+                "monthly_budget",
+                settings.monthly_budget.as_deref(),
+            )?),
+            budget_currency: Set(settings.budget_currency.stored()),
             enable_conversation_logging: Set(settings.enable_conversation_logging),
             redaction: Set(Redaction::stored(settings.redaction)),
             ..Default::default()
@@ -582,6 +634,15 @@ fn checked(changes: TokenChanges, now: i64) -> Result<token::ActiveModel, ApiErr
     }
     if let Some(quota) = changes.token_quota {
         row.token_quota = Set(bounded("token_quota", quota, 0, 1_000_000_000_000_000)?);
+    }
+    if let Some(daily) = changes.daily_budget {
+        row.daily_budget_nano = Set(money::budget("daily_budget", daily.as_deref())?);
+    }
+    if let Some(monthly) = changes.monthly_budget {
+        row.monthly_budget_nano = Set(money::budget("monthly_budget", monthly.as_deref())?);
+    }
+    if let Some(currency) = changes.budget_currency {
+        row.budget_currency = Set(currency.stored());
     }
     if let Some(enabled) = changes.enable_conversation_logging {
         row.enable_conversation_logging = Set(enabled);

@@ -176,6 +176,8 @@ mod tests {
             tpm: None,
             concurrency: None,
             token_quota: None,
+            budget: Default::default(),
+            tenant_budget: Default::default(),
             enable_conversation_logging: false,
             redaction: steward_actors::domain::redaction::RedactionMode::Redact,
         }

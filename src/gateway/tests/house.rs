@@ -14,6 +14,7 @@ use prost::Message;
 use steward_actors::contents::Content;
 use steward_actors::contents::intake::{self, Intake};
 use steward_actors::domain::clock::SystemClock;
+use steward_actors::domain::price::Rate;
 use steward_actors::domain::record::{RECORD_KIND, Record};
 use steward_actors::domain::redaction::RedactionMode;
 use steward_actors::domain::rid::{Rid, RidAllocator};
@@ -26,6 +27,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::super::budget::Budgets;
 use super::super::limits::Limits;
 use super::super::{Gateway, Parts, configure, on_connect, token_key};
 use super::fake::{Fake, PATIENCE};
@@ -93,6 +95,8 @@ pub(super) fn token() -> TokenView {
         tpm: None,
         concurrency: None,
         token_quota: None,
+        budget: Default::default(),
+        tenant_budget: Default::default(),
         enable_conversation_logging: false,
         redaction: RedactionMode::Redact,
     }
@@ -159,6 +163,7 @@ pub(super) async fn with<F, Fut>(
         rids: Arc::new(RidAllocator::new(0, Rid(0), clock.clone())),
         clock,
         limits: Arc::new(Limits::new()),
+        budgets: Arc::new(Budgets::new(chrono_tz::UTC, Rate::ONE)),
         config,
         wait_durable,
     })

@@ -36,6 +36,14 @@ impl Currency {
         }
     }
 
+    /// An amount in it, in the order of [`Self::ALL`].
+    pub const fn charge(self, nano: i64) -> [i64; 2] {
+        match self {
+            Self::Usd => [nano, 0],
+            Self::Cny => [0, nano],
+        }
+    }
+
     /// Reads the stored form.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL

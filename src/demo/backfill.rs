@@ -8,10 +8,12 @@ use std::time::Instant;
 
 use chrono::{DateTime, Datelike as _};
 use sea_orm::DbErr;
+use steward_actors::domain::price::PriceBook;
 use steward_actors::domain::record::Record;
 use steward_actors::ledger_store::{Batch, LedgerStore, WriteError};
+use steward_actors::snapshot_source::price_row;
 use steward_entities::database::{Databases, begin_write};
-use steward_entities::instance;
+use steward_entities::{instance, price};
 
 use super::history::Past;
 use super::stock::Stocked;
@@ -78,13 +80,16 @@ pub async fn fill(
         return Ok(filled);
     }
     prepare_months(store, &past).await?;
+    let rows = price::all(&databases.control_read).await?;
+    let prices = PriceBook::new(rows.into_iter().filter_map(price_row));
     let cursor = store.cursor(past.node).await?;
     let mut seq = 0;
     let mut batch: Vec<(u64, Record)> = Vec::with_capacity(2 * BATCH);
     for hour in 0..past.hours() {
-        for record in past.hour(hour, stocked) {
+        for mut record in past.hour(hour, stocked) {
             seq += 1;
             if seq > cursor {
+                prices.price(&mut record);
                 batch.push((seq, record));
             }
         }

@@ -443,6 +443,16 @@ mod tests {
         assert_eq!(stale.to(&app).await.status, StatusCode::PRECONDITION_FAILED);
         let renamed = Ask::patch(&path, json!({"name": "Kimono"})).bearer(&root);
         assert_eq!(renamed.to(&app).await.header("etag"), "\"4\"");
+        let budget = json!({"monthly_budget": "1000.25", "budget_currency": "CNY"});
+        let limited = Ask::patch(&path, budget).bearer(&root).to(&app).await;
+        assert_eq!(limited.body["monthly_budget"], "1000.25", "{limited:?}");
+        assert_eq!(limited.body["daily_budget"], Value::Null);
+        let held = {
+            let snapshot = world.state.snapshot.load();
+            let key = snapshot.tokens.values().next().unwrap();
+            key.token.tenant_budget
+        };
+        assert_eq!(held.monthly_nano, Some(1_000_250_000_000));
         let shown = Ask::get(&path).bearer(&root).to(&app).await;
         assert_eq!(shown.body["token_count"], 1, "{shown:?}");
         assert_eq!(shown.body["last_active_at"], Value::Null);

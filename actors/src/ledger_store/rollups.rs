@@ -239,7 +239,7 @@ macro_rules! charged {
     ($row:expr) => {{
         let row = $row;
         super::reprice::Charged {
-            counted: counted!(row),
+            counted: crate::ledger_store::rollups::counted!(row),
             price_id: row.try_get(25)?,
             operation: row.try_get(26)?,
             provider: row.try_get(27)?,

@@ -292,6 +292,8 @@ mod tests {
     fn prices_are_found_and_unknown_currencies_left_out() {
         let row = |id, model: &str, currency: &str| price::Model {
             id,
+            public_id: format!("prc_{id}"),
+            source: String::new(),
             provider: "x".into(),
             model: model.into(),
             currency: currency.into(),

@@ -60,7 +60,8 @@ fn call(random: &mut StdRng, n: u64, before: &PriceBook) -> Record {
         provider: ["openai", "azure"][random.random_range(0..2)].into(),
         model: ["a", "b", "org/c"][random.random_range(0..3)].into(),
         upstream_model: ["", "a-2024-08-06", "unheard-of"][random.random_range(0..3)].into(),
-        operation: [Operation::Chat, Operation::CountTokens][usize::from(n % 9 == 0)].into(),
+        operation: [Operation::Chat, Operation::CountTokens][usize::from(n.is_multiple_of(9))]
+            .into(),
         request_at: at,
         response_at: at,
         duration_ms: random.random_range(0..9_000),
@@ -73,7 +74,7 @@ fn call(random: &mut StdRng, n: u64, before: &PriceBook) -> Record {
         success,
         ..Record::default()
     };
-    if n % 11 == 0 {
+    if n.is_multiple_of(11) {
         // It brought its own cost.
         record.priced = true;
         record.cost_nano = 4_242;

@@ -1,5 +1,6 @@
 use actix_web::http::StatusCode;
 use serde_json::{Value, json};
+use steward_actors::domain::price::Currency;
 use steward_actors::domain::snapshot::TokenKey;
 
 use crate::gateway::token_key;
@@ -71,6 +72,31 @@ async fn life_on(world: World) {
         (&json!(5), &Value::Null)
     );
     assert_eq!(set.body["allowed_models"], Value::Null);
+
+    // A budget is in force when it is answered, keeps its number when only the currency changes, and goes with null.
+    let budget = json!({"daily_budget": "20.50", "monthly_budget": "400"});
+    let changed = Ask::patch(&path, budget).bearer(&root).to(&app).await;
+    assert_eq!(
+        (
+            &changed.body["daily_budget"],
+            &changed.body["budget_currency"]
+        ),
+        (&json!("20.5"), &json!("USD")),
+        "{changed:?}"
+    );
+    let yuan = json!({"budget_currency": "CNY", "daily_budget": null});
+    Ask::patch(&path, yuan).bearer(&root).to(&app).await;
+    let held = opens(&world, &secret).unwrap().token.budget;
+    assert_eq!(
+        (held.daily_nano, held.monthly_nano, held.currency),
+        (None, Some(400_000_000_000), Currency::Cny)
+    );
+    for bad in ["-1", "1e3", "1000000001", "0.0000000001", ""] {
+        let wrong = Ask::patch(&path, json!({"daily_budget": bad})).bearer(&root);
+        let wrong = wrong.to(&app).await;
+        assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY, "{bad}");
+        assert!(wrong.text.contains("daily_budget"), "{wrong:?}");
+    }
 
     let rotate = Ask::post(&format!("{path}/rotate"), json!({"grace_s": 60})).bearer(&root);
     let rotated = rotate.to(&app).await;

@@ -1,6 +1,7 @@
 //! The shell end to end: a real server and client over TCP, a scripted upstream, a real spool.
 
 mod attempts;
+mod budgets;
 mod conversations;
 mod fake;
 mod house;

@@ -60,6 +60,71 @@ async function signedIn() {
   return { at, session }
 }
 
+/** What the tabs of one browser tell each other, without delay. */
+function tabs() {
+  const open = new Set<EventTarget>()
+  class Channel extends EventTarget {
+    constructor() {
+      super()
+      open.add(this)
+    }
+    postMessage(data: unknown) {
+      for (const other of open) if (other !== this) other.dispatchEvent(new MessageEvent('message', { data }))
+    }
+  }
+  vi.stubGlobal('BroadcastChannel', Channel)
+}
+/** Another tab: a store of its own beside the one there is. `call` goes out from the tab that was opened last. */
+async function tab() {
+  setActivePinia(createPinia())
+  const session = useSession()
+  const done = session.resume()
+  await settled()
+  await done
+  return session
+}
+
+describe('tabs of one browser', () => {
+  it('renew once for all of them', async () => {
+    tabs()
+    const at = server()
+    const sessions = [await tab(), await tab(), await tab()]
+    expect(at.refreshed).toBe(3)
+    await vi.advanceTimersByTimeAsync(860_000)
+    // Each opened tab had to ask; from then on one asks and tells.
+    expect(at.refreshed).toBe(4)
+    const answered = call()
+    await settled()
+    expect((await answered).status).toBe(200)
+    expect(sessions.map((session) => session.state)).toEqual(['in', 'in', 'in'])
+  })
+
+  it('are signed out together', async () => {
+    tabs()
+    server()
+    const [one, two] = [await tab(), await tab()]
+    await one.signOut()
+    expect([one.state, two.state]).toEqual(['out', 'out'])
+    expect(two.me).toBeNull()
+  })
+
+  it('go on together: a call that waits in one is sent when somebody signs in again in another', async () => {
+    tabs()
+    const at = server()
+    const [one, two] = [await tab(), await tab()]
+    at.signedIn = false
+    at.refreshed += 1
+    let answered = 0
+    void call().then((answer) => (answered = answer.status))
+    await settled()
+    expect([two.state, answered]).toEqual(['ended', 0])
+    const again = one.signIn('admin', 'right')
+    await settled()
+    await again
+    expect([one.state, two.state, answered]).toEqual(['in', 'in', 200])
+  })
+})
+
 describe('a session', () => {
   it('is resumed from the cookie, or is none', async () => {
     await signedIn()

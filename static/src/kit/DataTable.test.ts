@@ -106,6 +106,35 @@ describe('DataTable', () => {
     wrapper.unmount()
   })
 
+  it('goes to its ends, and leaves keys alone that are meant for what stands in a row', async () => {
+    const wrapper = mount(DataTable<Row>, {
+      attachTo: document.body,
+      global: { plugins: [router] },
+      props: {
+        tableId: 'rows',
+        label: 'Rows',
+        columns,
+        rows: rows(300),
+        rowKey: (row: Row) => row.id,
+        empty: { title: 'None yet' },
+      },
+      slots: { 'cell-note': '<button type="button">copy</button>' },
+    })
+    await settle()
+    const stop = () => wrapper.get('[data-index][tabindex="0"]').attributes('data-index')
+    await wrapper.get('[data-index="0"]').trigger('keydown', { key: 'ArrowDown' })
+    await settle()
+    await wrapper.get('[data-index="1"]').trigger('keydown', { key: 'Home' })
+    await settle()
+    expect(stop()).toBe('0')
+    await wrapper.get('[data-index="0"] button').trigger('keydown', { key: 'Enter' })
+    await wrapper.get('[data-index="0"] button').trigger('keydown', { key: 'ArrowDown' })
+    await settle()
+    expect(wrapper.emitted('open')).toBeUndefined()
+    expect(stop()).toBe('0')
+    wrapper.unmount()
+  })
+
   it('tells apart nothing there, nothing that matches, and a failure', async () => {
     const none = await table({ rows: [] })
     expect(none.text()).toContain('None yet')

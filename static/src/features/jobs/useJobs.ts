@@ -6,6 +6,7 @@ import { Problem } from '@/api/problem'
 import type { components, paths } from '@/api/schema'
 import { type FilterSpec, useCursorList, useFilters, useLive } from '@/kit'
 import { onAnyNews, onNews } from '@/live/push'
+import { useSession } from '@/session'
 import { useText } from './messages'
 
 export type Job = components['schemas']['JobView']
@@ -17,6 +18,19 @@ export const took = (job: Job, nowMs: number): number | null =>
   job.started_at
     ? Math.max(0, (job.finished_at ? Date.parse(job.finished_at) : nowMs) - Date.parse(job.started_at))
     : null
+
+/** Who ordered a job, by name where the names may be read. */
+export function useWho() {
+  const session = useSession()
+  const people = useQuery({
+    queryKey: ['operators', 'names'],
+    staleTime: 60_000,
+    enabled: computed(() => session.can('read:operators')),
+    queryFn: ({ signal }) => answer(api.GET('/api/v1/ops/users', { params: { query: { limit: 200 } }, signal })),
+  })
+  const names = computed(() => new Map((people.data.value?.items ?? []).map((one) => [one.id, one.username])))
+  return (id: string): string => names.value.get(id) ?? id
+}
 
 export function useJobs() {
   const t = useText()

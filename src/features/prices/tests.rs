@@ -359,3 +359,73 @@ async fn unpriced_on(world: World) {
     assert_eq!(before.body["items"], json!([]));
     assert_eq!(before.body["from"], "2026-02-28T16:00:00.000Z");
 }
+
+#[actix_web::test]
+async fn the_past_is_charged_anew_by_a_job() {
+    let world = World::live().await;
+    with_calls(&world).await;
+    let app = world.app().await;
+    let root = world.signed_in("root", "ops_admin").await;
+    let viewer = world.signed_in("viewer", "ops_viewer").await;
+    let overview = async || {
+        let path = "/api/v1/stats/overview?range=7d";
+        Ask::get(path).bearer(&root).to(&app).await.body
+    };
+    assert_eq!(overview().await["unpriced_count"], 3);
+    // A price that held already when the calls were made.
+    let price = json!({
+        "currency": "CNY", "input": "1000", "output": "0", "valid_from": "2026-03-01T00:00:00Z",
+    });
+    let path = format!("{PRICES}?provider=openai&model=unknown");
+    let set = Ask::put(&path, price).bearer(&root).to(&app).await;
+    assert_eq!(set.status, StatusCode::OK, "{set:?}");
+    let recalculate = format!("{PRICES}/recalculate");
+    let barred = Ask::post(&recalculate, json!({}))
+        .bearer(&viewer)
+        .to(&app)
+        .await;
+    assert_eq!(barred.status, StatusCode::FORBIDDEN);
+    let bad = Ask::post(&recalculate, json!({"from": "soon"})).bearer(&root);
+    assert!(bad.to(&app).await.status.is_client_error());
+    let asked = json!({"from": "2026-03-01", "provider": "openai"});
+    let accepted = Ask::post(&recalculate, asked).bearer(&root).to(&app).await;
+    assert_eq!(accepted.status, StatusCode::ACCEPTED, "{accepted:?}");
+    assert_eq!(accepted.body["job"]["kind"], "prices.recalculate");
+    let job = format!(
+        "/api/v1/jobs/{}",
+        accepted.body["job"]["id"].as_str().unwrap()
+    );
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    let ended = loop {
+        let now = Ask::get(&job).bearer(&root).to(&app).await.body;
+        if !["queued", "running"].contains(&now["state"].as_str().unwrap()) {
+            break now;
+        }
+        assert!(std::time::Instant::now() < deadline, "{now}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    };
+    assert_eq!(ended["state"], "succeeded", "{ended}");
+    // 7 and 8 tokens at a thousandth of a yuan; "known" came with its own cost, "rare" has no price still.
+    assert_eq!(
+        ended["result"],
+        json!({"calls": 5, "changed": 2, "unpriced": 1}),
+        "{ended}"
+    );
+    let after = overview().await;
+    assert_eq!(
+        (&after["unpriced_count"], &after["cost_cny"]),
+        (&json!(1), &json!("0.015")),
+        "{after}"
+    );
+    let unpriced = Ask::get(&format!("{PRICES}/unpriced"))
+        .bearer(&root)
+        .to(&app)
+        .await;
+    assert_eq!(
+        unpriced.body["items"].as_array().unwrap().len(),
+        1,
+        "{unpriced:?}"
+    );
+    assert_eq!(world.audited("prices.recalculate").await.len(), 1);
+    world.end().await;
+}

@@ -20,6 +20,7 @@ export type NavKey =
   | 'usage'
   | 'tokens'
   | 'accounts'
+  | 'prices'
   | 'prompts'
   | 'supervision'
   | 'operators'
@@ -34,6 +35,7 @@ const order: NavKey[] = [
   'usage',
   'tokens',
   'accounts',
+  'prices',
   'prompts',
   'supervision',
   'logs',

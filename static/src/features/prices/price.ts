@@ -1,0 +1,78 @@
+// What a form holds of a price, and the request it becomes. Pure. Amounts stay the decimals they were typed as.
+import type { components } from '@/api/schema'
+
+export type Price = components['schemas']['PriceShown']
+export type Unpriced = components['schemas']['UnpricedModel']
+export type NewFigures = components['schemas']['NewFigures']
+
+export const currencies = ['USD', 'CNY'] as const
+export type Currency = (typeof currencies)[number]
+
+export interface PriceDraft {
+  provider: string
+  model: string
+  currency: string
+  input: string
+  output: string
+  cached: string
+  cache_write: string
+  reasoning: string
+  per_call: string
+  source: string
+  valid_from: string | null
+}
+
+export const emptyDraft = (provider = '', model = ''): PriceDraft => ({
+  provider,
+  model,
+  currency: 'USD',
+  input: '',
+  output: '',
+  cached: '',
+  cache_write: '',
+  reasoning: '',
+  per_call: '',
+  source: '',
+  valid_from: null,
+})
+
+/** An override begins from what holds now. */
+export const draftOf = (price: Price): PriceDraft => ({
+  provider: price.provider,
+  model: price.model,
+  currency: price.currency,
+  input: price.input,
+  output: price.output,
+  cached: price.cached ?? '',
+  cache_write: price.cache_write ?? '',
+  reasoning: price.reasoning ?? '',
+  per_call: price.per_call === '0' ? '' : price.per_call,
+  source: price.origin === 'operator' ? (price.source ?? '') : '',
+  valid_from: null,
+})
+
+const given = (text: string): string | undefined => text.trim() || undefined
+
+export const figures = (draft: PriceDraft): NewFigures => ({
+  currency: draft.currency as Currency,
+  input: draft.input.trim(),
+  output: given(draft.output) ?? '0',
+  cached: given(draft.cached),
+  cache_write: given(draft.cache_write),
+  reasoning: given(draft.reasoning),
+  per_call: given(draft.per_call),
+  source: given(draft.source),
+  valid_from: draft.valid_from ?? undefined,
+})
+
+/** 2.5 → $2.50: as price pages write it, every digit that was given. */
+export const amount = (decimal: string | null | undefined, currency: string): string | null => {
+  if (decimal == null) return null
+  const [whole = '0', fraction = ''] = decimal.split('.')
+  const sign = currency === 'CNY' ? '¥' : currency === 'USD' ? '$' : `${currency} `
+  return `${sign}${whole}.${fraction.padEnd(2, '0')}`
+}
+
+/** Where a price page is named, and nothing a browser would run. */
+export const link = (source: string | null | undefined): string | null =>
+  source && /^https?:\/\//.test(source) ? source : null

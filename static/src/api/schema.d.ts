@@ -917,7 +917,7 @@ export interface paths {
         delete?: never;
         options?: never;
         head?: never;
-        /** Renames a tenant. */
+        /** Renames a tenant, or sets what it may spend. */
         patch: operations["tenants_update"];
         trace?: never;
     };
@@ -1003,6 +1003,82 @@ export interface paths {
         put?: never;
         /** Gives an operator a new password and ends their sessions. */
         post: operations["operators_reset_password"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/prices": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Prices in force, by provider and model; with `provider` and `model` the history of that one. */
+        get: operations["prices_list"];
+        /** Sets an operator's price: it beats the list's from `valid_from` on. What is set already changes nothing. */
+        put: operations["prices_set"];
+        post?: never;
+        /**
+         * Takes an operator's price away, those that were to begin later too: the list's rules again, and without one the
+         *     model is unpriced. Calls on the books keep what they were charged.
+         */
+        delete: operations["prices_remove"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/prices/recalculate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Charges calls of the past anew by the prices as they are now (each by the one in force at its time), as a job. Calls
+         *     that brought their own cost keep it.
+         */
+        post: operations["prices_recalculate"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/prices/unpriced": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Models with tokens and no price, over every day that the stretch touches: the last 30 days unless told. */
+        get: operations["prices_unpriced_models"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/prices/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One price, whether or not it still holds: what a record of the log was charged by. */
+        get: operations["prices_show"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1232,7 +1308,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The models (by provider), tokens, accounts, tenants or apps with most calls, over every day that the stretch touches. */
+        /** The models (by provider), tokens, accounts, tenants or apps with most calls, tokens or cost, over every day that the stretch touches. */
         get: operations["stats_top"];
         put?: never;
         post?: never;
@@ -1843,6 +1919,21 @@ export interface components {
              */
             state: string;
         };
+        /** @description What is charged: decimal strings in the currency, per million model tokens. */
+        Charged: {
+            /** @description Null: as input. */
+            cache_write?: string | null;
+            /** @description Null: as input. */
+            cached?: string | null;
+            /** @description `USD` or `CNY`. */
+            currency: string;
+            input: string;
+            output: string;
+            /** @description Per call, beside the tokens. */
+            per_call: string;
+            /** @description Null: as output. */
+            reasoning?: string | null;
+        };
         /** @description How one part is. */
         Check: {
             /** @description Which one, where there are several. */
@@ -2126,6 +2217,8 @@ export interface components {
             started_at: string;
             /** @description IANA name; days begin at its midnight. */
             time_zone: string;
+            /** @description Yuan for a US dollar, by which costs in two currencies are shown as one: a decimal. */
+            usd_cny: string;
             /** @description The version of Steward. */
             version: string;
         };
@@ -2328,6 +2421,36 @@ export interface components {
              */
             weight: number | null;
         };
+        /** @description A price: decimal strings in the currency, per million model tokens. */
+        NewFigures: {
+            /** @description Written to a cache; as input unless given. */
+            cache_write?: string | null;
+            /**
+             * @description Read from a cache; as input unless given.
+             * @example 1.25
+             */
+            cached?: string | null;
+            /**
+             * @description A currency as the control face spells it.
+             * @enum {string}
+             */
+            currency: "USD" | "CNY";
+            /** @example 2.50 */
+            input: string;
+            /** @example 10.00 */
+            output: string;
+            /** @description Per call, beside the tokens; nothing unless given. */
+            per_call?: string | null;
+            /** @description Reasoning; as output unless given. */
+            reasoning?: string | null;
+            /** @description Where the figures were read: an address, a contract. */
+            source?: string | null;
+            /**
+             * Format: date-time
+             * @description From when on it holds, RFC 3339; from now on unless given.
+             */
+            valid_from?: string | null;
+        };
         /** @description A prompt to make, with its first version. Send `messages`, or `content` for a single system message. */
         NewPrompt: {
             content?: string | null;
@@ -2361,13 +2484,24 @@ export interface components {
         NewToken: {
             allowed_models?: string[] | null;
             app?: string | null;
+            budget_currency?: ("USD" | "CNY") & Record<string, never>;
             /** Format: int64 */
             concurrency?: number | null;
+            /**
+             * @description What it may spend a day: a decimal in `budget_currency`.
+             * @example 20.00
+             */
+            daily_budget?: string | null;
             description?: string;
             enable_conversation_logging?: boolean;
             enabled?: boolean | null;
             /** @description RFC 3339, in the future. */
             expires_at?: string | null;
+            /**
+             * @description What it may spend a month.
+             * @example 400.00
+             */
+            monthly_budget?: string | null;
             name: string;
             redaction?: components["schemas"]["TokenRedaction"] | null;
             /** Format: int64 */
@@ -2424,10 +2558,17 @@ export interface components {
              * @description Refused for what the caller sent: 4xx other than 429 and 499.
              */
             client_error_count: number;
-            /** @description Null: there are no prices yet. */
+            /**
+             * @description What was charged, in `currency`, a decimal: charges in two currencies are one sum by the rate of `instance`. Null
+             *     when nothing had a price.
+             */
             cost?: string | null;
-            /** @description Null: there are no prices yet. */
-            currency?: string | null;
+            /** @description What was charged in Chinese yuan. */
+            cost_cny: string;
+            /** @description What was charged in US dollars. */
+            cost_usd: string;
+            /** @description `USD` or `CNY`. */
+            currency: string;
             /** Format: int64 */
             error_count: number;
             /**
@@ -2832,6 +2973,48 @@ export interface components {
             total_is_exact: boolean;
         };
         /** @description One page of a list. */
+        Page_PriceShown: {
+            items: (components["schemas"]["Charged"] & {
+                /** Format: date-time */
+                created_at: string;
+                /** @description Name of the operator; `list` for the list's. */
+                created_by: string;
+                id: string;
+                /** @description Calls are charged by it now. */
+                in_force: boolean;
+                model: string;
+                /**
+                 * @description Where a price is from.
+                 * @enum {string}
+                 */
+                origin: "list" | "operator";
+                provider: string;
+                /** @description It ends the operator's prices before it; its figures mean nothing. */
+                removed: boolean;
+                /** @description Where the figures were read; null when nobody said. */
+                source?: string | null;
+                /**
+                 * Format: date-time
+                 * @description From when on it holds; the list's first price of a model holds for all times.
+                 */
+                valid_from: string;
+                /**
+                 * Format: int64
+                 * @description Of the model's prices together: rises with each that is added.
+                 */
+                version: number;
+            })[];
+            /** @description Ask for what follows with `?cursor=`; null on the last page. */
+            next_cursor?: string | null;
+            /**
+             * Format: int64
+             * @description How many there are in all; null where counting would cost too much.
+             */
+            total?: number | null;
+            /** @description Whether `total` is a count rather than an estimate. */
+            total_is_exact: boolean;
+        };
+        /** @description One page of a list. */
         Page_PromptVersion: {
             items: {
                 author: string;
@@ -3004,14 +3187,23 @@ export interface components {
         Page_TenantView: {
             items: {
                 /**
+                 * @description A currency as the control face spells it.
+                 * @enum {string}
+                 */
+                budget_currency: "USD" | "CNY";
+                /**
                  * Format: int64
                  * @description Calls since midnight.
                  */
                 conversations_today: number;
                 created_at: string;
+                /** @description What its tokens together may spend a day, a decimal in `budget_currency`; null is unlimited. */
+                daily_budget?: string | null;
                 id: string;
                 /** @description When its last call ended. */
                 last_active_at?: string | null;
+                /** @description What they may spend a month; null is unlimited. */
+                monthly_budget?: string | null;
                 name: string;
                 status: components["schemas"]["TenantStatus"];
                 suspended_at?: string | null;
@@ -3058,12 +3250,19 @@ export interface components {
                 /** @description The application it stands for; null when it names none. */
                 app?: string | null;
                 /**
+                 * @description A currency as the control face spells it.
+                 * @enum {string}
+                 */
+                budget_currency: "USD" | "CNY";
+                /**
                  * Format: int64
                  * @description Calls at the same time; null is unlimited.
                  */
                 concurrency?: number | null;
                 created_at: string;
                 created_by: string;
+                /** @description What it may spend a day, a decimal in `budget_currency`; null is unlimited. */
+                daily_budget?: string | null;
                 description: string;
                 enable_conversation_logging: boolean;
                 enabled: boolean;
@@ -3072,6 +3271,8 @@ export interface components {
                 /** @description Last four characters of the secret. */
                 last4: string;
                 last_used_at?: string | null;
+                /** @description What it may spend a month; null is unlimited. */
+                monthly_budget?: string | null;
                 name: string;
                 /** @description First characters of the secret. */
                 prefix: string;
@@ -3151,6 +3352,37 @@ export interface components {
             from: string;
             /** Format: date-time */
             to: string;
+        };
+        /** @description A price of a model. */
+        PriceShown: components["schemas"]["Charged"] & {
+            /** Format: date-time */
+            created_at: string;
+            /** @description Name of the operator; `list` for the list's. */
+            created_by: string;
+            id: string;
+            /** @description Calls are charged by it now. */
+            in_force: boolean;
+            model: string;
+            /**
+             * @description Where a price is from.
+             * @enum {string}
+             */
+            origin: "list" | "operator";
+            provider: string;
+            /** @description It ends the operator's prices before it; its figures mean nothing. */
+            removed: boolean;
+            /** @description Where the figures were read; null when nobody said. */
+            source?: string | null;
+            /**
+             * Format: date-time
+             * @description From when on it holds; the list's first price of a model holds for all times.
+             */
+            valid_from: string;
+            /**
+             * Format: int64
+             * @description Of the model's prices together: rises with each that is added.
+             */
+            version: number;
         };
         /** @description An error as it is sent. */
         Problem: {
@@ -3263,6 +3495,17 @@ export interface components {
             reason?: string | null;
             /** @description `ready` or `not_ready`. */
             status: string;
+        };
+        /** @description Which calls to charge anew. */
+        Recalculation: {
+            /** @description Calls made from then on, RFC 3339 or a date; all unless given. */
+            from?: string | null;
+            /** @description Only those that asked for this model, or that it answered. */
+            model?: string | null;
+            /** @description Only this provider's. */
+            provider?: string | null;
+            /** @description Calls made before; up to now unless given. A date counts whole. */
+            to?: string | null;
         };
         /** @description What is wrong with a record. */
         RecordError: {
@@ -3478,6 +3721,12 @@ export interface components {
         };
         /** @description What to change of a tenant. */
         TenantChanges: {
+            /** @description Of both budgets, which keep their numbers. */
+            budget_currency?: ("USD" | "CNY") | null;
+            /** @description What its tokens together may spend a day: a decimal in `budget_currency`. Null takes the limit away. */
+            daily_budget?: string | null;
+            /** @description What they may spend a month. */
+            monthly_budget?: string | null;
             name?: string | null;
         };
         /**
@@ -3488,14 +3737,23 @@ export interface components {
         /** @description A tenant. */
         TenantView: {
             /**
+             * @description A currency as the control face spells it.
+             * @enum {string}
+             */
+            budget_currency: "USD" | "CNY";
+            /**
              * Format: int64
              * @description Calls since midnight.
              */
             conversations_today: number;
             created_at: string;
+            /** @description What its tokens together may spend a day, a decimal in `budget_currency`; null is unlimited. */
+            daily_budget?: string | null;
             id: string;
             /** @description When its last call ended. */
             last_active_at?: string | null;
+            /** @description What they may spend a month; null is unlimited. */
+            monthly_budget?: string | null;
             name: string;
             status: components["schemas"]["TenantStatus"];
             suspended_at?: string | null;
@@ -3528,12 +3786,18 @@ export interface components {
         TokenChanges: {
             allowed_models?: string[] | null;
             app?: string | null;
+            /** @description Of both budgets, which keep their numbers. */
+            budget_currency?: ("USD" | "CNY") | null;
             /** Format: int64 */
             concurrency?: number | null;
+            /** @description What it may spend a day: a decimal in `budget_currency`. */
+            daily_budget?: string | null;
             description?: string | null;
             enable_conversation_logging?: boolean | null;
             enabled?: boolean | null;
             expires_at?: string | null;
+            /** @description What it may spend a month. */
+            monthly_budget?: string | null;
             name?: string | null;
             redaction?: components["schemas"]["TokenRedaction"] | null;
             /** Format: int64 */
@@ -3551,9 +3815,20 @@ export interface components {
         /** @description What a token may do. Missing or null means: no limit. */
         TokenSettings: {
             allowed_models?: string[] | null;
+            budget_currency?: ("USD" | "CNY") & Record<string, never>;
             /** Format: int64 */
             concurrency?: number | null;
+            /**
+             * @description What it may spend a day: a decimal in `budget_currency`.
+             * @example 20.00
+             */
+            daily_budget?: string | null;
             enable_conversation_logging?: boolean;
+            /**
+             * @description What it may spend a month.
+             * @example 400.00
+             */
+            monthly_budget?: string | null;
             redaction?: components["schemas"]["TokenRedaction"] | null;
             /** Format: int64 */
             rpm?: number | null;
@@ -3569,12 +3844,19 @@ export interface components {
             /** @description The application it stands for; null when it names none. */
             app?: string | null;
             /**
+             * @description A currency as the control face spells it.
+             * @enum {string}
+             */
+            budget_currency: "USD" | "CNY";
+            /**
              * Format: int64
              * @description Calls at the same time; null is unlimited.
              */
             concurrency?: number | null;
             created_at: string;
             created_by: string;
+            /** @description What it may spend a day, a decimal in `budget_currency`; null is unlimited. */
+            daily_budget?: string | null;
             description: string;
             enable_conversation_logging: boolean;
             enabled: boolean;
@@ -3583,6 +3865,8 @@ export interface components {
             /** @description Last four characters of the secret. */
             last4: string;
             last_used_at?: string | null;
+            /** @description What it may spend a month; null is unlimited. */
+            monthly_budget?: string | null;
             name: string;
             /** @description First characters of the secret. */
             prefix: string;
@@ -3710,6 +3994,14 @@ export interface components {
         };
         /** @description One of those called most. */
         TopItem: {
+            /** @description As in the overview. */
+            cost?: string | null;
+            /** @description What was charged in Chinese yuan. */
+            cost_cny: string;
+            /** @description What was charged in US dollars. */
+            cost_usd: string;
+            /** @description `USD` or `CNY`. */
+            currency: string;
             /** Format: int64 */
             error_count: number;
             /** @description Its id in the API; null where it has none (models, apps, nobody). */
@@ -3735,6 +4027,11 @@ export interface components {
             success_rate?: number | null;
             /** Format: int64 */
             total_tokens: number;
+            /**
+             * Format: int64
+             * @description Calls that used tokens and had no price.
+             */
+            unpriced_count: number;
         };
         /**
          * @description A group or an actor. A group's numbers are the sums of its children, except `restarts` and `epoch`, which
@@ -3822,6 +4119,43 @@ export interface components {
              * @description Start of the bucket.
              */
             at: string;
+        };
+        /** @description One of them. */
+        UnpricedModel: {
+            /** @description It has a price by now; its calls of the past can be priced anew. */
+            is_priced_now: boolean;
+            /**
+             * Format: date-time
+             * @description The last day that had such a call, its start.
+             */
+            last_seen: string;
+            model: string;
+            provider: string;
+            /**
+             * Format: int64
+             * @description Model tokens of the days that had such calls.
+             */
+            total_tokens: number;
+            /**
+             * Format: int64
+             * @description Calls that used tokens and had no price.
+             */
+            unpriced_count: number;
+        };
+        /** @description Models that were called without a price. */
+        UnpricedModels: {
+            /**
+             * Format: date-time
+             * @description Start of the first day looked at.
+             */
+            from: string;
+            /** @description Most calls first, at most 200. */
+            items: components["schemas"]["UnpricedModel"][];
+            /**
+             * Format: date-time
+             * @description End of the last day looked at (exclusive).
+             */
+            to: string;
         };
         /**
          * @description How a part is.
@@ -11993,6 +12327,750 @@ export interface operations {
             };
         };
     };
+    prices_list: {
+        parameters: {
+            query?: {
+                provider?: string;
+                /** @description With `provider`: every price this one ever had, the latest to begin first. */
+                model?: string;
+                /** @description Part of the model's or the provider's name, whatever the case. */
+                q?: string;
+                origin?: "list" | "operator";
+                /** @description Rows of a page. */
+                limit?: number;
+                /** @description The same as `limit`. */
+                page_size?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Number of the page, from 1; not together with `cursor`. */
+                page?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_PriceShown"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    prices_set: {
+        parameters: {
+            query: {
+                /** @description The `provider` of the account. */
+                provider: string;
+                /** @description The model as callers name it. */
+                model: string;
+            };
+            header?: {
+                /** @description The ETag the change was made from; 412 when somebody changed it first. */
+                "if-match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewFigures"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PriceShown"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It conflicts with what exists. */
+            409: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Someone else has changed it since you read it. */
+            412: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request body is too large. */
+            413: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body's media type or encoding is not supported. */
+            415: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    prices_remove: {
+        parameters: {
+            query: {
+                /** @description The `provider` of the account. */
+                provider: string;
+                /** @description The model as callers name it. */
+                model: string;
+            };
+            header?: {
+                /** @description The ETag the change was made from; 412 when somebody changed it first. */
+                "if-match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It conflicts with what exists. */
+            409: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Someone else has changed it since you read it. */
+            412: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    prices_recalculate: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Sent again with the same key and body, the request has its effect once. */
+                "idempotency-key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Recalculation"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            202: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobAccepted"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It conflicts with what exists. */
+            409: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request body is too large. */
+            413: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body's media type or encoding is not supported. */
+            415: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    prices_unpriced_models: {
+        parameters: {
+            query?: {
+                /** @description Beginning, RFC 3339 or a date. */
+                from?: string;
+                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                to?: string;
+                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                range?: string;
+                /** @description The last so many days; the same as `range=7d`. */
+                days?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UnpricedModels"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    prices_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PriceShown"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is nothing at this address. */
+            404: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     prompts_list: {
         parameters: {
             query?: {
@@ -14349,6 +15427,8 @@ export interface operations {
     stats_overview: {
         parameters: {
             query?: {
+                /** @description What `cost` is told in; `USD` unless given. */
+                currency?: "USD" | "CNY";
                 provider?: string;
                 /** @description Model asked for. */
                 model?: string;
@@ -14465,7 +15545,11 @@ export interface operations {
     stats_top: {
         parameters: {
             query?: {
+                /** @description What `cost` is told in; `USD` unless given. */
+                currency?: "USD" | "CNY";
                 by?: "model" | "token" | "account" | "tenant" | "app";
+                /** @description By what they are ranked, most first; `requests` unless given. */
+                sort?: "requests" | "tokens" | "cost";
                 /** @description 1 to 100; 10 unless given. */
                 limit?: number;
                 /** @description Beginning, RFC 3339 or a date. */
@@ -14576,6 +15660,8 @@ export interface operations {
     stats_trend: {
         parameters: {
             query?: {
+                /** @description What `cost` is told in; `USD` unless given. */
+                currency?: "USD" | "CNY";
                 by?: "hour" | "day";
                 provider?: string;
                 /** @description Model asked for. */

@@ -13,7 +13,8 @@ export const useText = featureText(
     empty: 'No price yet',
     emptyBody: 'The list that comes with Steward is taken over when it starts.',
     allPriced: 'Every model that was called has a price',
-    allPricedBody: 'Models that are called without one are shown here: their calls are counted, and cost nobody knows what.',
+    allPricedBody:
+      'Models that are called without one are shown here: their calls are counted, and cost nobody knows what.',
     col: {
       model: 'Model',
       provider: 'Provider',
@@ -58,7 +59,8 @@ export const useText = featureText(
       sourceHint: 'An address or a contract',
       validFrom: 'Holds from',
       validFromHint: 'Empty: from now on',
-      history: 'A price is never changed: the new one follows the old one. Calls of the past keep theirs until you recalculate.',
+      history:
+        'A price is never changed: the new one follows the old one. Calls of the past keep theirs until you recalculate.',
       saved: 'The price of {model} is set.',
     },
     detail: {

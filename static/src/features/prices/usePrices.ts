@@ -120,6 +120,8 @@ export function useRemovePrice() {
 export function useRecalculate() {
   return useMutation({
     mutationFn: (body: Recalculation) =>
-      answer(api.POST('/api/v1/prices/recalculate', { params: { header: { 'idempotency-key': idempotencyKey() } }, body })),
+      answer(
+        api.POST('/api/v1/prices/recalculate', { params: { header: { 'idempotency-key': idempotencyKey() } }, body }),
+      ),
   })
 }

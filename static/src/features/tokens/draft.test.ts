@@ -18,6 +18,15 @@ describe('what a form becomes', () => {
     expect(changes(before, { ...before, rpm: 120 })).toEqual({ rpm: 120 })
   })
 
+  it('sends a budget to the digit, and takes it away by null', () => {
+    const before = { ...emptyDraft(), name: 'a', daily_budget: '20.5' }
+    expect(changes(before, { ...before, monthly_budget: ' 0.000000001 ' })).toEqual({ monthly_budget: '0.000000001' })
+    expect(changes(before, { ...before, daily_budget: '', budget_currency: 'CNY' })).toEqual({
+      daily_budget: null,
+      budget_currency: 'CNY',
+    })
+  })
+
   it('takes a limit away by null', () => {
     const before = { ...emptyDraft(), name: 'a', rpm: 60, allowed_models: ['m'] }
     expect(changes(before, { ...before, rpm: null, allowed_models: [] })).toEqual({ rpm: null, allowed_models: null })

@@ -12,6 +12,10 @@ export interface TokenDraft {
   tpm: number | null
   concurrency: number | null
   token_quota: number | null
+  /** A decimal as typed, so that none of its digits is lost; empty: no budget. */
+  daily_budget: string
+  monthly_budget: string
+  budget_currency: string
   expires_at: string | null
   enable_conversation_logging: boolean
 }
@@ -26,6 +30,9 @@ export const emptyDraft = (): TokenDraft => ({
   tpm: null,
   concurrency: null,
   token_quota: null,
+  daily_budget: '',
+  monthly_budget: '',
+  budget_currency: 'USD',
   expires_at: null,
   enable_conversation_logging: false,
 })
@@ -40,6 +47,9 @@ export const draftOf = (token: Token): TokenDraft => ({
   tpm: token.tpm ?? null,
   concurrency: token.concurrency ?? null,
   token_quota: token.token_quota ?? null,
+  daily_budget: token.daily_budget ?? '',
+  monthly_budget: token.monthly_budget ?? '',
+  budget_currency: token.budget_currency,
   expires_at: token.expires_at ?? null,
   enable_conversation_logging: token.enable_conversation_logging,
 })
@@ -51,6 +61,9 @@ export const creation = (draft: TokenDraft): NewToken => ({
   name: draft.name.trim(),
   app: orNull(draft.app),
   tenant_id: orNull(draft.tenant_id),
+  daily_budget: orNull(draft.daily_budget),
+  monthly_budget: orNull(draft.monthly_budget),
+  budget_currency: draft.budget_currency as NewToken['budget_currency'],
   allowed_models: draft.allowed_models.length > 0 ? draft.allowed_models : null,
 })
 

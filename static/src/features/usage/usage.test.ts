@@ -12,6 +12,11 @@ const item = (name: string, provider: string | null, request_count: number, shar
   success_rate: 0.9,
   total_tokens: request_count * 100,
   p95_duration_ms: 1_000,
+  cost: '0',
+  currency: 'USD',
+  cost_usd: '0',
+  cost_cny: '0',
+  unpriced_count: 0,
   share,
 })
 const now = {

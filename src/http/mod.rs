@@ -10,6 +10,7 @@ pub mod check;
 mod compat;
 pub mod directory;
 pub mod egress;
+mod envelope;
 pub mod extract;
 mod gateway_document;
 pub mod idempotency;
@@ -28,6 +29,7 @@ pub mod rate;
 pub mod request_id;
 pub mod routes;
 pub mod sealer;
+pub mod sheet;
 
 #[cfg(test)]
 mod tests;

@@ -299,25 +299,32 @@ fn read(row: &QueryResult, table: &RollupTable) -> Result<RollupRow, DbErr> {
     })
 }
 
-/// The values of the table's keys with the greatest `measure` (an aggregate in SQL) in `[from, to)`, greatest first, and
-/// the count of all calls.
+/// The values of the keys `by` with most of `measure` (an SQL expression of sums) in `[from, to)`, most first, in the order
+/// of `by`, and the count of all calls there. Only rows whose keys have one of the values given for them count.
 ///
 /// # Errors
 /// When the database cannot be read.
 pub async fn most<C: ConnectionTrait>(
     connection: &C,
     table: &RollupTable,
+    by: &[&str],
     measure: &str,
     (from, to): (i64, i64),
+    only: &[(&str, &[i64])],
     limit: u64,
 ) -> Result<(Vec<[i64; KEYS_MAX]>, i64), DbErr> {
-    let keys = table.keys.join(", ");
+    let keys = by.join(", ");
     let backend = connection.get_database_backend();
-    let mut sql = Sql::new(
-        backend,
-        &format!("SELECT {keys} FROM {} WHERE bucket >= ", table.name),
-    );
-    sql.bind(from).push(" AND bucket < ").bind(to);
+    let begun = |columns: &str| {
+        let text = format!("SELECT {columns} FROM {} WHERE bucket >= ", table.name);
+        let mut sql = Sql::new(backend, &text);
+        sql.bind(from).push(" AND bucket < ").bind(to);
+        for (key, values) in only {
+            sql.push(&format!(" AND {key} IN ")).bind_list(values);
+        }
+        sql
+    };
+    let mut sql = begun(&keys);
     sql.push(&format!(
         " GROUP BY {keys} ORDER BY {measure} DESC, {keys} LIMIT "
     ));
@@ -325,22 +332,84 @@ pub async fn most<C: ConnectionTrait>(
     let mut most = Vec::new();
     for row in connection.query_all_raw(sql.done()).await? {
         let mut values = [0; KEYS_MAX];
-        for (at, value) in values.iter_mut().take(table.keys.len()).enumerate() {
+        for (at, value) in values.iter_mut().take(by.len()).enumerate() {
             *value = row.try_get_by_index(at)?;
         }
         most.push(values);
     }
-    let mut sql = Sql::new(
-        backend,
-        &format!(
-            "SELECT CAST(COALESCE(sum(request_count), 0) AS BIGINT) FROM {} WHERE bucket >= ",
-            table.name
-        ),
-    );
-    sql.bind(from).push(" AND bucket < ").bind(to);
+    let sql = begun("CAST(COALESCE(sum(request_count), 0) AS BIGINT)");
     let all = connection.query_one_raw(sql.done()).await?;
     let all = all.map(|row| row.try_get_by_index(0)).transpose()?;
     Ok((most, all.unwrap_or_default()))
+}
+
+/// Rows of `table` as [`rows`] finds them, told apart by the keys `by` alone, in their order. A table without histograms has
+/// many rows a bucket; the database adds them up.
+///
+/// # Errors
+/// When the database cannot be read, or a histogram in it.
+pub async fn rows_by<C: ConnectionTrait>(
+    connection: &C,
+    table: &RollupTable,
+    by: &[&str],
+    range: (i64, i64),
+    only: &[(&str, &[i64])],
+) -> Result<Vec<RollupRow>, DbErr> {
+    if !table.has_histograms {
+        return sums_by(connection, table, by, range, only).await;
+    }
+    let mut found = rows(connection, table, range, only).await?;
+    for row in &mut found {
+        let mut keys = [0; KEYS_MAX];
+        for (key, name) in keys.iter_mut().zip(by) {
+            let at = table.keys.iter().position(|known| known == name);
+            *key = at.map_or(0, |at| row.keys[at]);
+        }
+        row.keys = keys;
+    }
+    Ok(found)
+}
+
+async fn sums_by<C: ConnectionTrait>(
+    connection: &C,
+    table: &RollupTable,
+    by: &[&str],
+    (from, to): (i64, i64),
+    only: &[(&str, &[i64])],
+) -> Result<Vec<RollupRow>, DbErr> {
+    let mut columns: Vec<String> = by.iter().map(|&key| key.to_owned()).collect();
+    columns.extend(SUMS.map(|sum| format!("CAST(sum({sum}) AS BIGINT)")));
+    let text = format!(
+        "SELECT bucket, {} FROM {} WHERE bucket >= ",
+        columns.join(", "),
+        table.name
+    );
+    let mut sql = Sql::new(connection.get_database_backend(), &text);
+    sql.bind(from).push(" AND bucket < ").bind(to);
+    for (key, values) in only {
+        sql.push(&format!(" AND {key} IN ")).bind_list(values);
+    }
+    sql.push(" GROUP BY bucket");
+    for key in by {
+        sql.push(", ").push(key);
+    }
+    let mut found = Vec::new();
+    for row in connection.query_all_raw(sql.done()).await? {
+        let mut keys = [0; KEYS_MAX];
+        for (index, key) in keys.iter_mut().enumerate().take(by.len()) {
+            *key = row.try_get_by_index(1 + index)?;
+        }
+        let mut measures = Measures::default();
+        for (index, sum) in measures.sums.iter_mut().enumerate() {
+            *sum = row.try_get_by_index(1 + by.len() + index)?;
+        }
+        found.push(RollupRow {
+            bucket: row.try_get_by_index(0)?,
+            keys,
+            measures,
+        });
+    }
+    Ok(found)
 }
 
 /// Rows of the log one edge of a range may cost.

@@ -10,7 +10,6 @@ use actix_web::{HttpResponse, get};
 use futures_util::{TryStreamExt, stream};
 use sea_orm::{DatabaseConnection, DbErr};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use steward_entities::ledger::request_filter::RequestFilter;
 use steward_entities::ledger::request_log::RequestRow;
 use steward_entities::ledger::request_page::{self, RequestCursor, RequestSort};
@@ -21,6 +20,7 @@ use crate::error::ApiError;
 use crate::http::extract::Query;
 use crate::http::permission::{Can, ReadLogs};
 use crate::http::range::{RangeQuery, TimeRange};
+use crate::http::sheet;
 use crate::state::AppState;
 
 /// Rows of a step: well under a millisecond of a worker's time to write down.
@@ -182,8 +182,9 @@ fn head(format: Format, bom: bool) -> String {
 fn write(format: Format, text: &mut String, row: RequestRow, first: bool) -> Result<(), ApiError> {
     let item = RequestItem::from(row);
     match format {
-        Format::Csv => csv(
+        Format::Csv => sheet::csv_line(
             text,
+            &COLUMNS,
             &serde_json::to_value(&item).map_err(ApiError::internal)?,
         ),
         Format::Json | Format::Jsonl => {
@@ -235,76 +236,3 @@ const COLUMNS: [&str; 33] = [
     "source",
     "attempts",
 ];
-
-/// One line. What is null is nothing.
-fn csv(text: &mut String, item: &Value) {
-    for (at, column) in COLUMNS.iter().enumerate() {
-        if at > 0 {
-            text.push(',');
-        }
-        match item.get(column) {
-            None | Some(Value::Null) => {}
-            Some(Value::String(field)) => csv_text(text, field),
-            Some(other) => text.push_str(&other.to_string()),
-        }
-    }
-    text.push_str("\r\n");
-}
-
-/// Callers choose models, apps, users and conversations: none of them may become a formula in somebody's
-/// spreadsheet.
-fn csv_text(text: &mut String, field: &str) {
-    let is_formula = field.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']);
-    let is_quoted = is_formula || field.contains(['"', ',', '\r', '\n']);
-    if !is_quoted {
-        text.push_str(field);
-        return;
-    }
-    text.push('"');
-    if is_formula {
-        text.push('\'');
-    }
-    text.push_str(&field.replace('"', "\"\""));
-    text.push('"');
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::{COLUMNS, csv, csv_text};
-
-    #[test]
-    fn texts_are_quoted_where_they_must_be_and_no_formula_gets_through() {
-        for (field, expected) in [
-            ("gpt-4o", "gpt-4o"),
-            ("a,b", "\"a,b\""),
-            ("say \"hi\"", "\"say \"\"hi\"\"\""),
-            ("two\nlines", "\"two\nlines\""),
-            ("=1+1", "\"'=1+1\""),
-            ("@SUM(A1)", "\"'@SUM(A1)\""),
-            ("-2", "\"'-2\""),
-            ("+cmd|' /C calc'!A0", "\"'+cmd|' /C calc'!A0\""),
-            ("\t=1", "\"'\t=1\""),
-            ("你好", "你好"),
-        ] {
-            let mut text = String::new();
-            csv_text(&mut text, field);
-            assert_eq!(text, expected);
-        }
-    }
-
-    #[test]
-    fn a_line_has_every_column() {
-        let mut text = String::new();
-        csv(
-            &mut text,
-            &json!({"id": "x", "attempts": 1, "stream": true, "model": null}),
-        );
-        assert_eq!(text.matches(',').count(), COLUMNS.len() - 1);
-        assert!(
-            text.starts_with("x,,") && text.ends_with(",1\r\n"),
-            "{text}"
-        );
-    }
-}

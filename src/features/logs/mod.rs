@@ -10,6 +10,7 @@
 //!
 //! A record is on the books, and so in these answers, within the flush interval after the call ended.
 
+pub(crate) mod console;
 mod export;
 mod which;
 

@@ -30,7 +30,7 @@ enum CallMode {
 }
 
 /// Filters of the request log; all that are given must hold.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Which {
     token_id: Option<String>,

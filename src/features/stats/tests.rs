@@ -19,6 +19,8 @@ fn call(n: i64) -> Record {
         token_id: 1 + n % 2,
         token_public_id: format!("tok_{}", 1 + n % 2),
         token_name: format!("token {}", 1 + n % 2),
+        end_user: format!("user {}", n % 7),
+        mode: i32::from(n % 4 == 3),
         account_id: if failed { 0 } else { 1 },
         account_public_id: if failed { "" } else { "acc_1" }.into(),
         account_name: "main".into(),
@@ -190,8 +192,13 @@ async fn numbers_on(world: World) {
     for bad in [
         "overview?currency=EUR",
         "top?sort=name",
-        "overview?token_id=tok_1&model=gpt-5",
-        "trend?by=hour&token_id=tok_1",
+        "overview?token_id=tok_1&provider=openai",
+        "overview?app=a&user=b",
+        "overview?mode=none",
+        "trend?by=hour&tenant_id=ten_1",
+        "trend?by=hour&token_id=tok_1&range=90d",
+        "top?by=app&token_id=tok_1",
+        "export?format=docx",
         "trend?by=hour&from=2001-01-01",
         "trend?by=week",
         "top?limit=0",
@@ -204,6 +211,173 @@ async fn numbers_on(world: World) {
                 || answer.status == StatusCode::UNPROCESSABLE_ENTITY,
             "{bad}: {answer:?}"
         );
+    }
+}
+
+#[actix_web::test]
+async fn filters_cross_where_a_rollup_knows_them() {
+    crossings_on(World::sqlite().await).await;
+}
+
+#[actix_web::test]
+async fn filters_cross_where_a_rollup_knows_them_postgres() {
+    crossings_on(World::postgres().await).await;
+}
+
+async fn crossings_on(world: World) {
+    with_calls(&world).await;
+    let app = world.app().await;
+    let root = world.signed_in("root", "ops_admin").await;
+    let ask = async |path: &str| -> Value {
+        let path = format!("/api/v1/{path}");
+        let answer = Ask::get(&path).bearer(&root).to(&app).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}: {answer:?}");
+        answer.body
+    };
+    let of = |keep: fn(i64) -> bool| sum((1..=288).filter(|n| keep(*n)));
+    for (query, keep) in [
+        (
+            "token_id=tok_1&model=gpt-5",
+            (|n| n % 2 == 0 && n % 3 == 0) as fn(i64) -> bool,
+        ),
+        ("token_id=tok_2&account_id=acc_1", |n| {
+            n % 2 == 1 && n % 5 != 0
+        }),
+        ("user=user%203", |n| n % 7 == 3),
+        ("user=user%203&mode=web", |n| n % 7 == 3 && n % 4 == 3),
+        ("mode=web&model=gpt-4o", |n| n % 4 == 3 && n % 3 != 0),
+        ("user=nobody", |_| false),
+    ] {
+        let found = ask(&format!("stats/overview?range=7d&{query}")).await;
+        assert_eq!(told(&found), of(keep), "{query}");
+        let trend = ask(&format!("stats/trend?by=day&range=7d&{query}")).await;
+        let days = trend["items"].as_array().unwrap().iter().map(told);
+        let days = days.fold((0, 0, 0), |a, b| (a.0 + b.0, a.1 + b.1, a.2 + b.2));
+        assert_eq!(days, of(keep), "{query}");
+    }
+    // Hours of a token are kept for a while.
+    let hours = ask("stats/trend?by=hour&range=7d&token_id=tok_1").await;
+    let calls: i64 = hours["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| told(item).0)
+        .sum();
+    assert_eq!(calls, 144);
+
+    let ranked = async |query: &str| -> Vec<(String, i64)> {
+        let top = ask(&format!("stats/top?range=7d&{query}")).await;
+        let items = top["items"].as_array().unwrap().iter();
+        items
+            .map(|item| (item["name"].as_str().unwrap().to_owned(), told(item).0))
+            .collect()
+    };
+    assert_eq!(
+        ranked("by=mode").await,
+        [("api".into(), 216), ("web".into(), 72)]
+    );
+    assert_eq!(ranked("by=user&limit=1").await, [("user 1".into(), 42)]);
+    assert_eq!(
+        ranked("by=provider").await,
+        [("openai".into(), 231), (String::new(), 57)]
+    );
+    assert_eq!(
+        ranked("by=model&token_id=tok_1").await,
+        [("gpt-4o".into(), 96), ("gpt-5".into(), 48)]
+    );
+    assert_eq!(ranked("by=model&sort=errors&limit=1").await[0].0, "gpt-4o");
+
+    let latency = ask("stats/latency?range=7d&by=account").await;
+    assert!(
+        latency["items"][0]["p99_duration_ms"].as_f64().unwrap() > 28_000.0,
+        "{latency}"
+    );
+    let cost = ask("stats/cost?range=7d&by=token&currency=CNY").await;
+    assert_eq!(cost["items"][0]["id"], "tok_1");
+    assert_eq!(cost["total"]["cost_usd"], cost["items"][0]["cost_usd"]);
+    assert_eq!(cost["total"]["request_count"], 288);
+    assert_eq!(cost["usd_cny"], "7.1");
+
+    let csv = Ask::get("/api/v1/stats/export?format=csv&of=token&range=7d").bearer(&root);
+    let csv = csv.to(&app).await;
+    assert_eq!(csv.status, StatusCode::OK);
+    let text = csv.text;
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 3, "{text}");
+    assert!(
+        lines[0].starts_with("key,id,name,provider,share,request_count,"),
+        "{text}"
+    );
+    assert!(lines[1].starts_with("tok_"), "{text}");
+    assert!(
+        lines
+            .iter()
+            .all(|line| line.matches(',').count() == lines[0].matches(',').count())
+    );
+    let book = Ask::get("/api/v1/stats/export?format=xlsx&by=day&range=7d").bearer(&root);
+    let book = book.to(&app).await;
+    assert_eq!(book.status, StatusCode::OK);
+    assert!(book.text.starts_with("PK"));
+    let json = ask("stats/export?format=json&by=day&range=7d").await;
+    assert_eq!(
+        json["items"],
+        ask("stats/trend?by=day&range=7d").await["items"]
+    );
+
+    // The operations center tells the same numbers.
+    let usage = ask("ops/api-usage/stats").await;
+    assert_eq!(
+        (&usage["request_count"], &usage["by_provider"][0]["name"]),
+        (&json!(288), &json!("openai"))
+    );
+    let estimate = ask("ops/api-usage/cost").await;
+    assert_eq!(
+        estimate["total_cost_usd"],
+        ask("stats/cost?range=30d").await["total"]["cost"]
+    );
+    assert_eq!(estimate["by_tenant"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        ask("ops/api-usage/by-tenant").await["items"][0]["request_count"],
+        144
+    );
+    let days = ask("ops/dashboard/trends").await;
+    assert_eq!(days["items"].as_array().unwrap().len(), 7, "{days}");
+    let glance = ask("ops/dashboard/overview").await;
+    assert_eq!(glance["components_status"]["spool"], "healthy", "{glance}");
+    assert_eq!(days["items"][6]["api_calls"], glance["api_calls_today"]);
+    // Nothing is derived while no tree runs.
+    assert_eq!(ask("stats/daily-active-users").await["items"], json!([]));
+    assert_eq!(ask("stats/ai-requests").await["items"], json!([]));
+}
+
+#[actix_web::test]
+async fn one_tokens_and_accounts_numbers_have_names_of_their_own() {
+    let world = World::sqlite().await;
+    let app = world.app().await;
+    let root = world.signed_in("root", "ops_admin").await;
+    let made = Ask::post("/api/v1/tokens", json!({"name": "t"})).bearer(&root);
+    let id = made.to(&app).await.body["id"].as_str().unwrap().to_owned();
+    for path in ["", "/trend"] {
+        let known = Ask::get(&format!("/api/v1/stats/tokens/{id}{path}")).bearer(&root);
+        assert_eq!(known.to(&app).await.status, StatusCode::OK);
+        for unknown in ["tokens/tok_none", "accounts/acc_none"] {
+            let unknown = Ask::get(&format!("/api/v1/stats/{unknown}{path}")).bearer(&root);
+            assert_eq!(unknown.to(&app).await.status, StatusCode::NOT_FOUND);
+        }
+    }
+}
+
+#[actix_web::test]
+async fn a_day_gone_by_is_counted_anew_as_a_job() {
+    let world = World::sqlite().await;
+    let app = world.app().await;
+    let root = world.signed_in("root", "ops_admin").await;
+    let ask = |date: &str| Ask::post("/api/v1/stats/recount", json!({"date": date})).bearer(&root);
+    let queued = ask("2001-01-31").to(&app).await;
+    assert_eq!(queued.status, StatusCode::ACCEPTED, "{queued:?}");
+    assert_eq!(queued.body["job"]["kind"], "stats.recount");
+    for bad in ["2200-01-01", "yesterday", ""] {
+        assert!(ask(bad).to(&app).await.status.is_client_error(), "{bad}");
     }
 }
 

@@ -1,36 +1,51 @@
 //! Which calls statistics are asked of, and which rollups know them.
 
 use sea_orm::DatabaseConnection;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use steward_actors::domain::record::Mode;
 use steward_entities::ledger::name::{self, Dimension};
-use steward_entities::ledger::rollup::{
-    self, ACCOUNT_DAILY, APP_DAILY, MODEL_DAILY, MODEL_HOURLY, RollupTable, TENANT_DAILY,
-    TOKEN_DAILY,
-};
+use steward_entities::ledger::rollup::{self, Grain, ROLLUPS, RollupTable, USAGE_STATS_HOURLY};
 use steward_entities::scope::Scope;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::error::{ApiError, ErrorCode};
 
 /// An id that no row has.
 const NOBODY: i64 = -1;
 
-/// Filters: `provider` and `model` together, or one of the others.
-#[derive(Debug, Deserialize, IntoParams)]
+/// Filters: `provider` and `model` together; any of `token_id`, `account_id`, `mode` and `model` together; `user` and `mode`
+/// together; or `tenant_id` or `app` alone.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Which {
-    provider: Option<String>,
+    pub(super) provider: Option<String>,
     /// Model asked for.
-    model: Option<String>,
-    token_id: Option<String>,
-    account_id: Option<String>,
-    tenant_id: Option<String>,
+    pub(super) model: Option<String>,
+    pub(super) token_id: Option<String>,
+    pub(super) account_id: Option<String>,
+    pub(super) tenant_id: Option<String>,
     /// Name of the calling application.
-    app: Option<String>,
+    pub(super) app: Option<String>,
+    /// Name of the end user.
+    pub(super) user: Option<String>,
+    /// How the caller signed in.
+    #[param(inline)]
+    pub(super) mode: Option<ModeName>,
+}
+
+/// How a caller signed in.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum ModeName {
+    /// With a token.
+    Api,
+    /// With a user's JWT.
+    Web,
 }
 
 /// The rollups that know the calls asked for, and the keys of these calls.
 pub(super) struct Chosen {
+    /// Hours that are kept for good, with histograms.
     pub(super) hourly: Option<&'static RollupTable>,
     pub(super) daily: &'static RollupTable,
     /// The log has an index on the key: a day's calls of one are few enough to be counted there.
@@ -38,28 +53,50 @@ pub(super) struct Chosen {
     keys: Vec<(&'static str, [i64; 1])>,
 }
 
-impl Chosen {
-    fn model(keys: Vec<(&'static str, [i64; 1])>) -> Self {
-        Self {
-            hourly: Some(&MODEL_HOURLY),
-            daily: &MODEL_DAILY,
-            is_indexed: false,
-            keys,
-        }
+/// The rollup that has all of these keys; one with histograms if there is one.
+fn table(grain: Grain, keys: &[&str]) -> Option<&'static RollupTable> {
+    let has_all = |table: &&RollupTable| {
+        table.grain == grain && keys.iter().all(|key| table.keys.contains(key))
+    };
+    let mut fit = ROLLUPS.into_iter().filter(has_all);
+    let first = fit.next()?;
+    if first.has_histograms {
+        return Some(first);
     }
+    Some(fit.find(|table| table.has_histograms).unwrap_or(first))
+}
 
-    fn by_day(daily: &'static RollupTable, id: Option<i64>, is_indexed: bool) -> Self {
-        Self {
-            hourly: None,
-            daily,
-            is_indexed,
-            keys: vec![(daily.keys[0], [id.unwrap_or(NOBODY)])],
-        }
+impl Chosen {
+    fn of(keys: Vec<(&'static str, [i64; 1])>) -> Option<Self> {
+        let names: Vec<&str> = keys.iter().map(|(key, _)| *key).collect();
+        let hourly = table(Grain::Hour, &names).filter(|table| table.has_histograms);
+        Some(Self {
+            hourly,
+            daily: table(Grain::Day, &names)?,
+            is_indexed: names
+                .iter()
+                .any(|key| matches!(*key, "token_id" | "account_id")),
+            keys,
+        })
     }
 
     pub(super) fn only(&self) -> Vec<(&str, &[i64])> {
         let each = self.keys.iter();
         each.map(|(key, value)| (*key, &value[..])).collect()
+    }
+
+    /// The rollup of hours, and whether it is one that forgets.
+    pub(super) fn hours(&self) -> Option<(&'static RollupTable, bool)> {
+        let names: Vec<&str> = self.keys.iter().map(|(key, _)| *key).collect();
+        let found = self.hourly.or_else(|| table(Grain::Hour, &names))?;
+        Some((found, found.name == USAGE_STATS_HOURLY.name))
+    }
+
+    /// The rollup of days that tells these calls apart by `keys` too.
+    pub(super) fn days_by(&self, keys: &[&str]) -> Option<&'static RollupTable> {
+        let own = self.keys.iter().map(|(key, _)| *key);
+        let all: Vec<&str> = own.chain(keys.iter().copied()).collect();
+        table(Grain::Day, &all)
     }
 }
 
@@ -71,65 +108,102 @@ impl Which {
         scope: Scope,
     ) -> Result<Chosen, ApiError> {
         let given = |text: Option<String>| text.filter(|text| !text.is_empty());
-        let (provider, model) = (given(self.provider), given(self.model));
-        let mut others = [
-            ("token_id", given(self.token_id)),
-            ("account_id", given(self.account_id)),
-            ("tenant_id", given(self.tenant_id)),
-            ("app", given(self.app)),
-        ]
-        .into_iter()
-        .filter_map(|(field, value)| Some((field, value?)));
-        let (other, second) = (others.next(), others.next());
-        let is_model = provider.is_some() || model.is_some();
-        if let Some((field, _)) = second.or_else(|| other.clone().filter(|_| is_model)) {
-            return Err(ApiError::invalid(
-                field,
-                "cannot be combined with another filter; statistics are kept for one of them at a time",
-            ));
+        let mut keys = Vec::new();
+        let mut fields = Vec::new();
+        for (field, key, dimension, value) in [
+            ("token_id", "token_id", Dimension::Token, self.token_id),
+            (
+                "account_id",
+                "account_id",
+                Dimension::Account,
+                self.account_id,
+            ),
+            ("tenant_id", "tenant_id", Dimension::Tenant, self.tenant_id),
+        ] {
+            if let Some(value) = given(value) {
+                let id = name::id_of(ledger, dimension, &value).await?;
+                keys.push((key, [id.unwrap_or(NOBODY)]));
+                fields.push(field);
+            }
+        }
+        for (field, key, table, value) in [
+            ("app", "app_id", "apps", self.app),
+            ("user", "end_user_id", "end_users", self.user),
+            ("model", "model_id", "models", self.model),
+            ("provider", "provider_id", "providers", self.provider),
+        ] {
+            if let Some(value) = given(value) {
+                let id = rollup::id_of_name(ledger, table, &value).await?;
+                keys.push((key, [id.unwrap_or(NOBODY)]));
+                fields.push(field);
+            }
+        }
+        if let Some(mode) = self.mode {
+            let mode = match mode {
+                ModeName::Api => Mode::Api,
+                ModeName::Web => Mode::Web,
+            };
+            keys.push(("mode", [i64::from(mode as i32)]));
+            fields.push("mode");
         }
         if let Scope::Tenant(own) = scope {
-            let asked = match other {
-                None if !is_model => Some(own),
-                Some(("tenant_id", id)) => name::id_of(ledger, Dimension::Tenant, &id).await?,
+            keys = match (fields.as_slice(), keys.as_slice()) {
+                ([], _) => vec![("tenant_id", [own])],
+                (["tenant_id"], [(key, [asked])]) => {
+                    vec![(*key, [if *asked == own { own } else { NOBODY }])]
+                }
                 _ => {
                     return Err(ApiError::new(ErrorCode::Forbidden)
                         .detail("These numbers span tenants; yours are told without a filter."));
                 }
             };
-            let seen = asked.filter(|asked| *asked == own);
-            return Ok(Chosen::by_day(&TENANT_DAILY, seen, false));
         }
-        Ok(match other {
-            Some(("token_id", id)) => {
-                let id = name::id_of(ledger, Dimension::Token, &id).await?;
-                Chosen::by_day(&TOKEN_DAILY, id, true)
-            }
-            Some(("account_id", id)) => {
-                let id = name::id_of(ledger, Dimension::Account, &id).await?;
-                Chosen::by_day(&ACCOUNT_DAILY, id, true)
-            }
-            Some(("tenant_id", id)) => {
-                let id = name::id_of(ledger, Dimension::Tenant, &id).await?;
-                Chosen::by_day(&TENANT_DAILY, id, false)
-            }
-            Some((_, app)) => {
-                let id = rollup::id_of_name(ledger, "apps", &app).await?;
-                Chosen::by_day(&APP_DAILY, id, false)
-            }
-            None => {
-                let mut keys = Vec::new();
-                for (table, key, value) in [
-                    ("models", "model_id", model),
-                    ("providers", "provider_id", provider),
-                ] {
-                    if let Some(value) = value {
-                        let id = rollup::id_of_name(ledger, table, &value).await?;
-                        keys.push((key, [id.unwrap_or(NOBODY)]));
-                    }
-                }
-                Chosen::model(keys)
-            }
+        Chosen::of(keys).ok_or_else(|| {
+            let last = fields.last().copied().unwrap_or("model");
+            ApiError::invalid(
+                last,
+                "cannot be combined with the other filters; statistics are kept for provider and model, for token_id, \
+                 account_id, mode and model, for user and mode, and for tenant_id or app alone",
+            )
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(keys: &[&'static str]) -> Option<(&'static str, Option<&'static str>)> {
+        let keys = keys.iter().map(|key| (*key, [1])).collect();
+        let chosen = Chosen::of(keys)?;
+        Some((
+            chosen.daily.name,
+            chosen.hours().map(|(table, _)| table.name),
+        ))
+    }
+
+    #[test]
+    fn every_filter_finds_the_rollup_that_knows_most() {
+        assert_eq!(names(&[]), Some(("model_daily", Some("model_hourly"))));
+        assert_eq!(
+            names(&["provider_id", "model_id"]),
+            Some(("model_daily", Some("model_hourly")))
+        );
+        assert_eq!(
+            names(&["token_id"]),
+            Some(("token_daily", Some("usage_stats_hourly")))
+        );
+        assert_eq!(names(&["tenant_id"]), Some(("tenant_daily", None)));
+        assert_eq!(names(&["end_user_id", "mode"]), Some(("user_daily", None)));
+        assert_eq!(
+            names(&["token_id", "model_id"]),
+            Some(("usage_stats_daily", Some("usage_stats_hourly")))
+        );
+        assert_eq!(
+            names(&["mode"]),
+            Some(("user_daily", Some("usage_stats_hourly")))
+        );
+        assert_eq!(names(&["tenant_id", "model_id"]), None);
+        assert_eq!(names(&["app_id", "end_user_id"]), None);
     }
 }

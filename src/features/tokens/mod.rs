@@ -13,6 +13,8 @@
 //! Every change is in force at the gateway when it is answered.
 //! Budgets hold by the days and months of `stats.time_zone`.
 
+pub(crate) mod console;
+
 use std::collections::HashMap;
 
 use actix_web::{HttpResponse, delete, get, patch, post, put, web};
@@ -29,6 +31,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::error::ApiError;
 use crate::gateway::token_key::{NewKey, TOKEN};
+use crate::http::caller::Caller;
 use crate::http::change::{Audit, Change, refused};
 use crate::http::check::{self, bounded, text};
 use crate::http::extract::{Json, Query};
@@ -185,7 +188,7 @@ struct IssuedToken {
 }
 
 /// A token to make.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewToken {
     #[schema(min_length = 1, max_length = 160)]
@@ -379,7 +382,15 @@ async fn create(
     caller: Can<WriteTokens>,
     Json(new): Json<NewToken>,
 ) -> Result<Tagged<IssuedToken>, ApiError> {
-    let change = Change::begin(&state, &caller).await?;
+    issue(&state, &caller, new).await
+}
+
+async fn issue(
+    state: &AppState,
+    caller: &Caller,
+    new: NewToken,
+) -> Result<Tagged<IssuedToken>, ApiError> {
+    let change = Change::begin(state, caller).await?;
     let scope = caller.operator.scope();
     let tenant_id = match (&new.tenant_id, scope) {
         (None, Scope::Tenant(own)) => Some(own),
@@ -523,8 +534,18 @@ async fn remove(
     id: web::Path<String>,
     if_match: IfMatch,
 ) -> Result<HttpResponse, ApiError> {
-    let change = Change::begin(&state, &caller).await?;
-    let row = live(&*change, caller.operator.scope(), &id).await?;
+    revoke(&state, &caller, &id, if_match).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+async fn revoke(
+    state: &AppState,
+    caller: &Caller,
+    id: &str,
+    if_match: IfMatch,
+) -> Result<(), ApiError> {
+    let change = Change::begin(state, caller).await?;
+    let row = live(&*change, caller.operator.scope(), id).await?;
     if_match
         .check(row.version, &*change, "token", &row.public_id)
         .await?;
@@ -534,8 +555,7 @@ async fn remove(
     change
         .commit(Audit::of("tokens.remove", "token", &row.public_id).with("name", &row.name))
         .await?;
-    state.apply_to_gateway().await?;
-    Ok(HttpResponse::NoContent().finish())
+    state.apply_to_gateway().await
 }
 
 async fn replace(

@@ -2,23 +2,24 @@ import { describe, expect, it } from 'vitest'
 import { besides, daysBefore, filterOf, hasHours, type Item, rowsOf, sameFilter, sorted } from './rows'
 import { againstSeries, partSeries, type Point } from './series'
 
-const item = (name: string, provider: string | null, request_count: number, share: number): Item => ({
-  key: provider ? `${provider}/${name}` : name,
-  id: null,
-  name,
-  provider,
-  request_count,
-  error_count: request_count / 10,
-  success_rate: 0.9,
-  total_tokens: request_count * 100,
-  p95_duration_ms: 1_000,
-  cost: '0',
-  currency: 'USD',
-  cost_usd: '0',
-  cost_cny: '0',
-  unpriced_count: 0,
-  share,
-})
+const item = (name: string, provider: string | null, request_count: number, share: number): Item =>
+  ({
+    key: provider ? `${provider}/${name}` : name,
+    id: null,
+    name,
+    provider,
+    request_count,
+    error_count: request_count / 10,
+    success_rate: 0.9,
+    total_tokens: request_count * 100,
+    p95_duration_ms: 1_000,
+    cost: '0',
+    currency: 'USD',
+    cost_usd: '0',
+    cost_cny: '0',
+    unpriced_count: 0,
+    share,
+  }) as Item
 const now = {
   items: [item('gpt', 'openai', 60, 0.6), item('qwen', 'dashscope', 30, 0.3), item('o', 'openai', 10, 0.1)],
 }

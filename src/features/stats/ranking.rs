@@ -1,0 +1,322 @@
+//! Who and what calls most, takes longest and costs most: rankings of one dimension, over whole days.
+
+use actix_web::{get, web};
+use serde::{Deserialize, Serialize};
+use steward_actors::domain::price::Rate;
+use steward_actors::domain::record::Mode;
+use steward_entities::ledger::rollup::{self, Measures};
+use steward_entities::scope::Scope;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use crate::error::{ApiError, ErrorCode};
+use crate::http::caller::Caller;
+use crate::http::extract::{Json, Query};
+use crate::http::money::decimal;
+use crate::http::permission::{Can, ReadStats};
+use crate::http::range::{RangeQuery, TimeRange, rfc3339};
+use crate::state::AppState;
+
+use super::CostQuery;
+use super::stretch::Stretch;
+use super::view::{Numbers, Shown, share};
+use super::which::Which;
+
+const TOP_MAX: u64 = 100;
+
+pub(super) fn routes(config: &mut ServiceConfig<'_>) {
+    config.service(top).service(latency).service(cost);
+}
+
+/// What is ranked.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Ranked {
+    #[default]
+    Model,
+    Provider,
+    Token,
+    Account,
+    Tenant,
+    App,
+    User,
+    Mode,
+}
+
+impl Ranked {
+    /// The keys that tell them apart, the one that names them first; where rollups know no provider, the second set.
+    const fn keys(self) -> [&'static [&'static str]; 2] {
+        match self {
+            Self::Model => [&["model_id", "provider_id"], &["model_id"]],
+            Self::Provider => [&["provider_id"]; 2],
+            Self::Token => [&["token_id"]; 2],
+            Self::Account => [&["account_id"]; 2],
+            Self::Tenant => [&["tenant_id"]; 2],
+            Self::App => [&["app_id"]; 2],
+            Self::User => [&["end_user_id"]; 2],
+            Self::Mode => [&["mode"]; 2],
+        }
+    }
+}
+
+/// By what they are ranked.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Most {
+    #[default]
+    Requests,
+    Tokens,
+    Cost,
+    Errors,
+}
+
+impl Most {
+    /// The measure in SQL. A rank needs no exact conversion: a float does.
+    fn most(self, rate: Rate) -> String {
+        match self {
+            Self::Requests => "sum(request_count)".to_owned(),
+            Self::Tokens => "sum(total_tokens)".to_owned(),
+            Self::Errors => "sum(request_count) - sum(success_count)".to_owned(),
+            Self::Cost => format!(
+                "sum(cost_usd_nano) * {:.9} + sum(cost_cny_nano)",
+                rate.cny_per_usd_nano() as f64 / 1e9
+            ),
+        }
+    }
+}
+
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct TopQuery {
+    #[param(inline)]
+    pub(super) by: Option<Ranked>,
+    /// By what they are ranked, most first; `requests` unless given, `cost` at `stats/cost`.
+    #[param(inline)]
+    pub(super) sort: Option<Most>,
+    /// 1 to 100; 10 unless given.
+    #[param(minimum = 1, maximum = 100)]
+    pub(super) limit: Option<u64>,
+}
+
+/// Those that lead, most first.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Top {
+    #[schema(inline)]
+    by: Ranked,
+    /// Start of the first day.
+    #[schema(format = DateTime)]
+    from: String,
+    /// End of the last day (exclusive).
+    #[schema(format = DateTime)]
+    to: String,
+    pub(super) items: Vec<TopItem>,
+}
+
+/// One of those that lead.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct TopItem {
+    /// Distinct within the answer; empty for calls that had none (no account was involved, no app was named).
+    pub(super) key: String,
+    /// Its id in the API; null where it has none (models, apps, users, nobody).
+    pub(super) id: Option<String>,
+    pub(super) name: String,
+    /// With models only, unless another filter is given.
+    pub(super) provider: Option<String>,
+    #[serde(flatten)]
+    pub(super) numbers: Numbers,
+    /// Of all calls that pass the filters, between 0 and 1.
+    share: f64,
+}
+
+/// The models (by provider), providers, tokens, accounts, tenants, apps, users or modes with most calls, tokens, cost or
+/// errors, over every day that the stretch touches.
+#[utoipa::path(tag = "stats", params(CostQuery, TopQuery, Which, RangeQuery), responses((status = 200, body = Top)))]
+#[get("/stats/top")]
+async fn top(
+    state: web::Data<AppState>,
+    caller: Can<ReadStats>,
+    money: Query<CostQuery>,
+    query: Query<TopQuery>,
+    which: Query<Which>,
+    range: TimeRange,
+) -> Result<Json<Top>, ApiError> {
+    let shown = money.0.shown(&state);
+    rank(&state, &caller, &query.0, which.0, range, shown, TOP_MAX)
+        .await
+        .map(Json)
+}
+
+/// What latency was: quantiles of duration and of the time to the first token for the ones called most, over every day that
+/// the stretch touches.
+#[utoipa::path(tag = "stats", params(CostQuery, TopQuery, Which, RangeQuery), responses((status = 200, body = Top)))]
+#[get("/stats/latency")]
+async fn latency(
+    state: web::Data<AppState>,
+    caller: Can<ReadStats>,
+    money: Query<CostQuery>,
+    query: Query<TopQuery>,
+    which: Query<Which>,
+    range: TimeRange,
+) -> Result<Json<Top>, ApiError> {
+    let shown = money.0.shown(&state);
+    rank(&state, &caller, &query.0, which.0, range, shown, TOP_MAX)
+        .await
+        .map(Json)
+}
+
+/// What calls cost together, and whose most of it was.
+#[derive(Debug, Serialize, ToSchema)]
+struct Cost {
+    total: Numbers,
+    /// Yuan for a dollar, by which charges in two currencies are one sum.
+    #[schema(example = "7.10")]
+    usd_cny: String,
+    #[serde(flatten)]
+    top: Top,
+}
+
+/// What calls cost over every day that the stretch touches, and the models, tokens … that cost most.
+#[utoipa::path(tag = "stats", params(CostQuery, TopQuery, Which, RangeQuery), responses((status = 200, body = Cost)))]
+#[get("/stats/cost")]
+async fn cost(
+    state: web::Data<AppState>,
+    caller: Can<ReadStats>,
+    money: Query<CostQuery>,
+    query: Query<TopQuery>,
+    which: Query<Which>,
+    range: TimeRange,
+) -> Result<Json<Cost>, ApiError> {
+    let shown = money.0.shown(&state);
+    let query = TopQuery {
+        sort: Some(query.sort.unwrap_or(Most::Cost)),
+        ..query.0
+    };
+    let total = total(&state, &caller, which.0.clone(), range, shown).await?;
+    let ranking = rank(&state, &caller, &query, which.0, range, shown, TOP_MAX).await?;
+    Ok(Json(Cost {
+        total,
+        usd_cny: decimal(state.rate.cny_per_usd_nano()),
+        top: ranking,
+    }))
+}
+
+/// The sum over every day that the stretch touches.
+pub(super) async fn total(
+    state: &AppState,
+    caller: &Caller,
+    which: Which,
+    range: TimeRange,
+    shown: Shown,
+) -> Result<Numbers, ApiError> {
+    let read = &state.databases.ledger_read;
+    let chosen = which.chosen(read, caller.operator.scope()).await?;
+    let days = Stretch::asked(range, state.clock.now_micros())?.days(state.time_zone);
+    let mut sum = Measures::default();
+    let (range, only) = ((days.from, days.to), chosen.only());
+    for row in rollup::rows_by(read, chosen.daily, &[], range, &only).await? {
+        sum.merge(&row.measures);
+    }
+    Ok(Numbers::of(&sum, shown))
+}
+
+/// See [`top`].
+pub(super) async fn rank(
+    state: &AppState,
+    caller: &Caller,
+    query: &TopQuery,
+    which: Which,
+    range: TimeRange,
+    shown: Shown,
+    limit_max: u64,
+) -> Result<Top, ApiError> {
+    if caller.operator.scope() != Scope::All {
+        return Err(ApiError::new(ErrorCode::Forbidden)
+            .detail("Rankings span tenants; ask an operator of the installation."));
+    }
+    let limit = query.limit.unwrap_or(10);
+    if !(1..=limit_max).contains(&limit) {
+        return Err(ApiError::invalid(
+            "limit",
+            format!("must lie between 1 and {limit_max}"),
+        ));
+    }
+    let by = query.by.unwrap_or_default();
+    let read = &state.databases.ledger_read;
+    let chosen = which.chosen(read, Scope::All).await?;
+    let days = Stretch::asked(range, state.clock.now_micros())?.days(state.time_zone);
+    let fit = by
+        .keys()
+        .into_iter()
+        .find_map(|keys| Some((keys, chosen.days_by(keys)?)));
+    let Some((keys, table)) = fit else {
+        return Err(ApiError::invalid(
+            "by",
+            "cannot be told apart under this filter; leave the filter out or rank another dimension",
+        ));
+    };
+    let measure = query.sort.unwrap_or_default().most(shown.rate);
+    let range = (days.from, days.to);
+    let mut only = chosen.only();
+    let (most, all) = rollup::most(read, table, keys, &measure, range, &only, limit).await?;
+    let ids: Vec<i64> = most.iter().map(|keys| keys[0]).collect();
+    only.push((keys[0], &ids));
+    let mut items: Vec<Measures> = vec![Measures::default(); most.len()];
+    for row in rollup::rows_by(read, table, keys, range, &only).await? {
+        if let Some(index) = most.iter().position(|keys| *keys == row.keys) {
+            items[index].merge(&row.measures);
+        }
+    }
+    let names = match by {
+        Ranked::Mode => modes(&ids),
+        _ => rollup::names(read, keys[0], &ids).await?,
+    };
+    let providers = match keys {
+        [_, provider] => {
+            let ids: Vec<i64> = most.iter().map(|keys| keys[1]).collect();
+            rollup::names(read, provider, &ids).await?
+        }
+        _ => Vec::new(),
+    };
+    let each = most.iter().zip(&items).map(|(keys, measures)| {
+        let found = names.iter().find(|(id, _, _)| *id == keys[0]);
+        let (id, name) = found.map_or((None, String::new()), |(_, id, name)| {
+            (id.clone(), name.clone())
+        });
+        let provider = providers.iter().find(|(id, _, _)| *id == keys[1]);
+        let provider = provider.map(|(_, _, name)| name.clone());
+        let key = match (&id, &provider) {
+            (Some(id), _) => id.clone(),
+            (None, Some(provider)) => format!("{provider}/{name}"),
+            (None, None) => name.clone(),
+        };
+        let numbers = Numbers::of(measures, shown);
+        let share = share(numbers.request_count, all).unwrap_or_default();
+        TopItem {
+            key,
+            id,
+            name,
+            provider,
+            numbers,
+            share,
+        }
+    });
+    Ok(Top {
+        by,
+        from: rfc3339(days.from),
+        to: rfc3339(days.to),
+        items: each.collect(),
+    })
+}
+
+fn modes(ids: &[i64]) -> Vec<(i64, Option<String>, String)> {
+    let name = |id: i64| match i32::try_from(id)
+        .ok()
+        .and_then(|id| Mode::try_from(id).ok())
+    {
+        Some(Mode::Web) => "web",
+        _ => "api",
+    };
+    ids.iter()
+        .map(|id| (*id, None, name(*id).to_owned()))
+        .collect()
+}

@@ -41,9 +41,16 @@ describe('money', () => {
 
   it('is unknown without a price, and not nothing', () => {
     const counted = { request_count: 5, cost: null, currency: null, unpriced_count: 5 }
-    expect(costOf(counted)).toEqual({ total: null, unpriced: 5, calls: 5 })
+    expect(costOf(counted)).toEqual({ total: null, charged: [], unpriced: 5, calls: 5 })
     expect(formatMoney(costOf(counted).total)).toBe('–')
     expect(costValue(counted)).toBeNull()
     expect(costValue({ ...counted, cost: '0', currency: 'USD' })).toBe(0)
+  })
+
+  it('tells what was charged where that is not what is shown', () => {
+    const counted = { request_count: 1, cost: '3', currency: 'USD', cost_usd: '2', cost_cny: '7.1' }
+    expect(costOf(counted).charged.map(formatMoney)).toEqual(['$2.00', '¥7.10'])
+    expect(costOf({ ...counted, cost: '2', cost_cny: '0' }).charged).toEqual([])
+    expect(costOf({ ...counted, cost: '1', cost_usd: '0' }).charged.map(formatMoney)).toEqual(['¥7.10'])
   })
 })

@@ -12,6 +12,8 @@ export interface Money {
 export interface Cost {
   /** In the currency of display; null when nothing has a price. */
   total: Money | null
+  /** As it was charged, where that was in more than the currency of display. */
+  charged: Money[]
   unpriced: number
   calls: number
 }
@@ -21,11 +23,22 @@ interface Counted {
   request_count: number
   cost?: string | null
   currency?: string | null
+  cost_usd?: string
+  cost_cny?: string
   unpriced_count?: number
+}
+
+function chargedOf({ currency, cost_usd = '0', cost_cny = '0' }: Counted): Money[] {
+  const charged = [
+    { amount: cost_usd, currency: 'USD' },
+    { amount: cost_cny, currency: 'CNY' },
+  ].filter((money) => Number(money.amount) !== 0)
+  return charged.some((money) => money.currency !== currency) ? charged : []
 }
 
 export const costOf = (numbers: Counted): Cost => ({
   total: numbers.cost == null ? null : { amount: numbers.cost, currency: numbers.currency ?? '' },
+  charged: chargedOf(numbers),
   unpriced: numbers.unpriced_count ?? 0,
   calls: numbers.request_count,
 })

@@ -19,6 +19,8 @@ async function onEveryPage(options, look) {
     '/ops/nowhere',
     async (page) => {
       await page.locator('main').getByText(/./).first().waitFor()
+      // On a phone it is there and folded away.
+      await page.locator('nav a').first().waitFor({ state: 'attached' })
       const paths = await page.locator('nav a').evaluateAll((links) => links.map((link) => link.getAttribute('href')))
       assert.ok(paths.length >= 9, `pages in the navigation: ${paths}`)
       if (options.prepare) await options.prepare(page)

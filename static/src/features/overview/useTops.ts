@@ -33,7 +33,7 @@ export function useTops(enabled: Ref<boolean>) {
       queryFn: ({ signal }) =>
         answer(api.GET('/api/v1/stats/top', { params: { query: { ...range.query.value, by, limit: lines } }, signal })),
     })
-    return { by, items: computed(() => query.data.value?.items), filter: filters[by] }
+    return { by, items: computed(() => query.data.value?.items), filter: filters[by], isRefused: query.isError }
   }
   return [top('model'), top('tenant'), top('app'), top('token')]
 }

@@ -196,7 +196,7 @@ async function arrival(path) {
     const painted = await new Promise(requestAnimationFrame)
     found.heading ??= painted - begun
     const waiting = main.querySelector('[data-waiting]') !== null
-    const content = main.querySelector('[role=row][data-index], [role=treegrid] tbody [role=row], dl, p.num:not(:has([data-waiting]))')
+    const content = main.querySelector('[role=row][data-index], [role=treegrid] tbody [role=row], dl, p.num.text-xl:not(:has([data-waiting]))')
     if (!waiting || content) found.content ??= painted - begun
     if (!waiting) found.whole = painted - begun
   }

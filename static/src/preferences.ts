@@ -5,6 +5,9 @@ import { computed, watchEffect } from 'vue'
 import { type Locale, setLocale } from './i18n'
 
 export type Theme = 'system' | 'light' | 'dark'
+/** What costs are told in; they are kept as they were charged. */
+export type Currency = 'USD' | 'CNY'
+export const currencies: readonly Currency[] = ['USD', 'CNY']
 export type Density = 'comfortable' | 'compact'
 export const pollingBounds = { least: 5, most: 300, first: 30 }
 
@@ -14,6 +17,7 @@ export const usePreferences = defineStore('preferences', () => {
   const theme = useStorage<Theme>('steward.theme', 'system')
   const locale = useStorage<Locale>('steward.locale', guessLocale())
   const density = useStorage<Density>('steward.density', 'compact')
+  const currency = useStorage<Currency>('steward.currency', guessLocale() === 'zh-CN' ? 'CNY' : 'USD')
   const pollingSeconds = useStorage('steward.polling_s', pollingBounds.first)
   const prefersDark = usePreferredDark()
   const shownTheme = computed<'light' | 'dark'>(() =>
@@ -26,5 +30,5 @@ export const usePreferences = defineStore('preferences', () => {
     document.documentElement.dataset.theme = shownTheme.value
   })
   watchEffect(() => setLocale(locale.value))
-  return { theme, shownTheme, locale, density, pollingSeconds, pollingMs }
+  return { theme, shownTheme, locale, density, currency, pollingSeconds, pollingMs }
 })

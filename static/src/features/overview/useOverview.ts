@@ -8,6 +8,7 @@ import { onTop } from '@/live/latest'
 import { onAnyNews, onNews } from '@/live/push'
 import { followSupervision } from '@/live/supervision'
 import type { News } from '@/live/topics'
+import { usePreferences } from '@/preferences'
 import { useSession } from '@/session'
 
 const latestCalls = 10
@@ -20,7 +21,8 @@ export function useOverview() {
   const range = useTimeRange()
   const common = { refetchInterval: live.interval, placeholderData: keepPreviousData }
   const sees = (permission: string) => computed(() => session.can(permission))
-  const query = computed(() => range.query.value)
+  const preferences = usePreferences()
+  const query = computed(() => ({ ...range.query.value, currency: preferences.currency }))
 
   const overview = useQuery({
     queryKey: computed(() => ['stats', 'overview', query.value]),
@@ -39,6 +41,14 @@ export function useOverview() {
         }),
       ),
     ...common,
+  })
+  // Of each of the last 30 days, whatever the range: whether people come back is told by weeks.
+  const users = useQuery({
+    queryKey: ['active-users'],
+    enabled: sees('read:stats'),
+    queryFn: ({ signal }) => answer(api.GET('/api/v1/stats/daily-active-users', { signal })),
+    ...common,
+    staleTime: 60_000,
   })
   const latest = useQuery({
     queryKey: ['requests', 'latest'],
@@ -120,6 +130,8 @@ export function useOverview() {
   return {
     overview: overview.data,
     trend: trend.data,
+    /** Undefined also for those who may not see users of the whole installation. */
+    users: users.data,
     latest: latest.data,
     /** What moves, while it is pushed. */
     now: computed(() => (live.state.value === 'live' ? now.value : null)),

@@ -5,6 +5,7 @@ import type { LocationQueryRaw } from 'vue-router'
 import { answer, api } from '@/api/client'
 import type { components } from '@/api/schema'
 import { useLive, useTimeRange } from '@/kit'
+import { usePreferences } from '@/preferences'
 
 type Item = components['schemas']['TopItem']
 const lines = 6
@@ -17,23 +18,25 @@ const filters = {
   }),
   tenant: (item: Item): LocationQueryRaw | null => (item.id ? { tenant_id: item.id } : null),
   app: (item: Item): LocationQueryRaw => ({ app: item.name }),
-  token: (item: Item): LocationQueryRaw | null => (item.id ? { token_id: item.id } : null),
+  user: (item: Item): LocationQueryRaw => ({ user: item.name }),
 }
 
 export function useTops(enabled: Ref<boolean>) {
   const range = useTimeRange()
   const live = useLive()
+  const preferences = usePreferences()
+  const asked = computed(() => ({ ...range.query.value, currency: preferences.currency }))
   const interval = computed(() => (live.interval.value === false ? false : Math.max(live.interval.value, seldomMs)))
   const top = (by: keyof typeof filters) => {
     const query = useQuery({
-      queryKey: computed(() => ['tops', by, range.query.value]),
+      queryKey: computed(() => ['tops', by, asked.value]),
       enabled,
       placeholderData: keepPreviousData,
       refetchInterval: interval,
       queryFn: ({ signal }) =>
-        answer(api.GET('/api/v1/stats/top', { params: { query: { ...range.query.value, by, limit: lines } }, signal })),
+        answer(api.GET('/api/v1/stats/top', { params: { query: { ...asked.value, by, limit: lines } }, signal })),
     })
     return { by, items: computed(() => query.data.value?.items), filter: filters[by], isRefused: query.isError }
   }
-  return [top('model'), top('tenant'), top('app'), top('token')]
+  return [top('model'), top('tenant'), top('app'), top('user')]
 }

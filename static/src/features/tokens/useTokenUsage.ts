@@ -1,14 +1,18 @@
-// The numbers of one key in the shared time range. Of a key days are kept, no hours.
+// The numbers of one key in the shared time range. Its days are kept for good, its hours for some weeks.
 import { keepPreviousData, useQuery } from '@tanstack/vue-query'
 import { computed } from 'vue'
 import { answer, api } from '@/api/client'
 import { Problem } from '@/api/problem'
-import { useLive, useTimeRange } from '@/kit'
+import { grainOf, useLive, useTimeRange } from '@/kit'
+import { usePreferences } from '@/preferences'
 
 export function useTokenUsage(id: () => string) {
   const range = useTimeRange()
   const live = useLive()
-  const asked = computed(() => ({ ...range.query.value, token_id: id() }))
+  const preferences = usePreferences()
+  const asked = computed(() => ({ ...range.query.value, token_id: id(), currency: preferences.currency }))
+  /** A range that begins at a moment of one's choice may lie before the hours that are kept. */
+  const by = computed(() => (range.query.value.from ? 'day' : grainOf(range.query.value, Date.now())))
   const overview = useQuery({
     queryKey: computed(() => ['usage', 'overview', asked.value]),
     placeholderData: keepPreviousData,
@@ -16,11 +20,11 @@ export function useTokenUsage(id: () => string) {
     queryFn: ({ signal }) => answer(api.GET('/api/v1/stats/overview', { params: { query: asked.value }, signal })),
   })
   const trend = useQuery({
-    queryKey: computed(() => ['usage', 'trend', asked.value, 'day']),
+    queryKey: computed(() => ['usage', 'trend', asked.value, by.value]),
     placeholderData: keepPreviousData,
     refetchInterval: live.interval,
     queryFn: ({ signal }) =>
-      answer(api.GET('/api/v1/stats/trend', { params: { query: { ...asked.value, by: 'day' } }, signal })),
+      answer(api.GET('/api/v1/stats/trend', { params: { query: { ...asked.value, by: by.value } }, signal })),
   })
   return {
     range: range.label,

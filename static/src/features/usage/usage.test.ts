@@ -1,8 +1,25 @@
 import { describe, expect, it } from 'vitest'
-import { besides, daysBefore, filterOf, hasHours, type Item, rowsOf, sameFilter, sorted } from './rows'
+import {
+  daysBefore,
+  filterOf,
+  hasHours,
+  type Item,
+  narrowed,
+  rankedBy,
+  rankedUnder,
+  rowsOf,
+  sameFilter,
+  sorted,
+} from './rows'
 import { againstSeries, partSeries, type Point } from './series'
 
-const item = (name: string, provider: string | null, request_count: number, share: number): Item =>
+const item = (
+  name: string,
+  provider: string | null,
+  request_count: number,
+  share: number,
+  cost: string | null = null,
+) =>
   ({
     key: provider ? `${provider}/${name}` : name,
     id: null,
@@ -13,11 +30,9 @@ const item = (name: string, provider: string | null, request_count: number, shar
     success_rate: 0.9,
     total_tokens: request_count * 100,
     p95_duration_ms: 1_000,
-    cost: '0',
+    cost,
     currency: 'USD',
-    cost_usd: '0',
-    cost_cny: '0',
-    unpriced_count: 0,
+    unpriced_count: cost === null ? request_count : 0,
     share,
   }) as Item
 const now = {
@@ -26,31 +41,38 @@ const now = {
 
 describe('rows', () => {
   it('tell how a share moved, and nothing against a time without calls', () => {
-    const rows = rowsOf('model', now, { items: [item('gpt', 'openai', 5, 0.5)] })
+    const rows = rowsOf(now, { items: [item('gpt', 'openai', 5, 0.5)] })
     expect(rows.map((row) => [row.name, row.shareBefore, row.requestsBefore])).toEqual([
       ['gpt', 0.5, 5],
       ['qwen', 0, 0],
       ['o', 0, 0],
     ])
-    expect(rowsOf('model', now, { items: [] })[0]?.shareBefore).toBeNull()
-    expect(rowsOf('model', now, undefined)[0]?.shareBefore).toBeNull()
+    expect(rowsOf(now, { items: [] })[0]?.shareBefore).toBeNull()
+    expect(rowsOf(now, undefined)[0]?.shareBefore).toBeNull()
   })
 
-  it('add models up to providers, but not their percentiles', () => {
-    const [openai, dashscope] = rowsOf('provider', now, undefined)
-    expect(openai).toMatchObject({ key: 'openai', requests: 70, errors: 7, tokens: 7_000, successRate: 0.9, p95: null })
-    expect(openai?.share).toBeCloseTo(0.7)
-    expect(dashscope).toMatchObject({ key: 'dashscope', requests: 30 })
+  it('without a price have no cost, which is not nothing', () => {
+    const [free, unknown] = rowsOf({ items: [item('a', null, 1, 0.5, '0'), item('b', null, 1, 0.5)] }, undefined)
+    expect(free?.cost).toMatchObject({ total: { amount: '0', currency: 'USD' }, unpriced: 0 })
+    expect(unknown?.cost).toMatchObject({ total: null, unpriced: 1 })
   })
 
   it('are sorted either way, what is unknown last', () => {
-    const rows = rowsOf('model', now, undefined).map((row) => (row.name === 'qwen' ? { ...row, p95: null } : row))
+    const rows = rowsOf(now, undefined).map((row) => (row.name === 'qwen' ? { ...row, p95: null } : row))
     const names = (sort: string) => sorted(rows, sort).map((row) => row.name)
     expect(names('requests')).toEqual(['o', 'qwen', 'gpt'])
     expect(names('-name')).toEqual(['qwen', 'o', 'gpt'])
     expect(names('-p95').at(-1)).toBe('qwen')
     expect(names('p95').at(-1)).toBe('qwen')
     expect(names('no such column')).toEqual(['o', 'qwen', 'gpt'])
+    expect(['-cost', 'cost', '-name', '-tokens'].map(rankedBy)).toEqual(['cost', 'requests', 'requests', 'tokens'])
+  })
+
+  it('are sorted by cost as numbers, not as words, what has no price last', () => {
+    const costs = { items: [item('a', null, 1, 0.3, '9'), item('b', null, 1, 0.3), item('c', null, 1, 0.3, '10')] }
+    const names = (sort: string) => sorted(rowsOf(costs, undefined), sort).map((row) => row.name)
+    expect(names('-cost')).toEqual(['c', 'a', 'b'])
+    expect(names('cost')).toEqual(['a', 'c', 'b'])
   })
 })
 
@@ -63,14 +85,31 @@ describe('a filter', () => {
     expect(filterOf('app', row)).toEqual({ app: 'shop' })
     expect(filterOf('tenant', { ...row, id: null, name: '' })).toBeNull()
   })
-  it('keeps beside a new one only what goes with it', () => {
+  it('keeps beside a new one what numbers are kept for together', () => {
     const filter = { provider: 'openai', model: 'gpt' }
-    expect(besides('model', filter)).toEqual(filter)
-    expect(besides('app', filter)).toEqual({})
-    expect(besides('provider', { app: 'shop' })).toEqual({})
+    expect(narrowed(filter, { model: 'o3' })).toEqual({ provider: 'openai', model: 'o3' })
+    expect(narrowed(filter, { token_id: 'tok_1' })).toEqual({ model: 'gpt', token_id: 'tok_1' })
+    expect(narrowed(filter, { app: 'shop' })).toEqual({ app: 'shop' })
+    expect(narrowed({ token_id: 'a', mode: 'api' }, { user: 'ann' })).toEqual({ mode: 'api', user: 'ann' })
+    expect(narrowed({}, { provider: 'a', model: 'b' })).toEqual({ provider: 'a', model: 'b' })
   })
-  it('has hours when it is of models', () => {
-    expect([{}, { model: 'gpt' }, { token_id: 'tok_1' }].map(hasHours)).toEqual([true, true, false])
+  it('narrows the ranking of a group where numbers are kept for both, and is not the group itself', () => {
+    expect(rankedUnder('token', { model: 'gpt' })).toEqual({ model: 'gpt' })
+    expect(rankedUnder('token', { model: 'gpt', token_id: 'tok_1' })).toEqual({ model: 'gpt' })
+    expect(rankedUnder('model', { provider: 'openai', model: 'gpt' })).toEqual({})
+    expect(rankedUnder('tenant', { model: 'gpt' })).toEqual({})
+    expect(rankedUnder('user', { mode: 'web' })).toEqual({ mode: 'web' })
+  })
+  it('has hours when it is of models, or of keys and not long ago', () => {
+    const day = 86_400_000
+    const hours = (filter: object, daysAgo: number) => hasHours(filter, 0, daysAgo * day)
+    expect([{}, { model: 'gpt' }].map((filter) => hours(filter, 400))).toEqual([true, true])
+    expect([hours({ token_id: 'tok_1' }, 7), hours({ token_id: 'tok_1' }, 60)]).toEqual([true, false])
+    expect([{ app: 'shop' }, { tenant_id: 't' }, { user: 'ann' }].map((filter) => hours(filter, 1))).toEqual([
+      false,
+      false,
+      false,
+    ])
   })
   it('is the same in any order', () => {
     expect(sameFilter({ model: 'a', provider: 'b' }, { provider: 'b', model: 'a' })).toBe(true)

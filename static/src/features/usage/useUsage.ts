@@ -1,16 +1,17 @@
 // What the usage page is made of: the range and the filter from the URL, and the server's numbers for them.
+import { useThrottleFn } from '@vueuse/core'
 import { keepPreviousData, useQueries, useQuery } from '@tanstack/vue-query'
 import { computed } from 'vue'
 import { useRoute, useRouter } from 'vue-router'
 import { answer, api } from '@/api/client'
 import { Problem } from '@/api/problem'
-import { type FilterSpec, grainOf, useFilters, useLive, useTimeRange } from '@/kit'
+import type { paths } from '@/api/schema'
+import { type FilterSpec, grainOf, rangeMs, useFilters, useLive, useTimeRange } from '@/kit'
 import { onNews } from '@/live/push'
 import { useNames } from '@/names'
-import { useThrottleFn } from '@vueuse/core'
+import { usePreferences } from '@/preferences'
 import { useText } from './messages'
 import {
-  besides,
   daysBefore,
   type Filter,
   type FilterKey,
@@ -19,12 +20,18 @@ import {
   type Group,
   groups,
   hasHours,
-  rankedOf,
+  narrowed,
+  rankedBy,
+  rankedUnder,
   rowsOf,
   sameFilter,
   type UsageRow,
 } from './rows'
 import { type Measure, measures, type Part, partsMost } from './series'
+
+type Query = NonNullable<paths['/api/v1/stats/overview']['get']['parameters']['query']>
+type TrendQuery = NonNullable<paths['/api/v1/stats/trend']['get']['parameters']['query']>
+type TopQuery = NonNullable<paths['/api/v1/stats/top']['get']['parameters']['query']>
 
 /** The most that the server ranks. */
 const rowsMost = 100
@@ -39,6 +46,8 @@ export function useUsage() {
   const range = useTimeRange()
   const live = useLive()
   const names = useNames()
+  const preferences = usePreferences()
+  const stretch = computed(() => ({ ...range.query.value, currency: preferences.currency }))
 
   const one = <T extends string>(key: string, known: readonly T[], otherwise: T) =>
     computed({
@@ -50,7 +59,15 @@ export function useUsage() {
   const measure = one<Measure>('measure', measures, 'requests')
 
   const specs = computed<FilterSpec[]>(() => {
-    const options = { token_id: names.tokens.value, account_id: names.accounts.value, tenant_id: names.tenants.value }
+    const options = {
+      token_id: names.tokens.value,
+      account_id: names.accounts.value,
+      tenant_id: names.tenants.value,
+      mode: [
+        { value: 'api', label: t('mode.api') },
+        { value: 'web', label: t('mode.web') },
+      ],
+    }
     return filterKeys.map((key): FilterSpec => {
       const known = key in options ? options[key as keyof typeof options] : undefined
       return { key, label: t(`filter.${key}`), kind: known ? 'select' : 'text', options: known }
@@ -64,12 +81,11 @@ export function useUsage() {
     )
     void router.push({ query: { ...rest, ...next } })
   }
-  /** Numbers are kept for one thing at a time: what does not go with a new filter leaves. */
+  /** Numbers are kept for some things together: what does not go with a new filter leaves. */
   const filters = {
     ...all,
     set(key: string, value: string | null) {
-      const kept = besides(key as FilterKey, filter.value)
-      if (value) go({ ...kept, [key]: value })
+      if (value) go(narrowed(filter.value, { [key]: value }))
       else go(Object.fromEntries(Object.entries(filter.value).filter(([name]) => name !== key)))
     },
   }
@@ -79,32 +95,44 @@ export function useUsage() {
     set: (to) => void router.replace({ query: { ...route.query, view: to === 'parts' ? undefined : to } }),
   })
 
+  const partOf = (row: UsageRow) => filterOf(group.value, row)
   const grain = computed(() => {
-    const hours = view.value === 'parts' ? ['model', 'provider'].includes(group.value) : hasHours(filter.value)
-    return hours ? grainOf(range.query.value, Date.now()) : 'day'
+    const now = Date.now()
+    const { from } = range.query.value
+    const asked: Filter =
+      view.value === 'parts' ? (rows.value.map(partOf).find((part) => part !== null) ?? {}) : filter.value
+    return hasHours(asked, from ? Date.parse(from) : now - rangeMs(range.query.value, now), now)
+      ? grainOf(range.query.value, now)
+      : 'day'
   })
 
   const slow = { placeholderData: keepPreviousData, refetchInterval: live.interval }
   const overview = useQuery({
-    queryKey: computed(() => ['usage', 'overview', range.query.value, filter.value]),
+    queryKey: computed(() => ['usage', 'overview', stretch.value, filter.value]),
     queryFn: ({ signal }) =>
       answer(
-        api.GET('/api/v1/stats/overview', { params: { query: { ...range.query.value, ...filter.value } }, signal }),
+        api.GET('/api/v1/stats/overview', {
+          params: { query: { ...stretch.value, ...filter.value } as Query },
+          signal,
+        }),
       ),
     ...slow,
   })
   const trendOf = (asked: Record<string, string | undefined>, by: 'hour' | 'day') => ({
     queryKey: ['usage', 'trend', asked, by],
     queryFn: ({ signal }: { signal: AbortSignal }) =>
-      answer(api.GET('/api/v1/stats/trend', { params: { query: { ...asked, by } }, signal })),
+      answer(api.GET('/api/v1/stats/trend', { params: { query: { ...asked, by } as TrendQuery }, signal })),
     ...slow,
   })
-  const trend = useQuery(computed(() => trendOf({ ...range.query.value, ...filter.value }, grain.value)))
+  const trend = useQuery(computed(() => trendOf({ ...stretch.value, ...filter.value }, grain.value)))
   const earlier = useQuery(
     computed(() => {
       const before = overview.data.value?.previous
       return {
-        ...trendOf({ from: before?.from, to: before?.to, ...filter.value }, grain.value),
+        ...trendOf(
+          { from: before?.from, to: before?.to, currency: preferences.currency, ...filter.value },
+          grain.value,
+        ),
         enabled: view.value === 'against' && before !== undefined,
         refetchInterval: false as const,
       }
@@ -117,41 +145,41 @@ export function useUsage() {
       live.interval.value === false ? false : Math.max(live.interval.value, rankEveryMs),
     ),
   }
+  const sort = computed(() => (typeof route.query.sort === 'string' ? route.query.sort : '-requests'))
+  const under = computed(() => rankedUnder(group.value, filter.value))
+  const wanted = computed(() => ({
+    ...under.value,
+    currency: preferences.currency,
+    by: group.value,
+    sort: rankedBy(sort.value),
+    limit: rowsMost,
+  }))
+  const ranked = (asked: object, signal: AbortSignal) =>
+    answer(api.GET('/api/v1/stats/top', { params: { query: { ...wanted.value, ...asked } as TopQuery }, signal }))
   const ranking = useQuery({
-    queryKey: computed(() => ['rankings', rankedOf(group.value), range.query.value]),
-    queryFn: ({ signal }) =>
-      answer(
-        api.GET('/api/v1/stats/top', {
-          params: { query: { ...range.query.value, by: rankedOf(group.value), limit: rowsMost } },
-          signal,
-        }),
-      ),
+    queryKey: computed(() => ['rankings', wanted.value, range.query.value]),
+    queryFn: ({ signal }) => ranked(range.query.value, signal),
     ...rankings,
   })
-  /** A ranking of the group before is not this group's. */
-  const current = computed(() => (ranking.data.value?.by === rankedOf(group.value) ? ranking.data.value : undefined))
+  /** What is told of the group before is not this group's. */
+  const current = computed(() => (ranking.data.value?.by === group.value ? ranking.data.value : undefined))
   const rankingBefore = useQuery({
-    queryKey: computed(() => ['rankings', rankedOf(group.value), current.value && daysBefore(current.value)]),
+    queryKey: computed(() => ['rankings', wanted.value, current.value && daysBefore(current.value)]),
     enabled: computed(() => current.value !== undefined),
-    queryFn: ({ signal }) =>
-      answer(
-        api.GET('/api/v1/stats/top', {
-          params: { query: { ...daysBefore(current.value!), by: rankedOf(group.value), limit: rowsMost } },
-          signal,
-        }),
-      ),
+    queryFn: ({ signal }) => ranked(daysBefore(current.value!), signal),
     staleTime: Infinity,
   })
-  const rows = computed(() => rowsOf(group.value, current.value, rankingBefore.data.value))
+  const rows = computed(() => rowsOf(current.value, rankingBefore.data.value))
 
-  const called = (row: Pick<UsageRow, 'name'>) => row.name || t(`nobody.${group.value}`)
+  const called = (row: Pick<UsageRow, 'name'>) =>
+    group.value === 'mode' && (row.name === 'api' || row.name === 'web')
+      ? t(`mode.${row.name}`)
+      : row.name || t(`nobody.${group.value}`)
   const greatest = computed(() =>
-    view.value === 'parts' ? rows.value.filter((row) => filterOf(group.value, row)).slice(0, partsMost) : [],
+    view.value === 'parts' ? rows.value.filter((row) => partOf(row) !== null).slice(0, partsMost) : [],
   )
   const partTrends = useQueries({
-    queries: computed(() =>
-      greatest.value.map((row) => trendOf({ ...range.query.value, ...filterOf(group.value, row)! }, grain.value)),
-    ),
+    queries: computed(() => greatest.value.map((row) => trendOf({ ...stretch.value, ...partOf(row)! }, grain.value))),
   })
   const parts = computed<Part[]>(() =>
     greatest.value.map((row, index) => ({
@@ -170,6 +198,11 @@ export function useUsage() {
       counted = calls
     },
   })
+
+  const isSelected = (row: UsageRow) => {
+    const its = filterOf(group.value, row)
+    return its !== null && isFiltered.value && sameFilter(narrowed(under.value, its), filter.value)
+  }
 
   const problemOf = (cause: unknown) => (cause ? Problem.from(cause) : null)
   return {
@@ -195,11 +228,15 @@ export function useUsage() {
     problem: computed(() => problemOf(overview.error.value ?? trend.error.value)),
     retry: () => Promise.all([overview.refetch(), trend.refetch(), ranking.refetch()]),
     called,
-    isSelected: (row: UsageRow) => isFiltered.value && sameFilter(filterOf(group.value, row), filter.value),
-    /** Shows a row's calls alone, or all of them again. */
+    sort,
+    /** What the table is narrowed to, beside its range. */
+    under,
+    stretch,
+    isSelected,
+    /** Shows a row's calls alone, or those beside them again. */
     choose(row: UsageRow) {
       const its = filterOf(group.value, row)
-      if (its) go(sameFilter(its, filter.value) ? {} : its)
+      if (its) go(isSelected(row) ? under.value : narrowed(filter.value, its))
     },
   }
 }

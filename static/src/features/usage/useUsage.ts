@@ -95,6 +95,38 @@ export function useUsage() {
     set: (to) => void router.replace({ query: { ...route.query, view: to === 'parts' ? undefined : to } }),
   })
 
+  const rankings = {
+    placeholderData: keepPreviousData,
+    refetchInterval: computed(() =>
+      live.interval.value === false ? false : Math.max(live.interval.value, rankEveryMs),
+    ),
+  }
+  const sort = computed(() => (typeof route.query.sort === 'string' ? route.query.sort : '-requests'))
+  const under = computed(() => rankedUnder(group.value, filter.value))
+  const wanted = computed(() => ({
+    ...under.value,
+    currency: preferences.currency,
+    by: group.value,
+    sort: rankedBy(sort.value),
+    limit: rowsMost,
+  }))
+  const ranked = (asked: object, signal: AbortSignal) =>
+    answer(api.GET('/api/v1/stats/top', { params: { query: { ...wanted.value, ...asked } as TopQuery }, signal }))
+  const ranking = useQuery({
+    queryKey: computed(() => ['rankings', wanted.value, range.query.value]),
+    queryFn: ({ signal }) => ranked(range.query.value, signal),
+    ...rankings,
+  })
+  /** What is told of the group before is not this group's. */
+  const current = computed(() => (ranking.data.value?.by === group.value ? ranking.data.value : undefined))
+  const rankingBefore = useQuery({
+    queryKey: computed(() => ['rankings', wanted.value, current.value && daysBefore(current.value)]),
+    enabled: computed(() => current.value !== undefined),
+    queryFn: ({ signal }) => ranked(daysBefore(current.value!), signal),
+    staleTime: Infinity,
+  })
+  const rows = computed(() => rowsOf(current.value, rankingBefore.data.value))
+
   const partOf = (row: UsageRow) => filterOf(group.value, row)
   const grain = computed(() => {
     const now = Date.now()
@@ -138,38 +170,6 @@ export function useUsage() {
       }
     }),
   )
-
-  const rankings = {
-    placeholderData: keepPreviousData,
-    refetchInterval: computed(() =>
-      live.interval.value === false ? false : Math.max(live.interval.value, rankEveryMs),
-    ),
-  }
-  const sort = computed(() => (typeof route.query.sort === 'string' ? route.query.sort : '-requests'))
-  const under = computed(() => rankedUnder(group.value, filter.value))
-  const wanted = computed(() => ({
-    ...under.value,
-    currency: preferences.currency,
-    by: group.value,
-    sort: rankedBy(sort.value),
-    limit: rowsMost,
-  }))
-  const ranked = (asked: object, signal: AbortSignal) =>
-    answer(api.GET('/api/v1/stats/top', { params: { query: { ...wanted.value, ...asked } as TopQuery }, signal }))
-  const ranking = useQuery({
-    queryKey: computed(() => ['rankings', wanted.value, range.query.value]),
-    queryFn: ({ signal }) => ranked(range.query.value, signal),
-    ...rankings,
-  })
-  /** What is told of the group before is not this group's. */
-  const current = computed(() => (ranking.data.value?.by === group.value ? ranking.data.value : undefined))
-  const rankingBefore = useQuery({
-    queryKey: computed(() => ['rankings', wanted.value, current.value && daysBefore(current.value)]),
-    enabled: computed(() => current.value !== undefined),
-    queryFn: ({ signal }) => ranked(daysBefore(current.value!), signal),
-    staleTime: Infinity,
-  })
-  const rows = computed(() => rowsOf(current.value, rankingBefore.data.value))
 
   const called = (row: Pick<UsageRow, 'name'>) =>
     group.value === 'mode' && (row.name === 'api' || row.name === 'web')

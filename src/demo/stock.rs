@@ -337,8 +337,8 @@ impl Scribe {
                 daily_budget_nano: None,
                 monthly_budget_nano: None,
                 budget_currency: "USD".into(),
-                enable_conversation_logging: false,
-                redaction: String::new(),
+                enable_conversation_logging: key.keeps.is_some(),
+                redaction: key.keeps.unwrap_or_default().as_str().to_owned(),
                 created_by: self.admin.clone(),
             };
             let row = token::insert(&self.txn, kept, new, self.at).await?;

@@ -2,6 +2,7 @@
 //! them. Facts only; what is made of them is in `stock`, `history` and `traffic`.
 
 use steward_actors::domain::record::Operation;
+use steward_actors::domain::redaction::RedactionMode;
 
 /// An account, and the provider it pretends to lead to.
 #[derive(Debug)]
@@ -280,6 +281,8 @@ pub struct Key {
     pub tpm: Option<i64>,
     pub concurrency: Option<i64>,
     pub quota: Option<i64>,
+    /// What of its conversations is kept, if they are.
+    pub keeps: Option<RedactionMode>,
     pub standing: Standing,
 }
 
@@ -301,6 +304,7 @@ const KEY: Key = Key {
     tpm: None,
     concurrency: None,
     quota: None,
+    keeps: None,
     standing: Standing::Usual,
 };
 
@@ -316,6 +320,7 @@ pub const KEYS: &[Key] = &[
         users: 320,
         utc_offset_h: -5,
         rpm: Some(600),
+        keeps: Some(RedactionMode::Redact),
         ..KEY
     },
     Key {
@@ -345,6 +350,7 @@ pub const KEYS: &[Key] = &[
         users: 9,
         utc_offset_h: -5,
         tpm: Some(400_000),
+        keeps: Some(RedactionMode::MetadataOnly),
         ..KEY
     },
     Key {
@@ -384,6 +390,7 @@ pub const KEYS: &[Key] = &[
         share: 16.0,
         users: 460,
         rpm: Some(900),
+        keeps: Some(RedactionMode::Redact),
         ..KEY
     },
     Key {
@@ -461,6 +468,7 @@ pub const KEYS: &[Key] = &[
         share: 4.0,
         streams: 0.9,
         users: 95,
+        keeps: Some(RedactionMode::Redact),
         ..KEY
     },
     Key {
@@ -473,6 +481,7 @@ pub const KEYS: &[Key] = &[
         share: 3.0,
         streams: 0.5,
         users: 18,
+        keeps: Some(RedactionMode::None),
         ..KEY
     },
     Key {

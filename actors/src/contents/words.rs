@@ -4,6 +4,7 @@
 //! `记录`) and its last character alone, so that a text of two and more characters is found as a phrase of pairs, and a
 //! single one as a beginning. Everything else is cut at what is no letter or digit, in lower case.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 /// Longest word kept, in characters; a longer one (base64, a hash) is cut.
@@ -16,6 +17,10 @@ const POSITION_MAX: usize = 16_383;
 const POSITIONS_MAX: usize = 255;
 /// … and a megabyte of words in all.
 const VECTOR_MAX_BYTES: usize = 600_000;
+/// Stands before an ideograph that a vector holds by itself: in no other word.
+const ALONE: char = '=';
+/// So many of them.
+const ALONE_MAX: usize = 8_000;
 /// Most terms of one question.
 const TERMS_MAX: usize = 16;
 
@@ -101,8 +106,7 @@ pub fn of_document(texts: &[&str]) -> Vec<String> {
 /// The same as a literal of PostgreSQL's `tsvector`, within its bounds: of a very long document the words beyond them
 /// are found, phrases are not.
 pub fn as_tsvector(words: &[String]) -> String {
-    let mut places: std::collections::BTreeMap<&str, Vec<usize>> =
-        std::collections::BTreeMap::new();
+    let mut places: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     let mut bytes = 0;
     for (index, word) in words.iter().enumerate() {
         if bytes > VECTOR_MAX_BYTES {
@@ -117,6 +121,12 @@ pub fn as_tsvector(words: &[String]) -> String {
             bytes += 2;
         }
     }
+    // Every ideograph by itself: looked for alone it is found as one word, not as the beginning of so many.
+    let alone: BTreeSet<char> = places
+        .keys()
+        .flat_map(|word| word.chars())
+        .filter(|character| class(*character) == Class::Ideograph)
+        .collect();
     let mut literal = String::with_capacity(bytes * 2);
     for (word, places) in places {
         let _ = write!(literal, "'{word}'");
@@ -124,6 +134,9 @@ pub fn as_tsvector(words: &[String]) -> String {
             let _ = write!(literal, "{}{place}", if index == 0 { ':' } else { ',' });
         }
         literal.push(' ');
+    }
+    for character in alone.into_iter().take(ALONE_MAX) {
+        let _ = write!(literal, "'{ALONE}{character}' ");
     }
     literal
 }
@@ -192,6 +205,11 @@ impl Question {
     /// A literal of PostgreSQL's `tsquery`.
     pub fn as_tsquery(&self) -> String {
         self.joined(" & ", |term| {
+            if let [word] = term.words.as_slice()
+                && is_ideograph(word)
+            {
+                return format!("('{ALONE}{word}')");
+            }
             let last = term.words.len() - 1;
             let words: Vec<String> = term
                 .words
@@ -213,6 +231,15 @@ impl Question {
     fn joined(&self, by: &str, spell: impl Fn(&Term) -> String) -> String {
         self.terms.iter().map(spell).collect::<Vec<_>>().join(by)
     }
+}
+
+/// One ideograph, which the vector holds by itself.
+fn is_ideograph(word: &str) -> bool {
+    let mut characters = word.chars();
+    characters
+        .next()
+        .is_some_and(|first| class(first) == Class::Ideograph)
+        && characters.next().is_none()
 }
 
 /// Words exactly as they follow each other in a document.
@@ -265,7 +292,7 @@ mod tests {
         );
         assert_eq!(
             question.as_tsquery(),
-            "('对话' <-> '话记') & ('录':*) & ('invoi':*) & ('due' <-> 'date')"
+            "('对话' <-> '话记') & ('=录') & ('invoi':*) & ('due' <-> 'date')"
         );
         assert!(Question::parse(" ?! \"\" '").is_empty());
     }
@@ -278,6 +305,10 @@ mod tests {
         assert_eq!(
             as_tsvector(&["b".into(), "a".into(), "b".into()]),
             "'a':2 'b':1,3 "
+        );
+        assert_eq!(
+            as_tsvector(&of_document(&["对话录"])),
+            "'对话':1 '录':3 '话录':2 '=对' '=录' '=话' "
         );
     }
 }

@@ -1,7 +1,9 @@
 //! Kept conversations, packed, with their search index, the dictionaries that unpack them, and their sums.
 //!
 //! Names stand in the row: a month's file is read without any other. The index holds words that the product has cut
-//! (Chinese and Japanese in pairs of characters), so neither database needs to know a language.
+//! (Chinese and Japanese in pairs of characters), so neither database needs to know a language. SQLite's has an index
+//! of beginnings of one character too: a common character begins so many pairs that gathering them takes 100 ms in a
+//! month of 300,000 conversations, and 0.1 ms with it, for a quarter more time to write.
 
 use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend, DbErr};
 use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager};
@@ -31,7 +33,8 @@ impl MigrationTrait for Change {
                 "",
                 "",
                 "CREATE VIRTUAL TABLE conversation_search USING fts5(text, content='', contentless_delete=1, \
-                 tokenize='unicode61 remove_diacritics 2')",
+                 prefix='1', \
+                 tokenize='unicode61 remove_diacritics 0')",
             ),
         };
         let text = TABLES

@@ -205,7 +205,10 @@ impl Heard {
             ("response.output_text.delta" | "response.refusal.delta", Some(Delta::Text(text))) => {
                 self.say(index, &text);
             }
-            ("response.function_call_arguments.delta", Some(Delta::Text(text))) => {
+            (
+                "response.function_call_arguments.delta" | "response.custom_tool_call_input.delta",
+                Some(Delta::Text(text)),
+            ) => {
                 self.call(index, None, None, Some(text));
             }
             ("content_block_delta", Some(Delta::Parts { text, partial_json })) => {

@@ -123,6 +123,8 @@ pub struct Hit {
 pub struct SearchCursor {
     pub below: i64,
     pub offset: u64,
+    /// Where that window ends, when what lies further back was not looked at: pages of one window rank the same texts.
+    pub floor: Option<i64>,
 }
 
 /// A page of an answer.
@@ -189,22 +191,16 @@ impl ContentStore {
     ) -> Result<SearchPage, StoreError> {
         let below = cursor.map(|cursor| cursor.below);
         let offset = cursor.map_or(0, |cursor| cursor.offset);
-        let looked = self.look(filter, Some(question), below, WINDOW).await?;
-        let mut hits = looked.rows;
-        let top = below.or_else(|| hits.first().map(|hit| hit.row.rid + 1));
-        for hit in &mut hits {
-            let prompt = snippet::find(question, &hit.said.prompt);
-            let answer = snippet::find(question, &hit.said.completion);
-            hit.in_completion = prompt.pieces.is_empty() && !answer.pieces.is_empty();
-            // What was asked tells more than what was answered.
-            hit.score = prompt.score * 1.5 + answer.score;
-            hit.pieces = if hit.in_completion {
-                answer.pieces
-            } else {
-                prompt.pieces
-            };
+        let mut filter = filter.clone();
+        if let Some(floor) = cursor.and_then(|cursor| cursor.floor) {
+            filter.rid_from = Some(filter.rid_from.unwrap_or(floor).max(floor));
         }
-        hits.sort_by(|a, b| b.score.total_cmp(&a.score).then(b.row.rid.cmp(&a.row.rid)));
+        let mut looked = self.look(&filter, Some(question), below, WINDOW).await?;
+        if looked.down_to.is_none() {
+            looked.down_to = cursor.and_then(|cursor| cursor.floor);
+        }
+        let top = below.or_else(|| looked.rows.first().map(|hit| hit.row.rid + 1));
+        let hits = rank(looked.rows, question.clone()).await?;
         let found = hits.len() as u64;
         let hits: Vec<Hit> = hits
             .into_iter()
@@ -213,11 +209,16 @@ impl ContentStore {
             .collect();
         let shown = offset + hits.len() as u64;
         let next = match (top, looked.down_to) {
-            (Some(top), _) if shown < found => Some(SearchCursor {
+            (Some(top), floor) if shown < found => Some(SearchCursor {
                 below: top,
                 offset: shown,
+                floor,
             }),
-            (_, Some(below)) => Some(SearchCursor { below, offset: 0 }),
+            (_, Some(below)) => Some(SearchCursor {
+                below,
+                offset: 0,
+                floor: None,
+            }),
             _ => None,
         };
         Ok(SearchPage { hits, next })
@@ -273,18 +274,21 @@ impl ContentStore {
             } else {
                 None
             };
-            let mut sql = Sql::new(&format!("SELECT {COLUMNS} FROM conversation_contents c"));
+            let mut sql = Sql::new(&format!("SELECT {COLUMNS} FROM "));
             match (question, shelf.backend()) {
                 (None, _) => {
-                    sql.push(" WHERE c.rid >= ");
+                    sql.push("conversation_contents c WHERE c.rid >= ");
                 }
                 (Some(question), DbBackend::Postgres) => {
-                    sql.push(" WHERE c.search @@ (").bind(question.as_tsquery());
+                    sql.push("conversation_contents c WHERE c.search @@ (")
+                        .bind(question.as_tsquery());
                     sql.push("::text)::tsquery AND c.rid >= ");
                 }
                 (Some(question), _) => {
+                    // The index leads, whatever the planner thinks: it is walked newest first and left early.
                     sql.push(
-                        " JOIN conversation_search s ON c.rid = s.rowid WHERE s.conversation_search MATCH ",
+                        "conversation_search s CROSS JOIN conversation_contents c ON c.rid = s.rowid \
+                         WHERE s.conversation_search MATCH ",
                     )
                     .bind(question.as_fts5());
                     sql.push(" AND s.rowid >= ").bind(floor.unwrap_or(from));
@@ -323,6 +327,30 @@ impl ContentStore {
             down_to: None,
         })
     }
+}
+
+/// The best first, each with the place where it answers. CPU-bound with long texts.
+async fn rank(hits: Vec<Hit>, question: Question) -> Result<Vec<Hit>, StoreError> {
+    let ranked = tokio::task::spawn_blocking(move || {
+        let mut hits = hits;
+        for hit in &mut hits {
+            let prompt = snippet::find(&question, &hit.said.prompt);
+            let answer = snippet::find(&question, &hit.said.completion);
+            hit.in_completion = prompt.pieces.is_empty() && !answer.pieces.is_empty();
+            // What was asked tells more than what was answered.
+            hit.score = prompt.score * 1.5 + answer.score;
+            hit.pieces = if hit.in_completion {
+                answer.pieces
+            } else {
+                prompt.pieces
+            };
+        }
+        hits.sort_by(|a, b| b.score.total_cmp(&a.score).then(b.row.rid.cmp(&a.row.rid)));
+        hits
+    });
+    ranked
+        .await
+        .map_err(|stopped| std::io::Error::other(stopped.to_string()).into())
 }
 
 /// The record id of the last of [`SCAN_MAX`] rows; `None` when there are fewer.

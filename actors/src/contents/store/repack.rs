@@ -4,7 +4,7 @@
 use sea_orm::{ConnectionTrait, FromQueryResult, Statement};
 use steward_entities::database::begin_write;
 
-use super::super::packing::{self, COLD_LEVEL, Dictionary, SAMPLES_MIN};
+use super::super::packing::{self, Dictionary, Effort, SAMPLES_MIN};
 use super::shelf::Shelf;
 use super::sql::Sql;
 use super::write::add;
@@ -13,9 +13,11 @@ use crate::domain::rid::Rid;
 
 /// Rows of one step.
 const STEP: i64 = 50;
-/// Contents a dictionary learns from, and most bytes of them.
+/// Contents a dictionary learns from, and the longest of them: a long one has enough to repeat in itself.
 const SAMPLES_MAX: i64 = 2_000;
-const SAMPLES_MAX_BYTES: usize = 16 << 20;
+const SAMPLE_MAX_BYTES: i64 = 8 << 10;
+/// With so many a new month gets its dictionary before any of it is old.
+const SAMPLES_EARLY: i64 = 1_000;
 
 /// What one step did.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -48,6 +50,7 @@ impl ContentStore {
     /// # Errors
     /// When a database cannot be read or written; nothing is lost.
     pub async fn repack(&self, rid: i64, at_micros: i64) -> Result<Repacked, StoreError> {
+        self.train_early(at_micros).await?;
         for month in self.shelves.stretches(0, rid)?.into_iter().rev() {
             let shelf = self.shelves.at(month).await?;
             let cold = cold(&shelf, rid, STEP).await?;
@@ -56,7 +59,7 @@ impl ContentStore {
             }
             let dictionary = match shelf.current().await? {
                 Some(known) => Some(known),
-                None => train(&shelf, rid, at_micros).await?,
+                None => train(&shelf, at_micros).await?,
             };
             let mut work = Vec::with_capacity(cold.len());
             for row in cold {
@@ -74,6 +77,34 @@ impl ContentStore {
         }
         Ok(Repacked::default())
     }
+
+    /// Gives the newest month its dictionary as soon as there is enough to learn from.
+    async fn train_early(&self, at_micros: i64) -> Result<(), StoreError> {
+        #[derive(FromQueryResult)]
+        struct Row {
+            many: i64,
+        }
+        let Some(month) = self.shelves.stretches(0, i64::MAX)?.first().copied() else {
+            return Ok(());
+        };
+        let shelf = self.shelves.at(month).await?;
+        if shelf.current().await?.is_some() {
+            return Ok(());
+        }
+        let mut sql = Sql::new(
+            "SELECT COUNT(*) AS many FROM (SELECT 1 FROM conversation_contents WHERE original_bytes <= ",
+        );
+        sql.bind(SAMPLE_MAX_BYTES);
+        sql.push(" LIMIT ").bind(SAMPLES_EARLY);
+        sql.push(") some");
+        let counted = Row::find_by_statement(sql.done(shelf.backend()))
+            .one(&shelf.read)
+            .await?;
+        if counted.is_some_and(|row| row.many >= SAMPLES_EARLY) {
+            train(&shelf, at_micros).await?;
+        }
+        Ok(())
+    }
 }
 
 fn pack_again(
@@ -82,7 +113,7 @@ fn pack_again(
     new: Option<&Dictionary>,
 ) -> Result<Anew, StoreError> {
     let plain = packing::unpack(&row.body, old)?;
-    let packed = packing::pack(&plain, COLD_LEVEL, new)?;
+    let packed = packing::pack(&plain, Effort::Cold, new)?;
     let better = packed.len() < row.body.len();
     Ok(Anew {
         rid: row.rid,
@@ -107,30 +138,36 @@ async fn cold(shelf: &Shelf, below: i64, limit: i64) -> Result<Vec<Cold>, StoreE
     Ok(Cold::find_by_statement(statement).all(&shelf.read).await?)
 }
 
-/// Learns from what is there; `None` when that is too little.
+/// Learns from the newest of what is there, packed for good or not; `None` when that is too little.
 async fn train(
     shelf: &Shelf,
-    below: i64,
     at_micros: i64,
 ) -> Result<Option<std::sync::Arc<Dictionary>>, StoreError> {
-    let rows = cold(shelf, below, SAMPLES_MAX).await?;
+    let mut sql = Sql::new(
+        "SELECT rid, dict_id, stored_bytes, body FROM conversation_contents WHERE original_bytes <= ",
+    );
+    sql.bind(SAMPLE_MAX_BYTES);
+    sql.push(" ORDER BY rid DESC LIMIT ").bind(SAMPLES_MAX);
+    let rows = Cold::find_by_statement(sql.done(shelf.backend()))
+        .all(&shelf.read)
+        .await?;
     if rows.len() < SAMPLES_MIN {
         return Ok(None);
     }
-    let mut samples = Vec::with_capacity(rows.len());
-    let mut bytes = 0;
+    let mut packed = Vec::with_capacity(rows.len());
     for row in rows {
         let old = shelf.dictionary(row.dict_id).await?;
-        let plain = packing::unpack(&row.body, old.as_deref())?;
-        bytes += plain.len();
-        if bytes > SAMPLES_MAX_BYTES {
-            break;
-        }
-        samples.push(plain);
+        packed.push((row.body, old));
     }
-    let trained = tokio::task::spawn_blocking(move || packing::train(&samples))
-        .await
-        .map_err(|stopped| std::io::Error::other(stopped.to_string()))?;
+    let trained = tokio::task::spawn_blocking(move || {
+        let samples: Result<Vec<Vec<u8>>, _> = packed
+            .iter()
+            .map(|(body, old)| packing::unpack(body, old.as_deref()))
+            .collect();
+        samples.map(|samples| packing::train(&samples))
+    })
+    .await
+    .map_err(|stopped| std::io::Error::other(stopped.to_string()))??;
     match trained {
         Some(bytes) => shelf.keep_dictionary(bytes, at_micros).await.map(Some),
         None => Ok(None),

@@ -149,10 +149,7 @@ impl Shelf {
     }
 
     fn learn(&self, row: DictionaryRow) -> Arc<Dictionary> {
-        let learnt = Arc::new(Dictionary {
-            id: row.id,
-            bytes: row.bytes,
-        });
+        let learnt = Arc::new(Dictionary::new(row.id, row.bytes));
         self.dictionaries.lock().insert(row.id, Arc::clone(&learnt));
         learnt
     }

@@ -7,7 +7,7 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, FromQueryResult, 
 use steward_entities::database::begin_write;
 use steward_entities::tombstone::{self, Selection};
 
-use super::super::packing::{self, Dictionary, FAST_LEVEL};
+use super::super::packing::{self, Dictionary, Effort};
 use super::super::{Content, words};
 use super::shelf::{Month, Shelf};
 use super::sql::Sql;
@@ -39,25 +39,23 @@ struct Gone {
 }
 
 /// A content, ready for its row.
-struct Packed<'a> {
-    content: &'a Content,
+struct Packed {
+    /// What was said is in `body`.
+    content: Content,
     dict_id: i64,
     original: i64,
     body: Vec<u8>,
     words: Vec<String>,
 }
 
-fn pack<'a>(
-    content: &'a Content,
-    dictionary: Option<&Dictionary>,
-) -> Result<Packed<'a>, StoreError> {
-    let said = content.said.clone().unwrap_or_default();
+fn pack(mut content: Content, dictionary: Option<&Dictionary>) -> Result<Packed, StoreError> {
+    let said = content.said.take().unwrap_or_default();
     let plain = said.encode_to_vec();
     Ok(Packed {
         content,
         dict_id: dictionary.map_or(0, |dictionary| dictionary.id),
         original: i64::try_from(plain.len()).unwrap_or(i64::MAX),
-        body: packing::pack(&plain, FAST_LEVEL, dictionary)?,
+        body: packing::pack(&plain, Effort::Fast, dictionary)?,
         words: words::of_document(&[&said.prompt, &said.completion]),
     })
 }
@@ -79,11 +77,17 @@ impl ContentStore {
         for (month, contents) in months {
             let shelf = self.shelves.for_writing(month).await?;
             let dictionary = shelf.current().await?;
-            let packed: Result<Vec<Packed<'_>>, StoreError> = contents
-                .into_iter()
-                .map(|content| pack(content, dictionary.as_deref()))
-                .collect();
-            self.write_month(&shelf, packed?, &mut written).await?;
+            let contents: Vec<Content> = contents.into_iter().cloned().collect();
+            // Packing takes a processor, and others run on this thread.
+            let packed = tokio::task::spawn_blocking(move || {
+                contents
+                    .into_iter()
+                    .map(|content| pack(content, dictionary.as_deref()))
+                    .collect::<Result<Vec<Packed>, StoreError>>()
+            })
+            .await
+            .map_err(|stopped| std::io::Error::other(stopped.to_string()))??;
+            self.write_month(&shelf, packed, &mut written).await?;
         }
         Ok(written)
     }
@@ -91,7 +95,7 @@ impl ContentStore {
     async fn write_month(
         &self,
         shelf: &Shelf,
-        packed: Vec<Packed<'_>>,
+        packed: Vec<Packed>,
         written: &mut Written,
     ) -> Result<(), StoreError> {
         let txn = begin_write(&shelf.write).await?;
@@ -103,7 +107,7 @@ impl ContentStore {
         let mut sums = Totals::default();
         let node = packed.first().map_or(0, |one| Rid(one.content.rid).node());
         for one in &packed {
-            let content = one.content;
+            let content = &one.content;
             let buried = tombstones.iter().any(|stone| {
                 stone.covers(
                     content.rid,
@@ -171,9 +175,9 @@ async fn lock(txn: &DatabaseTransaction, how: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
-async fn insert(txn: &DatabaseTransaction, one: &Packed<'_>) -> Result<bool, StoreError> {
+async fn insert(txn: &DatabaseTransaction, one: &Packed) -> Result<bool, StoreError> {
     let backend = txn.get_database_backend();
-    let content = one.content;
+    let content = &one.content;
     let stored = i64::try_from(one.body.len()).unwrap_or(i64::MAX);
     let mut sql = Sql::new(
         "INSERT INTO conversation_contents (rid, id_tail, token_id, token_public_id, token_name, tenant_id, \

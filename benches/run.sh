@@ -3,9 +3,10 @@
 #
 #   benches/run.sh                 everything
 #   benches/run.sh relay streams   sections: idle relay c64 (a part of relay) paced streams crowd large million
-#                                 push peers list ledger spool
+#                                 push peers list conversations ledger spool
 #
-# STEWARD_BENCH_ROWS (10,000,000) sets the longest list measured, STEWARD_BENCH_SUBSCRIBERS (10,000) the crowd of push,
+# STEWARD_BENCH_ROWS (10,000,000) sets the longest list measured, STEWARD_BENCH_CONTENTS (1,000,000) the conversations
+# searched, STEWARD_BENCH_SUBSCRIBERS (10,000) the crowd of push,
 # TMPDIR the disk. STEWARD_BENCH_PEERS=1 installs LiteLLM (PyPI) and Portkey (npm) under build/peers, once, and measures
 # them in the same run.
 set -euo pipefail

@@ -33,12 +33,21 @@ pub(crate) fn measure(table: &mut Table) {
     }
 }
 
-fn millions(rows: u64) -> String {
+pub(crate) fn millions(rows: u64) -> String {
     format!("{:.3}", rows as f64 / 1e6)
         .trim_end_matches('0')
         .trim_end_matches('.')
         .to_owned()
         + " M rows"
+}
+
+/// An access token of the operator.
+pub(crate) fn sign_in(connection: &mut Blocking) -> String {
+    let credentials = format!("{{\"username\":\"admin\",\"password\":\"{PASSWORD}\"}}");
+    let (status, body) = connection.call(&post("/api/v1/auth/login", &credentials));
+    assert_eq!(status, 200, "signing in failed");
+    let access: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    access["access_token"].as_str().unwrap().to_owned()
 }
 
 fn at(rows: u64, table: &mut Table) {
@@ -60,11 +69,7 @@ fn at(rows: u64, table: &mut Table) {
         "≤ 1000 ms",
     );
     let mut connection = Blocking::open(steward.address);
-    let credentials = format!("{{\"username\":\"admin\",\"password\":\"{PASSWORD}\"}}");
-    let (status, body) = connection.call(&post("/api/v1/auth/login", &credentials));
-    assert_eq!(status, 200, "signing in failed");
-    let access: serde_json::Value = serde_json::from_slice(&body).unwrap();
-    let access = access["access_token"].as_str().unwrap().to_owned();
+    let access = sign_in(&mut connection);
     for (label, query) in [
         ("no filter", "limit=50"),
         ("one token", "limit=50&token_id=tok_00000000000000000007"),

@@ -15,6 +15,7 @@
 
 mod bare;
 mod client;
+mod conversations;
 mod list;
 mod load;
 mod peers;
@@ -79,6 +80,9 @@ fn main() {
     }
     if wanted("list") {
         list::measure(&mut table);
+    }
+    if wanted("conversations") {
+        conversations::measure(&mut table);
     }
     table.print();
 }

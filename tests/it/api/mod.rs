@@ -2,6 +2,7 @@
 
 mod auth;
 mod conventions;
+mod conversations;
 mod export;
 mod ingest;
 mod logs;

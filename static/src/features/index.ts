@@ -18,6 +18,7 @@ export type NavKey =
   | 'overview'
   | 'requests'
   | 'usage'
+  | 'conversations'
   | 'tokens'
   | 'accounts'
   | 'prices'
@@ -27,12 +28,14 @@ export type NavKey =
   | 'audit'
   | 'jobs'
   | 'logs'
+  | 'redaction-rules'
 
 const found = import.meta.glob<{ default: Feature }>('./*/index.ts', { eager: true })
 const order: NavKey[] = [
   'overview',
   'requests',
   'usage',
+  'conversations',
   'tokens',
   'accounts',
   'prices',
@@ -42,6 +45,7 @@ const order: NavKey[] = [
   'jobs',
   'operators',
   'audit',
+  'redaction-rules',
 ]
 
 export const features: Feature[] = Object.values(found)

@@ -25,13 +25,14 @@ export function useFilters(specs: () => readonly FilterSpec[]) {
     }
     return found
   })
-  const go = (query: LocationQueryRaw) => void router.push({ query })
+  const go = (query: LocationQueryRaw, how: 'push' | 'replace' = 'push') => void router[how]({ query })
   return {
     values,
     active: computed(() => Object.keys(values.value).length > 0),
-    set(key: string, value: string | null) {
+    /** `replace` leaves no step for Back. */
+    set(key: string, value: string | null, how: 'push' | 'replace' = 'push') {
       const rest = Object.fromEntries(Object.entries(route.query).filter(([name]) => name !== key))
-      go(value === null || value === '' ? rest : { ...rest, [key]: value })
+      go(value === null || value === '' ? rest : { ...rest, [key]: value }, how)
     },
     clear() {
       go(Object.fromEntries(Object.entries(route.query).filter(([key]) => !keys.value.includes(key))))

@@ -55,7 +55,7 @@ test('from nothing to the first call on the books', async () => {
   })
 })
 
-for (const name of ['overview', 'requests', 'usage', 'tokens', 'accounts', 'prices', 'prompts', 'supervision', 'jobs', 'operators', 'audit']) {
+for (const name of ['overview', 'requests', 'usage', 'tokens', 'accounts', 'prices', 'prompts', 'supervision', 'jobs', 'operators', 'audit', 'redaction-rules']) {
   test(`${name} in every size, theme and language`, () => ui.shoot(name, `/ops/${name}`, settled))
 }
 test('roles and operator keys', async () => {

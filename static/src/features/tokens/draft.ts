@@ -2,6 +2,8 @@
 import type { Token } from './token'
 import type { NewToken, TokenChanges } from './useTokens'
 
+export type Redaction = Token['redaction']
+
 export interface TokenDraft {
   name: string
   description: string
@@ -18,6 +20,7 @@ export interface TokenDraft {
   budget_currency: string
   expires_at: string | null
   enable_conversation_logging: boolean
+  redaction: Redaction
 }
 
 export const emptyDraft = (): TokenDraft => ({
@@ -35,6 +38,7 @@ export const emptyDraft = (): TokenDraft => ({
   budget_currency: 'USD',
   expires_at: null,
   enable_conversation_logging: false,
+  redaction: 'redact',
 })
 
 export const draftOf = (token: Token): TokenDraft => ({
@@ -52,6 +56,7 @@ export const draftOf = (token: Token): TokenDraft => ({
   budget_currency: token.budget_currency,
   expires_at: token.expires_at ?? null,
   enable_conversation_logging: token.enable_conversation_logging,
+  redaction: token.redaction,
 })
 
 const orNull = (text: string): string | null => text.trim() || null

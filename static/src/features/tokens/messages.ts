@@ -59,6 +59,18 @@ export const useText = featureText(
       conversations: 'Keep conversations',
       conversationsHint:
         'Stores what is asked and answered, not only that it was. Off unless the people concerned know.',
+      redaction: 'What is kept',
+      redactionMode: {
+        redact: 'Text without personal data and secrets',
+        none: 'Text as it was said',
+        metadata_only: 'Metadata only, no text',
+      },
+      redactionHint: {
+        redact:
+          'E-mail addresses, telephone numbers, identity numbers, bank cards, keys and your own rules are taken out before anything is written.',
+        none: 'Everything is written, personal data and secrets too.',
+        metadata_only: 'Who, when, which model and how long. What was said is never written.',
+      },
       limits: 'Limits',
     },
     reveal: {
@@ -186,6 +198,17 @@ export const useText = featureText(
       unlimited: '不限',
       conversations: '保存会话内容',
       conversationsHint: '不仅记录调用，还会保存提问与回答。除非相关人员知情，请保持关闭。',
+      redaction: '保存的内容',
+      redactionMode: {
+        redact: '去除个人信息和凭据后的文本',
+        none: '原文',
+        metadata_only: '仅元数据，不含文本',
+      },
+      redactionHint: {
+        redact: '写入之前会去除邮箱、电话、身份证号、银行卡号、密钥，以及自定义规则命中的内容。',
+        none: '全部写入，包括个人信息和凭据。',
+        metadata_only: '只记录谁、何时、哪个模型、多长时间，不写入对话内容。',
+      },
       limits: '限制',
     },
     reveal: {

@@ -1,0 +1,178 @@
+// The list of kept calls, or the answers to a question: filters, question and range from the URL, pages by cursor.
+import { useQuery, useQueryClient } from '@tanstack/vue-query'
+import { computed, ref, watch } from 'vue'
+import { useRoute, useRouter } from 'vue-router'
+import { answer, api, idempotencyKey } from '@/api/client'
+import { Problem } from '@/api/problem'
+import type { components, paths } from '@/api/schema'
+import { type FilterSpec, useCursorList, useFilters, useTimeRange } from '@/kit'
+import { useSession } from '@/session'
+import { useText } from './messages'
+
+type Item = components['schemas']['ConversationItem']
+type Found = components['schemas']['SearchItem']
+/** A kept call; with a snippet where it answers a question. */
+export type Conversation = Item & Partial<Pick<Found, 'snippet' | 'field'>>
+export type Deletion = components['schemas']['Deletion']
+type Query = NonNullable<paths['/api/v1/conversations']['get']['parameters']['query']>
+
+const pageSize = 50
+
+/** Keys to choose from; a list that may not be read leaves the ids. */
+export function useKeyNames() {
+  const session = useSession()
+  const tokens = useQuery({
+    queryKey: ['tokens', 'names'],
+    staleTime: 60_000,
+    enabled: computed(() => session.can('read:tokens')),
+    queryFn: ({ signal }) => answer(api.GET('/api/v1/tokens', { params: { query: { limit: 200 } }, signal })),
+  })
+  return computed(() => tokens.data.value?.items.map((token) => ({ value: token.id, label: token.name })))
+}
+
+function useTenantNames() {
+  const session = useSession()
+  const tenants = useQuery({
+    queryKey: ['tenants', 'names'],
+    staleTime: 60_000,
+    enabled: computed(() => session.can('read:tenants')),
+    queryFn: ({ signal }) => answer(api.GET('/api/v1/ops/tenants', { params: { query: { limit: 200 } }, signal })),
+  })
+  return computed(() => tenants.data.value?.items.map((tenant) => ({ value: tenant.id, label: tenant.name })))
+}
+
+export function useConversations() {
+  const t = useText()
+  const route = useRoute()
+  const router = useRouter()
+  const range = useTimeRange()
+  const keys = useKeyNames()
+  const tenants = useTenantNames()
+
+  const specs = computed<FilterSpec[]>(() => {
+    const ids = (key: 'token_id' | 'tenant_id', options: FilterSpec['options']): FilterSpec => ({
+      key,
+      label: t(`filter.${key}`),
+      kind: options ? 'select' : 'text',
+      options,
+    })
+    const text = (key: 'user' | 'app' | 'model' | 'conversation_id'): FilterSpec => ({
+      key,
+      label: t(`filter.${key}`),
+      kind: 'text',
+    })
+    return [
+      ids('token_id', keys.value),
+      text('user'),
+      text('model'),
+      text('app'),
+      ids('tenant_id', tenants.value),
+      text('conversation_id'),
+    ]
+  })
+  const filters = useFilters(() => specs.value)
+  const query = computed<Record<string, string | undefined>>(() => ({ ...range.query.value, ...filters.values.value }))
+  const question = computed(() => filters.values.value.q ?? '')
+  const list = useCursorList<Conversation>({
+    key: computed(() => JSON.stringify(query.value)),
+    rowKey: (row) => row.id,
+    fetchPage: async (cursor, signal) => {
+      const { q, ...rest } = query.value
+      const paged = { ...(rest as Query), limit: pageSize, ...(cursor ? { cursor } : {}) }
+      return q
+        ? answer(api.GET('/api/v1/conversations/search', { params: { query: { ...paged, q } }, signal }))
+        : answer(api.GET('/api/v1/conversations', { params: { query: paged }, signal }))
+    },
+  })
+
+  // A sparse filter is answered in steps: empty pages with a cursor. They are followed until something is found.
+  const stopped = ref(false)
+  watch(query, () => (stopped.value = false))
+  const searching = computed(() => list.count.value === 0 && list.hasMore.value && !list.problem.value)
+  watch([searching, list.more, stopped], () => {
+    if (searching.value && !list.more.value && !stopped.value) void list.fetchMore()
+  })
+
+  const selected = computed(() => (typeof route.params.id === 'string' && route.params.id ? route.params.id : null))
+  const place = ref(-1)
+  const open = (id: string | null) =>
+    router.push({ name: 'conversations', params: { id: id ?? undefined }, query: route.query })
+  function step(by: number) {
+    const to = place.value + by
+    const row = list.at(to)
+    if (place.value < 0 || !row) return
+    place.value = to
+    list.need(Math.max(0, to - 5), to + 25)
+    void open(row.id)
+  }
+  /** Ids of the rows that are known, in order. */
+  const known = (): string[] => {
+    const ids: string[] = []
+    for (let index = 0; index < list.count.value; index++) {
+      const row = list.at(index)
+      if (row) ids.push(row.id)
+    }
+    return ids
+  }
+  return {
+    specs,
+    filters,
+    query,
+    question,
+    keys,
+    tenants,
+    list,
+    searching,
+    stopped,
+    selected,
+    place,
+    open,
+    step,
+    known,
+  }
+}
+
+/** What keeping takes and saves; nothing for who sees one tenant only. */
+export function useKeeping() {
+  const session = useSession()
+  const query = useQuery({
+    queryKey: ['conversations', 'stats'],
+    staleTime: 15_000,
+    retry: false,
+    enabled: computed(() => session.can('read:conversations')),
+    queryFn: ({ signal }) => answer(api.GET('/api/v1/conversations/stats', { signal })),
+  })
+  return query.data
+}
+
+export function useConversation(id: () => string | null) {
+  const queries = useQueryClient()
+  const query = useQuery({
+    queryKey: computed(() => ['conversations', 'one', id()]),
+    enabled: computed(() => id() !== null),
+    staleTime: Infinity,
+    retry: false,
+    queryFn: ({ signal }) => answer(api.GET('/api/v1/conversations/{id}', { params: { path: { id: id()! } }, signal })),
+  })
+  return {
+    kept: query.data,
+    loading: query.isPending,
+    problem: computed(() => (query.error.value ? Problem.from(query.error.value) : null)),
+    retry: () => query.refetch(),
+    async remove(): Promise<void> {
+      await answer(api.DELETE('/api/v1/conversations/{id}', { params: { path: { id: id() ?? '' } } }))
+      await queries.invalidateQueries({ queryKey: ['conversations', 'stats'] })
+    },
+  }
+}
+
+/** Asks for a deletion; the job's id. */
+export async function deleteMany(asked: Deletion): Promise<string> {
+  const accepted = await answer(
+    api.POST('/api/v1/conversations/delete', {
+      params: { header: { 'idempotency-key': idempotencyKey() } },
+      body: asked,
+    }),
+  )
+  return accepted.job.id
+}

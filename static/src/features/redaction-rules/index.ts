@@ -1,0 +1,11 @@
+import { ShieldCheck } from '@lucide/vue'
+import type { Feature } from '..'
+
+export default {
+  noun: 'redaction-rules',
+  group: 'system',
+  icon: ShieldCheck,
+  permission: 'read:settings',
+  shortcut: 'd',
+  routes: [{ path: '/redaction-rules', name: 'redaction-rules', component: () => import('./RulesPage.vue') }],
+} satisfies Feature

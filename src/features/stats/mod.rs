@@ -13,6 +13,7 @@
 //! | GET | `/stats/ai-requests` | `read:stats` |
 //! | GET | `/stats/export` | `read:stats` |
 //! | POST | `/stats/recount` | `write:stats` |
+//! | GET | `/stats/conversations` | `read:stats` |
 //!
 //! Hours and days are those of `stats.time_zone`. Which filters go together is told at [`which::Which`]: those pairs have a
 //! rollup, and nothing here scans the log for more than the ragged ends of a short stretch. What is exact: every count
@@ -22,6 +23,7 @@
 //! currency they were charged in (`cost_usd`, `cost_cny`); `cost` is their sum by the exchange rate.
 
 pub(crate) mod console;
+mod conversations;
 mod days;
 mod export;
 mod one;
@@ -58,6 +60,7 @@ pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
     config
         .service(overview)
         .service(trend)
+        .service(conversations::conversations)
         .configure(ranking::routes)
         .configure(one::routes)
         .configure(days::routes)

@@ -400,3 +400,58 @@ async fn a_tenants_operator_is_told_the_tenants_numbers_only() {
         assert_eq!(answer.status, StatusCode::FORBIDDEN, "{whole}");
     }
 }
+
+#[actix_web::test]
+async fn conversations_are_counted_by_their_ids_and_calls_without_one_by_themselves() {
+    conversations_on(World::sqlite().await).await;
+}
+
+#[actix_web::test]
+async fn conversations_are_counted_by_their_ids_and_calls_without_one_by_themselves_postgres() {
+    conversations_on(World::postgres().await).await;
+}
+
+async fn conversations_on(world: World) {
+    let store = ledger_store::open(&world.database.ledger, world.state.time_zone);
+    store.prepare(START / 1_000).await.unwrap();
+    // Calls 1 to 12 of tenants 0 and 1 in turn: three a thread, the last three of none.
+    let records: Vec<(u64, Record)> = (1..=12_u64)
+        .map(|n| {
+            let mut record = call(n.cast_signed());
+            if n <= 9 {
+                record.conversation_id = format!("thread {}", (n - 1) / 3);
+            }
+            (n, record)
+        })
+        .collect();
+    let batch = Batch {
+        node: 0,
+        entries: &records,
+        upto_seq: 12,
+        now_micros: START,
+    };
+    store.write(batch).await.unwrap();
+    let app = world.app().await;
+    let counted = async |bearer: &str, query: &str| {
+        let answer = Ask::get(&format!("/api/v1/stats/conversations?{query}"))
+            .bearer(bearer)
+            .to(&app)
+            .await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        let number = |name: &str| answer.body[name].as_i64().unwrap();
+        assert_eq!(answer.body["is_exact"], true);
+        assert_eq!(
+            number("conversations"),
+            number("with_id") + number("without_id")
+        );
+        (number("with_id"), number("without_id"), number("calls"))
+    };
+    let root = world.signed_in("root", "ops_admin").await;
+    // Each thread has calls of both tenants, and so is two.
+    assert_eq!(counted(&root, "range=24h").await, (6, 3, 12));
+    // Calls 1 to 3.
+    let from = crate::http::range::rfc3339(START - 35 * MINUTE);
+    assert_eq!(counted(&root, &format!("from={from}")).await, (2, 0, 3));
+    let own = world.signed_in_of_tenant("tess", "ops_viewer", 1).await;
+    assert_eq!(counted(&own, "range=24h").await, (3, 1, 6));
+}

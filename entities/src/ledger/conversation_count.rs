@@ -31,7 +31,7 @@ pub async fn count<C: ConnectionTrait>(
 ) -> Result<ConversationCount, DbErr> {
     let mut sql = Sql::new(
         connection.get_database_backend(),
-        "WITH some AS (SELECT tenant_id, NULLIF(conversation_id, '') AS id FROM request_logs WHERE rid >= ",
+        "WITH looked AS (SELECT tenant_id, NULLIF(conversation_id, '') AS id FROM request_logs WHERE rid >= ",
     );
     sql.bind(rids.start).push(" AND rid < ").bind(rids.end);
     if let Some(tenant) = tenant {
@@ -39,8 +39,8 @@ pub async fn count<C: ConnectionTrait>(
     }
     sql.push(" ORDER BY rid DESC LIMIT ").bind(CALLS_LOOKED_AT);
     sql.push(
-        ") SELECT (SELECT COUNT(*) FROM some) AS calls, (SELECT COUNT(*) FROM some WHERE id IS NULL) AS without_id, \
-         (SELECT COUNT(*) FROM (SELECT DISTINCT tenant_id, id FROM some WHERE id IS NOT NULL) AS named) AS with_id",
+        ") SELECT (SELECT COUNT(*) FROM looked) AS calls, (SELECT COUNT(*) FROM looked WHERE id IS NULL) AS without_id, \
+         (SELECT COUNT(*) FROM (SELECT DISTINCT tenant_id, id FROM looked WHERE id IS NOT NULL) AS named) AS with_id",
     );
     let row = ConversationCount::find_by_statement(sql.done())
         .one(connection)

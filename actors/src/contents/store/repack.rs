@@ -96,7 +96,7 @@ impl ContentStore {
         );
         sql.bind(SAMPLE_MAX_BYTES);
         sql.push(" LIMIT ").bind(SAMPLES_EARLY);
-        sql.push(") some");
+        sql.push(") AS few");
         let counted = Row::find_by_statement(sql.done(shelf.backend()))
             .one(&shelf.read)
             .await?;

@@ -540,6 +540,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/stats/conversations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How many conversations there were: the last 24 hours unless asked otherwise. An id is what a call carries as
+         *     `x-conversation-id` or in its body; calls belong to the moment they were accepted.
+         * @deprecated
+         */
+        get: operations["stats_conversations_by_old_name"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/stats/cost": {
         parameters: {
             query?: never;
@@ -1946,6 +1967,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/stats/conversations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How many conversations there were: the last 24 hours unless asked otherwise. An id is what a call carries as
+         *     `x-conversation-id` or in its body; calls belong to the moment they were accepted.
+         */
+        get: operations["stats_conversations"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/stats/cost": {
         parameters: {
             query?: never;
@@ -2991,6 +3032,41 @@ export interface components {
             completion: string;
             /** @description Beginning of what the user said last. */
             prompt: string;
+        };
+        /** @description Conversations and calls in a stretch of time. */
+        ConversationNumbers: {
+            /**
+             * Format: int64
+             * @description All calls.
+             */
+            calls: number;
+            /**
+             * Format: int64
+             * @description Distinct conversations, where calls carry an id, and calls that carry none, each for itself.
+             */
+            conversations: number;
+            /**
+             * Format: date-time
+             * @description Beginning of what was counted.
+             */
+            from: string;
+            /** @description False when there were so many calls that only the newest 500,000 were counted. */
+            is_exact: boolean;
+            /**
+             * Format: date-time
+             * @description End of what was counted (exclusive).
+             */
+            to: string;
+            /**
+             * Format: int64
+             * @description The distinct conversations among them.
+             */
+            with_id: number;
+            /**
+             * Format: int64
+             * @description The calls that carry no id.
+             */
+            without_id: number;
         };
         /** @description What keeping conversations takes and saves. */
         ConversationStats: {
@@ -8365,6 +8441,114 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Days_AiRequests"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    stats_conversations_by_old_name: {
+        parameters: {
+            query?: {
+                /** @description Beginning, RFC 3339 or a date. */
+                from?: string;
+                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                to?: string;
+                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                range?: string;
+                /** @description The last so many days; the same as `range=7d`. */
+                days?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConversationNumbers"];
                 };
             };
             /** @description The request is not valid. */
@@ -20440,6 +20624,114 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Days_AiRequests"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    stats_conversations: {
+        parameters: {
+            query?: {
+                /** @description Beginning, RFC 3339 or a date. */
+                from?: string;
+                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                to?: string;
+                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                range?: string;
+                /** @description The last so many days; the same as `range=7d`. */
+                days?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConversationNumbers"];
                 };
             };
             /** @description The request is not valid. */

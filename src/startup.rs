@@ -400,7 +400,8 @@ pub fn serve(config: Config) -> Result<ExitCode, StartError> {
     raise_file_limit();
     actix_rt::System::new().block_on(async {
         let application = Application::build(config).await?;
-        tracing::info!(address = %application.address(), "listening");
+        let address = application.address();
+        tracing::info!(%address, console = %format_args!("http://{address}/ops/"), "listening");
         application.run_until_stopped(told_to_stop()).await
     })
 }

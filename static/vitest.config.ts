@@ -3,5 +3,8 @@ import vite from './vite.config'
 
 export default mergeConfig(
   vite,
-  defineConfig({ test: { environment: 'happy-dom', include: ['src/**/*.test.ts'], restoreMocks: true } }),
+  defineConfig({
+    server: { fs: { allow: ['..'] } },
+    test: { environment: 'happy-dom', include: ['src/**/*.test.ts'], restoreMocks: true },
+  }),
 )

@@ -1,14 +1,15 @@
 //! The days before the demonstration began, as records: a pure function of seed, end and hour.
 //!
 //! Every hour can be made on its own, so that writing them can stop anywhere and go on later. What makes it
-//! believable: people's hours and weekdays, growth, each application's models and sizes, two incidents, and in
-//! the last hours a rise to what the live traffic is about to send.
+//! believable: people's hours and weekdays, each application's models and sizes, two incidents, and growth from
+//! day to day up to what the live traffic is about to send.
 
 use steward_actors::domain::record::{Attempt, Mode, Operation, Record, Source};
 use steward_actors::domain::rid::Rid;
 
 use super::chance::Chance;
 use super::stock::Stocked;
+use super::traffic::STEADY;
 use super::weather::{self, Weather};
 use super::world::{self, KEYS, Key, Model, SITES, Standing};
 use crate::error::ErrorCode;
@@ -17,8 +18,9 @@ const HOUR_MS: i64 = 3_600_000;
 const TAIL_BITS: u32 = 54;
 /// Calls of an average hour in the middle of the history.
 const CALLS_AN_HOUR: f64 = 275.0;
-/// Share of the live traffic in the hours before the last, the last first.
-const RISE: [f64; 4] = [1.0, 0.6, 0.3, 0.12];
+/// How fast it grew into the live traffic: each day back has two thirds of the day after it, so that a month is about a
+/// million calls.
+const GROWTH_PER_DAY: f64 = 0.4;
 /// Errors of applications themselves: too long, filtered, malformed.
 const REFUSED_BY_PROVIDER: f64 = 0.005;
 const LEFT_EARLY: f64 = 0.006;
@@ -53,8 +55,8 @@ impl Past {
         let begin_ms = self.begin_ms() + hour.cast_signed() * HOUR_MS;
         let shares: f64 = KEYS.iter().map(|key| key.share).sum();
         let grown = 0.45 + 1.1 * hour as f64 / self.hours().max(1) as f64;
-        let before_end = (self.hours() - 1).saturating_sub(hour) as usize;
-        let risen = RISE.get(before_end).copied().unwrap_or_default()
+        let days_before_end = (self.hours() - 1).saturating_sub(hour) as f64 / 24.0;
+        let risen = (-GROWTH_PER_DAY * days_before_end).exp()
             * f64::from(self.live_per_1000s)
             * HOUR_MS as f64
             / 1e6;
@@ -62,8 +64,9 @@ impl Past {
         for (index, _) in &stocked.keys {
             let key = &KEYS[*index];
             let busy = world::rhythm(begin_ms + HOUR_MS / 2, key.utc_offset_h);
-            // The rise is the live traffic's, whose days are flatter; see `traffic`.
-            let due = (CALLS_AN_HOUR * grown * busy + risen) * key.share / shares;
+            // The live traffic's days are flatter.
+            let live = risen * (STEADY + (1.0 - STEADY) * busy);
+            let due = (CALLS_AN_HOUR * grown * busy + live) * key.share / shares;
             let count = chance.count(due);
             calls.extend((0..count).map(|_| (begin_ms + chance.below(3_600_000) as i64, *index)));
         }
@@ -309,7 +312,7 @@ pub(super) mod tests {
         seed: 7,
         end_ms: 1_773_599_400_000,
         days: 30,
-        live_per_1000s: 5_000,
+        live_per_1000s: 500,
         node: 255,
     };
 
@@ -320,7 +323,7 @@ pub(super) mod tests {
             .flat_map(|hour| PAST.hour(hour, &stocked))
             .collect();
         let all = records.len();
-        assert!((150_000..280_000).contains(&all), "{all}");
+        assert!((250_000..400_000).contains(&all), "{all}");
         let failed = records.iter().filter(|record| !record.success).count() as f64 / all as f64;
         assert!((0.015..0.04).contains(&failed), "{failed}");
 
@@ -390,8 +393,12 @@ pub(super) mod tests {
             hours[168..192].iter().min().unwrap(),
         );
         assert!(*busiest > 2 * quietest);
-        let last = hours[hours.len() - 1];
-        assert!((17_000..20_000).contains(&last), "{last}");
+        // Half a call a second, at that hour's pace, and what it grew from.
+        let live = 1_800.0 * crate::demo::traffic::pace(PAST.end_ms - HOUR_MS / 2);
+        let last = hours[hours.len() - 1] as f64;
+        assert!((live * 0.95..live + 700.0).contains(&last), "{last}, {live}");
+        let day = |back: usize| hours[720 - 24 * (back + 1)..720 - 24 * back].iter().sum::<usize>();
+        assert!((1.1..1.7).contains(&(day(0) as f64 / day(1) as f64)));
     }
 
     #[actix_web::test]

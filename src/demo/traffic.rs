@@ -8,7 +8,7 @@ use super::corpus;
 use super::world::{self, KEYS, Key, Topic};
 
 /// Share of the calls that no rhythm moves: somewhere it is always day.
-const STEADY: f64 = 0.45;
+pub(super) const STEADY: f64 = 0.45;
 /// Share of calls that ask for a model the key may not use.
 const WRONG_MODEL: f64 = 0.003;
 /// Share of streams whose client leaves before the end.

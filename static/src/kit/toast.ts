@@ -1,6 +1,7 @@
 // Short notices. The library is loaded with the first one.
 import type { Problem } from '@/api/problem'
 import { useShellText } from '@/i18n'
+import { sentenceOf } from '@/i18n/problems'
 
 const load = () => import('vue-sonner')
 
@@ -10,7 +11,7 @@ export const toast = {
   },
   failed(problem: Problem): void {
     void load().then(({ toast: show }) =>
-      show.error(problem.detail || problem.title, {
+      show.error(sentenceOf(problem), {
         description: problem.requestId ? `${problem.code} · ${problem.requestId}` : problem.code,
         duration: 10_000,
       }),

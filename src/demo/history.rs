@@ -396,8 +396,15 @@ pub(super) mod tests {
         // Half a call a second, at that hour's pace, and what it grew from.
         let live = 1_800.0 * crate::demo::traffic::pace(PAST.end_ms - HOUR_MS / 2);
         let last = hours[hours.len() - 1] as f64;
-        assert!((live * 0.95..live + 700.0).contains(&last), "{last}, {live}");
-        let day = |back: usize| hours[720 - 24 * (back + 1)..720 - 24 * back].iter().sum::<usize>();
+        assert!(
+            (live * 0.95..live + 700.0).contains(&last),
+            "{last}, {live}"
+        );
+        let day = |back: usize| {
+            hours[720 - 24 * (back + 1)..720 - 24 * back]
+                .iter()
+                .sum::<usize>()
+        };
         assert!((1.1..1.7).contains(&(day(0) as f64 / day(1) as f64)));
     }
 

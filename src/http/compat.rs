@@ -10,6 +10,9 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use super::{envelope, idempotency, middleware};
 use crate::features::{conversations, logs, stats, tokens};
 
+/// Where the token console's names begin.
+pub(super) const CONSOLE_PREFIX: &str = "/api/console/";
+
 /// Whether `path` is one of the old names.
 pub(super) fn is_old_name(path: &str) -> bool {
     path.starts_with("/api/") && !path.starts_with("/api/v1/")

@@ -8,6 +8,9 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use actix_web::middleware::Next;
 use serde_json::{Value, json};
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::schema::Type;
+use utoipa::openapi::{ContentBuilder, ObjectBuilder, RefOr};
 
 use crate::error::ApiError;
 
@@ -40,6 +43,49 @@ pub(super) async fn wrap<B: MessageBody + 'static>(
         request,
         response.set_body(BoxBody::new(text)),
     ))
+}
+
+/// Tells the envelope in an operation's document.
+pub(super) fn describe(operation: &mut Operation) {
+    let said = std::mem::take(&mut operation.responses.responses);
+    for (status, response) in said {
+        let RefOr::T(mut response) = response else {
+            continue;
+        };
+        let is_success = status.starts_with('2');
+        let inside = response.content.get("application/json");
+        let inside = inside.and_then(|content| match content {
+            RefOr::T(content) => content.schema.clone(),
+            RefOr::Ref(_) => None,
+        });
+        let code = ObjectBuilder::new().schema_type(Type::Integer);
+        let schema = ObjectBuilder::new().property("code", code).required("code");
+        let schema = if is_success {
+            let nothing = || ObjectBuilder::new().schema_type(Type::Null).into();
+            schema
+                .property("data", inside.unwrap_or_else(nothing))
+                .required("data")
+        } else {
+            let text = ObjectBuilder::new().schema_type(Type::String);
+            schema.property("message", text).required("message")
+        };
+        let content = ContentBuilder::new().schema(Some(schema.build())).build();
+        if is_success {
+            response.content.clear();
+        }
+        // What is refused before it comes to the envelope (a malformed header, too many requests) stays a problem.
+        let json = "application/json".to_owned();
+        response.content.insert(json, RefOr::T(content));
+        let status = if status == "204" {
+            "200".to_owned()
+        } else {
+            status
+        };
+        operation
+            .responses
+            .responses
+            .insert(status, RefOr::T(response));
+    }
 }
 
 fn enveloped(status: StatusCode, body: &[u8]) -> String {

@@ -17,7 +17,7 @@ use utoipa::{OpenApi, PartialSchema, ToSchema};
 use utoipa_actix_web::AppExt;
 
 use super::middleware::CONTROL_PREFIX;
-use super::{compat, gateway_document, idempotency, request_id, routes};
+use super::{compat, envelope, gateway_document, idempotency, request_id, routes};
 use crate::error::problem::{FieldError, MEDIA_TYPE, Problem};
 use crate::error::{ApiError, ErrorCode};
 
@@ -128,7 +128,12 @@ fn complete(path: &str, item: &mut PathItem) {
             refuses(operation, ErrorCode::Unauthenticated);
             refuses(operation, ErrorCode::Forbidden);
         }
-        if named {
+        if path.starts_with("/api/v1/ingest/") {
+            // Applications send records, with their tokens.
+            refuses(operation, ErrorCode::TokenInvalid);
+            refuses(operation, ErrorCode::TenantSuspended);
+        }
+        if named || method == "DELETE" {
             refuses(operation, ErrorCode::NotFound);
         }
         refuses(operation, ErrorCode::RequestInvalid);
@@ -176,6 +181,9 @@ fn complete(path: &str, item: &mut PathItem) {
             ErrorCode::Unavailable,
         ] {
             refuses(operation, code);
+        }
+        if path.starts_with(compat::CONSOLE_PREFIX) {
+            envelope::describe(operation);
         }
         for response in operation.responses.responses.values_mut() {
             if let RefOr::T(response) = response {

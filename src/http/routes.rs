@@ -11,7 +11,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::{compat, idempotency, middleware, openapi};
 use crate::console;
-use crate::error::ApiError;
+use crate::error::{ApiError, ErrorCode};
 use crate::features;
 use crate::gateway;
 use crate::push;
@@ -32,6 +32,12 @@ pub fn app(
     let gateway = gateway::configure(&state.gateway);
     App::new()
         .app_data(state)
+        // A path with something else where a number belongs leads nowhere.
+        .app_data(web::PathConfig::default().error_handler(|_, _| {
+            ApiError::new(ErrorCode::NotFound)
+                .detail("There is nothing at this path.")
+                .into()
+        }))
         .wrap(from_fn(middleware::frame))
         .configure(features::ingest::beside_gateway)
         .configure(gateway)

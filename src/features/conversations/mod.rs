@@ -313,7 +313,10 @@ async fn delete_many(
 /// `openai` (lines for fine-tuning: `{"messages": […]}`, calls without an answer left out).
 #[utoipa::path(
     tag = "conversations",
-    responses((status = 200, content_type = "application/x-ndjson", body = String))
+    responses((
+        status = 200,
+        content((String = "application/x-ndjson"), (Vec<serde_json::Value> = "application/json"))
+    ))
 )]
 #[post("/conversations/export")]
 async fn export_some(

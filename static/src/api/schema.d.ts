@@ -5364,7 +5364,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ConsoleExport"];
+                    "application/json": {
+                        code: number;
+                        data: components["schemas"]["ConsoleExport"];
+                    };
                 };
             };
             /** @description The request is not valid. */
@@ -5375,7 +5378,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        code: number;
+                        message: string;
+                    };
                 };
             };
             /** @description You are not signed in. */
@@ -5386,7 +5392,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        code: number;
+                        message: string;
+                    };
                 };
             };
             /** @description Your role does not permit this. */
@@ -5397,7 +5406,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        code: number;
+                        message: string;
+                    };
                 };
             };
             /** @description Too many requests. */
@@ -5408,7 +5420,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        code: number;
+                        message: string;
+                    };
                 };
             };
             /** @description Something failed inside Steward. */
@@ -5419,7 +5434,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        code: number;
+                        message: string;
+                    };
                 };
             };
             /** @description A part that is needed does not answer. */
@@ -5430,7 +5448,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        code: number;
+                        message: string;
+                    };
                 };
             };
         };
@@ -5452,7 +5473,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ConsoleKey"][];
+                    "application/json": {
+                        code: number;
+                        data: components["schemas"]["ConsoleKey"][];
+                    };
                 };
             };
             /** @description The request is not valid. */
@@ -5463,7 +5487,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        code: number;
+                        message: string;
+                    };
                 };
             };
             /** @description You are not signed in. */
@@ -5474,7 +5501,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        code: number;
+                        message: string;
+                    };
                 };
             };
             /** @description Your role does not permit this. */
@@ -5485,7 +5515,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        code: number;
+                        message: string;
+                    };
                 };
             };
             /** @description Too many requests. */
@@ -5496,7 +5529,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        code: number;
+                        message: string;
+                    };
                 };
             };
             /** @description Something failed inside Steward. */
@@ -5507,7 +5543,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        code: number;
+                        message: string;
+                    };
                 };
             };
             /** @description A part that is needed does not answer. */
@@ -5518,7 +5557,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        code: number;
+                        message: string;
+                    };
                 };
             };
         };
@@ -5547,7 +5589,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["IssuedToken"];
+                    "application/json": {
+                        code: number;
+                        data: components["schemas"]["IssuedToken"];
+                    };
                 };
             };
             /** @description The request is not valid. */
@@ -5558,7 +5603,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        code: number;
+                        message: string;
+                    };
                 };
             };
             /** @description You are not signed in. */
@@ -5569,7 +5617,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        code: number;
+                        message: string;
+                    };
                 };
             };
             /** @description Your role does not permit this. */
@@ -5580,7 +5631,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        code: number;
+                        message: string;
+                    };
                 };
             };
             /** @description It conflicts with what exists. */
@@ -5591,7 +5645,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        code: number;
+                        message: string;
+                    };
                 };
             };
             /** @description The request body is too large. */
@@ -5602,7 +5659,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        code: number;
+                        message: string;
+                    };
                 };
             };
             /** @description The body's media type or encoding is not supported. */
@@ -5613,7 +5673,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        code: number;
+                        message: string;
+                    };
                 };
             };
             /** @description Some fields are not valid. */
@@ -5624,7 +5687,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        code: number;
+                        message: string;
+                    };
                 };
             };
             /** @description Too many requests. */
@@ -5635,7 +5701,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        code: number;
+                        message: string;
+                    };
                 };
             };
             /** @description Something failed inside Steward. */
@@ -5646,7 +5715,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        code: number;
+                        message: string;
+                    };
                 };
             };
             /** @description A part that is needed does not answer. */
@@ -5657,7 +5729,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        code: number;
+                        message: string;
+                    };
                 };
             };
         };
@@ -5677,13 +5752,18 @@ export interface operations {
         requestBody?: never;
         responses: {
             /** @description Done. */
-            204: {
+            200: {
                 headers: {
                     /** @description Names this request in the log. */
                     "x-request-id"?: string;
                     [name: string]: unknown;
                 };
-                content?: never;
+                content: {
+                    "application/json": {
+                        code: number;
+                        data: null;
+                    };
+                };
             };
             /** @description The request is not valid. */
             400: {
@@ -5693,7 +5773,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        code: number;
+                        message: string;
+                    };
                 };
             };
             /** @description You are not signed in. */
@@ -5704,7 +5787,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        code: number;
+                        message: string;
+                    };
                 };
             };
             /** @description Your role does not permit this. */
@@ -5715,7 +5801,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        code: number;
+                        message: string;
+                    };
                 };
             };
             /** @description There is nothing at this address. */
@@ -5726,7 +5815,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        code: number;
+                        message: string;
+                    };
                 };
             };
             /** @description It conflicts with what exists. */
@@ -5737,7 +5829,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        code: number;
+                        message: string;
+                    };
                 };
             };
             /** @description Someone else has changed it since you read it. */
@@ -5748,7 +5843,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        code: number;
+                        message: string;
+                    };
                 };
             };
             /** @description Too many requests. */
@@ -5759,7 +5857,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        code: number;
+                        message: string;
+                    };
                 };
             };
             /** @description Something failed inside Steward. */
@@ -5770,7 +5871,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        code: number;
+                        message: string;
+                    };
                 };
             };
             /** @description A part that is needed does not answer. */
@@ -5781,7 +5885,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        code: number;
+                        message: string;
+                    };
                 };
             };
         };
@@ -5806,7 +5913,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ConsoleLog"][];
+                    "application/json": {
+                        code: number;
+                        data: components["schemas"]["ConsoleLog"][];
+                    };
                 };
             };
             /** @description The request is not valid. */
@@ -5817,7 +5927,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        code: number;
+                        message: string;
+                    };
                 };
             };
             /** @description You are not signed in. */
@@ -5828,7 +5941,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        code: number;
+                        message: string;
+                    };
                 };
             };
             /** @description Your role does not permit this. */
@@ -5839,7 +5955,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        code: number;
+                        message: string;
+                    };
                 };
             };
             /** @description Some fields are not valid. */
@@ -5850,7 +5969,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        code: number;
+                        message: string;
+                    };
                 };
             };
             /** @description Too many requests. */
@@ -5861,7 +5983,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        code: number;
+                        message: string;
+                    };
                 };
             };
             /** @description Something failed inside Steward. */
@@ -5872,7 +5997,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        code: number;
+                        message: string;
+                    };
                 };
             };
             /** @description A part that is needed does not answer. */
@@ -5883,7 +6011,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        code: number;
+                        message: string;
+                    };
                 };
             };
         };
@@ -5905,7 +6036,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ConsoleStats"];
+                    "application/json": {
+                        code: number;
+                        data: components["schemas"]["ConsoleStats"];
+                    };
                 };
             };
             /** @description The request is not valid. */
@@ -5916,7 +6050,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        code: number;
+                        message: string;
+                    };
                 };
             };
             /** @description You are not signed in. */
@@ -5927,7 +6064,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        code: number;
+                        message: string;
+                    };
                 };
             };
             /** @description Your role does not permit this. */
@@ -5938,7 +6078,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        code: number;
+                        message: string;
+                    };
                 };
             };
             /** @description Too many requests. */
@@ -5949,7 +6092,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        code: number;
+                        message: string;
+                    };
                 };
             };
             /** @description Something failed inside Steward. */
@@ -5960,7 +6106,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        code: number;
+                        message: string;
+                    };
                 };
             };
             /** @description A part that is needed does not answer. */
@@ -5971,7 +6120,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        code: number;
+                        message: string;
+                    };
                 };
             };
         };
@@ -5996,7 +6148,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ConsoleDay"][];
+                    "application/json": {
+                        code: number;
+                        data: components["schemas"]["ConsoleDay"][];
+                    };
                 };
             };
             /** @description The request is not valid. */
@@ -6007,7 +6162,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        code: number;
+                        message: string;
+                    };
                 };
             };
             /** @description You are not signed in. */
@@ -6018,7 +6176,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        code: number;
+                        message: string;
+                    };
                 };
             };
             /** @description Your role does not permit this. */
@@ -6029,7 +6190,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        code: number;
+                        message: string;
+                    };
                 };
             };
             /** @description Some fields are not valid. */
@@ -6040,7 +6204,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        code: number;
+                        message: string;
+                    };
                 };
             };
             /** @description Too many requests. */
@@ -6051,7 +6218,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        code: number;
+                        message: string;
+                    };
                 };
             };
             /** @description Something failed inside Steward. */
@@ -6062,7 +6232,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        code: number;
+                        message: string;
+                    };
                 };
             };
             /** @description A part that is needed does not answer. */
@@ -6073,7 +6246,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        code: number;
+                        message: string;
+                    };
                 };
             };
         };
@@ -6368,6 +6544,7 @@ export interface operations {
                 };
                 content: {
                     "application/x-ndjson": string;
+                    "application/json": unknown[];
                 };
             };
             /** @description The request is not valid. */
@@ -12231,6 +12408,7 @@ export interface operations {
                 };
                 content: {
                     "application/x-ndjson": string;
+                    "application/json": unknown[];
                 };
             };
             /** @description The request is not valid. */
@@ -12815,6 +12993,28 @@ export interface operations {
             };
             /** @description The request is not valid. */
             400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The API key is not known here. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The tenant of this API key is suspended. */
+            403: {
                 headers: {
                     /** @description Names this request in the log. */
                     "x-request-id"?: string;
@@ -17572,6 +17772,17 @@ export interface operations {
             };
             /** @description Your role does not permit this. */
             403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is nothing at this address. */
+            404: {
                 headers: {
                     /** @description Names this request in the log. */
                     "x-request-id"?: string;

@@ -39,11 +39,18 @@ test('scripts arrive compressed and are kept for ever', async () => {
   await ui.visit(
     '/ops/',
     async (page) => {
-      const script = await page.locator('script[type=module]').first().getAttribute('src')
-      assert.match(script, /^\/ops\/assets\//)
-      const answer = await fetch(ui.url + script, { headers: { 'accept-encoding': 'br' } })
-      assert.equal(answer.headers.get('content-encoding'), 'br')
-      assert.equal(answer.headers.get('cache-control'), 'public, max-age=31536000, immutable')
+      const scripts = await page.locator('script[type=module]').evaluateAll((all) => all.map((one) => one.getAttribute('src')))
+      let large = 0
+      for (const script of scripts) {
+        assert.match(script, /^\/ops\/assets\//)
+        const answer = await fetch(ui.url + script, { headers: { 'accept-encoding': 'br' } })
+        assert.equal(answer.headers.get('cache-control'), 'public, max-age=31536000, immutable')
+        // The few bytes that ask for the session first are sent as they are.
+        if ((await answer.arrayBuffer()).byteLength < 1024) continue
+        assert.equal(answer.headers.get('content-encoding'), 'br')
+        large += 1
+      }
+      assert.ok(large > 0)
       const gone = await fetch(`${ui.url}/ops/assets/gone-00000000.js`)
       assert.equal(gone.status, 404)
       assert.equal(gone.headers.get('content-type'), 'application/problem+json')

@@ -44,9 +44,13 @@ impl TestDatabase {
             panic!("set {POSTGRES_URL_VARIABLE} to a PostgreSQL server whose user may create databases, or leave out the tests with `postgres` in their name")
         });
         let name = format!("steward_test_{:016x}", rand::random::<u64>());
-        on_server(&server, &format!("CREATE DATABASE {name}"))
-            .await
-            .expect("the PostgreSQL server makes a test database");
+        // Not from template1, the default: an autovacuum worker that happens to be in it makes this fail.
+        on_server(
+            &server,
+            &format!("CREATE DATABASE {name} TEMPLATE template0"),
+        )
+        .await
+        .expect("the PostgreSQL server makes a test database");
         let config = DatabaseConfig::Postgres {
             url: with_database(&server, &name),
         };

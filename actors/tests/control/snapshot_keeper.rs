@@ -1,12 +1,14 @@
 //! `snapshot_keeper`: what is committed comes into force, and what is in force outlives the database.
 
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use sea_orm::ConnectionTrait;
 use steward_actors::domain::clock::SystemClock;
 use steward_actors::domain::snapshot::Snapshot;
+use steward_actors::snapshot_source::load;
 use steward_actors::supervision::{ActorRef, SupervisorHandle};
 use steward_actors::tree::foundation::snapshot_keeper::{
     Condition, Parts, Refresh, RefreshError, SnapshotKeeper, spec,
@@ -26,6 +28,7 @@ on_both!(
     an_unreadable_database_leaves_the_snapshot_in_force,
     an_account_that_does_not_open_is_disabled_until_it_does,
     a_restart_keeps_the_snapshot,
+    a_load_that_is_cut_short_costs_the_next_one_nothing,
 );
 
 struct Kept {
@@ -251,4 +254,27 @@ async fn a_restart_keeps_the_snapshot(database: &TestDatabase) {
     kept.refresh().await.unwrap();
     assert_eq!(kept.published.load().tokens.len(), 2);
     kept.end().await;
+}
+
+/// Whoever loads may be restarted at any point of it. What it leaves behind must not fail the next load.
+async fn a_load_that_is_cut_short_costs_the_next_one_nothing(database: &TestDatabase) {
+    let vault = Vault::open(database.dir()).unwrap();
+    add_token(database, 1).await;
+    for polls in 0..60 {
+        {
+            let mut cut = std::pin::pin!(load(database, &vault, None));
+            let mut left = polls;
+            std::future::poll_fn(|cx| {
+                if left == 0 || cut.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(());
+                }
+                left -= 1;
+                Poll::Pending
+            })
+            .await;
+        }
+        let loaded = load(database, &vault, None).await;
+        let loaded = loaded.unwrap_or_else(|error| panic!("after {polls} polls: {error}"));
+        assert_eq!(loaded.unwrap().built.snapshot.tokens.len(), 1);
+    }
 }

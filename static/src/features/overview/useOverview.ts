@@ -115,7 +115,7 @@ export function useOverview() {
     () => session.can('read:accounts'),
   )
   const problem = computed(() => {
-    const cause = overview.error.value ?? latest.error.value
+    const cause = overview.error.value ?? trend.error.value ?? latest.error.value
     return cause ? Problem.from(cause) : null
   })
   /** What is still to be done before the first call; null while it is not known. */
@@ -141,6 +141,7 @@ export function useOverview() {
     steps,
     problem,
     seesStats: sees('read:stats'),
-    retry: () => Promise.all([overview.refetch(), latest.refetch()]),
+    /** Asks again for whatever was refused. */
+    retry: () => queries.refetchQueries({ type: 'active', predicate: ({ state }) => state.status === 'error' }),
   }
 }

@@ -167,11 +167,8 @@ test('a prompt goes only by its name', async () => {
 
 test('a prompt, what changed and the values, in every size, theme and language', async () => {
   const { id } = await made('pictured')
-  const settled = async (page) => {
-    await page.getByRole('heading', { name: 'pictured' }).waitFor()
-    await page.waitForLoadState('networkidle')
-  }
-  await ui.shoot('prompt', `/ops/prompts/${id}`, settled)
-  await ui.shoot('prompt-changes', `/ops/prompts/${id}?tab=changes&vs=1`, settled)
-  await ui.shoot('prompt-fill', `/ops/prompts/${id}?tab=fill`, settled)
+  const headed = (page) => page.getByRole('heading', { name: 'pictured' }).waitFor()
+  await ui.shoot('prompt', `/ops/prompts/${id}`, headed)
+  await ui.shoot('prompt-changes', `/ops/prompts/${id}?tab=changes&vs=1`, headed)
+  await ui.shoot('prompt-fill', `/ops/prompts/${id}?tab=fill`, headed)
 })

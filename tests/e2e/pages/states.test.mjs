@@ -1,5 +1,5 @@
-// What a page shows when the server refuses, when there is nothing yet, when the session ends, and how much of a long
-// list it holds. The server's answers are replaced in the browser; the console is the real one.
+// What a page shows when the session ends, and how much of a long list it holds. The server's answers are replaced in the
+// browser; the console is the real one. (Empty, waiting and refused pages: `every-page`.)
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { assertAccessible, Console, password } from '../support/console.mjs'
@@ -14,66 +14,6 @@ const problem = (status, code, title) => ({
   headers: { 'x-request-id': '0198a0b1-0000-7000-8000-0123456789ab' },
   body: JSON.stringify({ type: `about:blank#${code}`, title, status, code, detail: 'Told by a test.', errors: [] }),
 })
-const refused = { tolerated: [/the server responded with a status of 4\d\d|503/] }
-/** Where the console asks what its page is made of. (The overview has many sources, and supervision is pushed as well.) */
-const source = {
-  requests: /\/api\/v1\/logs\/requests(\?|$)/,
-  tokens: /\/api\/v1\/tokens(\?|$)/,
-  accounts: /\/api\/v1\/accounts(\?|$)/,
-  usage: /\/api\/v1\/stats\/top(\?|$)/,
-  prompts: /\/api\/v1\/prompts(\?|$)/,
-  jobs: /\/api\/v1\/jobs(\?|$)/,
-  operators: /\/api\/v1\/ops\/users(\?|$)/,
-  audit: /\/api\/v1\/ops\/logs\/operations(\?|$)/,
-}
-/** Opens another page first, so that the answer is replaced before the page asks. */
-const visitReplaced = (name, fulfil, look, options = {}) =>
-  ui.visit(
-    '/ops/nowhere',
-    async (page) => {
-      await page.locator('h1, h2').first().waitFor()
-      await page.route(source[name], (route) => route.fulfill(fulfil))
-      await page.locator(`nav a[href="/ops/${name}"]`).click()
-      await look(page)
-    },
-    { ...refused, ...options },
-  )
-
-for (const name of Object.keys(source)) {
-  test(`${name}: a refusal is told with its code and request id, and “Try again” tries again`, () =>
-    visitReplaced(name, problem(403, 'told_by_test', 'Not now'), async (page) => {
-      const alert = page.locator('main [role=alert]').first()
-      await alert.waitFor()
-      const text = await alert.innerText()
-      assert.match(text, /Not now/)
-      assert.match(text, /told_by_test/)
-      assert.match(text, /0198a0b1-0000-7000-8000-0123456789ab/)
-      await assertAccessible(page, `${name}, refused`)
-      await page.unroute(source[name])
-      await alert.getByRole('button', { name: 'Try again' }).click()
-      await alert.waitFor({ state: 'detached' })
-    }))
-}
-
-for (const name of ['requests', 'tokens', 'accounts', 'prompts', 'jobs']) {
-  test(`${name}: nothing there says what to do, in dark and Chinese too`, async () => {
-    const nothing = { status: 200, contentType: 'application/json', body: JSON.stringify({ items: [], next_cursor: null, total: 0, total_is_exact: true }) }
-    for (const options of [{}, { theme: 'dark', language: 'zh' }]) {
-      await visitReplaced(
-        name,
-        nothing,
-        async (page) => {
-          await page.locator('main h1').waitFor()
-          await page.waitForFunction(() => document.querySelector('main [data-waiting]') === null)
-          assert.equal(await page.locator('main [role=grid]').count(), 0)
-          assert.ok((await page.locator('main').innerText()).split('\n').length > 2, 'more than a heading')
-          await assertAccessible(page, `${name}, empty`)
-        },
-        options,
-      )
-    }
-  })
-}
 
 test('a session that ends under a form loses nothing typed', () =>
   ui.visit(
@@ -106,7 +46,7 @@ test('a long list is drawn as far as it is seen, a drawer opens at its heading, 
   ui.visit('/ops/nowhere', async (page) => {
     await page.locator('h1, h2').first().waitFor()
     const length = 100_000
-    await page.route(source.requests, (route) => {
+    await page.route(/\/api\/v1\/logs\/requests(\?|$)/, (route) => {
       const query = new URL(route.request().url()).searchParams
       const [from, limit] = [Number(query.get('cursor') ?? 0), Number(query.get('limit') ?? 100)]
       const items = Array.from({ length: Math.min(limit, length - from) }, (_, at) => call(from + at))

@@ -102,11 +102,8 @@ test("a key's usage: sums, quota and its calls", () =>
   }))
 
 test('usage and the usage of a key, in every size, theme and language', async () => {
-  const settled = async (page) => {
-    await page.locator('canvas').first().waitFor()
-    await page.waitForLoadState('networkidle')
-  }
-  await ui.shoot('usage-filled', '/ops/usage', settled)
-  await ui.shoot('usage-against', '/ops/usage?view=against&by=token&measure=tokens', settled)
-  await ui.shoot('tokens-usage', `/ops/tokens/${key.id}?tab=usage`, settled)
+  const drawn = (page) => page.locator('canvas').first().waitFor()
+  await ui.shoot('usage-filled', '/ops/usage', drawn)
+  await ui.shoot('usage-against', '/ops/usage?view=against&by=token&measure=tokens', drawn)
+  await ui.shoot('tokens-usage', `/ops/tokens/${key.id}?tab=usage`, drawn)
 })

@@ -1,7 +1,7 @@
 // That a page which does what it must not is really failed by `visit`.
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { assertAccessible, assertNoSidewaysScrolling, Console } from './console.mjs'
+import { assertAccessible, assertNoSidewaysScrolling, Console, everyLook, settled } from './console.mjs'
 
 let ui
 before(async () => {
@@ -29,12 +29,14 @@ test('an uncaught exception fails the visit', async () => {
 })
 
 test('a request to elsewhere fails the visit, and does not leave the machine', async () => {
-  const look = async (page) => {
-    const failed = page.waitForEvent('requestfailed')
-    await page.goto('http://elsewhere.invalid/').catch(() => {})
-    assert.equal((await failed).failure().errorText, 'net::ERR_FAILED')
+  for (const elsewhere of ['http://elsewhere.invalid/', 'http://192.0.2.1/', 'http://localhost:9/']) {
+    const look = async (page) => {
+      const failed = page.waitForEvent('requestfailed')
+      await page.goto(elsewhere).catch(() => {})
+      assert.equal((await failed).failure().errorText, 'net::ERR_NAME_NOT_RESOLVED')
+    }
+    await assert.rejects(visit(look), (cause) => cause.message.includes(`a request to elsewhere: ${elsewhere}`))
   }
-  await assert.rejects(visit(look), /a request to elsewhere: http:\/\/elsewhere\.invalid/)
 })
 
 test('a picture without words and a page too wide are found', async () => {
@@ -47,3 +49,56 @@ test('a picture without words and a page too wide are found', async () => {
     await assert.rejects(assertNoSidewaysScrolling(page), /sideways by \d+ px: .*table\.wide/)
   })
 })
+
+const signedOut = { signedIn: false, tolerated: [/401 .*\/api\/v1\/auth\/refresh/] }
+
+test('an open page is turned to every look, and each is looked at', async () => {
+  /** The sign-in page with a rule of the test's own. */
+  const seen = (rule) =>
+    ui.visit(
+      '/ops/',
+      async (page) => {
+        await page.locator('input[type=password]').waitFor()
+        await page.evaluate((text) => {
+          const sheet = new CSSStyleSheet()
+          sheet.replaceSync(text)
+          document.adoptedStyleSheets.push(sheet)
+        }, rule)
+        await everyLook(page, 'turned', { pictured: false })
+      },
+      signedOut,
+    )
+  await seen('')
+  await assert.rejects(seen('form { min-width: 600px }'), /turned-phone-light-en scrolls sideways/)
+  await assert.rejects(seen('[data-theme=dark] label { color: #333 }'), /turned-desktop-dark-zh: [\s\S]*color-contrast/)
+  await assert.rejects(seen('@media (width < 600px) { [data-theme=light] label { color: #ddd } }'), /turned-phone-light-zh: /)
+})
+
+test('what a page still asks for, and what waits on it, is waited for', () =>
+  ui.visit(
+    '/ops/',
+    async (page) => {
+      let answer
+      const held = new Promise((reached) => {
+        void page.route('**/api/v1/slow', (route) => {
+          answer = () => route.fulfill({ body: 'here' })
+          reached()
+        })
+      })
+      await page.locator('input[type=password]').waitFor()
+      await page.evaluate(() => {
+        const note = document.createElement('p')
+        note.dataset.waiting = ''
+        document.body.append(note)
+        void fetch('/api/v1/slow').then(() => requestAnimationFrame(() => note.remove()))
+      })
+      await held
+      const done = settled(page).then(() => 'settled')
+      const frames = page.evaluate(() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(() => drawn('not yet')))))
+      assert.equal(await Promise.race([done, frames]), 'not yet')
+      answer()
+      assert.equal(await done, 'settled')
+      assert.equal(await page.locator('[data-waiting]').count(), 0)
+    },
+    signedOut,
+  ))

@@ -1,0 +1,55 @@
+// The pages the navigation leads to, and what there can be on them.
+import assert from 'node:assert/strict'
+import { looks, password, turn } from './console.mjs'
+
+export const noun = (path) => path.split('/').at(-1)
+
+/** Calls `look(page, path)` on each page, going there as people do. */
+export async function onEveryPage(ui, options, look) {
+  const [first] = looks.filter(({ size }) => size === (options.size ?? 'desktop'))
+  await ui.visit(
+    '/ops/nowhere',
+    async (page) => {
+      await page.locator('main').getByText(/./).first().waitFor()
+      // On a phone it is there and folded away.
+      await page.locator('nav a').first().waitFor({ state: 'attached' })
+      const paths = await page.locator('nav a').evaluateAll((links) => links.map((link) => link.getAttribute('href')))
+      assert.ok(paths.length >= 9, `pages in the navigation: ${paths}`)
+      if (options.prepare) await options.prepare(page)
+      for (const path of paths) {
+        await page.evaluate((to) => document.querySelector(`nav a[href="${to}"]`).click(), path)
+        await page.waitForURL(`**${path}**`)
+        await page.locator('main h1').waitFor()
+        await look(page, path)
+        await turn(page, first)
+      }
+    },
+    { ...options, ...first },
+  )
+}
+
+/** Something for every page. */
+export async function fill(ui) {
+  const account = { name: 'upstream', provider: 'fake', protocol: 'openai', base_url: `${ui.provider.url}/v1`, api_key: 'sk-upstream', models: ['*'] }
+  await ui.api('POST', '/api/v1/accounts', account)
+  await ui.api('POST', '/api/v1/accounts', { ...account, name: 'unused', models: ['nothing'] })
+  const { token } = await ui.api('POST', '/api/v1/tokens', { name: 'billing', rpm: 100_000, enable_conversation_logging: true })
+  await ui.api('POST', '/api/v1/tokens', { name: 'reports' })
+  await ui.api('POST', '/api/v1/ops/users', { username: 'looker', role: 'ops_viewer', password })
+  await ui.api('POST', '/api/v1/ops/roles', { name: 'support', permissions: ['read:requests'] }).catch(() => {})
+  await ui.api('POST', '/api/v1/prompts', { name: 'support/first-answer', content: 'You help at {{shop}}.' })
+  for (const model of ['gpt-4o', 'gpt-4o-mini', 'gpt-4o+status=500', 'o3']) {
+    for (const stream of [false, true]) {
+      const answer = await fetch(`${ui.url}/v1/chat/completions`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+        body: JSON.stringify({ model, stream, messages: [{ role: 'user', content: 'Hello' }] }),
+      })
+      await answer.text()
+    }
+  }
+  const deadline = Date.now() + 20_000
+  const held = async (path) => (await ui.api('GET', `${path}?limit=20`)).items.length
+  while ((await held('/api/v1/logs/requests')) < 8) assert.ok(Date.now() < deadline, 'the calls are on the books')
+  while ((await held('/api/v1/conversations')) < 6) assert.ok(Date.now() < deadline, 'what was said is kept')
+}

@@ -35,8 +35,10 @@ pub const EVENTS_SCHEMA: &str = "events";
 const READERS: u32 = 4;
 const POSTGRES_CONTROL_WRITERS: u32 = 8;
 const POSTGRES_EVENTS_WRITERS: u32 = 2;
-const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-const SQLITE_WAL_AUTOCHECKPOINT_PAGES: u32 = 4_000;
+/// How long a writer waits for a file that another process has locked.
+pub const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Pages of a write-ahead log that a commit moves into the file.
+pub const SQLITE_WAL_AUTOCHECKPOINT_PAGES: u32 = 4_000;
 /// How long a caller waits for a connection of the pool. Longer than the busy time-out, so that a locked
 /// database is reported as what it is.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(8);

@@ -34,6 +34,28 @@ impl From<sqlx::Error> for WriteError {
     }
 }
 
+impl From<rusqlite::Error> for WriteError {
+    fn from(error: rusqlite::Error) -> Self {
+        let data = match &error {
+            rusqlite::Error::SqliteFailure(failure, _) => is_data_of_sqlite(failure.extended_code),
+            rusqlite::Error::ToSqlConversionFailure(_) => true,
+            _ => false,
+        };
+        if data {
+            Self::Data(error.to_string())
+        } else {
+            Self::Unavailable(error.to_string())
+        }
+    }
+}
+
+fn is_data_of_sqlite(extended_code: i32) -> bool {
+    const TOO_BIG: i32 = 18;
+    const CONSTRAINT: i32 = 19;
+    const MISMATCH: i32 = 20;
+    matches!(extended_code & 0xff, TOO_BIG | CONSTRAINT | MISMATCH)
+}
+
 fn is_data(code: &str, error: &dyn sqlx::error::DatabaseError) -> bool {
     if error
         .try_downcast_ref::<sqlx::postgres::PgDatabaseError>()
@@ -42,9 +64,5 @@ fn is_data(code: &str, error: &dyn sqlx::error::DatabaseError) -> bool {
         // 22 data exception, 23 integrity constraint, P0001 raised by a trigger.
         return code.starts_with("22") || code.starts_with("23") || code == "P0001";
     }
-    const TOO_BIG: i32 = 18;
-    const CONSTRAINT: i32 = 19;
-    const MISMATCH: i32 = 20;
-    code.parse::<i32>()
-        .is_ok_and(|extended| matches!(extended & 0xff, TOO_BIG | CONSTRAINT | MISMATCH))
+    code.parse().is_ok_and(is_data_of_sqlite)
 }

@@ -32,6 +32,9 @@ pub(super) trait Source: Send + Sync + 'static {
     /// What the server calls a connection.
     type Session: Clone + PartialEq + Send + Sync + 'static;
 
+    /// A connection works only while the runtime it was opened on is driven.
+    const NEEDS_ITS_RUNTIME: bool;
+
     async fn connect(&self) -> Result<(Self::Connection, Self::Session), WriteError>;
 
     /// Ends what is left of sessions at the server. Best effort.
@@ -135,7 +138,8 @@ impl<S: Source> Line<S> {
             state.open.push(Arc::clone(&open));
             match state.idle.take() {
                 Some((thread, live))
-                    if purpose == Purpose::Write && thread == std::thread::current().id() =>
+                    if purpose == Purpose::Write
+                        && (!S::NEEDS_ITS_RUNTIME || thread == std::thread::current().id()) =>
                 {
                     Some(live)
                 }

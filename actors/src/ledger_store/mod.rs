@@ -1,6 +1,6 @@
 //! The ledger as its one writer sees it: batches of records in, exactly-once rows out.
 //!
-//! [`LedgerStore`] hides the two databases' fast paths (multi-row `VALUES` on SQLite; `UNNEST` or `COPY` into
+//! [`LedgerStore`] hides the two databases' fast paths (the driver's own connection on SQLite; `UNNEST` or `COPY` into
 //! a staging table on PostgreSQL). What one transaction does is told once, in [`write`], over the steps that
 //! [`sqlite`] and [`postgres`] supply. [`bisect`] finds the record that spoils a batch, [`replay`] gives dead
 //! letters another try, [`reprice`] charges calls anew. Reading for the API is not here (`steward-entities`), nor is the spool.

@@ -78,7 +78,7 @@ impl PostgresStore {
 
 #[async_trait]
 impl Backend for Server {
-    type Transaction = PostgresTransaction;
+    type Transaction<'b> = PostgresTransaction;
 
     async fn begin(&self, purpose: Purpose) -> Result<PostgresTransaction, WriteError> {
         let held = self.line.acquire(purpose).await?;

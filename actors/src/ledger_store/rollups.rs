@@ -4,9 +4,8 @@
 //! are counted later, in chunks ([`Backfill`] says which): while that goes on, a new row within the part that is still
 //! to come is left to it, so that every row is counted once, whoever comes first.
 
-use std::collections::HashMap;
-
 use chrono_tz::Tz;
+use rustc_hash::FxHashMap;
 use steward_entities::ledger::histogram::Histogram;
 use steward_entities::ledger::rollup::{
     Fact, Grain, KEYS, KEYS_MAX, Measures, ROLLUPS, RollupTable, SUMS,
@@ -103,7 +102,8 @@ fn grouped<'a>(
     zone: Tz,
 ) -> Vec<Added> {
     let mut buckets = Buckets::new(zone);
-    let mut tables: Vec<HashMap<Key, Gathered>> = ROLLUPS.iter().map(|_| HashMap::new()).collect();
+    let mut tables: Vec<FxHashMap<Key, Gathered>> =
+        ROLLUPS.iter().map(|_| FxHashMap::default()).collect();
     // Where each table's keys stand among a row's.
     let places: Vec<Vec<usize>> = ROLLUPS
         .iter()

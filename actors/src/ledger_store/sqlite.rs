@@ -1,23 +1,26 @@
-//! SQLite's fast path: cached multi-row `VALUES` statements on the one writing connection.
+//! SQLite's fast path: cached statements, run row by row on a connection of the driver itself.
 //!
-//! Chunks have few sizes ([`CHUNK`] rows, then powers of two), so that the statement cache holds them all.
-//! The first try only counts the new rows; only when some rid was there already, which is rare, is the
-//! transaction done again with `RETURNING`. Names and totals are few: they travel as
-//! one JSON array each.
+//! SQLite is a library: a statement is a function call, and what costs is everything around it. sqlx gives every
+//! statement to a thread of the connection and fetches its answer from there, so it pays only with hundreds of rows a
+//! statement; here a row is one call of a statement that is already prepared (decision 0016). Nothing waits inside a
+//! call: a locked file is tried again from here, without blocking the thread, and once a transaction has begun only
+//! the disk can hold it up. The batch writer has a thread of its own for that.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use chrono_tz::Tz;
+use rusqlite::types::FromSql;
+use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags, RowIndex, ToSql, params};
 use sea_orm::DatabaseConnection;
-use sea_orm::sqlx::sqlite::{SqliteArguments, SqliteConnection, SqlitePool};
-use sea_orm::sqlx::{self, Arguments, AssertSqlSafe, Connection as _, Executor as _, Row as _};
 use serde_json::json;
 
 use crate::domain::price::PriceBook;
 use crate::domain::record::Record;
-use steward_entities::ledger::rollup::{ROLLUPS, SUMS};
+use steward_entities::database::{SQLITE_BUSY_TIMEOUT, SQLITE_WAL_AUTOCHECKPOINT_PAGES};
+use steward_entities::ledger::rollup::{ROLLUPS, RollupTable, SUMS};
 
 use super::line::{Held, Line, Purpose, Source};
 use super::names::{ACCOUNTS, DIM_TABLES, Learned, NAME_TABLES, Wanted};
@@ -25,7 +28,7 @@ use super::reprice::{Charged, Recharge};
 use super::rollups::{
     Added, Backfill, COUNTED_COLUMNS, Counted, charged, charged_columns, counted, merge_stored,
 };
-use super::row::{self, Row, TEXTS_NOT_NULL, WIDTH};
+use super::row::{self, Row, WIDTH};
 use super::seen::FORGOTTEN_AT_ONCE;
 use super::totals::{Total, Totals};
 use super::write::{Backend, Inserted, Shared, Transaction};
@@ -33,9 +36,11 @@ use super::{
     Batch, Breakpoints, DeadLetter, KeptLetter, LedgerStore, Outcome, Prepared, WriteError,
 };
 
-/// Rows of a full statement: 500 × 40 binds stay below SQLite's 32,766.
-const CHUNK: usize = 500;
-const ATTEMPT_WIDTH: usize = 7;
+/// Every statement of a transaction, with room to spare.
+const STATEMENTS_KEPT: usize = 96;
+/// First and longest pause before a locked file is tried again.
+const LOCKED_FIRST: Duration = Duration::from_millis(1);
+const LOCKED_MAX: Duration = Duration::from_millis(25);
 
 /// The ledger in a SQLite file.
 pub struct SqliteStore {
@@ -45,131 +50,145 @@ pub struct SqliteStore {
 
 struct Files {
     line: Line<File>,
-    statements: Arc<Statements>,
+    texts: Texts,
 }
 
 /// A closed connection rolls back by itself: sessions need no name.
-struct File(SqlitePool);
+struct File(PathBuf);
 
 #[async_trait]
 impl Source for File {
-    type Connection = SqliteConnection;
+    type Connection = Connection;
     type Session = ();
 
-    async fn connect(&self) -> Result<(SqliteConnection, ()), WriteError> {
-        let connection = SqliteConnection::connect_with(&self.0.connect_options()).await?;
+    const NEEDS_ITS_RUNTIME: bool = false;
+
+    async fn connect(&self) -> Result<(Connection, ()), WriteError> {
+        let connection = Connection::open_with_flags(
+            &self.0,
+            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        )?;
+        // Waiting for a locked file is done where it blocks nobody.
+        connection.busy_timeout(Duration::ZERO)?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "foreign_keys", true)?;
+        connection.pragma_update(None, "wal_autocheckpoint", SQLITE_WAL_AUTOCHECKPOINT_PAGES)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
         Ok((connection, ()))
     }
 
-    async fn end(&self, _: &mut SqliteConnection, _: &[()]) {}
+    async fn end(&self, _: &mut Connection, _: &[()]) {}
 }
 
-/// The texts of the multi-row statements, made once.
-struct Statements {
-    rows: HashMap<usize, Arc<str>>,
-    rows_returning: HashMap<usize, Arc<str>>,
-    attempts: HashMap<usize, Arc<str>>,
-    /// By table and number of rows.
-    rollups: HashMap<(&'static str, usize), Arc<str>>,
+/// The texts of the wide statements, made once.
+struct Texts {
+    row: String,
+    /// By table: what reads a row's histograms, if it has any, and what adds to a row.
+    rollups: HashMap<&'static str, (Option<String>, String)>,
 }
 
-impl Statements {
+impl Texts {
     fn new() -> Self {
-        let columns = row::columns();
-        let rows = |suffix: &str| {
-            sizes()
-                .map(|size| {
-                    let values = values(size, WIDTH);
-                    let sql = format!(
-                        "INSERT INTO request_logs ({columns}) VALUES {values} ON CONFLICT DO NOTHING{suffix}"
-                    );
-                    (size, Arc::from(sql))
-                })
-                .collect()
-        };
-        let attempts = sizes()
-            .map(|size| {
-                let values = values(size, ATTEMPT_WIDTH);
-                let sql = format!(
-                    "INSERT INTO request_attempts (rid, ordinal, started_at, duration_ms, account_id, status_code, error_code) \
-                     VALUES {values} ON CONFLICT DO NOTHING"
-                );
-                (size, Arc::from(sql))
-            })
-            .collect();
         Self {
-            rows: rows(""),
-            rows_returning: rows(" RETURNING rid"),
-            attempts,
-            rollups: rollups(),
+            row: format!(
+                "INSERT INTO request_logs ({}) VALUES ({}) ON CONFLICT DO NOTHING",
+                row::columns(),
+                places(WIDTH)
+            ),
+            rollups: ROLLUPS
+                .iter()
+                .map(|table| (table.name, (stored(table), upsert(table))))
+                .collect(),
         }
     }
 }
 
-fn rollups() -> HashMap<(&'static str, usize), Arc<str>> {
+fn places(many: usize) -> String {
+    vec!["?"; many].join(", ")
+}
+
+fn stored(table: &RollupTable) -> Option<String> {
+    let keys: String = table
+        .keys
+        .iter()
+        .map(|key| format!(" AND {key} = ?"))
+        .collect();
+    table.has_histograms.then(|| {
+        format!(
+            "SELECT duration_histogram, ttft_histogram FROM {} WHERE bucket = ? AND node = ?{keys}",
+            table.name
+        )
+    })
+}
+
+fn upsert(table: &RollupTable) -> String {
     let sums: Vec<String> = SUMS
         .iter()
         .map(|sum| format!("{sum} = {sum} + excluded.{sum}"))
         .collect();
-    let mut statements = HashMap::new();
-    for table in ROLLUPS {
-        let columns = [&["bucket", "node"][..], table.keys, &SUMS].concat();
-        let (histograms, replaced) = match table.has_histograms {
-            true => (
-                &["duration_histogram", "ttft_histogram"][..],
-                ", duration_histogram = excluded.duration_histogram, ttft_histogram = excluded.ttft_histogram",
-            ),
-            false => (&[][..], ""),
-        };
-        let columns = [&columns[..], histograms].concat();
-        for size in sizes() {
-            let sql = format!(
-                "INSERT INTO {} ({}) VALUES {} ON CONFLICT DO UPDATE SET {}{replaced}",
-                table.name,
-                columns.join(", "),
-                values(size, columns.len()),
-                sums.join(", ")
-            );
-            statements.insert((table.name, size), Arc::from(sql));
+    let (histograms, replaced) = match table.has_histograms {
+        true => (
+            &["duration_histogram", "ttft_histogram"][..],
+            ", duration_histogram = excluded.duration_histogram, ttft_histogram = excluded.ttft_histogram",
+        ),
+        false => (&[][..], ""),
+    };
+    let columns = [&["bucket", "node"], table.keys, &SUMS, histograms].concat();
+    format!(
+        "INSERT INTO {} ({}) VALUES ({}) ON CONFLICT DO UPDATE SET {}{replaced}",
+        table.name,
+        columns.join(", "),
+        places(columns.len()),
+        sums.join(", ")
+    )
+}
+
+/// Binds a statement's values one after another.
+struct Binder<'s, 'c> {
+    statement: &'s mut CachedStatement<'c>,
+    bound: usize,
+}
+
+impl<'s, 'c> Binder<'s, 'c> {
+    fn new(statement: &'s mut CachedStatement<'c>) -> Self {
+        Self {
+            statement,
+            bound: 0,
         }
     }
-    statements
+
+    fn bind(&mut self, value: impl ToSql) -> rusqlite::Result<()> {
+        self.bound += 1;
+        self.statement.raw_bind_parameter(self.bound, value)
+    }
+
+    fn bind_all(&mut self, values: &[i64]) -> rusqlite::Result<()> {
+        values.iter().try_for_each(|value| self.bind(value))
+    }
+
+    /// Rows changed.
+    fn execute(self) -> rusqlite::Result<usize> {
+        self.statement.raw_execute()
+    }
 }
 
-fn sizes() -> impl Iterator<Item = usize> {
-    (0..9).map(|power| 1 << power).chain([CHUNK])
-}
+/// A row whose cells are asked for as those of the other drivers are.
+struct Cells<'r>(&'r rusqlite::Row<'r>);
 
-fn values(rows: usize, width: usize) -> String {
-    let one = format!("({})", vec!["?"; width].join(","));
-    vec![one; rows].join(",")
-}
-
-/// Cuts `items` into slices whose lengths are all among [`sizes`].
-fn chunks<T>(mut items: &[T]) -> impl Iterator<Item = &[T]> {
-    std::iter::from_fn(move || {
-        let size = match items.len() {
-            0 => return None,
-            many if many >= CHUNK => CHUNK,
-            few => 1 << few.ilog2(),
-        };
-        let (chunk, rest) = items.split_at(size);
-        items = rest;
-        Some(chunk)
-    })
-}
-
-fn bound(error: sqlx::error::BoxDynError) -> WriteError {
-    WriteError::Data(error.to_string())
+impl Cells<'_> {
+    fn try_get<T: FromSql, I: RowIndex>(&self, index: I) -> Result<T, rusqlite::Error> {
+        self.0.get(index)
+    }
 }
 
 impl SqliteStore {
-    /// `ledger` tells how to connect.
+    /// `ledger` tells where the file is.
     pub fn new(ledger: &DatabaseConnection) -> Self {
+        let options = ledger.get_sqlite_connection_pool().connect_options();
         Self {
             backend: Files {
-                line: Line::new(File(ledger.get_sqlite_connection_pool().clone())),
-                statements: Arc::new(Statements::new()),
+                line: Line::new(File(options.get_filename().to_path_buf())),
+                texts: Texts::new(),
             },
             shared: Shared::default(),
         }
@@ -192,39 +211,40 @@ impl SqliteStore {
 
 #[async_trait]
 impl Backend for Files {
-    type Transaction = SqliteTransaction;
+    type Transaction<'b> = SqliteTransaction<'b>;
 
-    async fn begin(&self, purpose: Purpose) -> Result<SqliteTransaction, WriteError> {
+    async fn begin(&self, purpose: Purpose) -> Result<SqliteTransaction<'_>, WriteError> {
         let held = self.line.acquire(purpose).await?;
-        let begun = held.connection().await?.execute("BEGIN IMMEDIATE").await;
-        if let Err(error) = begun {
-            if matches!(error, sqlx::Error::Database(_)) {
-                // Busy: nothing was begun.
-                held.finish();
+        let (since, mut pause) = (Instant::now(), LOCKED_FIRST);
+        loop {
+            let begun = held.connection().await?.execute_batch("BEGIN IMMEDIATE");
+            match begun {
+                Ok(()) => break,
+                Err(error)
+                    if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                        && since.elapsed() < SQLITE_BUSY_TIMEOUT => {}
+                Err(error) => {
+                    // Nothing was begun.
+                    held.finish();
+                    return Err(error.into());
+                }
             }
-            return Err(error.into());
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LOCKED_MAX);
         }
         Ok(SqliteTransaction {
             held,
-            statements: Arc::clone(&self.statements),
+            texts: &self.texts,
         })
     }
 }
 
-struct SqliteTransaction {
+struct SqliteTransaction<'b> {
     held: Held<File>,
-    statements: Arc<Statements>,
+    texts: &'b Texts,
 }
 
-impl SqliteTransaction {
-    async fn with_json(&mut self, sql: String, array: serde_json::Value) -> Result<(), WriteError> {
-        sqlx::query(AssertSqlSafe(sql))
-            .bind(array.to_string())
-            .execute(&mut *self.held.connection().await?)
-            .await?;
-        Ok(())
-    }
-
+impl SqliteTransaction<'_> {
     async fn add(
         &mut self,
         table: &str,
@@ -233,161 +253,135 @@ impl SqliteTransaction {
         node: u8,
         totals: impl Iterator<Item = (&i64, &Total)> + Send,
     ) -> Result<(), WriteError> {
-        let rows: Vec<_> = totals
-            .map(|(id, total)| json!([id, node, total.requests, total.tokens, total.last_at]))
-            .collect();
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let sql = format!(
-            "INSERT INTO {table} ({key}, node, total_requests, total_tokens, {last}) \
-             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?) WHERE TRUE \
+        let connection = self.held.connection().await?;
+        let mut statement = connection.prepare_cached(&format!(
+            "INSERT INTO {table} ({key}, node, total_requests, total_tokens, {last}) VALUES (?, ?, ?, ?, ?) \
              ON CONFLICT DO UPDATE SET total_requests = total_requests + excluded.total_requests, \
              total_tokens = total_tokens + excluded.total_tokens, {last} = max({last}, excluded.{last})"
-        );
-        self.with_json(sql, rows.into()).await
+        ))?;
+        for (id, total) in totals {
+            statement.execute(params![
+                id,
+                node,
+                total.requests,
+                total.tokens,
+                total.last_at
+            ])?;
+        }
+        Ok(())
     }
 }
 
 #[async_trait]
-impl Transaction for SqliteTransaction {
+impl Transaction for SqliteTransaction<'_> {
     async fn cursor(&mut self, node: u8) -> Result<u64, WriteError> {
-        let seq: Option<i64> = sqlx::query_scalar("SELECT seq FROM spool_cursors WHERE node = ?")
-            .bind(i64::from(node))
-            .fetch_optional(&mut *self.held.connection().await?)
-            .await?;
+        let connection = self.held.connection().await?;
+        let mut statement =
+            connection.prepare_cached("SELECT seq FROM spool_cursors WHERE node = ?")?;
+        let mut rows = statement.query([node])?;
+        let seq: Option<i64> = rows.next()?.map(|row| row.get(0)).transpose()?;
         Ok(seq.unwrap_or_default() as u64)
     }
 
     async fn resolve(&mut self, wanted: Wanted) -> Result<Learned, WriteError> {
         let mut learned = Learned::default();
-        for (index, names) in wanted.names.iter().enumerate() {
+        let connection = self.held.connection().await?;
+        for (index, names) in wanted.names.into_iter().enumerate() {
             if names.is_empty() {
                 continue;
             }
             let table = NAME_TABLES[index];
-            self.with_json(
-                format!("INSERT INTO {table} (name) SELECT value FROM json_each(?) WHERE TRUE ON CONFLICT DO NOTHING"),
-                json!(names),
-            )
-            .await?;
-            let sql = format!(
-                "SELECT id, name FROM {table} WHERE name IN (SELECT value FROM json_each(?))"
-            );
-            let rows = sqlx::query(AssertSqlSafe(sql))
-                .bind(json!(names).to_string())
-                .fetch_all(&mut *self.held.connection().await?)
-                .await?;
-            for row in rows {
-                learned.names[index].insert(row.try_get(1)?, row.try_get(0)?);
+            let mut insert = connection.prepare_cached(&format!(
+                "INSERT INTO {table} (name) VALUES (?) ON CONFLICT DO NOTHING"
+            ))?;
+            let mut find =
+                connection.prepare_cached(&format!("SELECT id FROM {table} WHERE name = ?"))?;
+            for name in names {
+                insert.execute([&name])?;
+                let id = find.query_row([&name], |row| row.get(0))?;
+                learned.names[index].insert(name, id);
             }
         }
         for (index, dims) in wanted.dims.into_iter().enumerate() {
-            if dims.is_empty() {
-                continue;
-            }
             let table = DIM_TABLES[index];
-            let rows: Vec<_> = dims
-                .iter()
-                .map(|(id, dim)| json!([id, dim.public_id, dim.name, dim.provider]))
-                .collect();
             let sql = if index == ACCOUNTS {
                 format!(
-                    "INSERT INTO {table} (id, public_id, name, provider) \
-                     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?) WHERE TRUE \
+                    "INSERT INTO {table} (id, public_id, name, provider) VALUES (?1, ?2, ?3, ?4) \
                      ON CONFLICT DO UPDATE SET public_id = excluded.public_id, name = excluded.name, \
                      provider = CASE excluded.provider WHEN '' THEN provider ELSE excluded.provider END"
                 )
             } else {
                 format!(
-                    "INSERT INTO {table} (id, public_id, name) \
-                     SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?) WHERE TRUE \
+                    "INSERT INTO {table} (id, public_id, name) VALUES (?, ?, ?) \
                      ON CONFLICT DO UPDATE SET public_id = excluded.public_id, name = excluded.name"
                 )
             };
-            self.with_json(sql, rows.into()).await?;
+            let mut statement = connection.prepare_cached(&sql)?;
+            for (id, dim) in &dims {
+                if index == ACCOUNTS {
+                    statement.execute(params![id, dim.public_id, dim.name, dim.provider])?;
+                } else {
+                    statement.execute(params![id, dim.public_id, dim.name])?;
+                }
+            }
+            drop(statement);
             learned.dims[index] = dims;
         }
         Ok(learned)
     }
 
-    async fn insert(&mut self, rows: &[Row<'_>], exact: bool) -> Result<Inserted, WriteError> {
-        let statements = Arc::clone(&self.statements);
-        let mut taken = HashSet::new();
-        let mut count = 0;
-        for chunk in chunks(rows) {
-            let arguments = bind_rows(chunk)?;
-            if exact {
-                let sql = Arc::clone(&statements.rows_returning[&chunk.len()]);
-                let rids: Vec<i64> = sqlx::query_scalar_with(AssertSqlSafe(sql), arguments)
-                    .fetch_all(&mut *self.held.connection().await?)
-                    .await?;
-                taken.extend(rids);
-            } else {
-                let sql = Arc::clone(&statements.rows[&chunk.len()]);
-                count += sqlx::query_with(AssertSqlSafe(sql), arguments)
-                    .execute(&mut *self.held.connection().await?)
-                    .await?
-                    .rows_affected() as usize;
+    /// A row's own answer tells whether it is new: `exact` costs nothing here.
+    async fn insert(&mut self, rows: &[Row<'_>], _exact: bool) -> Result<Inserted, WriteError> {
+        let connection = self.held.connection().await?;
+        let mut statement = connection.prepare_cached(&self.texts.row)?;
+        let mut taken = Vec::new();
+        for row in rows {
+            if insert_row(&mut statement, row)? == 0 {
+                taken.push(row.bigs[0]);
             }
         }
-        Ok(if exact {
-            Inserted::Only(taken)
-        } else if count == rows.len() {
-            Inserted::All
-        } else {
-            Inserted::Unclear
-        })
+        if taken.is_empty() {
+            return Ok(Inserted::All);
+        }
+        let mut new: HashSet<i64> = rows.iter().map(|row| row.bigs[0]).collect();
+        for rid in taken {
+            new.remove(&rid);
+        }
+        Ok(Inserted::Only(new))
     }
 
     async fn insert_attempts(&mut self, rows: &[&Row<'_>]) -> Result<(), WriteError> {
-        let statements = Arc::clone(&self.statements);
-        let attempts: Vec<(i64, i64, &crate::domain::record::Attempt)> = rows
-            .iter()
-            .flat_map(|row| {
-                let rid = row.bigs[0];
-                (1..)
-                    .zip(row.attempts())
-                    .map(move |(ordinal, attempt)| (rid, ordinal, attempt))
-            })
-            .collect();
-        for chunk in chunks(&attempts) {
-            let mut arguments = SqliteArguments::default();
-            arguments.reserve(chunk.len() * ATTEMPT_WIDTH, 0);
-            for (rid, ordinal, attempt) in chunk {
-                for value in [
-                    *rid,
-                    *ordinal,
+        let connection = self.held.connection().await?;
+        let mut statement = connection.prepare_cached(
+            "INSERT INTO request_attempts (rid, ordinal, started_at, duration_ms, account_id, status_code, error_code) \
+             VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        )?;
+        for row in rows {
+            for (ordinal, attempt) in (1_i64..).zip(row.attempts()) {
+                let code = row::clean(&attempt.error_code);
+                statement.execute(params![
+                    row.bigs[0],
+                    ordinal,
                     attempt.started_at,
                     attempt.duration_ms,
                     attempt.account_id,
-                ] {
-                    arguments.add(value).map_err(bound)?;
-                }
-                arguments.add(attempt.status_code).map_err(bound)?;
-                let code = row::clean(&attempt.error_code);
-                arguments
-                    .add((!code.is_empty()).then_some(code))
-                    .map_err(bound)?;
+                    attempt.status_code,
+                    (!code.is_empty()).then_some(code.as_ref()),
+                ])?;
             }
-            let sql = Arc::clone(&statements.attempts[&chunk.len()]);
-            sqlx::query_with(AssertSqlSafe(sql), arguments)
-                .execute(&mut *self.held.connection().await?)
-                .await?;
         }
         Ok(())
     }
 
     async fn tails(&mut self, rids: &[i64]) -> Result<HashMap<i64, i64>, WriteError> {
-        let rows = sqlx::query(
-            "SELECT rid, id_tail FROM request_logs WHERE rid IN (SELECT value FROM json_each(?))",
-        )
-        .bind(json!(rids).to_string())
-        .fetch_all(&mut *self.held.connection().await?)
-        .await?;
+        let connection = self.held.connection().await?;
+        let mut statement =
+            connection.prepare_cached("SELECT id_tail FROM request_logs WHERE rid = ?")?;
         let mut tails = HashMap::new();
-        for row in rows {
-            tails.insert(row.try_get(0)?, row.try_get(1)?);
+        for rid in rids {
+            if let Some(row) = statement.query([rid])?.next()? {
+                tails.insert(*rid, row.get(0)?);
+            }
         }
         Ok(tails)
     }
@@ -417,123 +411,104 @@ impl Transaction for SqliteTransaction {
     }
 
     async fn add_rollup(&mut self, node: u8, added: Added) -> Result<(), WriteError> {
-        let Added { table, mut rows } = added;
-        if rows.is_empty() {
+        let Added { table, rows } = added;
+        let connection = self.held.connection().await?;
+        let Some((stored, upsert)) = self.texts.rollups.get(table.name) else {
             return Ok(());
-        }
-        if table.has_histograms {
-            let wanted: Vec<_> = rows
-                .iter()
-                .map(|((bucket, keys), _)| json!([bucket, keys]))
-                .collect();
-            let on: String = (0..)
-                .zip(table.keys)
-                .map(|(at, key)| format!(" AND t.{key} = w.value ->> '$[1][{at}]'"))
-                .collect();
-            let sql = format!(
-                "SELECT w.key, t.duration_histogram, t.ttft_histogram FROM json_each(?) w CROSS JOIN {} t \
-                 ON t.bucket = w.value ->> '$[0]'{on} AND t.node = ?",
-                table.name
-            );
-            let stored = sqlx::query(AssertSqlSafe(sql))
-                .bind(json!(wanted).to_string())
-                .bind(i64::from(node))
-                .fetch_all(&mut *self.held.connection().await?)
-                .await?;
-            for stored in stored {
-                let (_, measures) = &mut rows[stored.try_get::<i64, _>(0)? as usize];
-                merge_stored(&mut measures.duration, stored.try_get(1)?, table);
-                merge_stored(&mut measures.ttft, stored.try_get(2)?, table);
-            }
-        }
-        let statements = Arc::clone(&self.statements);
-        for chunk in chunks(&rows) {
-            let mut arguments = SqliteArguments::default();
-            for ((bucket, keys), measures) in chunk {
-                arguments.add(*bucket).map_err(bound)?;
-                arguments.add(i64::from(node)).map_err(bound)?;
-                for key in &keys[..table.keys.len()] {
-                    arguments.add(*key).map_err(bound)?;
-                }
-                for sum in measures.sums {
-                    arguments.add(sum).map_err(bound)?;
-                }
-                if table.has_histograms {
-                    arguments.add(measures.duration.encode()).map_err(bound)?;
-                    arguments.add(measures.ttft.encode()).map_err(bound)?;
+        };
+        let mut stored = stored
+            .as_ref()
+            .map(|sql| connection.prepare_cached(sql))
+            .transpose()?;
+        let mut upsert = connection.prepare_cached(upsert)?;
+        for ((bucket, keys), mut measures) in rows {
+            let keys = &keys[..table.keys.len()];
+            if let Some(stored) = &mut stored {
+                let mut binder = Binder::new(stored);
+                binder.bind(bucket)?;
+                binder.bind(node)?;
+                binder.bind_all(keys)?;
+                let mut found = stored.raw_query();
+                if let Some(row) = found.next()? {
+                    let bytes =
+                        |index| row.get_ref(index)?.as_blob().map_err(rusqlite::Error::from);
+                    merge_stored(&mut measures.duration, bytes(0)?, table);
+                    merge_stored(&mut measures.ttft, bytes(1)?, table);
                 }
             }
-            let sql = Arc::clone(&statements.rollups[&(table.name, chunk.len())]);
-            sqlx::query_with(AssertSqlSafe(sql), arguments)
-                .execute(&mut *self.held.connection().await?)
-                .await?;
+            let mut binder = Binder::new(&mut upsert);
+            binder.bind(bucket)?;
+            binder.bind(node)?;
+            binder.bind_all(keys)?;
+            binder.bind_all(&measures.sums)?;
+            if table.has_histograms {
+                binder.bind(measures.duration.encode())?;
+                binder.bind(measures.ttft.encode())?;
+            }
+            binder.execute()?;
         }
         Ok(())
     }
 
     async fn backfill(&mut self, _exclusive: bool) -> Result<Backfill, WriteError> {
-        let row = sqlx::query("SELECT next_rid, below_rid FROM rollup_backfill WHERE id = 1")
-            .fetch_one(&mut *self.held.connection().await?)
-            .await?;
-        Ok(Backfill {
-            next: row.try_get(0)?,
-            below: row.try_get(1)?,
-        })
+        let connection = self.held.connection().await?;
+        let part = connection.query_row(
+            "SELECT next_rid, below_rid FROM rollup_backfill WHERE id = 1",
+            [],
+            |row| {
+                Ok(Backfill {
+                    next: row.get(0)?,
+                    below: row.get(1)?,
+                })
+            },
+        )?;
+        Ok(part)
     }
 
     async fn uncounted(&mut self, part: Backfill, limit: i64) -> Result<Vec<Counted>, WriteError> {
-        let sql = format!(
+        let connection = self.held.connection().await?;
+        let mut statement = connection.prepare_cached(&format!(
             "SELECT {COUNTED_COLUMNS} WHERE l.rid >= ? AND l.rid < ? ORDER BY l.rid LIMIT ?"
-        );
-        let rows = sqlx::query(AssertSqlSafe(sql))
-            .bind(part.next)
-            .bind(part.below)
-            .bind(limit)
-            .fetch_all(&mut *self.held.connection().await?)
-            .await?;
-        rows.iter().map(|row| Ok(counted!(row))).collect()
+        ))?;
+        let rows = statement.query_map([part.next, part.below, limit], |row| {
+            Ok(counted!(&Cells(row)))
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     async fn charged(&mut self, rids: &[i64]) -> Result<Vec<Charged>, WriteError> {
         let columns = charged_columns();
-        let sql = format!(
+        let connection = self.held.connection().await?;
+        let mut statement = connection.prepare_cached(&format!(
             "SELECT {columns} WHERE l.rid IN (SELECT value FROM json_each(?)) ORDER BY l.rid"
-        );
-        let rows = sqlx::query(AssertSqlSafe(sql))
-            .bind(json!(rids).to_string())
-            .fetch_all(&mut *self.held.connection().await?)
-            .await?;
-        rows.iter().map(|row| Ok(charged!(row))).collect()
+        ))?;
+        let rows =
+            statement.query_map([json!(rids).to_string()], |row| Ok(charged!(&Cells(row))))?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     async fn recharge(&mut self, rows: &[Recharge]) -> Result<(), WriteError> {
-        let rows: Vec<_> = rows
-            .iter()
-            .map(|row| {
-                json!([
-                    row.rid,
-                    row.cost_nano,
-                    row.currency,
-                    row.priced,
-                    row.price_id
-                ])
-            })
-            .collect();
-        self.with_json(
-            "UPDATE request_logs SET cost_nano = x.value ->> 1, currency = x.value ->> 2, \
-             priced = x.value ->> 3, price_id = x.value ->> 4 FROM json_each(?) x \
-             WHERE request_logs.rid = x.value ->> 0"
-                .to_owned(),
-            rows.into(),
-        )
-        .await
+        let connection = self.held.connection().await?;
+        let mut statement = connection.prepare_cached(
+            "UPDATE request_logs SET cost_nano = ?, currency = ?, priced = ?, price_id = ? WHERE rid = ?",
+        )?;
+        for row in rows {
+            statement.execute(params![
+                row.cost_nano,
+                row.currency,
+                row.priced,
+                row.price_id,
+                row.rid
+            ])?;
+        }
+        Ok(())
     }
 
     async fn set_backfill(&mut self, next: i64) -> Result<(), WriteError> {
-        sqlx::query("UPDATE rollup_backfill SET next_rid = ? WHERE id = 1")
-            .bind(next)
-            .execute(&mut *self.held.connection().await?)
-            .await?;
+        self.held.connection().await?.execute(
+            "UPDATE rollup_backfill SET next_rid = ? WHERE id = 1",
+            [next],
+        )?;
         Ok(())
     }
 
@@ -543,19 +518,23 @@ impl Transaction for SqliteTransaction {
         letters: &[DeadLetter],
         now_micros: i64,
     ) -> Result<(), WriteError> {
+        if letters.is_empty() {
+            return Ok(());
+        }
+        let connection = self.held.connection().await?;
+        let mut statement = connection.prepare_cached(
+            "INSERT INTO dead_letters (node, seq, rid, reason, payload, created_at) \
+             VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        )?;
         for letter in letters {
-            sqlx::query(
-                "INSERT INTO dead_letters (node, seq, rid, reason, payload, created_at) \
-                 VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            )
-            .bind(i64::from(node))
-            .bind(letter.seq as i64)
-            .bind(letter.rid)
-            .bind(row::clean(&letter.reason).into_owned())
-            .bind(letter.payload.clone())
-            .bind(now_micros)
-            .execute(&mut *self.held.connection().await?)
-            .await?;
+            statement.execute(params![
+                node,
+                letter.seq as i64,
+                letter.rid,
+                row::clean(&letter.reason),
+                letter.payload,
+                now_micros
+            ])?;
         }
         Ok(())
     }
@@ -566,102 +545,97 @@ impl Transaction for SqliteTransaction {
         from: u64,
         to: u64,
     ) -> Result<HashSet<u64>, WriteError> {
-        let seqs: Vec<i64> = sqlx::query_scalar(
+        let connection = self.held.connection().await?;
+        let mut statement = connection.prepare_cached(
             "SELECT seq FROM dead_letters WHERE node = ? AND seq BETWEEN ? AND ?",
-        )
-        .bind(i64::from(node))
-        .bind(from as i64)
-        .bind(to as i64)
-        .fetch_all(&mut *self.held.connection().await?)
-        .await?;
-        Ok(seqs.into_iter().map(|seq| seq as u64).collect())
+        )?;
+        let seqs = statement.query_map(params![node, from as i64, to as i64], |row| {
+            Ok(row.get::<_, i64>(0)? as u64)
+        })?;
+        Ok(seqs.collect::<Result<_, _>>()?)
     }
 
     async fn seen(&mut self, buckets: &[i64], keys: &[i64]) -> Result<HashSet<i64>, WriteError> {
-        let keys: Vec<i64> = sqlx::query_scalar(
-            "SELECT s.key FROM json_each(?) b CROSS JOIN json_each(?) k CROSS JOIN seen_ids s \
-             ON s.bucket = b.value AND s.key = k.value",
-        )
-        .bind(json!(buckets).to_string())
-        .bind(json!(keys).to_string())
-        .fetch_all(&mut *self.held.connection().await?)
-        .await?;
-        Ok(HashSet::from_iter(keys))
+        let connection = self.held.connection().await?;
+        let mut statement =
+            connection.prepare_cached("SELECT 1 FROM seen_ids WHERE bucket = ? AND key = ?")?;
+        let mut seen = HashSet::new();
+        for key in keys {
+            for bucket in buckets {
+                if statement.exists([bucket, key])? {
+                    seen.insert(*key);
+                    break;
+                }
+            }
+        }
+        Ok(seen)
     }
 
     async fn see(&mut self, bucket: i64, keys: &[i64]) -> Result<HashSet<i64>, WriteError> {
-        let new: Vec<i64> = sqlx::query_scalar(
-            "INSERT INTO seen_ids (bucket, key) SELECT ?, value FROM json_each(?) WHERE TRUE \
-             ON CONFLICT DO NOTHING RETURNING key",
-        )
-        .bind(bucket)
-        .bind(json!(keys).to_string())
-        .fetch_all(&mut *self.held.connection().await?)
-        .await?;
-        Ok(HashSet::from_iter(new))
+        let connection = self.held.connection().await?;
+        let mut statement = connection.prepare_cached(
+            "INSERT INTO seen_ids (bucket, key) VALUES (?, ?) ON CONFLICT DO NOTHING",
+        )?;
+        let mut new = HashSet::new();
+        for key in keys {
+            if statement.execute([bucket, *key])? > 0 {
+                new.insert(*key);
+            }
+        }
+        Ok(new)
     }
 
     async fn forget_seen(&mut self, before: i64) -> Result<(), WriteError> {
-        sqlx::query(
+        let connection = self.held.connection().await?;
+        let mut statement = connection.prepare_cached(
             "DELETE FROM seen_ids WHERE (bucket, key) IN \
              (SELECT bucket, key FROM seen_ids WHERE bucket < ? LIMIT ?)",
-        )
-        .bind(before)
-        .bind(FORGOTTEN_AT_ONCE)
-        .execute(&mut *self.held.connection().await?)
-        .await?;
+        )?;
+        statement.execute([before, FORGOTTEN_AT_ONCE])?;
         Ok(())
     }
 
     async fn mark_replayed(&mut self, id: i64, now_micros: i64) -> Result<(), WriteError> {
-        sqlx::query("UPDATE dead_letters SET replayed_at = ? WHERE id = ? AND replayed_at IS NULL")
-            .bind(now_micros)
-            .bind(id)
-            .execute(&mut *self.held.connection().await?)
-            .await?;
+        self.held.connection().await?.execute(
+            "UPDATE dead_letters SET replayed_at = ? WHERE id = ? AND replayed_at IS NULL",
+            [now_micros, id],
+        )?;
         Ok(())
     }
 
     async fn advance(&mut self, node: u8, seq: u64) -> Result<(), WriteError> {
-        sqlx::query(
+        let connection = self.held.connection().await?;
+        let mut statement = connection.prepare_cached(
             "INSERT INTO spool_cursors (node, seq) VALUES (?, ?) \
              ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq)",
-        )
-        .bind(i64::from(node))
-        .bind(seq as i64)
-        .execute(&mut *self.held.connection().await?)
-        .await?;
+        )?;
+        statement.execute([i64::from(node), seq as i64])?;
         Ok(())
     }
 
     async fn commit(self) -> Result<(), WriteError> {
-        self.held.connection().await?.execute("COMMIT").await?;
+        self.held.connection().await?.execute_batch("COMMIT")?;
         self.held.finish();
         Ok(())
     }
 }
 
-fn bind_rows(rows: &[Row<'_>]) -> Result<SqliteArguments, WriteError> {
-    let mut arguments = SqliteArguments::default();
-    arguments.reserve(rows.len() * WIDTH, 0);
-    for row in rows {
-        for index in 0..row.bigs.len() {
-            arguments.add(row.big(index)).map_err(bound)?;
-        }
-        arguments.add(row.status_code).map_err(bound)?;
-        for small in row.smalls {
-            arguments.add(i32::from(small)).map_err(bound)?;
-        }
-        for flag in row.flags {
-            arguments.add(flag).map_err(bound)?;
-        }
-        for index in 0..row.texts.len() {
-            let text = row.text(index);
-            debug_assert!(index >= TEXTS_NOT_NULL || text.is_some());
-            arguments.add(text).map_err(bound)?;
-        }
+fn insert_row(statement: &mut CachedStatement<'_>, row: &Row<'_>) -> rusqlite::Result<usize> {
+    let mut binder = Binder::new(statement);
+    for index in 0..row.bigs.len() {
+        binder.bind(row.big(index))?;
     }
-    Ok(arguments)
+    binder.bind(row.status_code)?;
+    for small in row.smalls {
+        binder.bind(small)?;
+    }
+    for flag in row.flags {
+        binder.bind(flag)?;
+    }
+    for index in 0..row.texts.len() {
+        binder.bind(row.text(index))?;
+    }
+    binder.execute()
 }
 
 #[async_trait]
@@ -679,9 +653,10 @@ impl LedgerStore for SqliteStore {
 
     async fn greatest_rid(&self) -> Result<i64, WriteError> {
         let held = self.backend.line.acquire(Purpose::Aside).await?;
-        let rid: Option<i64> = sqlx::query_scalar("SELECT max(rid) FROM request_logs")
-            .fetch_one(&mut *held.connection().await?)
-            .await?;
+        let rid: Option<i64> =
+            held.connection()
+                .await?
+                .query_row("SELECT max(rid) FROM request_logs", [], |row| row.get(0))?;
         held.finish();
         Ok(rid.unwrap_or_default())
     }
@@ -708,23 +683,22 @@ impl LedgerStore for SqliteStore {
 
     async fn dead_letters(&self, after_id: i64, limit: u32) -> Result<Vec<KeptLetter>, WriteError> {
         let held = self.backend.line.acquire(Purpose::Aside).await?;
-        let rows = sqlx::query(
-            "SELECT id, node, payload FROM dead_letters WHERE replayed_at IS NULL AND id > ? ORDER BY id LIMIT ?",
-        )
-        .bind(after_id)
-        .bind(i64::from(limit))
-        .fetch_all(&mut *held.connection().await?)
-        .await?;
-        held.finish();
-        rows.iter()
-            .map(|row| {
+        let letters = {
+            let connection = held.connection().await?;
+            let mut statement = connection.prepare_cached(
+                "SELECT id, node, payload FROM dead_letters WHERE replayed_at IS NULL AND id > ? ORDER BY id LIMIT ?",
+            )?;
+            let letters = statement.query_map([after_id, i64::from(limit)], |row| {
                 Ok(KeptLetter {
-                    id: row.try_get(0)?,
-                    node: row.try_get::<i64, _>(1)? as u8,
-                    payload: row.try_get(2)?,
+                    id: row.get(0)?,
+                    node: row.get(1)?,
+                    payload: row.get(2)?,
                 })
-            })
-            .collect()
+            })?;
+            letters.collect::<Result<_, _>>()?
+        };
+        held.finish();
+        Ok(letters)
     }
 
     async fn replay(

@@ -104,8 +104,10 @@ pub(super) trait Transaction: Send + Sized {
 /// What a database supplies besides the steps.
 #[async_trait]
 pub(super) trait Backend: Send + Sync + 'static {
-    type Transaction: Transaction;
-    async fn begin(&self, purpose: Purpose) -> Result<Self::Transaction, WriteError>;
+    type Transaction<'b>: Transaction
+    where
+        Self: 'b;
+    async fn begin(&self, purpose: Purpose) -> Result<Self::Transaction<'_>, WriteError>;
 }
 
 /// What both stores share: the remembered names and the breakpoints.

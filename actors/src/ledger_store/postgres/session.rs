@@ -36,6 +36,8 @@ impl Source for Sessions {
     type Connection = PgConnection;
     type Session = Session;
 
+    const NEEDS_ITS_RUNTIME: bool = true;
+
     async fn connect(&self) -> Result<(PgConnection, Session), WriteError> {
         let options = self.0.connect_options();
         let mut connection = timeout(CONNECT_WITHIN, PgConnection::connect_with(&options))

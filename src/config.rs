@@ -41,6 +41,7 @@ pub struct Config {
     pub api: Api,
     pub supervision: Supervision,
     pub operations: Operations,
+    pub health: Health,
     pub egress: Egress,
     pub log: Log,
 }
@@ -189,6 +190,29 @@ pub struct Supervision {
 pub struct Operations {
     pub metrics_public: bool,
     pub health_details_public: bool,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Health {
+    pub interval_ms: u64,
+    pub accounts: bool,
+    pub deadline_ms: u64,
+    pub failures: u32,
+    pub successes: u32,
+    pub outposts: String,
+}
+
+impl Health {
+    /// The addresses one by one.
+    pub fn outposts(&self) -> Vec<String> {
+        self.outposts
+            .split(',')
+            .map(str::trim)
+            .filter(|address| !address.is_empty())
+            .map(str::to_owned)
+            .collect()
+    }
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]

@@ -14,6 +14,7 @@ pub mod features;
 pub mod gateway;
 pub mod http;
 pub mod otlp;
+pub mod probes;
 pub mod push;
 pub mod startup;
 pub mod state;

@@ -23,8 +23,10 @@ use actix_web::{HttpServer, web};
 use arc_swap::ArcSwap;
 use sea_orm::DbErr;
 use steward_actors::domain::clock::{SharedClock, SystemClock};
+use steward_actors::domain::health::damping::Damping;
 use steward_actors::domain::price::Rate;
 use steward_actors::domain::rid::RidAllocator;
+use steward_actors::health::HealthSettings;
 use steward_actors::jobs::JobKinds;
 use steward_actors::ledger_store::{self, WriteError};
 use steward_actors::spool::{self, FsyncPolicy, Spool, SpoolConfig};
@@ -45,6 +47,7 @@ use crate::gateway::budget::Budgets;
 use crate::gateway::limits::Limits;
 use crate::gateway::{self, Gateway};
 use crate::http::routes;
+use crate::probes;
 use crate::push;
 use crate::state::{AppState, Parts, RefreshSnapshot};
 use crate::telemetry::{self, TelemetryError};
@@ -259,6 +262,7 @@ impl Application {
             time_zone,
             clock: Arc::clone(&clock),
             ledger: ledger_settings(&config),
+            health: health_settings(&config),
             silence_max: Duration::from_millis(config.supervision.silence_max_ms),
             guest: stage.as_ref().map(Stage::group),
         })
@@ -272,6 +276,7 @@ impl Application {
             clock: Arc::clone(&clock),
             limits,
             budgets,
+            health: Arc::clone(&tree.health),
             config: config.gateway.clone(),
             wait_durable: config.spool.fsync == Fsync::Always,
         })?;
@@ -297,6 +302,7 @@ impl Application {
             gateway: Arc::clone(&gateway),
         })?);
         push::attach(&state);
+        probes::attach(&state);
         let (server, address) = listen(&config, &state)?;
         if let Some(stage) = &stage {
             stage.open(address);
@@ -505,6 +511,19 @@ fn ledger_settings(config: &Config) -> LedgerSettings {
         flush_after: Duration::from_millis(config.ledger.flush_interval_ms),
         batch_max: config.ledger.batch_size.saturating_mul(5),
         ..LedgerSettings::default()
+    }
+}
+
+fn health_settings(config: &Config) -> HealthSettings {
+    let health = &config.health;
+    HealthSettings {
+        interval: Duration::from_millis(health.interval_ms),
+        deadline: Duration::from_millis(health.deadline_ms),
+        damping: Damping {
+            failures: health.failures,
+            successes: health.successes,
+        },
+        outposts: health.outposts(),
     }
 }
 

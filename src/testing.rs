@@ -18,6 +18,7 @@ use steward_actors::contents::store::{ContentStore, Place};
 use steward_actors::domain::clock::ManualClock;
 use steward_actors::domain::rid::{Rid, RidAllocator};
 use steward_actors::domain::snapshot::Snapshot;
+use steward_actors::health::HealthSettings;
 use steward_actors::jobs::JobKinds;
 use steward_actors::snapshot_source::load;
 use steward_actors::spool::{Spool, SpoolConfig};
@@ -262,6 +263,10 @@ fn parts(database: &TestDatabase, clock: Arc<ManualClock>, config: Config) -> (P
         time_zone: chrono_tz::Asia::Shanghai,
         clock: clock.clone(),
         ledger: LedgerSettings::default(),
+        health: HealthSettings {
+            interval: Duration::from_millis(50),
+            ..HealthSettings::default()
+        },
         silence_max: Duration::from_millis(config.supervision.silence_max_ms),
         guest: None,
     })
@@ -292,6 +297,7 @@ fn parts(database: &TestDatabase, clock: Arc<ManualClock>, config: Config) -> (P
             chrono_tz::Asia::Shanghai,
             config.prices.rate().unwrap(),
         )),
+        health: tree.health.clone(),
         config: config.gateway.clone(),
         wait_durable: false,
     })

@@ -3,6 +3,7 @@
 //! - [`supervision`]: what keeps actors alive; no product noun in it.
 //! - [`contents`]: conversations that are kept, from the gateway to the disk and back.
 //! - [`domain`]: the product's nouns as plain values.
+//! - [`health`]: how every component is, for whoever asks.
 //! - [`snapshot_source`]: from the control tables to what the gateway decides by.
 //! - [`jobs`]: what a kind of long work looks like.
 //! - [`live`]: what happens, told to whoever listens.
@@ -13,6 +14,7 @@
 
 pub mod contents;
 pub mod domain;
+pub mod health;
 pub mod jobs;
 pub mod ledger_store;
 pub mod live;

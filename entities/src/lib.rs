@@ -12,6 +12,7 @@ pub mod change;
 pub mod column;
 pub mod dashboard_stats;
 pub mod database;
+pub mod health_check;
 pub mod idempotency_key;
 pub mod instance;
 pub mod job;

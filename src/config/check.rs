@@ -23,6 +23,7 @@ pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
         auth,
         api,
         supervision,
+        health,
         ..
     } = config;
     let bounds = [
@@ -75,6 +76,10 @@ pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
             100,
             DAY_MS,
         ),
+        ("health.interval_ms", health.interval_ms, 100, DAY_MS),
+        ("health.deadline_ms", health.deadline_ms, 10, 600_000),
+        ("health.failures", health.failures.into(), 1, 100),
+        ("health.successes", health.successes.into(), 1, 100),
         (
             "gateway.connect_timeout_ms",
             gateway.connect_timeout_ms,
@@ -194,6 +199,17 @@ pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
         return invalid(
             "server.trusted_proxies",
             format!("must list addresses and networks such as 10.0.0.0/8, got {item:?}"),
+        );
+    }
+    let outposts = config.health.outposts();
+    let is_address = |text: &String| {
+        text.rsplit_once(':')
+            .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+    };
+    if let Some(item) = outposts.iter().find(|item| !is_address(item)) {
+        return invalid(
+            "health.outposts",
+            format!("must list addresses such as 1.1.1.1:443, got {item:?}"),
         );
     }
     let rate = config.prices.rate().map(Rate::cny_per_usd_nano);

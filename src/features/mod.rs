@@ -24,6 +24,7 @@ pub mod redaction_rules;
 pub mod roles;
 pub mod stats;
 pub mod supervision;
+pub mod system;
 pub mod system_logs;
 pub mod tenants;
 pub mod tokens;

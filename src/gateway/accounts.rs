@@ -6,6 +6,7 @@
 
 use std::time::Instant;
 
+use steward_actors::domain::health::Traffic;
 use steward_actors::domain::snapshot::AccountView;
 
 use super::breaker::{BreakerConfig, BreakerView, Breakers, Pass, Standing};
@@ -37,8 +38,13 @@ impl AccountStates {
         u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Whether the account could take a call now.
-    pub(super) fn availability(&self, account: &AccountView, now_ms: u64) -> Availability {
+    /// Whether the account could take a call now; `is_down` is what its health checks say.
+    pub(super) fn availability(
+        &self,
+        account: &AccountView,
+        is_down: bool,
+        now_ms: u64,
+    ) -> Availability {
         let breaker = self.breakers.of(account.id);
         match breaker.standing(now_ms) {
             Standing::Open { .. } | Standing::Probing if breaker.is_refused(now_ms) => {
@@ -53,6 +59,7 @@ impl AccountStates {
             {
                 Availability::Full
             }
+            Standing::Closed | Standing::HalfOpen if is_down => Availability::Unwell,
             Standing::Closed | Standing::HalfOpen => Availability::Ready,
         }
     }
@@ -80,6 +87,11 @@ impl AccountStates {
             self.breakers.of(account_id).view(self.now_ms()),
             self.places.taken(account_id),
         )
+    }
+
+    /// Calls that used the account since the process began.
+    pub fn traffic(&self, account_id: i64) -> Traffic {
+        self.breakers.of(account_id).traffic()
     }
 
     /// An operator changed the account: whatever was held against it is forgotten.

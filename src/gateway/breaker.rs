@@ -9,9 +9,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
+use steward_actors::domain::health::Traffic;
 
 /// When a breaker opens and for how long.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -126,6 +127,9 @@ pub struct Breaker {
     state: Mutex<State>,
     /// Answers in a row that broke off after a good start; no lock for the many that end well.
     broken: AtomicU32,
+    /// Calls of its life, for who judges the account's health by them; so is the next.
+    answered: AtomicU64,
+    failed: AtomicU64,
 }
 
 /// An answer that began well and is under way. Dropped, it says nothing about the account.
@@ -165,6 +169,8 @@ impl Breaker {
             config,
             state: Mutex::new(State::default()),
             broken: AtomicU32::new(0),
+            answered: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
         }
     }
 
@@ -218,6 +224,14 @@ impl Breaker {
         }
     }
 
+    /// Calls that the account answered or failed to, since the process began.
+    pub fn traffic(&self) -> Traffic {
+        Traffic {
+            answered: self.answered.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+        }
+    }
+
     /// For the supervision page.
     pub fn view(&self, now_ms: u64) -> BreakerView {
         let state = self.state.lock();
@@ -261,6 +275,11 @@ impl Breaker {
 
     /// The generation in force afterwards.
     fn settle(&self, generation: u64, weight: Weight, outcome: Outcome, now_ms: u64) -> u64 {
+        match outcome {
+            Outcome::Success => self.answered.fetch_add(1, Ordering::Relaxed),
+            Outcome::Failure { .. } => self.failed.fetch_add(1, Ordering::Relaxed),
+            Outcome::Credential | Outcome::Neutral => 0,
+        };
         let mut state = self.state.lock();
         if state.generation != generation
             || (weight == Weight::Trial && outcome != Outcome::Success)
@@ -451,6 +470,8 @@ mod tests {
         probe.settle(Outcome::Success, 5_100);
         assert_eq!(breaker.standing(5_100), Standing::Closed);
         assert_eq!(breaker.view(5_100).opened, 1);
+        let traffic = breaker.traffic();
+        assert_eq!((traffic.answered, traffic.failed), (1, 5));
     }
 
     #[test]

@@ -63,6 +63,7 @@ use steward_actors::domain::clock::SharedClock;
 use steward_actors::domain::record::Operation;
 use steward_actors::domain::rid::{RecordId, RidAllocator};
 use steward_actors::domain::snapshot::{Protocol, Snapshot, TokenKey};
+use steward_actors::health::HealthBoard;
 use steward_actors::spool::Spool;
 
 use crate::config;
@@ -88,6 +89,8 @@ pub struct Parts {
     pub clock: SharedClock,
     pub limits: Arc<Limits>,
     pub budgets: Arc<Budgets>,
+    /// Which accounts are down.
+    pub health: Arc<HealthBoard>,
     /// Where conversations go that are kept; `None`: none are.
     pub contents: Option<Arc<Intake>>,
     pub config: config::Gateway,
@@ -109,6 +112,7 @@ pub struct Gateway {
     clock: SharedClock,
     limits: Arc<Limits>,
     budgets: Arc<Budgets>,
+    health: Arc<HealthBoard>,
     contents: Option<Arc<Intake>>,
     accounts: AccountStates,
     counters: Counters,
@@ -155,6 +159,7 @@ impl Gateway {
             clock: parts.clock,
             limits: parts.limits,
             budgets: parts.budgets,
+            health: parts.health,
             contents: parts.contents,
         }))
     }

@@ -13,6 +13,8 @@ use steward_actors::domain::snapshot::{AccountView, Protocol, matches};
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Availability {
     Ready,
+    /// It could, and its health checks say that it is down: tried after all that are not.
+    Unwell,
     /// Its breaker is open for this long, or another call is probing it.
     Down {
         retry_after_ms: u64,
@@ -58,7 +60,7 @@ pub fn candidates(
     seed: u64,
 ) -> Result<Choice, NoRoute> {
     let mut draw = SplitMix(seed);
-    let mut ready: Vec<(bool, i32, f64, &Arc<AccountView>)> = Vec::new();
+    let mut ready: Vec<(u8, i32, f64, &Arc<AccountView>)> = Vec::new();
     let mut refused = Vec::new();
     let mut any_of_protocol = false;
     let mut any_serving = false;
@@ -74,13 +76,15 @@ pub fn candidates(
         }
         any_serving = true;
         // Smallest of exponential draws with rate = weight: a weighted order without replacement.
-        let mut drawn = || {
+        let mut drawn = |rank: u8| {
             let key = -draw.unit().ln() / f64::from(account.weight.max(1));
-            (account.weight == 0, account.priority, key, account)
+            let rank = rank + u8::from(account.weight == 0);
+            (rank, account.priority, key, account)
         };
         match availability(account) {
-            Availability::Ready => ready.push(drawn()),
-            Availability::Refused => refused.push(drawn()),
+            Availability::Ready => ready.push(drawn(0)),
+            Availability::Unwell => ready.push(drawn(2)),
+            Availability::Refused => refused.push(drawn(0)),
             Availability::Full => busy = true,
             Availability::Down { retry_after_ms } => {
                 first_back_ms =
@@ -270,6 +274,28 @@ mod tests {
             with(down(4), refused),
             Err(NoRoute::AllDown { retry_after_ms: 4 })
         );
+    }
+
+    #[test]
+    fn an_account_that_is_down_is_not_chosen_while_another_is_up() {
+        let accounts = [
+            account(1, Protocol::OpenAi, &["*"], 0, 9),
+            account(2, Protocol::OpenAi, &["*"], 5, 0),
+        ];
+        let tried = |first, second| {
+            candidates(
+                &accounts,
+                "m",
+                Protocol::OpenAi,
+                |account| if account.id == 1 { first } else { second },
+                7,
+            )
+            .map(|found| found.accounts.iter().map(|a| a.id).collect::<Vec<_>>())
+        };
+        let (up, unwell) = (Availability::Ready, Availability::Unwell);
+        assert_eq!(tried(unwell, up), Ok(vec![2, 1]));
+        assert_eq!(tried(unwell, unwell), Ok(vec![1, 2]));
+        assert_eq!(tried(unwell, Availability::Full), Ok(vec![1]));
     }
 
     #[test]

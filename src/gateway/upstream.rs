@@ -65,13 +65,20 @@ pub(super) async fn send(
 ) -> Result<Answer, Refusal> {
     let gateway = Arc::clone(finish.gateway());
     let mut now_ms = gateway.accounts.now_ms();
-    let candidates = route::candidates(
-        &gateway.snapshot.load().accounts,
-        call.model,
-        dialect::protocol_of(call.operation),
-        |account| gateway.accounts.availability(account, now_ms),
-        finish.seed(),
-    )
+    let candidates = {
+        let down = gateway.health.down_accounts();
+        route::candidates(
+            &gateway.snapshot.load().accounts,
+            call.model,
+            dialect::protocol_of(call.operation),
+            |account| {
+                gateway
+                    .accounts
+                    .availability(account, down.contains(&account.id), now_ms)
+            },
+            finish.seed(),
+        )
+    }
     .map_err(|reason| Refusal::no_route(reason, call.model))?;
 
     // The last answer that another account may better; who gave it, `finish` knows.

@@ -83,6 +83,7 @@ fn control(config: &mut ServiceConfig<'_>) {
         .configure(features::accounts::routes)
         .configure(features::tenants::routes)
         .configure(features::supervision::routes)
+        .configure(features::system::routes)
         .configure(features::system_logs::routes)
         .configure(features::logs::routes)
         .configure(features::stats::routes)

@@ -19,7 +19,7 @@ use steward_actors::live::{Source, Switchboard, Topic};
 use steward_entities::job;
 use steward_entities::scope::Page;
 
-use crate::features::{accounts, supervision};
+use crate::features::{accounts, supervision, system};
 use crate::http::job::JobView;
 use crate::state::AppState;
 
@@ -67,12 +67,13 @@ impl Source for Standing {
     }
 }
 
-/// What the circuit breakers think.
+/// What the circuit breakers think, and how the components are.
 struct Health(Weak<AppState>);
 
 #[derive(Serialize)]
 struct HealthNews {
     accounts: Vec<accounts::LiveAccount>,
+    components: Vec<system::LiveComponent>,
 }
 
 #[async_trait]
@@ -89,8 +90,11 @@ impl Source for Health {
         if let Some(state) = self.0.upgrade()
             && board.is_wanted(Topic::Health)
         {
-            let accounts = accounts::live(&state);
-            board.publish(Topic::Health, &HealthNews { accounts });
+            let news = HealthNews {
+                accounts: accounts::live(&state),
+                components: system::live(&state),
+            };
+            board.publish(Topic::Health, &news);
         }
     }
 }

@@ -7,6 +7,7 @@
 pub mod alert;
 pub mod calendar;
 pub mod clock;
+pub mod health;
 pub mod notice;
 pub mod price;
 pub mod recent;

@@ -37,7 +37,7 @@ macro_rules! topics {
 
 topics! {
     Stats State "stats": "Live numbers: calls in flight, rates, today's totals.";
-    Health State "health": "What the circuit breakers think of the accounts.";
+    Health State "health": "What the circuit breakers think of the accounts, and how the components are.";
     Supervision State "supervision": "The tree of actors and the books' balance.";
     Alerts Events "alerts": "Incidents that begin, change and end.";
     Jobs Events "jobs": "Jobs that were queued, got on or ended.";

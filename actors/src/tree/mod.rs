@@ -23,6 +23,8 @@ use crate::contents::deletion::DeleteConversations;
 use crate::domain::clock::SharedClock;
 use crate::domain::recent::Recent;
 use crate::domain::snapshot::Snapshot;
+use crate::health::store::NodeLooks;
+use crate::health::{HealthBoard, HealthSettings};
 use crate::jobs::JobKinds;
 use crate::ledger_store::recount::RecountDay;
 use crate::ledger_store::replay::ReplayDeadLetters;
@@ -43,6 +45,7 @@ use ledger::request_logger::RequestLogger;
 use live::push_hub::PushHub;
 use upkeep::job_runner::{self, JobRunner};
 use upkeep::retention;
+use watch::health_prober;
 
 /// Messages that may wait for an actor that is not overrun in ordinary life.
 const QUEUE: usize = 64;
@@ -74,6 +77,8 @@ pub struct TreeDeps {
     pub clock: SharedClock,
     /// Of the ledger group.
     pub ledger: LedgerSettings,
+    /// How components are looked at.
+    pub health: HealthSettings,
     /// Kept conversations: their spool, their months, and what opens them.
     pub contents: content_writer::Parts,
     /// An actor that gives no sign of life for so long is replaced, even if its spec gives it longer.
@@ -115,6 +120,8 @@ pub struct TreeHandle {
     pub live: Arc<Switchboard>,
     /// The process's own log.
     pub logs: Arc<LogFeed>,
+    /// How every component is; `root/watch/health_prober` fills it.
+    pub health: Arc<HealthBoard>,
     /// `root/upkeep/job_runner`.
     pub job_runner: ActorRef<JobRunner>,
     /// How the snapshot in force came about.
@@ -178,6 +185,15 @@ impl Tree {
         let job_runner = ActorRef::new(QUEUE);
         let snapshot_condition = Arc::new(ArcSwap::default());
         let recent = Recent::new(Arc::clone(&deps.clock));
+        let health = HealthBoard::new(deps.health);
+        let prober_parts = health_prober::Parts {
+            board: Arc::clone(&health),
+            store: Arc::new(NodeLooks {
+                databases: deps.databases.clone(),
+                node: deps.node,
+            }),
+            clock: Arc::clone(&deps.clock),
+        };
         let jobs = deps
             .jobs
             .with(ReplayDeadLetters {
@@ -256,6 +272,8 @@ impl Tree {
                 &ActorRef::new(QUEUE),
                 Arc::clone(&deps.logs),
                 Arc::clone(&board),
+                &ActorRef::new(QUEUE),
+                prober_parts,
             ))
             .child(
                 Group::new("upkeep")
@@ -277,6 +295,7 @@ impl Tree {
             recent,
             live: board,
             logs: deps.logs,
+            health,
             job_runner,
             snapshot_condition,
             jobs,

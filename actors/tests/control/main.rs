@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
+mod health_prober;
 mod job_runner;
 mod retention;
 mod snapshot_keeper;

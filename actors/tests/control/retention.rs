@@ -100,6 +100,7 @@ async fn what_expired_is_forgotten_and_nothing_else(database: &TestDatabase) {
             answers: 1,
             hourly_counts: 1_500,
             measured: 0,
+            looks: 0,
         }
     );
     assert_eq!(left(database).await, (2, 1));

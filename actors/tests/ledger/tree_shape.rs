@@ -39,6 +39,7 @@ async fn planned(database: &TestDatabase) -> Node {
         time_zone: chrono_tz::Tz::UTC,
         clock: Arc::new(SystemClock),
         ledger: LedgerSettings::default(),
+        health: Default::default(),
         silence_max: std::time::Duration::from_secs(30),
         guest: None,
     })
@@ -81,6 +82,7 @@ async fn the_tree_is_drawn_as_it_runs() {
         push_hub
       watch OneForOne
         log_collector
+        health_prober
       upkeep OneForOne
         job_runner
         retention

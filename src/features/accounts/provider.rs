@@ -82,6 +82,13 @@ impl From<ModelCard> for ProviderModel {
 #[derive(Default)]
 pub struct ProviderLists(Mutex<HashMap<i64, Remembered>>);
 
+impl ProviderLists {
+    /// Forgets them: providers are asked again.
+    pub(crate) fn clear(&self) {
+        self.0.lock().clear();
+    }
+}
+
 struct Remembered {
     /// Of the account when it was asked.
     version: i64,

@@ -18,6 +18,8 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, route, web};
 use sea_orm::{ConnectionTrait, DatabaseConnection};
 use serde::Serialize;
+use steward_actors::domain::health::{Kind, Status};
+use steward_actors::health::Report;
 use steward_actors::spool::Admission;
 use steward_actors::supervision::{NodeKind, State};
 use utoipa::ToSchema;
@@ -76,7 +78,8 @@ struct Health {
     /// The version of Steward; with the checks only.
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<&'static str>,
-    /// By part: `database`, `spool`, `disk`, `supervision`. Left out for those who may not see them.
+    /// By part: `database`, `spool`, `disk`, `supervision`, and what is looked at now and then: `accounts`, `uplink`, `jwt` …
+    /// Left out for those who may not see them.
     #[serde(skip_serializing_if = "Option::is_none")]
     checks: Option<BTreeMap<&'static str, Vec<Check>>>,
 }
@@ -280,12 +283,47 @@ async fn checks(state: &AppState) -> BTreeMap<&'static str, Vec<Check>> {
         true => vec![check(None, Verdict::Pass, None)],
         false => down,
     };
-    BTreeMap::from([
+    let mut checks = BTreeMap::from([
         ("database", database),
         ("spool", vec![spool]),
         ("disk", vec![disk]),
         ("supervision", supervision),
-    ])
+    ]);
+    for report in state.tree.health.reports(state.clock.now_micros()) {
+        if let Some(part) = part_of(report.component.kind) {
+            checks.entry(part).or_default().push(looked_at(report));
+        }
+    }
+    checks
+}
+
+/// Where a component is told that is looked at now and then; the others were just asked.
+fn part_of(kind: Kind) -> Option<&'static str> {
+    match kind {
+        Kind::Database | Kind::Spool | Kind::Disk | Kind::Group => None,
+        Kind::Uplink => Some("uplink"),
+        Kind::Account => Some("accounts"),
+        Kind::Jwt => Some("jwt"),
+        Kind::Smtp => Some("smtp"),
+        Kind::RemoteBackup => Some("remote_backup"),
+        Kind::VectorStore => Some("vector_store"),
+        Kind::Scheduler => Some("scheduler"),
+    }
+}
+
+/// The process serves without any of them: the worst they come to is a warning.
+fn looked_at(report: Report) -> Check {
+    Check {
+        component_id: Some(report.component.id),
+        status: match report.status {
+            Status::Healthy | Status::Unknown => Verdict::Pass,
+            Status::Degraded | Status::Unhealthy => Verdict::Warn,
+        },
+        observed_value: report.latency_ms,
+        observed_unit: report.latency_ms.map(|_| "ms"),
+        output: report.reason.filter(|_| report.status != Status::Healthy),
+        time: rfc3339(report.checked_at),
+    }
 }
 
 async fn answers(connection: &DatabaseConnection) -> bool {

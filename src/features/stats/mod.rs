@@ -11,6 +11,7 @@
 //! | GET | `/stats/accounts/{id}`, `/stats/accounts/{id}/trend` | `read:stats` |
 //! | GET | `/stats/daily-active-users` | `read:stats` |
 //! | GET | `/stats/ai-requests` | `read:stats` |
+//! | GET | `/stats/jwt-availability` | `read:stats` |
 //! | GET | `/stats/export` | `read:stats` |
 //! | POST | `/stats/recount` | `write:stats` |
 //! | GET | `/stats/conversations` | `read:stats` |
@@ -26,6 +27,7 @@ pub(crate) mod console;
 mod conversations;
 mod days;
 mod export;
+mod jwt;
 mod one;
 mod ops;
 mod ranking;
@@ -65,6 +67,7 @@ pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
         .configure(one::routes)
         .configure(days::routes)
         .configure(export::routes)
+        .configure(jwt::routes)
         .configure(ops::routes);
 }
 

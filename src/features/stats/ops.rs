@@ -69,8 +69,9 @@ struct Overview {
     currency: &'static str,
     /// Today's calls that used tokens and had no price.
     unpriced_count_today: i64,
-    /// `healthy`, `degraded` or `unhealthy` by component: `database`, `ledger`, `spool`, `supervision`.
-    components_status: BTreeMap<&'static str, &'static str>,
+    /// `healthy`, `degraded`, `unhealthy` or `unknown` by component: `database`, `ledger`, `spool`, `supervision`, and all of
+    /// those of `ops/system/components`.
+    components_status: BTreeMap<String, &'static str>,
     uptime_seconds: i64,
 }
 
@@ -113,7 +114,7 @@ async fn overview(
 }
 
 /// How the parts are, from what they say of themselves; nothing is asked over a network.
-fn components(state: &AppState) -> BTreeMap<&'static str, &'static str> {
+fn components(state: &AppState) -> BTreeMap<String, &'static str> {
     const HEALTHY: &str = "healthy";
     const DEGRADED: &str = "degraded";
     const UNHEALTHY: &str = "unhealthy";
@@ -148,12 +149,19 @@ fn components(state: &AppState) -> BTreeMap<&'static str, &'static str> {
         Admission::Open => HEALTHY,
     };
     let degraded_unless = |good: bool| if good { HEALTHY } else { DEGRADED };
-    BTreeMap::from([
+    let now = [
         ("database", degraded_unless(is_readable)),
         ("ledger", degraded_unless(writes)),
         ("spool", spool),
         ("supervision", supervision),
-    ])
+    ];
+    let looked_at = state.tree.health.reports(state.clock.now_micros());
+    let mut all: BTreeMap<String, &'static str> = looked_at
+        .into_iter()
+        .map(|report| (report.component.id, report.status.as_str()))
+        .collect();
+    all.extend(now.map(|(name, status)| (name.to_owned(), status)));
+    all
 }
 
 /// A day of the installation.

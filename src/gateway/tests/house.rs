@@ -164,6 +164,7 @@ pub(super) async fn with<F, Fut>(
         clock,
         limits: Arc::new(Limits::new()),
         budgets: Arc::new(Budgets::new(chrono_tz::UTC, Rate::ONE)),
+        health: Arc::default(),
         config,
         wait_durable,
     })

@@ -623,6 +623,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/stats/jwt-availability": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How much of the time tokens could be issued and were accepted: the last seven days unless asked otherwise, thirty at
+         *     most, to ten minutes.
+         * @deprecated
+         */
+        get: operations["stats_availability_by_old_name"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/stats/latency": {
         parameters: {
             query?: never;
@@ -1222,6 +1243,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/llm/monitor/status": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Connectivity of every account. No provider is asked because somebody asks this. */
+        get: operations["system_connectivity"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/logs/dead-letters": {
         parameters: {
             query?: never;
@@ -1520,6 +1558,108 @@ export interface paths {
         head?: never;
         /** Changes what a role allows; acts on the next request of everybody who holds it. */
         patch: operations["roles_update"];
+        trace?: never;
+    };
+    "/api/v1/ops/system/clear-cache": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Throws away what is kept in memory and reads it again; calls go on meanwhile with what is known. */
+        post: operations["system_clear_cache"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ops/system/components": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Every component, by id. */
+        get: operations["system_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ops/system/components/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One component with its latest looks. */
+        get: operations["system_show"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ops/system/env": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What the process runs on. */
+        get: operations["system_environment"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ops/system/restart-scheduler": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Restarts the scheduler through its supervisor: what waits for it goes on waiting meanwhile. */
+        post: operations["system_restart_scheduler"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ops/system/status": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How the whole is. */
+        get: operations["system_overall"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/api/v1/ops/tenants": {
@@ -2036,6 +2176,26 @@ export interface paths {
          *     `stats/top`; the others have one line a bucket or item.
          */
         get: operations["stats_export"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/stats/jwt-availability": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How much of the time tokens could be issued and were accepted: the last seven days unless asked otherwise, thirty at
+         *     most, to ten minutes.
+         */
+        get: operations["stats_availability"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2814,6 +2974,11 @@ export interface components {
              */
             state: string;
         };
+        /**
+         * @description What is kept in memory of the databases.
+         * @enum {string}
+         */
+        Cache: "gateway" | "operators" | "provider_models";
         /** @description What is charged: decimal strings in the currency, per million model tokens. */
         Charged: {
             /** @description Null: as input. */
@@ -2829,17 +2994,119 @@ export interface components {
             /** @description Null: as output. */
             reasoning?: string | null;
         };
-        /** @description How one part is. */
+        /** @description One look. */
         Check: {
-            /** @description Which one, where there are several. */
-            componentId?: string | null;
-            observedUnit?: string | null;
+            at: string;
             /** Format: int64 */
-            observedValue?: number | null;
+            latency_ms?: number | null;
+            reason?: string | null;
+            /** @description The status after it. */
+            status: string;
+        };
+        /** @description What was read anew. */
+        Cleared: {
+            caches: components["schemas"]["Cache"][];
+        };
+        /** @description One component with its latest looks. */
+        ComponentDetail: components["schemas"]["ComponentView"] & {
+            /** @description The latest looks, newest first. */
+            checks: components["schemas"]["Check"][];
+        };
+        /**
+         * @description How a component is.
+         * @enum {string}
+         */
+        ComponentStatus: "healthy" | "degraded" | "unhealthy" | "unknown";
+        /** @description How a component is and was. */
+        ComponentView: {
+            /**
+             * Format: int64
+             * @description Whole days until then; negative when it is over.
+             */
+            certificate_days?: number | null;
+            certificate_expires_at?: string | null;
+            /** @description Stable name of what is wrong. */
+            code?: string | null;
+            /** @description The last thirty times 24 hours, oldest first. */
+            days: components["schemas"]["UptimeBar"][];
+            /**
+             * Format: int32
+             * @description Failed looks in a row that have not changed the status, or keep it.
+             */
+            failures: number;
+            /** @description Such as `database` or `account:acc_…`. */
+            id: string;
+            /** @description The one of those it stands on that is down: it explains this one. */
+            inhibited_by?: string | null;
+            /** @description `database`, `spool`, `disk`, `uplink`, `account`, `jwt`, `group`, `smtp`, `remote_backup`, `vector_store` or `scheduler`. */
+            kind: string;
+            /** @description When it was looked at last. */
+            last_check: string;
+            /** @description The latest look at which it worked. */
+            last_success_at?: string | null;
+            /** @description Mean latency of each half-hour of the last 24, oldest first. */
+            latency: components["schemas"]["LatencyPoint"][];
+            /**
+             * Format: int64
+             * @description Of the latest look; null where it means nothing.
+             */
+            latency_ms?: number | null;
+            /** @description An account's own name, otherwise the id without its kind. */
+            name: string;
+            /** @description The component it stands on. */
+            parent?: string | null;
             /** @description What is wrong, for people. */
-            output?: string | null;
-            status: components["schemas"]["Verdict"];
-            time: string;
+            reason?: string | null;
+            /** @description Since when it has that status. */
+            since: string;
+            status: components["schemas"]["ComponentStatus"];
+            /**
+             * Format: double
+             * @description Between 0 and 1; null when nothing is known of the time.
+             */
+            uptime_24h?: number | null;
+            /** Format: double */
+            uptime_30d?: number | null;
+            /** Format: double */
+            uptime_7d?: number | null;
+        };
+        /** @description Every component. */
+        Components: {
+            items: components["schemas"]["ComponentView"][];
+            /** @description The worst of them. */
+            status: components["schemas"]["ComponentStatus"];
+            total: number;
+        };
+        /** @description How an account's provider is reached. */
+        Connectivity: {
+            account_id: string;
+            /**
+             * Format: int64
+             * @description Calls since this process began, as far as the account is to blame.
+             */
+            calls_answered: number;
+            /** Format: int64 */
+            calls_failed: number;
+            enabled: boolean;
+            last_check?: string | null;
+            /** @description The latest look at which it worked. */
+            last_success?: string | null;
+            /** Format: int64 */
+            latency_ms?: number | null;
+            name: string;
+            /** @description `openai` or `anthropic`. */
+            protocol: string;
+            provider: string;
+            /** @description What is wrong, for people. */
+            reason?: string | null;
+            /** @description Since when; null when it is not looked at. */
+            since?: string | null;
+            state: components["schemas"]["ComponentStatus"];
+            /**
+             * Format: double
+             * @description Between 0 and 1; null when nothing is known.
+             */
+            uptime_24h?: number | null;
         };
         /** @description A day's use. */
         ConsoleDay: {
@@ -3185,7 +3452,10 @@ export interface components {
              * @description Mean duration of today's calls; null without calls.
              */
             avg_response_time_ms?: number | null;
-            /** @description `healthy`, `degraded` or `unhealthy` by component: `database`, `ledger`, `spool`, `supervision`. */
+            /**
+             * @description `healthy`, `degraded`, `unhealthy` or `unknown` by component: `database`, `ledger`, `spool`, `supervision`, and all of
+             *     those of `ops/system/components`.
+             */
             components_status: {
                 [key: string]: string;
             };
@@ -3345,6 +3615,36 @@ export interface components {
          * @enum {string}
          */
         DrillFault: "panic" | "panic_spawned" | "fail" | "hang" | "block";
+        /** @description What the process runs on. */
+        Environment: {
+            /** @description Such as `x86_64`. */
+            architecture: string;
+            /** @description By section and key; passwords are masked. */
+            config: Record<string, never>;
+            data_dir: string;
+            /** @description `sqlite` or `postgres`. */
+            database: string;
+            /** @description As the database tells it; null when it does not answer. */
+            database_version?: string | null;
+            /**
+             * Format: int64
+             * @description Of the disk the spool is on.
+             */
+            free_bytes: number;
+            /** Format: int32 */
+            node: number;
+            /** @description Such as `linux`. */
+            os: string;
+            /** Format: int32 */
+            process_id: number;
+            processors: number;
+            /** @description When this process started. */
+            started_at: string;
+            /** @description IANA name; days begin at its midnight. */
+            time_zone: string;
+            /** @description The version of Steward. */
+            version: string;
+        };
         /** @description Why an incarnation ended. */
         ExitView: {
             at: string;
@@ -3374,7 +3674,10 @@ export interface components {
         };
         /** @description How the process is, as `application/health+json`. */
         Health: {
-            /** @description By part: `database`, `spool`, `disk`, `supervision`. Left out for those who may not see them. */
+            /**
+             * @description By part: `database`, `spool`, `disk`, `supervision`, and what is looked at now and then: `accounts`, `uplink`, `jwt` …
+             *     Left out for those who may not see them.
+             */
             checks?: {
                 [key: string]: components["schemas"]["Check"][];
             } | null;
@@ -3462,6 +3765,39 @@ export interface components {
             /** @description `queued`, `running`, `succeeded`, `failed` or `cancelled`. */
             state: string;
         };
+        /** @description Whether tokens could be issued. */
+        JwtAvailability: {
+            /**
+             * Format: double
+             * @description Over the stretch, between 0 and 1; null when nobody looked.
+             */
+            availability?: number | null;
+            from: string;
+            /** @description Days of the stretch, rising. */
+            items: components["schemas"]["JwtDay"][];
+            /** @description When it was looked at last. */
+            last_check?: string | null;
+            /** @description What is wrong, for people. */
+            reason?: string | null;
+            /** @description `healthy`, `degraded`, `unhealthy` or `unknown`, now. */
+            status: string;
+            to: string;
+        };
+        /** @description A day. */
+        JwtDay: {
+            /**
+             * Format: double
+             * @description Between 0 and 1; null when nobody looked.
+             */
+            availability?: number | null;
+            /** Format: date */
+            date: string;
+            /**
+             * Format: double
+             * @description Mean time to sign and read a token back; null when nobody looked.
+             */
+            latency_ms?: number | null;
+        };
         /** @description An operator key just made. */
         KeyCreated: components["schemas"]["KeyShown"] & {
             /** @description The secret, only here. Send it as `Authorization: Bearer …`. */
@@ -3493,6 +3829,15 @@ export interface components {
             name: string;
             /** @description How the secret begins. */
             prefix: string;
+        };
+        /** @description A mean latency. */
+        LatencyPoint: {
+            at: string;
+            /**
+             * Format: double
+             * @description Null when there was no look with one.
+             */
+            ms?: number | null;
         };
         /**
          * @description What became of a line.
@@ -3580,6 +3925,18 @@ export interface components {
         Message: {
             content: string;
             role: components["schemas"]["Role"];
+        };
+        /** @description Connectivity of all accounts. */
+        MonitorStatus: {
+            /**
+             * Format: double
+             * @description Enabled accounts that work, by enabled accounts of which it is known; null without one.
+             */
+            connectivity?: number | null;
+            items: components["schemas"]["Connectivity"][];
+            /** @description The worst of the enabled ones. */
+            status: components["schemas"]["ComponentStatus"];
+            total: number;
         };
         /** @description An account to add. */
         NewAccount: {
@@ -4837,6 +5194,11 @@ export interface components {
              */
             attempts: number;
         };
+        /** @description What was restarted. */
+        Restarted: {
+            /** @description Its place in the supervision tree. */
+            path: string;
+        };
         /**
          * @description Whose words a message is.
          * @enum {string}
@@ -4920,6 +5282,34 @@ export interface components {
         /** @description Why a tenant is suspended. */
         Suspension: {
             reason?: string;
+        };
+        /** @description How the whole is. */
+        SystemStatus: {
+            /** @description By component. */
+            components: {
+                [key: string]: components["schemas"]["ComponentStatus"];
+            };
+            /** Format: int64 */
+            degraded: number;
+            /** @description It is shutting down. */
+            draining: boolean;
+            /** Format: int64 */
+            healthy: number;
+            /**
+             * Format: int32
+             * @description 0 to 255.
+             */
+            node: number;
+            started_at: string;
+            /** @description The worst of the components; `unknown` only while nothing was looked at. */
+            status: components["schemas"]["ComponentStatus"];
+            /** Format: int64 */
+            unhealthy: number;
+            /** Format: int64 */
+            unknown: number;
+            /** Format: int64 */
+            uptime_seconds: number;
+            version: string;
         };
         /** @description What to change of a tenant. */
         TenantChanges: {
@@ -5333,11 +5723,25 @@ export interface components {
              */
             to: string;
         };
+        /** @description A stretch of 24 hours. */
+        UptimeBar: {
+            from: string;
+            /**
+             * Format: double
+             * @description Between 0 and 1; null when nothing is known of it.
+             */
+            uptime?: number | null;
+        };
         /**
          * @description How a part is.
          * @enum {string}
          */
         Verdict: "pass" | "warn" | "fail";
+        /** @description Which. */
+        Which: {
+            /** @description All of them unless given. */
+            caches?: components["schemas"]["Cache"][] | null;
+        };
     };
     responses: never;
     parameters: never;
@@ -9144,6 +9548,114 @@ export interface operations {
                     "text/csv": string;
                     "application/json": components["schemas"]["Trend"];
                     "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    stats_availability_by_old_name: {
+        parameters: {
+            query?: {
+                /** @description Beginning, RFC 3339 or a date. */
+                from?: string;
+                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                to?: string;
+                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                range?: string;
+                /** @description The last so many days; the same as `range=7d`. */
+                days?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JwtAvailability"];
                 };
             };
             /** @description The request is not valid. */
@@ -13657,6 +14169,94 @@ export interface operations {
             };
         };
     };
+    system_connectivity: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MonitorStatus"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     logs_dead_letters: {
         parameters: {
             query?: {
@@ -15846,6 +16446,623 @@ export interface operations {
             };
             /** @description Some fields are not valid. */
             422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    system_clear_cache: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Sent again with the same key and body, the request has its effect once. */
+                "idempotency-key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["Which"] | null;
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Cleared"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It conflicts with what exists. */
+            409: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request body is too large. */
+            413: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body's media type or encoding is not supported. */
+            415: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    system_list: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Components"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    system_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ComponentDetail"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is nothing at this address. */
+            404: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    system_environment: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Environment"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    system_restart_scheduler: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Sent again with the same key and body, the request has its effect once. */
+                "idempotency-key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Restarted"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It conflicts with what exists. */
+            409: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    system_overall: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SystemStatus"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
                 headers: {
                     /** @description Names this request in the log. */
                     "x-request-id"?: string;
@@ -21361,6 +22578,114 @@ export interface operations {
                     "text/csv": string;
                     "application/json": components["schemas"]["Trend"];
                     "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    stats_availability: {
+        parameters: {
+            query?: {
+                /** @description Beginning, RFC 3339 or a date. */
+                from?: string;
+                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                to?: string;
+                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                range?: string;
+                /** @description The last so many days; the same as `range=7d`. */
+                days?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JwtAvailability"];
                 };
             };
             /** @description The request is not valid. */

@@ -24,6 +24,7 @@ export type NavKey =
   | 'prices'
   | 'prompts'
   | 'supervision'
+  | 'health'
   | 'operators'
   | 'audit'
   | 'jobs'
@@ -41,6 +42,7 @@ const order: NavKey[] = [
   'prices',
   'prompts',
   'supervision',
+  'health',
   'logs',
   'jobs',
   'operators',

@@ -30,7 +30,10 @@ export interface News {
   }
   supervision: { tree: Schemas['TreeNode']; ledger: Schemas['LossLedger'] }
   jobs: Schemas['JobView']
-  health: { accounts: { id: string; name: string; state: string }[] }
+  health: {
+    accounts: { id: string; name: string; state: string }[]
+    components: { id: string; name: string; status: string }[]
+  }
   alerts: unknown
   'logs:ERROR': Logged
   'logs:WARN': Logged

@@ -4,6 +4,7 @@ mod auth;
 mod conventions;
 mod conversations;
 mod export;
+mod health;
 mod ingest;
 mod logs;
 mod operations;

@@ -100,6 +100,8 @@ impl Setup {
                 "1000000".into(),
             ),
         );
+        // What a provider receives is what a test sent.
+        environment.insert(0, ("STEWARD__HEALTH__ACCOUNTS".into(), "false".into()));
         // A disk that is nearly full is no reason for a test to fail.
         environment.insert(
             0,

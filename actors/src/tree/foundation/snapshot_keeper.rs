@@ -37,6 +37,14 @@ impl Message for Refresh {
     type Result = Result<(), RefreshError>;
 }
 
+/// The same, and everything is read again, whether or not anything has changed.
+#[derive(Clone, Copy, Debug)]
+pub struct Rebuild;
+
+impl Message for Rebuild {
+    type Result = Result<(), RefreshError>;
+}
+
 /// Why the snapshot is still the old one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RefreshError {
@@ -77,6 +85,8 @@ pub struct SnapshotKeeper {
     loading: bool,
     /// Asked since that load began; the next one answers them.
     waiting: Vec<oneshot::Sender<Result<(), RefreshError>>>,
+    /// The next load reads everything.
+    wants_all: bool,
     /// Accounts already told about, so that each is logged once.
     told: HashSet<String>,
 }
@@ -95,6 +105,7 @@ impl SnapshotKeeper {
             parts,
             loading: false,
             waiting: Vec::new(),
+            wants_all: false,
             told: HashSet::new(),
         }
     }
@@ -112,7 +123,8 @@ impl SnapshotKeeper {
         let asked = std::mem::take(&mut self.waiting);
         let condition = self.parts.condition.load();
         // An account that did not open may open now (the key file was put back): then look at all rows again.
-        let all_again = !asked.is_empty() && !condition.unusable_accounts.is_empty();
+        let all_again = std::mem::take(&mut self.wants_all)
+            || (!asked.is_empty() && !condition.unusable_accounts.is_empty());
         let known = condition.revision.filter(|_| !all_again);
         let databases = self.parts.databases.clone();
         let vault = Arc::clone(&self.parts.vault);
@@ -204,14 +216,32 @@ impl Actor for SnapshotKeeper {
     }
 }
 
-impl Handler<Refresh> for SnapshotKeeper {
-    type Result = ResponseActFuture<Self, Result<(), RefreshError>>;
-
-    fn handle(&mut self, _: Refresh, ctx: &mut Context<Self>) -> Self::Result {
+impl SnapshotKeeper {
+    fn answer(
+        &mut self,
+        ctx: &mut Context<Self>,
+    ) -> ResponseActFuture<Self, Result<(), RefreshError>> {
         let (asker, answer) = oneshot::channel();
         self.waiting.push(asker);
         self.begin(ctx);
         let answer = async move { answer.await.unwrap_or(Err(RefreshError::Unreadable)) };
         Box::pin(answer.into_actor(self))
+    }
+}
+
+impl Handler<Refresh> for SnapshotKeeper {
+    type Result = ResponseActFuture<Self, Result<(), RefreshError>>;
+
+    fn handle(&mut self, _: Refresh, ctx: &mut Context<Self>) -> Self::Result {
+        self.answer(ctx)
+    }
+}
+
+impl Handler<Rebuild> for SnapshotKeeper {
+    type Result = ResponseActFuture<Self, Result<(), RefreshError>>;
+
+    fn handle(&mut self, _: Rebuild, ctx: &mut Context<Self>) -> Self::Result {
+        self.wants_all = true;
+        self.answer(ctx)
     }
 }

@@ -1,8 +1,8 @@
 //! `retention`: forgets what has outlived its use.
 //!
 //! A reconciler: it takes no input, looks at the clock, deletes what is due, and can be run any number of
-//! times. At present that is sessions that expired, answers kept for repeated requests, measured values, and counts by
-//! the hour that days tell as well; the log is not its business, it is kept for ever.
+//! times. At present that is sessions that expired, answers kept for repeated requests, measured values, looks at components, and
+//! counts by the hour that days tell as well; the log is not its business, it is kept for ever.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use actix::{Actor, ActorFutureExt, AsyncContext, Context, WrapFuture};
 use sea_orm::DbErr;
 use steward_entities::database::{Databases, begin_write};
 use steward_entities::ledger::rollup;
-use steward_entities::{idempotency_key, metrics_snapshot, session};
+use steward_entities::{health_check, idempotency_key, metrics_snapshot, session};
 
 use crate::domain::clock::SharedClock;
 use crate::supervision::{ActorRef, ChildSpec, Incarnation};
@@ -21,6 +21,8 @@ pub const EVERY: Duration = Duration::from_secs(3_600);
 const SESSION_KEPT_MICROS: i64 = 7 * 24 * 3_600_000_000;
 /// A request may be repeated with the same idempotency key this long.
 const ANSWER_KEPT_MICROS: i64 = 24 * 3_600_000_000;
+/// Availability is told over thirty days.
+const LOOKS_KEPT_MICROS: i64 = 32 * 24 * 3_600_000_000;
 /// Measured values are shown as lines over weeks, not years.
 const MEASURED_KEPT_MICROS: i64 = 90 * 24 * 3_600_000_000;
 
@@ -43,6 +45,7 @@ pub struct Removed {
     pub answers: u64,
     pub hourly_counts: u64,
     pub measured: u64,
+    pub looks: u64,
 }
 
 /// The actor.
@@ -67,6 +70,7 @@ pub async fn round(databases: &Databases, now_micros: i64) -> Result<Removed, Db
     let txn = begin_write(&databases.control).await?;
     let mut removed = Removed {
         measured: 0,
+        looks: 0,
         sessions: session::delete_expired(&txn, now_micros - SESSION_KEPT_MICROS).await?,
         answers: idempotency_key::delete_before(&txn, now_micros - ANSWER_KEPT_MICROS).await?,
         hourly_counts: 0,
@@ -75,6 +79,7 @@ pub async fn round(databases: &Databases, now_micros: i64) -> Result<Removed, Db
     let txn = begin_write(&databases.events).await?;
     removed.measured =
         metrics_snapshot::delete_before(&txn, now_micros - MEASURED_KEPT_MICROS).await?;
+    removed.looks = health_check::delete_before(&txn, now_micros - LOOKS_KEPT_MICROS).await?;
     txn.commit().await?;
     let before = now_micros - HOURLY_CUBE_KEPT_MICROS;
     let mut hourly_counts = 0;
@@ -115,6 +120,7 @@ impl Retention {
                     answers = removed.answers,
                     hourly_counts = removed.hourly_counts,
                     measured = removed.measured,
+                    looks = removed.looks,
                     "forgot what had expired"
                 ),
                 Err(error) => {

@@ -1,0 +1,30 @@
+//! Who looks at what: the components this process can see, as `health_prober` asks for them.
+//!
+//! - [`own`]: databases, spool, disk, the groups of actors, and whether sign-in tokens can be issued.
+//! - [`accounts`]: providers, by the cheapest request that needs the credential.
+//!
+//! They hold the state weakly: it holds the board that holds them. What a finding comes to is decided elsewhere
+//! (`steward_actors::domain::health`).
+
+mod accounts;
+mod certificate;
+mod dial;
+mod own;
+
+use actix_web::web;
+
+use std::sync::Arc;
+
+use crate::state::AppState;
+
+pub use own::JWT;
+
+/// Has `health_prober` look at everything `state` knows of from now on.
+pub fn attach(state: &web::Data<AppState>) {
+    let weak = || Arc::downgrade(&state.clone().into_inner());
+    let board = &state.tree.health;
+    board.attach(Arc::new(own::Own(weak())));
+    if state.config.health.accounts {
+        board.attach(Arc::new(accounts::Accounts(weak())));
+    }
+}

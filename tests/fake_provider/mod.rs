@@ -121,8 +121,8 @@ impl Shared {
         self.next_connection.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// The script for a request: the path's if one was set, else the model name's.
-    pub(crate) fn script_for(&self, target: &str, model: &str) -> Script {
+    /// The script for a request: the path's if one was set, else the model name's, or what is wrong with that.
+    pub(crate) fn script_for(&self, target: &str, model: &str) -> Result<Script, String> {
         let mut by_path = locked(&self.by_path);
         for (prefix, scripts) in by_path.iter_mut() {
             if target.starts_with(prefix.as_str()) {
@@ -132,12 +132,12 @@ impl Shared {
                     scripts.front().cloned()
                 };
                 if let Some(script) = next {
-                    return script;
+                    return Ok(script);
                 }
             }
         }
         drop(by_path);
-        let mut script = Script::parse(model);
+        let mut script = Script::parse(model)?;
         if script.fail_times > 0 {
             let mut failures = locked(&self.failures);
             let so_far = failures.entry(model.to_owned()).or_default();
@@ -148,7 +148,7 @@ impl Shared {
                 script.drop_before_head = false;
             }
         }
-        script
+        Ok(script)
     }
 
     pub fn received(&self) -> Vec<Received> {
@@ -238,7 +238,7 @@ impl FakeProvider {
     pub fn script_path(&self, path: &str, scripts: &[&str]) {
         let parsed = scripts
             .iter()
-            .map(|s| Script::parse(&format!("+{s}")))
+            .map(|s| Script::parse(&format!("+{s}")).unwrap_or_else(|wrong| panic!("{wrong}")))
             .collect();
         locked(&self.shared.by_path).insert(format!("/{path}/"), parsed);
     }

@@ -1,6 +1,6 @@
 //! The words that tell the fake provider how to misbehave: `name+word+word=value`.
 //!
-//! Pure: text in, [`Script`] out. Unknown words panic, so that a misspelt test fails instead of testing nothing.
+//! Pure: text in, [`Script`] out. Unknown words are an error, so that a misspelt test fails instead of testing nothing.
 
 /// What to do with one request. Every field's default is a well-behaved answer.
 #[derive(Clone, Debug, Default)]
@@ -67,34 +67,43 @@ pub struct Script {
     pub short_body: bool,
 }
 
+/// Larger numbers are no test's: a model name may be anybody's.
+const NUMBER_MAX: u64 = 100_000_000;
+
 impl Script {
-    /// Reads the words after the first `+` of a model name.
-    pub fn parse(model: &str) -> Self {
+    /// Reads the words after the first `+` of a model name; what is wrong with them is for who wrote the test.
+    pub fn parse(model: &str) -> Result<Self, String> {
         let mut script = Self::default();
         for word in model.split('+').skip(1) {
             let (name, value) = word.split_once('=').unwrap_or((word, ""));
             let number = || {
-                value
-                    .parse::<u64>()
-                    .unwrap_or_else(|_| panic!("`{word}` in `{model}` needs a number"))
+                let number = value.parse().ok().filter(|number| *number <= NUMBER_MAX);
+                number.ok_or_else(|| {
+                    format!("`{word}` in `{model}` needs a number up to {NUMBER_MAX}")
+                })
             };
-            let count = || usize::try_from(number()).expect("fits");
+            let count = || number().map(|number: u64| number as usize);
             match name {
-                "status" => script.status = Some(u16::try_from(number()).expect("a status")),
-                "fail_times" => script.fail_times = number(),
-                "retry_after" => script.retry_after = Some(number()),
-                "retry_after_ms" => script.retry_after_ms = Some(number()),
+                "status" => {
+                    script.status = match u16::try_from(number()?) {
+                        Ok(status @ 100..=999) => Some(status),
+                        _ => return Err(format!("`{word}` in `{model}` is no status")),
+                    }
+                }
+                "fail_times" => script.fail_times = number()?,
+                "retry_after" => script.retry_after = Some(number()?),
+                "retry_after_ms" => script.retry_after_ms = Some(number()?),
                 "html" => script.html = true,
                 "echo_key" => script.echo_key = true,
                 "drop" => script.drop_before_head = true,
-                "delay_ms" => script.delay_ms = number(),
-                "stall_ms" => script.stall_ms = number(),
-                "pause_ms" => script.pause_ms = number(),
-                "hang_after" => script.hang_after = Some(count()),
-                "cut_after" => script.cut_after = Some(count()),
-                "error_after" => script.error_after = Some(count()),
-                "n" => script.n = count(),
-                "piece_bytes" => script.piece_bytes = Some(count()),
+                "delay_ms" => script.delay_ms = number()?,
+                "stall_ms" => script.stall_ms = number()?,
+                "pause_ms" => script.pause_ms = number()?,
+                "hang_after" => script.hang_after = Some(count()?),
+                "cut_after" => script.cut_after = Some(count()?),
+                "error_after" => script.error_after = Some(count()?),
+                "n" => script.n = count()?,
+                "piece_bytes" => script.piece_bytes = Some(count()?),
                 "gzip" => script.gzip = true,
                 "br" => script.br = true,
                 "anyway" => script.anyway = true,
@@ -102,7 +111,7 @@ impl Script {
                 "no_done" => script.no_done = true,
                 "redirect" => script.redirect = true,
                 "cookies" => script.cookies = true,
-                "big" => script.big = Some(count()),
+                "big" => script.big = Some(count()?),
                 "tools" => script.tools = true,
                 "reasoning" => script.reasoning = true,
                 "comments" => script.comments = true,
@@ -113,10 +122,14 @@ impl Script {
                 "short" => script.short_body = true,
                 // Well-behaved on purpose, and a way to make a model name unique.
                 "ok" | "id" => {}
-                _ => panic!("the fake provider does not know `{word}` in `{model}`"),
+                _ => {
+                    return Err(format!(
+                        "the fake provider does not know `{word}` in `{model}`"
+                    ));
+                }
             }
         }
-        script
+        Ok(script)
     }
 
     /// The number of content deltas and of output tokens.

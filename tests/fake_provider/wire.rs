@@ -237,7 +237,18 @@ impl Connection {
             .and_then(Value::as_str)
             .unwrap_or_default()
             .to_owned();
-        let mut script = self.shared.script_for(&request.target, &model);
+        let mut script = match self.shared.script_for(&request.target, &model) {
+            Ok(script) => script,
+            // Whoever misspelt a test's model name reads why; a fuzzer's is an ordinary unknown one.
+            Err(wrong) => {
+                let error = json!({"type": "error", "error": {"type": "invalid_request_error", "message": wrong}});
+                let json = [("content-type".into(), "application/json".into())];
+                let error = error.to_string();
+                self.put_whole(400, &json, error.as_bytes(), &Script::default())
+                    .await?;
+                return Ok(true);
+            }
+        };
         // As the real ones do: an encoding only for who accepts it.
         let accepted = request.header_values("accept-encoding").join(",");
         script.gzip &= script.anyway || accepted.contains("gzip");
@@ -347,6 +358,7 @@ impl Connection {
                 script
                     .piece_bytes
                     .unwrap_or(usize::MAX)
+                    .max(1)
                     .min(body.len().max(1)),
             ) {
                 self.put_piece(piece, script.chunked).await?;
@@ -409,6 +421,7 @@ impl Connection {
                 script
                     .piece_bytes
                     .unwrap_or(usize::MAX)
+                    .max(1)
                     .min(event.len().max(1)),
             ) {
                 self.put_piece(piece, chunked).await?;

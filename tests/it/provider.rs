@@ -126,3 +126,25 @@ async fn requests_are_remembered_as_they_came() {
     );
     assert_eq!(received.model().as_deref(), Some("m"));
 }
+
+#[tokio::test]
+async fn what_is_misspelt_is_refused_and_the_connection_lives() {
+    let provider = FakeProvider::start();
+    let path = "/v1/chat/completions";
+    for (model, status) in [
+        ("m+misspelt", 400),
+        ("c++", 400),
+        ("m+status=12", 400),
+        ("m+n=many", 400),
+        ("m+n=99999999999999999999", 400),
+        ("m+piece_bytes=0", 200),
+        ("m", 200),
+    ] {
+        let mut answer = call(&provider, path, chat(model), false).await.unwrap();
+        assert_eq!(
+            (answer.status, answer.rest().await),
+            (status, End::Clean),
+            "{model}"
+        );
+    }
+}

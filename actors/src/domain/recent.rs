@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 use steward_entities::ledger::rollup::Measures;
@@ -21,6 +21,7 @@ pub struct Recent {
     clock: SharedClock,
     ring: RwLock<Ring>,
     complete_since: AtomicI64,
+    readings: AtomicU64,
 }
 
 impl fmt::Debug for Recent {
@@ -38,6 +39,7 @@ impl Recent {
             clock,
             ring: RwLock::default(),
             complete_since: AtomicI64::new(NEVER),
+            readings: AtomicU64::new(0),
         })
     }
 
@@ -65,6 +67,11 @@ impl Recent {
         (since != NEVER).then_some(since.max(kept))
     }
 
+    /// How often the log has been read: once after a start, and whenever announcements were missed.
+    pub fn readings(&self) -> u64 {
+        self.readings.load(Ordering::Acquire)
+    }
+
     /// Counts what was committed.
     pub(crate) fn add<'a>(&self, calls: impl IntoIterator<Item = Call<'a>>) {
         let now = self.clock.now_micros();
@@ -81,6 +88,7 @@ impl Recent {
     pub(crate) fn replace(&self, ring: Ring, complete_since: i64) {
         *self.ring.write() = ring;
         self.complete_since.store(complete_since, Ordering::Release);
+        self.readings.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Announcements were missed: what the ring holds is not everything.

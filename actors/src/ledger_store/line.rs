@@ -8,7 +8,6 @@
 //! One thing cannot be taken away: a connection inside a statement whose thread is blocked at that very moment.
 //! On PostgreSQL the successor then ends the session at the server.
 
-use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::ThreadId;
@@ -16,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use tokio::sync::MutexGuard;
+use tokio::sync::{MappedMutexGuard, MutexGuard};
 
 use super::WriteError;
 
@@ -192,14 +191,17 @@ pub(super) struct Held<S: Source> {
 
 impl<S: Source> Held<S> {
     /// The connection, for one statement.
-    pub(super) async fn connection(&self) -> Result<Statement<'_, S>, WriteError> {
+    pub(super) async fn connection(
+        &self,
+    ) -> Result<MappedMutexGuard<'_, S::Connection>, WriteError> {
         let guard = self.open.connection.lock().await;
-        if guard.is_none() || self.open.is_over.load(Ordering::SeqCst) {
-            return Err(WriteError::Unavailable(
-                "another transaction took this one's place".into(),
-            ));
-        }
-        Ok(Statement(guard))
+        let held = match self.open.is_over.load(Ordering::SeqCst) {
+            true => None,
+            false => MutexGuard::try_map(guard, Option::as_mut).ok(),
+        };
+        held.ok_or_else(|| {
+            WriteError::Unavailable("another transaction took this one's place".into())
+        })
     }
 
     /// Hands the connection back in the state it was given: nothing open on it.
@@ -239,30 +241,5 @@ impl<S: Source> Drop for Held<S> {
         if let Ok(mut connection) = self.open.connection.try_lock() {
             *connection = None;
         }
-    }
-}
-
-/// A held connection during a statement.
-pub(super) struct Statement<'a, S: Source>(MutexGuard<'a, Option<S::Connection>>);
-
-impl<S: Source> Deref for Statement<'_, S> {
-    type Target = S::Connection;
-
-    #[allow(
-        clippy::expect_used,
-        reason = "made by Held::connection only, which looked"
-    )]
-    fn deref(&self) -> &S::Connection {
-        self.0.as_ref().expect("a held connection")
-    }
-}
-
-impl<S: Source> DerefMut for Statement<'_, S> {
-    #[allow(
-        clippy::expect_used,
-        reason = "made by Held::connection only, which looked"
-    )]
-    fn deref_mut(&mut self) -> &mut S::Connection {
-        self.0.as_mut().expect("a held connection")
     }
 }

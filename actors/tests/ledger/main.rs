@@ -16,6 +16,7 @@ mod contents;
 mod faulty;
 mod life;
 mod outage;
+mod packing;
 mod pipeline;
 mod prices;
 mod records;

@@ -9,7 +9,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use sea_orm::ConnectionTrait;
+use sea_orm::{ConnectionTrait, DatabaseConnection};
+use steward_actors::domain::calendar;
+use steward_actors::ledger_store::recount::recount;
+use steward_entities::ledger::rollup::{ROLLUPS, SUMS};
 
 use crate::support::app::ADMIN_PASSWORD;
 use crate::support::database::{Kind, ledger, number};
@@ -104,12 +107,100 @@ async fn settle(app: &mut App, load: &Load) {
         rows,
         "the list and the table differ"
     );
+    rollups_are_the_log(app, &database).await;
     println!(
         "{:?}: {} finished answers, {rows} records, {} calls broke off",
         app.kind,
         finished.len(),
         load.broken()
     );
+}
+
+/// Every sum of every rollup is the sum over the log, altogether and for each value of each of its keys; and the product's
+/// own recount, which compares the histograms too, finds no difference in any day.
+async fn rollups_are_the_log(app: &App, database: &DatabaseConnection) {
+    let of_log: Vec<&str> = SUMS.iter().map(|sum| in_log(sum)).collect();
+    for table in ROLLUPS {
+        let sum = |what: &str| format!("CAST(COALESCE(SUM({what}), 0) AS BIGINT)");
+        for keys in std::iter::once(&[][..]).chain(table.keys.chunks(1)) {
+            let (kept_by, log_by) = match keys {
+                [key] => (
+                    format!("{key}, "),
+                    format!("{} AS {key}, ", key_in_log(key)),
+                ),
+                _ => (String::new(), String::new()),
+            };
+            let grouped = match keys {
+                [_] => " GROUP BY 1",
+                _ => "",
+            };
+            let kept: Vec<String> = SUMS.iter().map(|name| sum(name)).collect();
+            let log: Vec<String> = of_log.iter().map(|what| sum(what)).collect();
+            let (kept, log) = (kept.join(", "), log.join(", "));
+            let kept = format!("SELECT {kept_by}{kept} FROM {}{grouped}", table.name);
+            let log = format!("SELECT {log_by}{log} FROM request_logs{grouped}");
+            for (one, other) in [(&kept, &log), (&log, &kept)] {
+                let sql = format!("SELECT COUNT(*) FROM ({one} EXCEPT {other}) AS differing");
+                assert_eq!(number(database, &sql).await, 0, "{}: {sql}", table.name);
+            }
+        }
+    }
+    let zone = app.get("instance").await["time_zone"].clone();
+    let zone: chrono_tz::Tz = zone.as_str().unwrap().parse().unwrap();
+    let first = number(database, "SELECT MIN(request_at) FROM request_logs").await;
+    let last = number(database, "SELECT MAX(request_at) FROM request_logs").await;
+    let (mut day, mut calls) = (calendar::day_of(zone, first), 0);
+    let (read, now) = (database, last + 3_600_000_000);
+    while day <= last {
+        let found = recount(read, zone, day, now, |_| {}).await.unwrap();
+        assert_eq!(found.difference_count, 0, "{:?}", found.differences);
+        calls += found.calls as i64;
+        day = calendar::next_day(zone, day);
+    }
+    assert_eq!(
+        calls,
+        number(database, "SELECT COUNT(*) FROM request_logs").await
+    );
+}
+
+/// A rollup's key, said of a row of the log.
+fn key_in_log(key: &str) -> String {
+    match key {
+        "provider_id" => {
+            "COALESCE((SELECT id FROM providers WHERE name = request_logs.provider), 0)".to_owned()
+        }
+        key => key.to_owned(),
+    }
+}
+
+/// What a column of the rollups counts, said of a row of the log.
+fn in_log(sum: &str) -> &'static str {
+    match sum {
+        "request_count" => "1",
+        "success_count" => "CASE WHEN success THEN 1 ELSE 0 END",
+        "rate_limited_count" => "CASE WHEN NOT success AND status_code = 429 THEN 1 ELSE 0 END",
+        "cancelled_count" => "CASE WHEN NOT success AND status_code = 499 THEN 1 ELSE 0 END",
+        "client_error_count" => {
+            "CASE WHEN NOT success AND status_code BETWEEN 400 AND 499 AND status_code NOT IN (429, 499) THEN 1 ELSE 0 END"
+        }
+        "upstream_error_count" => {
+            "CASE WHEN NOT success AND status_code NOT BETWEEN 400 AND 499 THEN 1 ELSE 0 END"
+        }
+        "estimated_count" => "CASE WHEN usage_estimated THEN 1 ELSE 0 END",
+        "unpriced_count" => "CASE WHEN NOT priced AND total_tokens > 0 THEN 1 ELSE 0 END",
+        "duration_ms_sum" => "duration_ms",
+        "ttft_ms_sum" => "COALESCE(ttft_ms, 0)",
+        "ttft_count" => "CASE WHEN ttft_ms IS NULL THEN 0 ELSE 1 END",
+        "cost_usd_nano" => "CASE WHEN currency = 'USD' THEN cost_nano ELSE 0 END",
+        "cost_cny_nano" => "CASE WHEN currency = 'CNY' THEN cost_nano ELSE 0 END",
+        "prompt_tokens" => "prompt_tokens",
+        "completion_tokens" => "completion_tokens",
+        "total_tokens" => "total_tokens",
+        "cached_tokens" => "cached_tokens",
+        "cache_write_tokens" => "cache_write_tokens",
+        "reasoning_tokens" => "reasoning_tokens",
+        unknown => panic!("say what {unknown} is in the log"),
+    }
 }
 
 async fn kills(mut app: App) {

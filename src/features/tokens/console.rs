@@ -9,11 +9,11 @@ use steward_entities::scope;
 use utoipa::ToSchema;
 
 use super::{
-    Can, IfMatch, IssuedToken, Json, NewToken, ReadTokens, WriteTokens, issue, revoke, rfc3339,
-    token,
+    Can, IfMatch, IssuedToken, Json, NewToken, ReadTokens, WriteTokens, issue, revoke, token,
 };
 use crate::error::ApiError;
 use crate::http::precondition::Tagged;
+use crate::http::range::rfc3339;
 use crate::state::AppState;
 
 /// Keys in one answer.

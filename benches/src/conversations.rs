@@ -11,13 +11,11 @@ use steward_actors::domain::rid::Rid;
 use steward_entities::database::{DatabaseConfig, Databases};
 
 use crate::client::Blocking;
-use crate::list::{millions, sign_in};
+use crate::list::{Asked, millions, sign_in};
 use crate::load::block_on;
 use crate::process;
-use crate::relay::percentile;
 use crate::table::Table;
 
-const CALLS: usize = 50;
 const BATCH: u64 = 1_000;
 const DAYS: u64 = 75;
 /// Words of the English half; the first are the commonest (Zipf).
@@ -74,29 +72,9 @@ pub(crate) fn measure(table: &mut Table) {
         ("nothing there", "q=nowhereatall".to_owned()),
     ];
     for (label, query) in questions {
-        let request = format!(
-            "GET /api/v1/conversations/search?limit=50&{query} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {access}\r\n\r\n"
-        );
-        let mut times = Vec::new();
-        let mut found = 0;
-        for _ in 0..CALLS {
-            let started = Instant::now();
-            let (status, body) = connection.call(request.as_bytes());
-            assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
-            times.push(started.elapsed().as_secs_f64() * 1e3);
-            found = memchr::memmem::find_iter(&body, b"\"created_at\"").count();
-        }
-        table.row(
-            &format!("{size}: search, {label}"),
-            format!("p95 {:.2} ms", percentile(&times, 0.95)),
-            String::new(),
-            format!(
-                "p50 {:.2} ms, {found} rows, first {:.1} ms",
-                percentile(&times, 0.5),
-                times[0]
-            ),
-            "≤ 100 ms",
-        );
+        let path = format!("/api/v1/conversations/search?limit=50&{query}");
+        let row = format!("{size}: search, {label}");
+        Asked::again(&mut connection, &access, &path, "created_at").tell(table, &row, 100);
     }
 }
 

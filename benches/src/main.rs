@@ -25,6 +25,7 @@ mod push;
 mod relay;
 mod rest;
 mod seed;
+mod stats;
 mod table;
 
 use table::Table;
@@ -80,6 +81,9 @@ fn main() {
     }
     if wanted("list") {
         list::measure(&mut table);
+    }
+    if wanted("stats") {
+        stats::measure(&mut table);
     }
     if wanted("conversations") {
         conversations::measure(&mut table);

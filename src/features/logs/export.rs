@@ -1,4 +1,4 @@
-//! The request log as a file: CSV, JSON or JSON lines, in the order of the list, newest first.
+//! The request log as a file: CSV, JSON, JSON lines or Parquet, in the order of the list, newest first.
 //!
 //! Read by key in short bounded steps, each on a read-only connection of its own, so that the longest export
 //! holds neither memory nor the log's files; rows that come meanwhile are not in it. A client that leaves ends
@@ -7,7 +7,7 @@
 use actix_web::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use actix_web::web::{self, Bytes};
 use actix_web::{HttpResponse, get};
-use futures_util::{TryStreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use sea_orm::{DatabaseConnection, DbErr};
 use serde::{Deserialize, Serialize};
 use steward_entities::ledger::request_filter::RequestFilter;
@@ -15,7 +15,7 @@ use steward_entities::ledger::request_log::RequestRow;
 use steward_entities::ledger::request_page::{self, RequestCursor, RequestSort};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{RequestItem, Which};
+use super::{RequestItem, Which, parquet};
 use crate::error::ApiError;
 use crate::http::extract::Query;
 use crate::http::permission::{Can, ReadLogs};
@@ -33,6 +33,7 @@ pub(super) enum Format {
     Csv,
     Json,
     Jsonl,
+    Parquet,
 }
 
 /// How the file is written.
@@ -49,7 +50,7 @@ pub(super) struct How {
 /// Every call that passes the filters, as a file.
 ///
 /// JSON is one array of the list's items, JSON lines one item a line. In CSV a text that a spreadsheet would
-/// take for a formula stands behind an apostrophe. An answer that breaks off is a file that is not whole.
+/// take for a formula stands behind an apostrophe. In Parquet times are timestamps and costs decimals. An answer that breaks off is a file that is not whole.
 #[utoipa::path(
     tag = "logs",
     params(How, Which, RangeQuery),
@@ -59,6 +60,7 @@ pub(super) struct How {
             (String = "text/csv"),
             (Vec<RequestItem> = "application/json"),
             (String = "application/x-ndjson"),
+            (Vec<u8> = "application/vnd.apache.parquet"),
         )
     ))
 )]
@@ -74,25 +76,40 @@ pub(crate) async fn export(
     let Query(which) = which;
     let read = state.databases.ledger_read.clone();
     let filter = which.filter(&read, caller.operator.scope(), range).await?;
-    let (media_type, ending) = match format {
-        Format::Csv => ("text/csv; charset=utf-8", "csv"),
-        Format::Json => ("application/json", "json"),
-        Format::Jsonl => ("application/x-ndjson", "jsonl"),
+    let (media_type, ending, lines) = match format {
+        Format::Csv => ("text/csv; charset=utf-8", "csv", Some(Lines::Csv)),
+        Format::Json => ("application/json", "json", Some(Lines::Json)),
+        Format::Jsonl => ("application/x-ndjson", "jsonl", Some(Lines::Jsonl)),
+        Format::Parquet => ("application/vnd.apache.parquet", "parquet", None),
     };
-    let file = Writing {
-        read,
-        filter,
-        format,
-        place: Place::Head { bom },
+    let file = match lines {
+        None => parquet::stream(read, filter)?.left_stream(),
+        Some(lines) => {
+            let file = Writing {
+                read,
+                filter,
+                lines,
+                place: Place::Head { bom },
+            };
+            stream::try_unfold(file, Writing::step).right_stream()
+        }
     };
     let name = format!("attachment; filename=\"requests.{ending}\"");
     Ok(HttpResponse::Ok()
         .insert_header((CONTENT_TYPE, media_type))
         .insert_header((CONTENT_DISPOSITION, name))
-        .streaming(stream::try_unfold(file, Writing::step).map_err(|cause| {
+        .streaming(file.map_err(|cause| {
             tracing::warn!(%cause, "an export of the request log broke off");
             actix_web::Error::from(cause)
         })))
+}
+
+/// The formats that are written a line after the other.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Lines {
+    Csv,
+    Json,
+    Jsonl,
 }
 
 /// Where the writing stands.
@@ -111,7 +128,7 @@ enum Place {
 struct Writing {
     read: DatabaseConnection,
     filter: RequestFilter,
-    format: Format,
+    lines: Lines,
     place: Place,
 }
 
@@ -125,7 +142,7 @@ impl Writing {
                     after: None,
                     first: true,
                 };
-                let head = head(self.format, bom);
+                let head = head(self.lines, bom);
                 Ok(Some((Bytes::from(head), self)))
             }
             Place::Rows { after, first } => self.rows(after, first).await.map(Some),
@@ -142,12 +159,12 @@ impl Writing {
         loop {
             let page = self.page(after).await?;
             for row in page.rows {
-                write(self.format, &mut text, row, first)?;
+                write(self.lines, &mut text, row, first)?;
                 first = false;
             }
             match page.next {
                 None => {
-                    if self.format == Format::Json {
+                    if self.lines == Lines::Json {
                         text.push_str("]\n");
                     }
                     self.place = Place::Done;
@@ -168,31 +185,31 @@ impl Writing {
     }
 }
 
-fn head(format: Format, bom: bool) -> String {
-    match format {
-        Format::Csv => {
+fn head(lines: Lines, bom: bool) -> String {
+    match lines {
+        Lines::Csv => {
             let mark = if bom { "\u{feff}" } else { "" };
             format!("{mark}{}\r\n", COLUMNS.join(","))
         }
-        Format::Json => "[".to_owned(),
-        Format::Jsonl => String::new(),
+        Lines::Json => "[".to_owned(),
+        Lines::Jsonl => String::new(),
     }
 }
 
-fn write(format: Format, text: &mut String, row: RequestRow, first: bool) -> Result<(), ApiError> {
+fn write(lines: Lines, text: &mut String, row: RequestRow, first: bool) -> Result<(), ApiError> {
     let item = RequestItem::from(row);
-    match format {
-        Format::Csv => sheet::csv_line(
+    match lines {
+        Lines::Csv => sheet::csv_line(
             text,
             &COLUMNS,
             &serde_json::to_value(&item).map_err(ApiError::internal)?,
         ),
-        Format::Json | Format::Jsonl => {
-            if format == Format::Json && !first {
+        Lines::Json | Lines::Jsonl => {
+            if lines == Lines::Json && !first {
                 text.push_str(",\n");
             }
             text.push_str(&serde_json::to_string(&item).map_err(ApiError::internal)?);
-            if format == Format::Jsonl {
+            if lines == Lines::Jsonl {
                 text.push('\n');
             }
         }
@@ -201,7 +218,7 @@ fn write(format: Format, text: &mut String, row: RequestRow, first: bool) -> Res
 }
 
 /// The list's fields, in its order.
-const COLUMNS: [&str; 33] = [
+pub(super) const COLUMNS: [&str; 33] = [
     "id",
     "token_id",
     "account_id",

@@ -12,6 +12,7 @@
 
 pub(crate) mod console;
 mod export;
+mod parquet;
 mod which;
 
 use actix_web::{HttpResponse, get, post, web};

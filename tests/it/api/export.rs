@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use http::Method;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::record::{Field, Row};
 use serde_json::{Value, json};
 
 use crate::support::{App, eventually};
@@ -33,6 +35,11 @@ async fn book(app: &App) {
             .then_some(())
     })
     .await;
+}
+
+fn cell<'a>(row: &'a Row, name: &str) -> &'a Field {
+    let mut cells = row.get_column_iter();
+    cells.find(|(known, _)| *known == name).unwrap().1
 }
 
 #[tokio::test]
@@ -83,9 +90,51 @@ async fn every_row_is_in_the_file_once_in_every_format() {
     assert!(lines[0].contains(r#""'=HYPERLINK(""x"")""#), "{}", lines[0]);
     assert!(lines[0].contains("\"李, 雷\""), "{}", lines[0]);
 
+    let table = file("format=parquet").await;
+    assert_eq!(
+        table.header("content-type"),
+        Some("application/vnd.apache.parquet")
+    );
+    let table = SerializedFileReader::new(table.body.clone()).unwrap();
+    let rows: Vec<Row> = table
+        .get_row_iter(None)
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    let names: BTreeSet<&str> = rows[0]
+        .get_column_iter()
+        .map(|(name, _)| name.as_str())
+        .collect();
+    assert_eq!(names, fields);
+    let read: Vec<i64> = rows
+        .iter()
+        .map(|row| match cell(row, "prompt_tokens") {
+            Field::Long(tokens) => *tokens,
+            other => panic!("{other}"),
+        })
+        .collect();
+    assert_eq!(read, expected);
+    let first = |name| cell(&rows[0], name).clone();
+    assert_eq!(
+        first("id"),
+        Field::Str(items[0]["id"].as_str().unwrap().into())
+    );
+    assert_eq!(first("user_name"), Field::Str("李, 雷".into()));
+    assert_eq!(
+        first("request_at"),
+        Field::TimestampMicros(1_767_225_600_000_000)
+    );
+    assert_eq!(
+        (first("cost"), first("priced")),
+        (Field::Null, Field::Bool(false))
+    );
+
     // The list's filters, one that nothing passes, and words that nobody knows.
     assert_eq!(file("format=jsonl&model=other").await.text(), "");
     assert_eq!(file("format=json&model=other").await.text(), "[]\n");
+    let none = file("format=parquet&model=other").await.body.clone();
+    let none = SerializedFileReader::new(none).unwrap();
+    assert_eq!(none.metadata().file_metadata().num_rows(), 0);
     for (query, status) in [("format=xml", 400), ("", 400)] {
         let path = format!("logs/requests/export?{query}");
         app.api(Method::GET, &path, None)

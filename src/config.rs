@@ -8,15 +8,13 @@ mod layers;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use steward_actors::domain::price::Rate;
-use toml::Value;
-
-use crate::http::money;
+use steward_actors::domain::setting::{Defaults, Written};
+use toml::{Table, Value};
 
 /// The documented defaults, as shipped.
 pub const DEFAULT_TOML: &str = include_str!("../config/default.toml");
@@ -44,6 +42,9 @@ pub struct Config {
     pub health: Health,
     pub egress: Egress,
     pub log: Log,
+    /// Keys that the environment set, such as `prices.usd_cny`.
+    #[serde(skip)]
+    pub from_environment: BTreeSet<String>,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -143,14 +144,8 @@ pub struct Stats {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Prices {
+    pub currency: String,
     pub usd_cny: String,
-}
-
-impl Prices {
-    /// The exchange rate; `None` when what is written is none, which a loaded configuration has been checked for.
-    pub fn rate(&self) -> Option<Rate> {
-        money::nano(&self.usd_cny).and_then(Rate::new)
-    }
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -297,14 +292,41 @@ impl Config {
             .into_iter()
             .filter(|(name, _)| name.starts_with(ENVIRONMENT_PREFIX))
             .collect();
+        let mut from_environment = BTreeSet::new();
         for (name, text) in overrides {
-            layers::set_from_environment(&mut merged, &schema, &name, &text)?;
+            let key = layers::set_from_environment(&mut merged, &schema, &name, &text)?;
+            from_environment.insert(key);
         }
-        let config: Self = Value::Table(merged)
+        let mut config: Self = Value::Table(merged)
             .try_into()
             .map_err(|cause| layers::refused("the configuration", "", &cause))?;
+        config.from_environment = from_environment;
         check::validate(&config)?;
         Ok(config)
+    }
+
+    /// What it says of the settings that operators change at run time.
+    ///
+    /// # Errors
+    /// The first key whose value cannot be.
+    pub fn setting_defaults(&self) -> Result<Defaults, ConfigError> {
+        let written = Table::try_from(self).map_err(|cause| ConfigError::Parse {
+            origin: "the configuration".to_owned(),
+            place: String::new(),
+            message: cause.to_string(),
+        })?;
+        let text = |key: &str| {
+            let (section, name) = key.split_once('.')?;
+            Some(match written.get(section)?.get(name)? {
+                Value::String(text) => text.clone(),
+                other => other.to_string(),
+            })
+        };
+        let defaults = Defaults::new(|key| Written {
+            text: text(key).unwrap_or_default(),
+            is_locked: self.from_environment.contains(key),
+        });
+        defaults.map_err(|(key, problem)| ConfigError::Invalid { key, problem })
     }
 
     /// The configuration as TOML with secrets masked; what `steward config print` shows.

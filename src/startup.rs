@@ -10,6 +10,7 @@ mod stock;
 #[cfg(test)]
 mod tests;
 
+use std::fmt::Display;
 use std::fs::File;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -24,14 +25,14 @@ use arc_swap::ArcSwap;
 use sea_orm::DbErr;
 use steward_actors::domain::clock::{SharedClock, SystemClock};
 use steward_actors::domain::health::damping::Damping;
-use steward_actors::domain::price::Rate;
 use steward_actors::domain::rid::RidAllocator;
 use steward_actors::health::HealthSettings;
 use steward_actors::jobs::JobKinds;
 use steward_actors::ledger_store::{self, WriteError};
 use steward_actors::spool::{self, FsyncPolicy, Spool, SpoolConfig};
 use steward_actors::supervision::GroupExit;
-use steward_actors::tree::foundation::snapshot_keeper::Refresh;
+use steward_actors::tree::foundation::settings_keeper;
+use steward_actors::tree::foundation::snapshot_keeper::{Refresh, RefreshError};
 use steward_actors::tree::ledger::LedgerSettings;
 use steward_actors::tree::{self, Tree, TreeDeps, TreeHandle};
 use steward_actors::vault::{Vault, VaultError};
@@ -231,8 +232,13 @@ impl Application {
             }
         };
         let limits = Arc::new(Limits::new());
-        let rate = config.prices.rate().unwrap_or(Rate::ONE);
-        let budgets = Arc::new(Budgets::new(time_zone, rate));
+        let defaults = config.setting_defaults()?;
+        let settings = settings_keeper::Says {
+            published: Arc::new(ArcSwap::from_pointee(defaults.settings().clone())),
+            defaults: Arc::new(defaults),
+        };
+        let in_force = &settings.published;
+        let budgets = Arc::new(Budgets::new(time_zone, Arc::clone(in_force)));
         let seed = take_stock(
             &config,
             store.as_ref(),
@@ -246,7 +252,8 @@ impl Application {
         )
         .await?;
 
-        let (contents, intake) = open_contents(&config, &databases, &vault, &clock).await?;
+        let (contents, intake) =
+            open_contents(&config, &databases, &vault, &clock, in_force).await?;
         let store_of_contents = Arc::clone(&contents.store);
         let snapshot = Arc::new(ArcSwap::default());
         let tree = Tree::start(TreeDeps {
@@ -254,10 +261,22 @@ impl Application {
             databases: databases.clone(),
             vault: Arc::clone(&vault),
             snapshot: Arc::clone(&snapshot),
+            settings: settings.clone(),
             jobs: JobKinds::new(),
             spool: Arc::clone(&spool),
             store,
             node: config.node.id,
+            recharged: {
+                let budgets = Arc::clone(&budgets);
+                Arc::new(move |call| {
+                    budgets.correct(
+                        call.token_id,
+                        call.tenant_id,
+                        call.request_at,
+                        call.difference,
+                    );
+                })
+            },
             logs: telemetry::feed(),
             time_zone,
             clock: Arc::clone(&clock),
@@ -294,6 +313,7 @@ impl Application {
             databases: databases.clone(),
             vault,
             time_zone,
+            settings,
             snapshot,
             refresh_snapshot,
             tree: tree.clone(),
@@ -528,17 +548,26 @@ fn health_settings(config: &Config) -> HealthSettings {
 }
 
 fn refresher(tree: &TreeHandle) -> RefreshSnapshot {
-    let keeper = tree.snapshot_keeper.clone();
+    let (settings, snapshot) = (tree.settings_keeper.clone(), tree.snapshot_keeper.clone());
     Arc::new(move || {
-        let keeper = keeper.clone();
+        let (settings, snapshot) = (settings.clone(), snapshot.clone());
         Box::pin(async move {
-            match keeper.ask_within(Refresh, REFRESH_WITHIN).await {
-                Ok(Ok(())) => Ok(()),
-                Ok(Err(cause)) => Err(cause.to_string()),
-                Err(cause) => Err(cause.to_string()),
-            }
+            let (settings, snapshot) = tokio::join!(
+                settings.ask_within(Refresh, REFRESH_WITHIN),
+                snapshot.ask_within(Refresh, REFRESH_WITHIN)
+            );
+            in_force(settings)?;
+            in_force(snapshot)
         })
     })
+}
+
+fn in_force<E: Display>(answer: Result<Result<(), RefreshError>, E>) -> Result<(), String> {
+    match answer {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(cause)) => Err(cause.to_string()),
+        Err(cause) => Err(cause.to_string()),
+    }
 }
 
 fn listen(

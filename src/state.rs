@@ -15,9 +15,11 @@ use steward_actors::contents::store::ContentStore;
 use steward_actors::domain::clock::SharedClock;
 use steward_actors::domain::price::Rate;
 use steward_actors::domain::rid::RidAllocator;
+use steward_actors::domain::setting::{Defaults, InForce};
 use steward_actors::domain::snapshot::Snapshot;
 use steward_actors::spool::Spool;
 use steward_actors::tree::TreeHandle;
+use steward_actors::tree::foundation::settings_keeper;
 use steward_actors::vault::{OPERATOR_JWT, Vault, VaultError};
 use steward_entities::database::Databases;
 
@@ -25,6 +27,7 @@ use crate::config::Config;
 use crate::error::{ApiError, ErrorCode};
 use crate::features::accounts::ProviderLists;
 use crate::features::auth::Doorman;
+use crate::features::stats::conversations::Remembered;
 use crate::gateway::Gateway;
 use crate::http::access_token::AccessTokens;
 use crate::http::directory::Directory;
@@ -51,6 +54,7 @@ pub struct Parts {
     pub vault: Arc<Vault>,
     /// Where days begin; fixed at first start.
     pub time_zone: Tz,
+    pub settings: settings_keeper::Says,
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     /// Asks the tree's `snapshot_keeper`; a part of its own so that tests need no running tree.
     pub refresh_snapshot: RefreshSnapshot,
@@ -82,8 +86,10 @@ pub struct AppState {
     pub vault: Arc<Vault>,
     /// Where days begin.
     pub time_zone: Tz,
-    /// By which two currencies are shown as one.
-    pub rate: Rate,
+    /// What operators set while the process runs, as it is in force.
+    pub settings: InForce,
+    /// What the configuration says of it.
+    pub defaults: Arc<Defaults>,
     /// What the gateway decides by.
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     /// Operators, roles and keys as they stand.
@@ -113,6 +119,8 @@ pub struct AppState {
     pub gateway: Arc<Gateway>,
     /// What accounts' providers listed lately.
     pub provider_lists: ProviderLists,
+    /// How many conversations there were lately.
+    pub(crate) conversations_lately: Remembered,
     /// Who holds a WebSocket.
     pub push: Arc<Desk>,
     refresh_snapshot: RefreshSnapshot,
@@ -133,6 +141,7 @@ impl AppState {
             databases,
             vault,
             time_zone,
+            settings,
             snapshot,
             refresh_snapshot,
             spool,
@@ -144,7 +153,6 @@ impl AppState {
         } = parts;
         let access = vault.subkey(OPERATOR_JWT)?;
         let answers = vault.subkey(KEPT_ANSWERS)?;
-        let api = &config.api;
         let heartbeat = Duration::from_millis(config.server.heartbeat_ms);
         let push = Desk::new(Arc::clone(&tree.live), Arc::clone(&clock), heartbeat);
         let directory = Directory::new(databases.clone());
@@ -162,16 +170,18 @@ impl AppState {
             access: AccessTokens::new(&access.bytes, config.auth.access_token_ttl_s),
             answers: Sealer::new(&answers.bytes),
             rates: Rates {
-                per_operator: RateLimiter::per_minute(api.rate_limit_per_operator, clock.clone()),
-                per_address: RateLimiter::per_minute(api.rate_limit_per_address, clock.clone()),
+                per_operator: RateLimiter::new(clock.clone()),
+                per_address: RateLimiter::new(clock.clone()),
             },
-            // `Config` checked both.
-            rate: config.prices.rate().unwrap_or(Rate::ONE),
+            settings: settings.published,
+            defaults: settings.defaults,
+            // `Config` checked it.
             proxies: config.server.trusted_proxies.parse().unwrap_or_default(),
             doorman: Doorman::new(&config.auth, clock.clone()),
             passwords: Passwords::default(),
             refresh_snapshot,
             provider_lists: ProviderLists::default(),
+            conversations_lately: Remembered::default(),
             draining: AtomicBool::new(false),
             gateway,
             contents,
@@ -195,7 +205,12 @@ impl AppState {
         self.draining.load(Ordering::Acquire)
     }
 
-    /// Brings a committed change of tokens, accounts or tenants into force on this node. Call it after the
+    /// By which two currencies are shown as one.
+    pub fn rate(&self) -> Rate {
+        self.settings.load().rate
+    }
+
+    /// Brings a committed change of tokens, accounts, tenants or settings into force on this node. Call it after the
     /// commit, before answering.
     ///
     /// # Errors

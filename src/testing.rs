@@ -23,6 +23,7 @@ use steward_actors::jobs::JobKinds;
 use steward_actors::snapshot_source::load;
 use steward_actors::spool::{Spool, SpoolConfig};
 use steward_actors::supervision::Supervisor;
+use steward_actors::tree::foundation::settings_keeper;
 use steward_actors::tree::foundation::snapshot_keeper::Refresh;
 use steward_actors::tree::ledger::{LedgerSettings, content_writer};
 use steward_actors::tree::{Tree, TreeDeps};
@@ -90,6 +91,16 @@ impl World {
             clock,
             database,
         }
+    }
+
+    /// On SQLite, configured by the environment of the process.
+    pub(crate) async fn with_environment(
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Self {
+        let config = Config::load(None, environment).unwrap();
+        Self::on(TestDatabase::sqlite().await, |unchanged| {
+            *unchanged = config
+        })
     }
 
     /// On SQLite, with every actor running. End it with [`Self::end`].
@@ -229,12 +240,16 @@ fn parts(database: &TestDatabase, clock: Arc<ManualClock>, config: Config) -> (P
     contents_spool.segment_bytes = 64 * 1024;
     contents_spool.min_free_bytes = 0;
     let (contents_spool, _) = Spool::open(contents_spool).unwrap();
-    let settings = &config.conversations;
+    let defaults = config.setting_defaults().unwrap();
+    let says = settings_keeper::Says {
+        published: Arc::new(ArcSwap::from_pointee(defaults.settings().clone())),
+        defaults: Arc::new(defaults),
+    };
     let intake = Intake::new(
         contents_spool.clone(),
         vault.clone(),
-        settings.max_bytes_per_side,
-        settings.max_memory_bytes,
+        says.published.clone(),
+        config.conversations.max_memory_bytes,
     );
     // Files on either database: what PostgreSQL does differently is tested where the store is.
     let contents = ContentStore::new(
@@ -250,17 +265,19 @@ fn parts(database: &TestDatabase, clock: Arc<ManualClock>, config: Config) -> (P
             store: contents.clone(),
             vault: vault.clone(),
             clock: clock.clone(),
-            compress_after: Duration::from_secs(7 * 86_400),
+            settings: says.published.clone(),
         },
         databases: databases.clone(),
         vault: vault.clone(),
         snapshot: snapshot.clone(),
+        settings: says.clone(),
         jobs: JobKinds::new(),
         spool: spool.clone(),
         store: steward_actors::ledger_store::open(&databases.ledger, chrono_tz::Asia::Shanghai),
         node: config.node.id,
         logs: Arc::default(),
         time_zone: chrono_tz::Asia::Shanghai,
+        recharged: Arc::new(|_| {}),
         clock: clock.clone(),
         ledger: LedgerSettings::default(),
         health: HealthSettings {
@@ -273,9 +290,14 @@ fn parts(database: &TestDatabase, clock: Arc<ManualClock>, config: Config) -> (P
     .unwrap();
     let refresh_snapshot: RefreshSnapshot = {
         let (databases, vault, snapshot) = (databases.clone(), vault.clone(), snapshot.clone());
+        let says = says.clone();
         Arc::new(move || {
             let (databases, vault, snapshot) = (databases.clone(), vault.clone(), snapshot.clone());
+            let says = says.clone();
             Box::pin(async move {
+                let settings = settings_keeper::read(&databases, &says.defaults).await;
+                let (settings, _) = settings.map_err(|error| error.to_string())?;
+                says.published.store(Arc::new(settings));
                 let loaded = load(&databases, &vault, None).await;
                 let loaded = loaded.map_err(|error| error.to_string())?;
                 if let Some(loaded) = loaded {
@@ -295,7 +317,7 @@ fn parts(database: &TestDatabase, clock: Arc<ManualClock>, config: Config) -> (P
         limits: Arc::default(),
         budgets: Arc::new(Budgets::new(
             chrono_tz::Asia::Shanghai,
-            config.prices.rate().unwrap(),
+            says.published.clone(),
         )),
         health: tree.health.clone(),
         config: config.gateway.clone(),
@@ -313,6 +335,7 @@ fn parts(database: &TestDatabase, clock: Arc<ManualClock>, config: Config) -> (P
         databases,
         vault,
         time_zone: chrono_tz::Asia::Shanghai,
+        settings: says,
         snapshot,
         refresh_snapshot,
         spool,

@@ -31,6 +31,7 @@ pub mod revision;
 pub mod role;
 pub mod scope;
 pub mod session;
+pub mod setting;
 pub mod tenant;
 pub mod token;
 pub mod tombstone;

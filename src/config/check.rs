@@ -1,14 +1,7 @@
 //! Whether values make sense: one table of bounds, and what a number cannot express.
 
-use std::ops::RangeInclusive;
-
-use steward_actors::domain::price::Rate;
-
 use super::{Config, ConfigError};
 use crate::http::proxies::TrustedProxies;
-
-/// Yuan for a dollar, in billionths: outside of it a digit too many or too few was typed.
-const RATES: RangeInclusive<i64> = 10_000_000..=1_000_000_000_000;
 
 /// Refuses the first value outside its bounds.
 pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
@@ -21,7 +14,6 @@ pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
         ledger,
         conversations,
         auth,
-        api,
         supervision,
         health,
         ..
@@ -46,12 +38,6 @@ pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
             DAY_MS,
         ),
         (
-            "conversations.max_bytes_per_side",
-            whole(conversations.max_bytes_per_side),
-            1024,
-            1 << 20,
-        ),
-        (
             "conversations.max_memory_bytes",
             whole(conversations.max_memory_bytes),
             1 << 20,
@@ -62,12 +48,6 @@ pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
             conversations.spool_max_bytes,
             32 << 20,
             1 << 50,
-        ),
-        (
-            "conversations.compress_after_days",
-            u64::from(conversations.compress_after_days),
-            1,
-            3_650,
         ),
         ("server.heartbeat_ms", server.heartbeat_ms, 100, DAY_MS),
         (
@@ -167,18 +147,6 @@ pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
             1_000_000,
         ),
         ("auth.login_window_s", auth.login_window_s, 1, 86_400),
-        (
-            "api.rate_limit_per_operator",
-            api.rate_limit_per_operator.into(),
-            1,
-            u32::MAX.into(),
-        ),
-        (
-            "api.rate_limit_per_address",
-            api.rate_limit_per_address.into(),
-            1,
-            u32::MAX.into(),
-        ),
     ];
     for (key, value, least, most) in bounds {
         if !(least..=most).contains(&value) {
@@ -212,16 +180,7 @@ pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
             format!("must list addresses such as 1.1.1.1:443, got {item:?}"),
         );
     }
-    let rate = config.prices.rate().map(Rate::cny_per_usd_nano);
-    if !rate.is_some_and(|nano| RATES.contains(&nano)) {
-        return invalid(
-            "prices.usd_cny",
-            format!(
-                "must be a decimal number between 0.01 and 1000 such as 7.10, got {:?}",
-                config.prices.usd_cny
-            ),
-        );
-    }
+    config.setting_defaults()?;
     let zone = &config.stats.time_zone;
     if !zone.is_empty() && zone.parse::<chrono_tz::Tz>().is_err() {
         return invalid(

@@ -61,12 +61,13 @@ pub(super) fn overlay(
     Ok(())
 }
 
+/// Answers the key that was set.
 pub(super) fn set_from_environment(
     merged: &mut Table,
     schema: &Table,
     name: &str,
     text: &str,
-) -> Result<(), ConfigError> {
+) -> Result<String, ConfigError> {
     let path = name[ENVIRONMENT_PREFIX.len()..]
         .to_ascii_lowercase()
         .replace("__", ".");
@@ -91,7 +92,7 @@ pub(super) fn set_from_environment(
         got: "text that does not read as one".into(),
     })?;
     slot.insert(key.to_owned(), value);
-    Ok(())
+    Ok(path)
 }
 
 const fn type_name(value: &Value) -> &'static str {

@@ -117,3 +117,27 @@ fn no_time_out_may_be_zero() {
         assert!(text.contains(&format!("{section}.{key}")), "{text}");
     }
 }
+
+#[test]
+fn settings_are_as_shipped_and_those_of_the_environment_are_locked() {
+    use steward_actors::domain::setting::{Settings, definition};
+
+    let shipped = Config::load(None, []).unwrap().setting_defaults().unwrap();
+    assert_eq!(*shipped.settings(), Settings::default());
+    let config = load(
+        "[prices]\nusd_cny = \"6.9\"\ncurrency = \"CNY\"\n",
+        &[("STEWARD__PRICES__USD_CNY", "7.2")],
+    );
+    let defaults = config.unwrap().setting_defaults().unwrap();
+    let of = |key| defaults.of(definition(key).unwrap()).unwrap();
+    let (rate, currency) = (of("prices.usd_cny"), of("prices.currency"));
+    assert_eq!((rate.text.as_str(), rate.is_locked), ("7.2", true));
+    assert_eq!((currency.text.as_str(), currency.is_locked), ("CNY", false));
+    let refused = load("[prices]\ncurrency = \"EUR\"\n", &[]).unwrap_err();
+    assert!(
+        refused
+            .to_string()
+            .contains("`prices.currency` must be one of USD, CNY"),
+        "{refused}"
+    );
+}

@@ -45,6 +45,8 @@ struct Instance {
     time_zone: &'static str,
     /// 0 to 255; part of every record's id.
     node: u8,
+    /// What costs are told in unless asked otherwise: `USD` or `CNY`.
+    currency: &'static str,
     /// Yuan for a US dollar, by which costs in two currencies are shown as one: a decimal.
     usd_cny: String,
     /// When this process started.
@@ -76,7 +78,8 @@ async fn show(state: web::Data<AppState>, _caller: Can<SignedIn>) -> Json<Instan
         database,
         time_zone: state.time_zone.name(),
         node: state.config.node.id,
-        usd_cny: decimal(state.rate.cny_per_usd_nano()),
+        currency: state.settings.load().currency.as_str(),
+        usd_cny: decimal(state.rate().cny_per_usd_nano()),
         started_at: rfc3339(state.started_at),
     })
 }
@@ -117,6 +120,7 @@ mod tests {
                 "database": database,
                 "time_zone": "Asia/Shanghai",
                 "node": 0,
+                "currency": "USD",
                 "usd_cny": "7.1",
                 "started_at": "2026-03-15T18:30:00.000Z",
             })

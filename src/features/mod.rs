@@ -22,6 +22,7 @@ pub mod prices;
 pub mod prompts;
 pub mod redaction_rules;
 pub mod roles;
+pub mod settings;
 pub mod stats;
 pub mod supervision;
 pub mod system;

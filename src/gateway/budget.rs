@@ -4,8 +4,8 @@
 //! each call. What a call may cost is reserved before it is sent, streams included, as far as there is room: so a
 //! budget is overshot by no more than what was in flight when it ran out. Everybody's spending is counted, budget or
 //! not, since one may be set in the middle of a month. Days and months are those of `stats.time_zone`, by the time the
-//! call was made, as in the rollups that the counters are filled from at start. What has no price counts as nothing;
-//! calls that are charged anew later count from the next start on. On several nodes budgets hold per node.
+//! call was made, as in the rollups that the counters are filled from at start. What has no price counts as nothing,
+//! until a job charges it anew. On several nodes budgets hold per node.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use steward_actors::domain::calendar;
 use steward_actors::domain::price::{Currency, Rate};
 use steward_actors::domain::record::Record;
+use steward_actors::domain::setting::InForce;
 use steward_actors::domain::snapshot::{Budget, TokenView};
 use steward_entities::ledger::rollup::Fact;
 
@@ -116,6 +117,15 @@ impl Window {
         rate.sum(self.spent, Currency::Usd)
     }
 
+    fn correct(&mut self, start: i64, difference: Charge) {
+        self.advance(start);
+        if self.start == start {
+            for (spent, difference) in self.spent.iter_mut().zip(difference) {
+                *spent = spent.saturating_add(difference).max(0);
+            }
+        }
+    }
+
     fn settle(&mut self, start: i64, reserved: i64, charge: Charge) {
         self.advance(start);
         if self.start == start {
@@ -146,7 +156,8 @@ fn purse(purses: &Purses, id: i64) -> Arc<Purse> {
 #[derive(Debug)]
 pub struct Budgets {
     zone: Tz,
-    rate: Rate,
+    /// Say by what rate two currencies are one.
+    settings: InForce,
     /// The period of late calls: found once a day.
     period: ArcSwap<Period>,
     tokens: Purses,
@@ -155,10 +166,10 @@ pub struct Budgets {
 
 impl Budgets {
     /// Nobody has spent anything yet.
-    pub fn new(zone: Tz, rate: Rate) -> Self {
+    pub fn new(zone: Tz, settings: InForce) -> Self {
         Self {
             zone,
-            rate,
+            settings,
             period: ArcSwap::default(),
             tokens: purses(),
             tenants: purses(),
@@ -180,7 +191,7 @@ impl Budgets {
 
     /// The rate by which two currencies are one.
     pub fn rate(&self) -> Rate {
-        self.rate
+        self.settings.load().rate
     }
 
     fn of(&self, token: i64, tenant: i64) -> [Option<Arc<Purse>>; 2] {
@@ -200,6 +211,18 @@ impl Budgets {
             let mut windows = purse.0.lock();
             for (window, start) in windows.iter_mut().zip(starts) {
                 window.settle(start, 0, charge);
+            }
+        }
+    }
+
+    /// A call that was made at `at` and counted is charged `difference` more than before, or less. One of a day or
+    /// month gone by moves nothing.
+    pub fn correct(&self, token: i64, tenant: i64, at: i64, difference: Charge) {
+        let starts = self.period(at).starts();
+        for purse in self.of(token, tenant).into_iter().flatten() {
+            let mut windows = purse.0.lock();
+            for (window, start) in windows.iter_mut().zip(starts) {
+                window.correct(start, difference);
             }
         }
     }
@@ -255,7 +278,7 @@ impl Budgets {
                     // A later call has opened the next day already; this one belongs to the one that is over.
                     continue;
                 }
-                let used = window.used(self.rate);
+                let used = window.used(self.rate());
                 let left = limit.saturating_sub(used.saturating_add(window.reserved));
                 if left <= 0 {
                     let until = u64::try_from((ends[index] - at) / 1_000).unwrap_or(0);
@@ -285,7 +308,7 @@ impl Budgets {
             Per::Month => budget.monthly_nano,
         }?;
         let charge = budget.currency.charge(nano);
-        Some(self.rate.sum(charge, Currency::Usd))
+        Some(self.rate().sum(charge, Currency::Usd))
     }
 
     /// What a token has spent in the day and the month of `at`, as charged.

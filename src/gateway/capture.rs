@@ -100,7 +100,7 @@ impl Capture {
         if self.mode == RedactionMode::MetadataOnly {
             return;
         }
-        let max = self.intake.side_max;
+        let max = self.intake.side_max();
         let mut hits = Hits::new();
         let rules = (self.mode == RedactionMode::Redact).then_some(&*self.redactor);
         let mut said = Said::default();

@@ -92,7 +92,8 @@ pub async fn authenticate(request: &HttpRequest) -> Result<Caller, ApiError> {
     if !operator.enabled {
         return Err(ApiError::new(ErrorCode::Unauthenticated));
     }
-    if let Err(seconds) = state.rates.per_operator.take(operator.id) {
+    let limit = state.settings.load().rate_limit_per_operator;
+    if let Err(seconds) = state.rates.per_operator.take(operator.id, limit) {
         return Err(ApiError::new(ErrorCode::TooManyRequests).retry_after_s(seconds));
     }
     tracing::Span::current().record("user", operator.username.as_str());

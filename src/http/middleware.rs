@@ -114,7 +114,8 @@ pub async fn limit_address<B: MessageBody + 'static>(
         let peer = request.peer_addr().map(|peer| peer.ip());
         let client = peer.map(|peer| state.proxies.client(peer, request.headers()));
         let address = client_address(&client);
-        state.rates.per_address.take(address).err()
+        let limit = state.settings.load().rate_limit_per_address;
+        state.rates.per_address.take(address, limit).err()
     });
     if let Some(seconds) = limited {
         let error = ApiError::new(ErrorCode::TooManyRequests).retry_after_s(seconds);

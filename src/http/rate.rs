@@ -13,32 +13,30 @@ const MINUTE_US: i64 = 60_000_000;
 /// Above this many keys, those that have recovered are forgotten.
 const KEYS_MAX: usize = 10_000;
 
-/// Lets `per_minute` requests through for each key, all of them at once after a quiet minute.
+/// Lets so many requests a minute through for each key, all of them at once after a quiet minute.
 pub struct RateLimiter<K> {
-    interval_us: i64,
     clock: SharedClock,
     /// Key → the moment its bucket will be empty.
     empty_at: Mutex<HashMap<K, i64>>,
 }
 
 impl<K: Eq + Hash> RateLimiter<K> {
-    /// `per_minute` of 0 means no limit.
-    pub fn per_minute(per_minute: u32, clock: SharedClock) -> Self {
+    /// Nobody has sent anything yet.
+    pub fn new(clock: SharedClock) -> Self {
         Self {
-            interval_us: MINUTE_US.checked_div(i64::from(per_minute)).unwrap_or(0),
             clock,
             empty_at: Mutex::new(HashMap::new()),
         }
     }
 
-    /// Counts one request of `key`.
+    /// Counts one request of `key`, which may send `per_minute` of them; 0 means no limit.
     ///
     /// # Errors
     /// The seconds to wait when it is one too many; it is not counted then.
-    pub fn take(&self, key: K) -> Result<(), u64> {
-        if self.interval_us == 0 {
+    pub fn take(&self, key: K, per_minute: u32) -> Result<(), u64> {
+        let Some(interval_us) = MINUTE_US.checked_div(i64::from(per_minute)) else {
             return Ok(());
-        }
+        };
         let now = self.clock.now_micros();
         let mut empty_at = self.empty_at.lock();
         if empty_at.len() >= KEYS_MAX {
@@ -51,7 +49,7 @@ impl<K: Eq + Hash> RateLimiter<K> {
         let slot = empty_at.entry(key).or_insert(now);
         // A clock that was set back must not lock anybody out for longer than a full bucket takes.
         let filled = (*slot).clamp(now, now + MINUTE_US);
-        let after = filled + self.interval_us;
+        let after = filled + interval_us;
         if after - now > MINUTE_US {
             let wait_us = after - now - MINUTE_US;
             return Err((wait_us as u64).div_ceil(1_000_000).max(1));
@@ -72,28 +70,27 @@ mod tests {
     #[test]
     fn a_burst_passes_then_one_per_interval() {
         let clock = Arc::new(ManualClock::at_micros(1_000_000_000));
-        let limiter = RateLimiter::per_minute(60, clock.clone());
+        let limiter = RateLimiter::new(clock.clone());
         for _ in 0..60 {
-            limiter.take("a").unwrap();
+            limiter.take("a", 60).unwrap();
         }
-        assert_eq!(limiter.take("a"), Err(1));
-        limiter.take("b").unwrap();
+        assert_eq!(limiter.take("a", 60), Err(1));
+        limiter.take("b", 60).unwrap();
         clock.advance_micros(1_000_000);
-        limiter.take("a").unwrap();
-        assert!(limiter.take("a").is_err());
+        limiter.take("a", 60).unwrap();
+        assert!(limiter.take("a", 60).is_err());
         clock.advance_micros(-3_600_000_000);
-        assert_eq!(limiter.take("a"), Err(1));
+        assert_eq!(limiter.take("a", 60), Err(1));
     }
 
     #[test]
     fn memory_is_bounded_and_zero_means_no_limit() {
         let clock = Arc::new(ManualClock::at_micros(0));
-        let limiter = RateLimiter::per_minute(1, clock.clone());
+        let limiter = RateLimiter::new(clock);
         for key in 0..50_000 {
-            let _ = limiter.take(key);
+            let _ = limiter.take(key, 1);
         }
         assert!(limiter.empty_at.lock().len() <= KEYS_MAX);
-        let unlimited = RateLimiter::per_minute(0, clock);
-        assert!((0..100_000).all(|_| unlimited.take("x").is_ok()));
+        assert!((0..100_000).all(|_| limiter.take(7, 0).is_ok()));
     }
 }

@@ -89,6 +89,7 @@ fn control(config: &mut ServiceConfig<'_>) {
         .configure(features::stats::routes)
         .configure(features::conversations::routes)
         .configure(features::redaction_rules::routes)
+        .configure(features::settings::routes)
         .configure(features::prices::routes)
         .configure(features::prompts::routes)
         .configure(features::ingest::routes)

@@ -12,6 +12,7 @@ use futures_util::FutureExt;
 use steward_actors::contents::intake::Intake;
 use steward_actors::contents::store::{ContentStore, Migrate, Place};
 use steward_actors::domain::clock::{Clock, SharedClock};
+use steward_actors::domain::setting::InForce;
 use steward_actors::spool::{self, FsyncPolicy, Spool, SpoolConfig};
 use steward_actors::tree::ledger::content_writer;
 use steward_actors::vault::Vault;
@@ -122,6 +123,7 @@ pub(super) async fn open_contents(
     databases: &Databases,
     vault: &Arc<Vault>,
     clock: &SharedClock,
+    in_force: &InForce,
 ) -> Result<(content_writer::Parts, Arc<Intake>), StartError> {
     let dir = &config.data.dir;
     let settings = &config.conversations;
@@ -151,7 +153,7 @@ pub(super) async fn open_contents(
     let intake = Intake::new(
         Arc::clone(&spool),
         Arc::clone(vault),
-        settings.max_bytes_per_side,
+        Arc::clone(in_force),
         settings.max_memory_bytes,
     );
     let parts = content_writer::Parts {
@@ -159,7 +161,7 @@ pub(super) async fn open_contents(
         store,
         vault: Arc::clone(vault),
         clock: Arc::clone(clock),
-        compress_after: Duration::from_secs(u64::from(settings.compress_after_days) * 86_400),
+        settings: Arc::clone(in_force),
     };
     Ok((parts, intake))
 }

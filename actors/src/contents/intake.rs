@@ -10,6 +10,7 @@ use prost::Message;
 
 use super::{CONTENT_KIND, Content};
 use crate::domain::rid::{RecordId, Rid};
+use crate::domain::setting::InForce;
 use crate::spool::{Entry, Spool};
 use crate::vault::{Place, Vault};
 
@@ -51,8 +52,7 @@ pub struct Intake {
     refused: AtomicU64,
     starved: AtomicU64,
     pending: AtomicUsize,
-    /// Most bytes of one side of a call.
-    pub side_max: usize,
+    settings: InForce,
 }
 
 /// Memory of one capture; given back when dropped.
@@ -73,24 +73,29 @@ impl Drop for Pending {
 }
 
 impl Intake {
-    /// `side_max` bytes of either side of a call are kept, `memory_max` by all calls under way together.
+    /// What `settings` say is kept of either side of a call, and `memory_max` bytes by all calls under way together.
     pub fn new(
         spool: Arc<Spool>,
         vault: Arc<Vault>,
-        side_max: usize,
+        settings: InForce,
         memory_max: usize,
     ) -> Arc<Self> {
         Arc::new(Self {
             spool,
             vault,
             memory_max,
-            side_max,
+            settings,
             held: AtomicUsize::new(0),
             accepted: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             starved: AtomicU64::new(0),
             pending: AtomicUsize::new(0),
         })
+    }
+
+    /// Most bytes of one side of a call, now.
+    pub fn side_max(&self) -> usize {
+        self.settings.load().side_max_bytes
     }
 
     /// An account of memory, empty yet.

@@ -7,6 +7,7 @@
 pub mod alert;
 pub mod calendar;
 pub mod clock;
+pub mod decimal;
 pub mod health;
 pub mod notice;
 pub mod price;
@@ -16,4 +17,5 @@ pub mod redaction;
 pub mod rid;
 pub mod ring;
 pub mod seen;
+pub mod setting;
 pub mod snapshot;

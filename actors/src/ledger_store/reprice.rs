@@ -2,8 +2,9 @@
 //!
 //! The log is read in pieces beside the writer; only calls whose charge changes are taken into a transaction, a few
 //! hundred at a time, in which they are read again and rows and rollups move together. So a crash leaves nothing half
-//! done, and a second run passes over what the first one did. Calls that brought their own cost keep it. Budgets in
-//! memory do not learn of it before the next start.
+//! done, and a second run passes over what the first one did. Calls that brought their own cost keep it. Whoever keeps
+//! budgets in memory is told of every charge that became another, once it is in the log; on several nodes those of this
+//! node are, and the others' learn of it at their next start.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use chrono_tz::Tz;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, Statement};
 use serde_json::{Value, json};
 use steward_entities::database::Databases;
-use steward_entities::ledger::rollup::{Fact, SUMS, USAGE_STATS_HOURLY};
+use steward_entities::ledger::rollup::{Fact, KEYS, SUMS, USAGE_STATS_HOURLY};
 use steward_entities::price;
 
 use crate::domain::calendar;
@@ -205,6 +206,35 @@ impl Scope {
     }
 }
 
+/// A charge that became another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recharged {
+    pub token_id: i64,
+    /// 0: of no tenant.
+    pub tenant_id: i64,
+    /// When the call was made, microseconds since the Unix epoch.
+    pub request_at: i64,
+    /// Billionths of US dollars and of Chinese yuan, now less before.
+    pub difference: [i64; 2],
+}
+
+impl Recharged {
+    fn of(row: &Charged, anew: &Recharge) -> Self {
+        let key = |name| KEYS.iter().position(|key| *key == name);
+        let value = |name| key(name).map_or(0, |at| row.counted.keys[at]);
+        let (after, before) = (anew.charge(), row.counted.fact.cost_nano);
+        Self {
+            token_id: value("token_id"),
+            tenant_id: value("tenant_id"),
+            request_at: row.counted.request_at,
+            difference: [after[0] - before[0], after[1] - before[1]],
+        }
+    }
+}
+
+/// Who wants to know.
+pub type Hears = Arc<dyn Fn(Recharged) + Send + Sync>;
+
 /// What was done.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Repriced {
@@ -226,6 +256,8 @@ pub struct Books {
     pub store: Arc<dyn LedgerStore>,
     pub zone: Tz,
     pub clock: SharedClock,
+    /// Told of every charge that became another.
+    pub hears: Hears,
 }
 
 /// Charges the calls of `scope` anew by `prices`. Stops at a step when `progress` says so.
@@ -247,21 +279,25 @@ pub async fn reprice(
         let Some(newest) = rows.last().map(|row| row.counted.rid) else {
             return Ok(done);
         };
-        let mut rids = Vec::new();
+        let mut recharged = Vec::new();
         for row in rows.iter().filter(|row| scope.has(row)) {
             done.calls += 1;
             let anew = row.anew(prices);
             let fact = &row.counted.fact;
             let priced = anew.as_ref().map_or(fact.priced, |anew| anew.priced);
             done.unpriced += u64::from(!priced && fact.tokens[2] > 0);
-            if anew.is_some() {
-                rids.push(row.counted.rid);
+            if let Some(anew) = &anew {
+                recharged.push((row.counted.rid, Recharged::of(row, anew)));
                 done.days
                     .insert(calendar::day_of(books.zone, row.counted.request_at));
             }
         }
-        for rids in rids.chunks(MOVED_AT_ONCE) {
-            done.changed += moved(books, rids, prices).await?;
+        for some in recharged.chunks(MOVED_AT_ONCE) {
+            let rids: Vec<i64> = some.iter().map(|(rid, _)| *rid).collect();
+            done.changed += moved(books, &rids, prices).await?;
+            for (_, recharged) in some {
+                (books.hears)(*recharged);
+            }
         }
         after = newest;
         let share = (after - first) as f64 / (last - first).max(1) as f64;
@@ -308,6 +344,8 @@ pub struct RecalculatePrices {
     pub spool: Arc<Spool>,
     pub zone: Tz,
     pub clock: SharedClock,
+    /// Told of every charge that became another.
+    pub hears: Hears,
 }
 
 /// Its name.
@@ -354,6 +392,7 @@ impl RecalculatePrices {
             store: Arc::clone(&self.store),
             zone: self.zone,
             clock: Arc::clone(&self.clock),
+            hears: Arc::clone(&self.hears),
         };
         let done = reprice(&books, &scope, &prices, |per_cent| {
             context.progress(per_cent);

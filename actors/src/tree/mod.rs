@@ -28,7 +28,7 @@ use crate::health::{HealthBoard, HealthSettings};
 use crate::jobs::JobKinds;
 use crate::ledger_store::recount::RecountDay;
 use crate::ledger_store::replay::ReplayDeadLetters;
-use crate::ledger_store::reprice::RecalculatePrices;
+use crate::ledger_store::reprice::{Hears, RecalculatePrices};
 use crate::ledger_store::{LedgerStore, WriteError};
 use crate::live::Switchboard;
 use crate::log_feed::LogFeed;
@@ -36,6 +36,7 @@ use crate::spool::Spool;
 use crate::supervision::{ActorRef, Group, GroupExit, SpecError, Supervisor, SupervisorHandle};
 use crate::vault::Vault;
 
+use foundation::settings_keeper::{self, SettingsKeeper};
 use foundation::snapshot_keeper::{self, SnapshotKeeper};
 use ledger::LedgerSettings;
 use ledger::batch_writer::BatchWriter;
@@ -61,6 +62,8 @@ pub struct TreeDeps {
     pub vault: Arc<Vault>,
     /// Where the gateway reads its snapshot; filled by the time the tree is up.
     pub snapshot: Arc<ArcSwap<Snapshot>>,
+    /// What the configuration says of settings, and where those in force are told.
+    pub settings: settings_keeper::Says,
     /// Kinds of jobs this process runs, besides the tree's own.
     pub jobs: JobKinds,
     /// Opened, nothing appended yet.
@@ -73,6 +76,8 @@ pub struct TreeDeps {
     pub logs: Arc<LogFeed>,
     /// Where days begin.
     pub time_zone: Tz,
+    /// Told of every call that is charged anew.
+    pub recharged: Hears,
     /// Wall-clock time.
     pub clock: SharedClock,
     /// Of the ledger group.
@@ -106,6 +111,8 @@ pub enum StartError {
 pub struct TreeHandle {
     /// Look at it, restart parts of it, end it.
     pub supervisor: SupervisorHandle,
+    /// `root/foundation/settings_keeper`.
+    pub settings_keeper: ActorRef<SettingsKeeper>,
     /// `root/foundation/snapshot_keeper`.
     pub snapshot_keeper: ActorRef<SnapshotKeeper>,
     /// `root/ledger/request_logger`.
@@ -179,6 +186,7 @@ impl Tree {
         let request_logger = ActorRef::new(QUEUE);
         let batch_writer = ActorRef::new(QUEUE);
 
+        let settings_keeper = ActorRef::new(QUEUE);
         let snapshot_keeper = ActorRef::new(QUEUE);
         let push_hub = ActorRef::new(QUEUE);
         let board = Switchboard::new(Arc::clone(&deps.clock));
@@ -211,11 +219,16 @@ impl Tree {
                 spool: Arc::clone(&deps.spool),
                 zone: deps.time_zone,
                 clock: Arc::clone(&deps.clock),
+                hears: deps.recharged,
             })
             .with(DeleteConversations {
                 store: Arc::clone(&deps.contents.store),
             });
 
+        let settings_parts = settings_keeper::Parts {
+            databases: deps.databases.clone(),
+            says: deps.settings,
+        };
         let keeper_parts = snapshot_keeper::Parts {
             databases: deps.databases.clone(),
             vault: deps.vault,
@@ -259,6 +272,7 @@ impl Tree {
         let mut root = Group::new("root")
             .child(
                 Group::new("foundation")
+                    .child(settings_keeper::spec(&settings_keeper, settings_parts))
                     .child(snapshot_keeper::spec(&snapshot_keeper, keeper_parts)),
             )
             .child(ledger::with_contents(
@@ -288,6 +302,7 @@ impl Tree {
             .silence_max(deps.silence_max);
         let handle = TreeHandle {
             supervisor: supervisor.handle(),
+            settings_keeper,
             snapshot_keeper,
             request_logger,
             batch_writer,

@@ -5,6 +5,7 @@
 mod health_prober;
 mod job_runner;
 mod retention;
+mod settings_keeper;
 mod snapshot_keeper;
 
 use std::time::Duration;

@@ -15,8 +15,8 @@ use steward_entities::tombstone::{self, Selection};
 use steward_migration::testing::TestDatabase;
 
 /// 2026-03-15T18:30:00Z.
-const START_MS: i64 = 1_773_599_400_000;
-const DAY_MS: i64 = 86_400_000;
+pub(crate) const START_MS: i64 = 1_773_599_400_000;
+pub(crate) const DAY_MS: i64 = 86_400_000;
 
 /// On files.
 pub(crate) fn store(database: &TestDatabase) -> Arc<ContentStore> {
@@ -30,7 +30,7 @@ pub(crate) fn store(database: &TestDatabase) -> Arc<ContentStore> {
     )
 }
 
-async fn store_on(database: &TestDatabase) -> Arc<ContentStore> {
+pub(crate) async fn store_on(database: &TestDatabase) -> Arc<ContentStore> {
     let DatabaseConfig::Postgres { url } = database.config() else {
         return store(database);
     };
@@ -44,7 +44,7 @@ async fn store_on(database: &TestDatabase) -> Arc<ContentStore> {
     )
 }
 
-fn content(at_ms: i64, number: i64, prompt: &str, completion: &str) -> Content {
+pub(crate) fn content(at_ms: i64, number: i64, prompt: &str, completion: &str) -> Content {
     Content {
         rid: Rid::floor_of_ms(at_ms).0 + number,
         id_tail: 7,
@@ -261,7 +261,12 @@ async fn the_spool_holds_nothing_that_can_be_read() {
     config.segment_bytes = 64 << 10;
     config.min_free_bytes = 0;
     let (spool, _) = Spool::open(config.clone()).unwrap();
-    let intake = Intake::new(Arc::clone(&spool), Arc::clone(&vault), 1 << 18, 1 << 20);
+    let intake = Intake::new(
+        Arc::clone(&spool),
+        Arc::clone(&vault),
+        Arc::default(),
+        1 << 20,
+    );
     let said = content(START_MS, 1, "canary-prompt-1234", "canary-answer-1234");
     intake.keep(&said);
     assert_eq!(intake.read().accepted, 1);
@@ -285,7 +290,7 @@ async fn the_spool_holds_nothing_that_can_be_read() {
     };
     lease.ack(settled).unwrap();
 
-    let intake = Intake::new(spool, vault, 1 << 18, 100);
+    let intake = Intake::new(spool, vault, Arc::default(), 100);
     let mut held = intake.reserve();
     assert!(held.grow(100) && !held.grow(1));
     drop(held);

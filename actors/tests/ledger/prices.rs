@@ -1,6 +1,7 @@
 //! Calls charged anew: rows and rollups say the same afterwards, whatever was interrupted or repeated.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
 use chrono_tz::Tz;
 use rand::rngs::StdRng;
@@ -12,9 +13,9 @@ use steward_actors::domain::price::{Currency, Price, PriceBook, PriceRow};
 use steward_actors::domain::record::{Operation, Record};
 use steward_actors::domain::rid::Rid;
 use steward_actors::ledger_store::recount::recount;
-use steward_actors::ledger_store::reprice::{Books, Scope, reprice};
+use steward_actors::ledger_store::reprice::{Books, Hears, Recharged, Scope, reprice};
 use steward_actors::ledger_store::{Batch, open};
-use steward_entities::ledger::rollup::{MODEL_DAILY, ROLLUPS, rows};
+use steward_entities::ledger::rollup::{Fact, MODEL_DAILY, ROLLUPS, rows};
 use steward_migration::testing::TestDatabase;
 
 use crate::records::execute;
@@ -118,6 +119,44 @@ fn as_charged(records: &[Record]) -> Vec<(i64, String, bool, i64)> {
     each.collect()
 }
 
+type Heard = BTreeMap<(i64, i64, i64), [i64; 2]>;
+
+/// Adds up by token, tenant and time what is told of charges that became others.
+fn listener() -> (Arc<Mutex<Heard>>, Hears) {
+    let heard = Arc::<Mutex<Heard>>::default();
+    let kept = Arc::clone(&heard);
+    let hears = move |call: Recharged| {
+        add(
+            &mut kept.lock().unwrap(),
+            (call.token_id, call.tenant_id, call.request_at),
+            call.difference,
+        );
+    };
+    (heard, Arc::new(hears))
+}
+
+fn add(sums: &mut Heard, key: (i64, i64, i64), difference: [i64; 2]) {
+    if difference != [0, 0] {
+        let sum = sums.entry(key).or_default();
+        *sum = [sum[0] + difference[0], sum[1] + difference[1]];
+    }
+}
+
+/// What should have been told.
+fn told(now: &[Record], then: &[Record]) -> Heard {
+    let charge = |record: &Record| Fact::charge(record.cost_nano, &record.currency);
+    let mut sums = Heard::new();
+    for (now, then) in now.iter().zip(then) {
+        let (after, before) = (charge(now), charge(then));
+        add(
+            &mut sums,
+            (now.token_id, now.tenant_id, now.request_at),
+            [after[0] - before[0], after[1] - before[1]],
+        );
+    }
+    sums
+}
+
 /// The nightly recount finds every rollup to be what the log says.
 async fn assert_recounts(database: &TestDatabase) {
     let mut day = day_of(ZONE, START);
@@ -162,11 +201,13 @@ async fn charged_anew(database: TestDatabase) {
     assert_eq!(charges(&database).await, as_charged(&records));
     assert_recounts(&database).await;
 
+    let (heard, hears) = listener();
     let books = Books {
         read: database.ledger_read.clone(),
         store: Arc::clone(&store),
         zone: ZONE,
         clock: Arc::new(ManualClock::at_micros(NOW)),
+        hears,
     };
     // A part of it first: that part only.
     let (from, to) = (START + 3 * HOUR, START + 20 * HOUR);
@@ -195,6 +236,10 @@ async fn charged_anew(database: TestDatabase) {
     );
     assert!(done.changed > 20, "{done:?}");
     assert_eq!(charges(&database).await, as_charged(&expected));
+    assert_eq!(
+        std::mem::take(&mut *heard.lock().unwrap()),
+        told(&expected, &records)
+    );
     assert_recounts(&database).await;
 
     // All of it; again; and back.
@@ -214,6 +259,10 @@ async fn charged_anew(database: TestDatabase) {
             expected.iter().filter(unpriced).count() as u64
         );
         assert_eq!(charges(&database).await, as_charged(&expected));
+        assert_eq!(
+            std::mem::take(&mut *heard.lock().unwrap()),
+            told(&expected, &then)
+        );
         assert_recounts(&database).await;
     }
     assert_eq!(expected, records);
@@ -257,6 +306,7 @@ async fn what_is_not_counted(database: TestDatabase) {
         store: open(&database.ledger, ZONE),
         zone: ZONE,
         clock: Arc::new(ManualClock::at_micros(now)),
+        hears: Arc::new(|_| {}),
     };
     let all = Scope {
         from: START - HOUR,

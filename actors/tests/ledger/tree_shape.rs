@@ -5,10 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use steward_actors::domain::clock::SystemClock;
+use steward_actors::domain::setting::{Defaults, Definition, Kind, Written, definition};
 use steward_actors::jobs::JobKinds;
 use steward_actors::ledger_store::open;
 use steward_actors::spool::{Spool, SpoolConfig};
 use steward_actors::supervision::{Node, NodeKind};
+use steward_actors::tree::foundation::settings_keeper;
 use steward_actors::tree::ledger::{LedgerSettings, content_writer};
 use steward_actors::tree::{Tree, TreeDeps};
 use steward_actors::vault::Vault;
@@ -24,19 +26,24 @@ async fn planned(database: &TestDatabase) -> Node {
         store: crate::contents::store(database),
         vault: Arc::clone(&vault),
         clock: Arc::new(SystemClock),
-        compress_after: std::time::Duration::from_secs(7 * 86_400),
+        settings: Arc::default(),
     };
     let (_, handle) = Tree::plan(TreeDeps {
         contents,
         databases: (**database).clone(),
         vault,
         snapshot: Arc::default(),
+        settings: settings_keeper::Says {
+            defaults: Arc::new(least()),
+            published: Arc::default(),
+        },
         jobs: JobKinds::new(),
         spool,
         store: open(&database.ledger, chrono_tz::Tz::UTC),
         node: 1,
         logs: Arc::default(),
         time_zone: chrono_tz::Tz::UTC,
+        recharged: Arc::new(|_| {}),
         clock: Arc::new(SystemClock),
         ledger: LedgerSettings::default(),
         health: Default::default(),
@@ -48,6 +55,20 @@ async fn planned(database: &TestDatabase) -> Node {
     assert!(handle.jobs.knows("stats.recount"));
     assert!(handle.jobs.knows("conversations.delete"));
     handle.supervisor.tree_now()
+}
+
+/// As the smallest values there are: nothing of it runs.
+fn least() -> Defaults {
+    let least = |definition: &Definition| match definition.kind {
+        Kind::Whole { min, .. } => min.to_string(),
+        Kind::Decimal { .. } => "1".to_owned(),
+        Kind::Choice(words) => words[0].to_owned(),
+    };
+    Defaults::new(|key| Written {
+        text: definition(key).map(least).unwrap(),
+        is_locked: false,
+    })
+    .unwrap()
 }
 
 fn draw(node: &Node, depth: usize, drawing: &mut String) {
@@ -71,6 +92,7 @@ async fn the_tree_is_drawn_as_it_runs() {
     insta::assert_snapshot!(drawing, @r"
     root OneForOne
       foundation OneForOne
+        settings_keeper
         snapshot_keeper
       ledger OneForOne
         request_logger

@@ -9,6 +9,7 @@ mod m0008_dashboard_stats;
 mod m0009_conversations;
 mod m0010_prices;
 mod m0012_prompts;
+mod m0014_settings;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -28,6 +29,7 @@ impl MigratorTrait for ControlMigrator {
             Box::new(m0009_conversations::Change),
             Box::new(m0010_prices::Change),
             Box::new(m0012_prompts::Change),
+            Box::new(m0014_settings::Change),
         ]
     }
 }

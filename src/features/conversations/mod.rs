@@ -211,7 +211,7 @@ async fn stats(
     Ok(Json(ConversationStats {
         contents: totals.contents,
         compressed: totals.compressed,
-        compress_after_days: state.config.conversations.compress_after_days,
+        compress_after_days: (state.settings.load().compress_after.as_secs() / 86_400) as u32,
         original_bytes: totals.original_bytes,
         stored_bytes: totals.stored_bytes,
         saving_percent: saving,

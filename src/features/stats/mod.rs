@@ -24,7 +24,7 @@
 //! currency they were charged in (`cost_usd`, `cost_cny`); `cost` is their sum by the exchange rate.
 
 pub(crate) mod console;
-mod conversations;
+pub(crate) mod conversations;
 mod days;
 mod export;
 mod jwt;
@@ -74,16 +74,17 @@ pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct CostQuery {
-    /// What `cost` is told in; `USD` unless given.
+    /// What `cost` is told in; unless given what the setting `prices.currency` says.
     #[param(inline)]
     currency: Option<CurrencyCode>,
 }
 
 impl CostQuery {
     fn shown(&self, state: &AppState) -> Shown {
+        let settings = state.settings.load();
         Shown {
-            rate: state.rate,
-            currency: self.currency.unwrap_or_default().into(),
+            rate: settings.rate,
+            currency: self.currency.map_or(settings.currency, Into::into),
         }
     }
 }

@@ -28,6 +28,7 @@ use crate::http::permission::{Can, ReadStats};
 use crate::http::range::{RangeQuery, TimeRange};
 use crate::state::AppState;
 
+use super::conversations::lately;
 use super::ranking::{Most, Ranked, Top, TopItem, TopQuery, rank, total};
 use super::view::Numbers;
 use super::which::Which;
@@ -54,6 +55,13 @@ struct Overview {
     total_tenants: u64,
     /// Those that are not suspended.
     active_tenants: u64,
+    /// Distinct conversations since midnight, where calls carry an id, and each call that carries none; at most a
+    /// minute old.
+    conversations_today: i64,
+    /// The same of the last seven days, today included.
+    conversations_week: i64,
+    /// False when the seven days had so many calls that only the newest 500,000 were looked at.
+    conversations_exact: bool,
     /// Since midnight.
     api_calls_today: i64,
     /// Between 0 and 1; null without calls.
@@ -94,12 +102,16 @@ async fn overview(
     let calls = total(&state, &caller, Which::default(), range, shown).await?;
     let active = daily::user_activity(&state.databases.ledger_read, (today, now)).await?;
     let tenants = tenant::all(&state.databases.control_read).await?;
+    let conversations = lately(&state).await?;
     Ok(Json(Overview {
         total_tenants: tenants.len() as u64,
         active_tenants: tenants
             .iter()
             .filter(|one| one.suspended_at.is_none())
             .count() as u64,
+        conversations_today: conversations.today,
+        conversations_week: conversations.week,
+        conversations_exact: conversations.is_exact,
         api_calls_today: calls.request_count,
         success_rate_today: calls.success_rate,
         total_tokens_today: calls.total_tokens,

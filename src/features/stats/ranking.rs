@@ -68,6 +68,8 @@ pub(super) enum Most {
     Tokens,
     Cost,
     Errors,
+    /// The mean one.
+    Duration,
 }
 
 impl Most {
@@ -77,6 +79,10 @@ impl Most {
             Self::Requests => "sum(request_count)".to_owned(),
             Self::Tokens => "sum(total_tokens)".to_owned(),
             Self::Errors => "sum(request_count) - sum(success_count)".to_owned(),
+            // Never divides by zero, which PostgreSQL refuses.
+            Self::Duration => {
+                "coalesce(sum(duration_ms_sum) * 1.0 / nullif(sum(request_count), 0), 0)".to_owned()
+            }
             Self::Cost => format!(
                 "sum(cost_usd_nano) * {:.9} + sum(cost_cny_nano)",
                 rate.cny_per_usd_nano() as f64 / 1e9
@@ -90,7 +96,8 @@ impl Most {
 pub(super) struct TopQuery {
     #[param(inline)]
     pub(super) by: Option<Ranked>,
-    /// By what they are ranked, most first; `requests` unless given, `cost` at `stats/cost`.
+    /// By what they are ranked, most first; `requests` unless given, `cost` at `stats/cost` and `duration` at
+    /// `stats/latency`.
     #[param(inline)]
     pub(super) sort: Option<Most>,
     /// 1 to 100; 10 unless given.
@@ -146,9 +153,18 @@ async fn top(
         .map(Json)
 }
 
-/// What latency was: quantiles of duration and of the time to the first token for the ones called most, over every day that
-/// the stretch touches.
-#[utoipa::path(tag = "stats", params(CostQuery, TopQuery, Which, RangeQuery), responses((status = 200, body = Top)))]
+/// How long calls took together, and whose took longest.
+#[derive(Debug, Serialize, ToSchema)]
+struct Latency {
+    /// Its quantiles are those of all calls, not means of the items'.
+    total: Numbers,
+    #[serde(flatten)]
+    top: Top,
+}
+
+/// What latency was over every day that the stretch touches: quantiles of duration and of the time to the first token, of
+/// all calls and of the models, tokens … that take longest in the mean.
+#[utoipa::path(tag = "stats", params(CostQuery, TopQuery, Which, RangeQuery), responses((status = 200, body = Latency)))]
 #[get("/stats/latency")]
 async fn latency(
     state: web::Data<AppState>,
@@ -157,11 +173,14 @@ async fn latency(
     query: Query<TopQuery>,
     which: Query<Which>,
     range: TimeRange,
-) -> Result<Json<Top>, ApiError> {
+) -> Result<Json<Latency>, ApiError> {
     let shown = money.0.shown(&state);
-    rank(&state, &caller, &query.0, which.0, range, shown, TOP_MAX)
-        .await
-        .map(Json)
+    let sort = Most::Duration;
+    let (total, ranking) = ranked(&state, &caller, query.0, sort, which.0, range, shown).await?;
+    Ok(Json(Latency {
+        total,
+        top: ranking,
+    }))
 }
 
 /// What calls cost together, and whose most of it was.
@@ -187,17 +206,32 @@ async fn cost(
     range: TimeRange,
 ) -> Result<Json<Cost>, ApiError> {
     let shown = money.0.shown(&state);
-    let query = TopQuery {
-        sort: Some(query.sort.unwrap_or(Most::Cost)),
-        ..query.0
-    };
-    let total = total(&state, &caller, which.0.clone(), range, shown).await?;
-    let ranking = rank(&state, &caller, &query, which.0, range, shown, TOP_MAX).await?;
+    let sort = Most::Cost;
+    let (total, ranking) = ranked(&state, &caller, query.0, sort, which.0, range, shown).await?;
     Ok(Json(Cost {
         total,
-        usd_cny: decimal(state.rate.cny_per_usd_nano()),
+        usd_cny: decimal(state.rate().cny_per_usd_nano()),
         top: ranking,
     }))
+}
+
+/// A sum and who leads in it, by `sort` unless asked otherwise.
+async fn ranked(
+    state: &AppState,
+    caller: &Caller,
+    query: TopQuery,
+    sort: Most,
+    which: Which,
+    range: TimeRange,
+    shown: Shown,
+) -> Result<(Numbers, Top), ApiError> {
+    let query = TopQuery {
+        sort: Some(query.sort.unwrap_or(sort)),
+        ..query
+    };
+    let total = total(state, caller, which.clone(), range, shown).await?;
+    let ranking = rank(state, caller, &query, which, range, shown, TOP_MAX).await?;
+    Ok((total, ranking))
 }
 
 /// The sum over every day that the stretch touches.

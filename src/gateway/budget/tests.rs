@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 use steward_actors::domain::redaction::RedactionMode;
+use steward_actors::domain::setting::Settings;
 
 use super::*;
 
@@ -11,7 +12,14 @@ const DOLLAR: i64 = 1_000_000_000;
 
 fn budgets() -> Budgets {
     // 7 yuan for a dollar.
-    Budgets::new(Tz::Asia__Shanghai, Rate::new(7 * DOLLAR).unwrap())
+    let settings = Settings {
+        rate: Rate::new(7 * DOLLAR).unwrap(),
+        ..Settings::default()
+    };
+    Budgets::new(
+        Tz::Asia__Shanghai,
+        Arc::new(ArcSwap::from_pointee(settings)),
+    )
 }
 
 fn dollars(daily: Option<i64>, monthly: Option<i64>) -> Budget {
@@ -74,6 +82,34 @@ fn a_day_is_spent_and_comes_again_at_midnight() {
         [3 * DOLLAR, 0]
     );
     assert_eq!(budgets.spent(Whose::Tenant, 4, MIDNIGHT), [[0, 0]; 2]);
+}
+
+#[test]
+fn a_charge_that_becomes_another_counts_at_once() {
+    let budgets = budgets();
+    let token = token(dollars(Some(2), None), Budget::default());
+    budgets.spend(7, 3, MIDNIGHT, [DOLLAR, 0]);
+    assert!(budgets.reserve(&token, MIDNIGHT, || 1).is_ok());
+    // Two calls without a price get one, in another currency.
+    for _ in 0..2 {
+        budgets.correct(7, 3, MIDNIGHT, [0, 7 * DOLLAR]);
+    }
+    let refused = budgets.reserve(&token, MIDNIGHT, || 1).unwrap_err();
+    assert_eq!(refused.per, Per::Day);
+    assert_eq!(
+        budgets.spent(Whose::Tenant, 3, MIDNIGHT),
+        [[DOLLAR, 14 * DOLLAR]; 2]
+    );
+    // Yesterday's is the month's only, last month's nobody's; less than nothing is never spent.
+    budgets.correct(7, 0, MIDNIGHT - DAY, [DOLLAR, 0]);
+    budgets.correct(7, 0, MIDNIGHT - 40 * DAY, [DOLLAR, 0]);
+    assert_eq!(
+        budgets.spent(Whose::Token, 7, MIDNIGHT),
+        [[DOLLAR, 14 * DOLLAR], [2 * DOLLAR, 14 * DOLLAR]]
+    );
+    budgets.correct(7, 0, MIDNIGHT, [-3 * DOLLAR, -14 * DOLLAR]);
+    assert_eq!(budgets.spent(Whose::Token, 7, MIDNIGHT), [[0, 0]; 2]);
+    assert!(budgets.reserve(&token, MIDNIGHT, || 1).is_ok());
 }
 
 #[test]

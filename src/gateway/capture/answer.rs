@@ -135,7 +135,7 @@ impl Heard {
     pub(super) fn new(operation: Operation, intake: &Arc<Intake>) -> Self {
         Self {
             operation,
-            max: intake.side_max,
+            max: intake.side_max(),
             text: BTreeMap::new(),
             tools: BTreeMap::new(),
             body: Vec::new(),

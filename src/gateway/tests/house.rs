@@ -14,7 +14,6 @@ use prost::Message;
 use steward_actors::contents::Content;
 use steward_actors::contents::intake::{self, Intake};
 use steward_actors::domain::clock::SystemClock;
-use steward_actors::domain::price::Rate;
 use steward_actors::domain::record::{RECORD_KIND, Record};
 use steward_actors::domain::redaction::RedactionMode;
 use steward_actors::domain::rid::{Rid, RidAllocator};
@@ -153,7 +152,7 @@ pub(super) async fn with<F, Fut>(
     let intake = Intake::new(
         Arc::clone(&contents),
         Arc::clone(&vault),
-        256 << 10,
+        Arc::default(),
         64 << 20,
     );
     let gateway = Gateway::new(Parts {
@@ -163,7 +162,7 @@ pub(super) async fn with<F, Fut>(
         rids: Arc::new(RidAllocator::new(0, Rid(0), clock.clone())),
         clock,
         limits: Arc::new(Limits::new()),
-        budgets: Arc::new(Budgets::new(chrono_tz::UTC, Rate::ONE)),
+        budgets: Arc::new(Budgets::new(chrono_tz::UTC, Arc::default())),
         health: Arc::default(),
         config,
         wait_durable,

@@ -1,5 +1,6 @@
 //! A token's limits: calls a minute, model tokens a minute, calls at once, a quota; they hold for streams too.
 
+use http::Method;
 use serde_json::json;
 
 use crate::support::calls::{chat, messages};
@@ -70,7 +71,7 @@ async fn calls_at_once_hold_for_streams_and_are_given_back() {
             let mut body = chat(model);
             body["stream"] = json!(true);
             http.begin(
-                http::Method::POST,
+                Method::POST,
                 &url,
                 &[
                     ("authorization", &authorization),
@@ -151,7 +152,7 @@ async fn limits_speak_the_callers_dialect() {
         ];
         app.http
             .call(
-                http::Method::POST,
+                Method::POST,
                 &app.url("/v1/messages"),
                 &headers,
                 messages("claude").to_string(),
@@ -162,4 +163,28 @@ async fn limits_speak_the_callers_dialect() {
     let refused = call().await.expect_status(429);
     assert_eq!(refused.json()["error"]["type"], "rate_limit_error");
     assert!(refused.header("retry-after").is_some());
+}
+
+#[tokio::test]
+async fn a_budget_learns_of_what_is_charged_later() {
+    let app = App::serving().await;
+    let budget = json!({"name": "frugal", "daily_budget": "1"});
+    let (key, _) = app.token(budget).await;
+    let body = chat("house-model");
+    let call = || app.post_as(&key, "/v1/chat/completions", &body);
+    // It has no price: it costs nothing yet.
+    let first = call().await.expect_status(200);
+    let record = app.record(&first.request_id()).await;
+    assert_eq!(record["priced"], false);
+    let price = json!({"currency": "USD", "input": "1000000", "output": "1000000", "valid_from": "2020-01-01T00:00:00Z"});
+    let path = format!(
+        "prices?provider={}&model=house-model",
+        record["provider"].as_str().unwrap()
+    );
+    let set = app.api(Method::PUT, &path, Some(price)).await;
+    assert!((200..300).contains(&set.status), "{}", set.text());
+    let result = app.job("prices/recalculate", json!({})).await;
+    assert_eq!(result["changed"], 1, "{result}");
+    let refused = call().await.expect_status(429);
+    assert_eq!(refused.json()["error"]["code"], "insufficient_quota");
 }

@@ -143,6 +143,22 @@ impl App {
         .await
     }
 
+    /// Asks for a job; its result, once it is done.
+    pub async fn job(&self, path: &str, body: Value) -> Value {
+        let accepted = self.api(Method::POST, path, Some(body)).await;
+        let id = accepted.expect_status(202).json()["job"]["id"].clone();
+        let path = format!("jobs/{}", id.as_str().expect("a job's id"));
+        eventually(&path, || async {
+            let job = self.get(&path).await;
+            match job["state"].as_str() {
+                Some("succeeded") => Some(job["result"].clone()),
+                Some("failed" | "cancelled") => panic!("{job}"),
+                _ => None,
+            }
+        })
+        .await
+    }
+
     /// The loss ledger: (accepted, stored, spooled, dead-lettered, dropped).
     pub async fn loss_ledger(&self) -> [i64; 5] {
         let ledger = self.get("supervision/ledger").await;

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep};
 use crate::contents::store::ContentStore;
 use crate::domain::clock::SharedClock;
 use crate::domain::rid::Rid;
+use crate::domain::setting::InForce;
 use crate::supervision::{ActorRef, ChildSpec, Incarnation};
 
 /// How often it looks when there was nothing to do.
@@ -27,8 +28,8 @@ const REST_MIN: Duration = Duration::from_millis(20);
 pub struct Parts {
     pub store: Arc<ContentStore>,
     pub clock: SharedClock,
-    /// Contents older than this are packed.
-    pub after: Duration,
+    /// What says how old contents are that are packed.
+    pub settings: InForce,
 }
 
 /// The actor.
@@ -60,7 +61,8 @@ async fn run(parts: &Parts, me: &Incarnation<Compressor>) {
             return;
         }
         let now_ms = parts.clock.now_ms();
-        let after_ms = i64::try_from(parts.after.as_millis()).unwrap_or(i64::MAX);
+        let after = parts.settings.load().compress_after;
+        let after_ms = i64::try_from(after.as_millis()).unwrap_or(i64::MAX);
         let below = Rid::floor_of_ms(now_ms.saturating_sub(after_ms).max(0)).0;
         let begun = Instant::now();
         match parts.store.repack(below, now_ms * 1_000).await {

@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout};
 use crate::contents::store::{ContentStore, StoreError};
 use crate::contents::{Content, intake};
 use crate::domain::clock::SharedClock;
+use crate::domain::setting::InForce;
 use crate::spool::{Entry, Lease, ReadError, Settled, Spool};
 use crate::supervision::{ActorRef, ChildSpec, Incarnation};
 use crate::vault::Vault;
@@ -40,8 +41,8 @@ pub struct Parts {
     /// Opens them.
     pub vault: Arc<Vault>,
     pub clock: SharedClock,
-    /// Contents older than this are packed for good.
-    pub compress_after: Duration,
+    /// What says how old those are that are packed for good.
+    pub settings: InForce,
 }
 
 /// The actor.

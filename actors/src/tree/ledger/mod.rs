@@ -101,7 +101,7 @@ pub fn with_contents(group: Group, contents: content_writer::Parts) -> Group {
     let compressor = compressor::Parts {
         store: Arc::clone(&contents.store),
         clock: Arc::clone(&contents.clock),
-        after: contents.compress_after,
+        settings: Arc::clone(&contents.settings),
     };
     group
         .child(content_writer::spec(&ActorRef::new(QUEUE), contents))

@@ -1,0 +1,335 @@
+//! Settings: what operators change while the process runs. A setting's default is the configuration key of the same
+//! name; a value saved in the database wins over it, and one that the environment sets wins over both.
+//!
+//! Pure: texts in, [`Settings`] out. Who reads the tables is `root/foundation/settings_keeper`; who changes them is the
+//! control face. A setting is one entry of [`DEFINITIONS`] and one field of [`Settings`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+use super::decimal::nano;
+use super::price::{Currency, Rate};
+
+/// What may stand in a setting.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kind {
+    /// A whole number, both bounds included.
+    Whole { min: i64, max: i64 },
+    /// A decimal number; bounds in billionths, both included.
+    Decimal { min_nano: i64, max_nano: i64 },
+    /// One of these words.
+    Choice(&'static [&'static str]),
+}
+
+/// A setting that there is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Definition {
+    /// Section and name, as in the configuration.
+    pub key: &'static str,
+    pub kind: Kind,
+}
+
+const CURRENCY: &str = "prices.currency";
+const USD_CNY: &str = "prices.usd_cny";
+const SIDE_MAX: &str = "conversations.max_bytes_per_side";
+const COMPRESS_AFTER: &str = "conversations.compress_after_days";
+const PER_OPERATOR: &str = "api.rate_limit_per_operator";
+const PER_ADDRESS: &str = "api.rate_limit_per_address";
+
+const fn whole(key: &'static str, min: i64, max: i64) -> Definition {
+    Definition {
+        key,
+        kind: Kind::Whole { min, max },
+    }
+}
+
+/// Every setting, in the order in which they are shown.
+pub static DEFINITIONS: [Definition; 6] = [
+    Definition {
+        key: CURRENCY,
+        kind: Kind::Choice(&["USD", "CNY"]),
+    },
+    Definition {
+        key: USD_CNY,
+        // Outside of it a digit too many or too few was typed.
+        kind: Kind::Decimal {
+            min_nano: 10_000_000,
+            max_nano: 1_000_000_000_000,
+        },
+    },
+    whole(SIDE_MAX, 1_024, 1 << 20),
+    whole(COMPRESS_AFTER, 1, 3_650),
+    whole(PER_OPERATOR, 1, 1_000_000_000),
+    whole(PER_ADDRESS, 1, 1_000_000_000),
+];
+
+/// The setting of that name.
+pub fn definition(key: &str) -> Option<&'static Definition> {
+    DEFINITIONS.iter().find(|definition| definition.key == key)
+}
+
+impl Definition {
+    /// What is wrong with a value, in words that follow its name.
+    ///
+    /// # Errors
+    /// The words.
+    pub fn check(&self, text: &str) -> Result<(), String> {
+        match self.kind {
+            Kind::Whole { min, max } => match text.parse::<i64>() {
+                Ok(number) if (min..=max).contains(&number) => Ok(()),
+                _ => Err(format!(
+                    "must be a whole number between {min} and {max}, got {text:?}"
+                )),
+            },
+            Kind::Decimal { min_nano, max_nano } => match nano(text) {
+                Some(number) if (min_nano..=max_nano).contains(&number) => Ok(()),
+                _ => Err(format!(
+                    "must be a decimal number between {} and {} such as 7.10, got {text:?}",
+                    min_nano as f64 / 1e9,
+                    max_nano as f64 / 1e9
+                )),
+            },
+            Kind::Choice(words) if words.contains(&text) => Ok(()),
+            Kind::Choice(words) => {
+                Err(format!("must be one of {}, got {text:?}", words.join(", ")))
+            }
+        }
+    }
+}
+
+/// What is in force.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Settings {
+    /// What costs are shown in unless somebody asks otherwise.
+    pub currency: Currency,
+    /// By which two currencies are one.
+    pub rate: Rate,
+    /// Most bytes kept of one side of a call.
+    pub side_max_bytes: usize,
+    /// Conversations older than this are packed for good.
+    pub compress_after: Duration,
+    /// Requests a minute on the control face.
+    pub rate_limit_per_operator: u32,
+    /// Likewise.
+    pub rate_limit_per_address: u32,
+}
+
+/// Where readers find them.
+pub type InForce = Arc<ArcSwap<Settings>>;
+
+impl Default for Settings {
+    /// As shipped.
+    fn default() -> Self {
+        Self {
+            currency: Currency::Usd,
+            rate: Rate::new(7_100_000_000).unwrap_or(Rate::ONE),
+            side_max_bytes: 256 << 10,
+            compress_after: Duration::from_secs(7 * 86_400),
+            rate_limit_per_operator: 1_200,
+            rate_limit_per_address: 2_400,
+        }
+    }
+}
+
+impl Settings {
+    fn of(texts: &BTreeMap<&'static str, String>) -> Result<Self, String> {
+        let text = |key: &str| texts.get(key).map_or("", String::as_str);
+        let whole = |key: &'static str| {
+            let number = text(key).parse::<u32>();
+            number.map_err(|_| format!("{key} must be a whole number"))
+        };
+        Ok(Self {
+            currency: Currency::parse(text(CURRENCY))
+                .ok_or_else(|| format!("{CURRENCY} must be a currency"))?,
+            rate: nano(text(USD_CNY))
+                .and_then(Rate::new)
+                .ok_or_else(|| format!("{USD_CNY} must be greater than 0"))?,
+            side_max_bytes: whole(SIDE_MAX)? as usize,
+            compress_after: Duration::from_secs(u64::from(whole(COMPRESS_AFTER)?) * 86_400),
+            rate_limit_per_operator: whole(PER_OPERATOR)?,
+            rate_limit_per_address: whole(PER_ADDRESS)?,
+        })
+    }
+}
+
+/// What a setting is when nobody saved a value.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Written {
+    pub text: String,
+    /// The environment sets it: saved values do not count.
+    pub is_locked: bool,
+}
+
+/// The configuration's say in it: a default for every definition, and the settings that they make.
+#[derive(Clone, Debug)]
+pub struct Defaults {
+    each: BTreeMap<&'static str, Written>,
+    settings: Settings,
+}
+
+/// A saved value that is not in force: an older or newer version took it for a good one.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Unusable {
+    pub key: String,
+    pub problem: String,
+}
+
+impl Defaults {
+    /// Asks for the default of every definition.
+    ///
+    /// # Errors
+    /// The first key whose default is none, and what is wrong with it.
+    pub fn new(
+        mut of: impl FnMut(&'static str) -> Written,
+    ) -> Result<Self, (&'static str, String)> {
+        let mut each = BTreeMap::new();
+        let mut texts = BTreeMap::new();
+        for definition in &DEFINITIONS {
+            let default = of(definition.key);
+            definition
+                .check(&default.text)
+                .map_err(|problem| (definition.key, problem))?;
+            texts.insert(definition.key, default.text.clone());
+            each.insert(definition.key, default);
+        }
+        let settings = Settings::of(&texts).map_err(|problem| (CURRENCY, problem))?;
+        Ok(Self { each, settings })
+    }
+
+    /// As long as nothing is saved.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The default of a definition.
+    pub fn of(&self, definition: &Definition) -> Option<&Written> {
+        self.each.get(definition.key)
+    }
+
+    /// What is in force when these values are saved, and which of them cannot be.
+    pub fn with(&self, saved: &BTreeMap<String, String>) -> (Settings, Vec<Unusable>) {
+        let mut unusable = Vec::new();
+        let mut texts = BTreeMap::new();
+        for (key, default) in &self.each {
+            let value = saved.get(*key).filter(|_| !default.is_locked);
+            let checked = value
+                .zip(definition(key))
+                .map(|(value, definition)| definition.check(value).map(|()| value.clone()));
+            let text = match checked {
+                Some(Ok(text)) => text,
+                Some(Err(problem)) => {
+                    unusable.push(Unusable {
+                        key: (*key).to_owned(),
+                        problem,
+                    });
+                    default.text.clone()
+                }
+                None => default.text.clone(),
+            };
+            texts.insert(*key, text);
+        }
+        match Settings::of(&texts) {
+            Ok(settings) => (settings, unusable),
+            Err(problem) => {
+                unusable.push(Unusable {
+                    key: String::new(),
+                    problem,
+                });
+                (self.settings.clone(), unusable)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn defaults(locked: &str) -> Defaults {
+        let text = |key: &str| match key {
+            CURRENCY => "USD",
+            USD_CNY => "7.10",
+            SIDE_MAX => "262144",
+            COMPRESS_AFTER => "7",
+            PER_OPERATOR => "1200",
+            _ => "2400",
+        };
+        Defaults::new(|key| Written {
+            text: text(key).into(),
+            is_locked: key == locked,
+        })
+        .unwrap()
+    }
+
+    fn saved(values: &[(&str, &str)]) -> BTreeMap<String, String> {
+        let each = values
+            .iter()
+            .map(|(key, value)| ((*key).into(), (*value).into()));
+        each.collect()
+    }
+
+    #[test]
+    fn a_saved_value_wins_unless_the_environment_has_one() {
+        let values = saved(&[(USD_CNY, "6.95"), (CURRENCY, "CNY"), ("gone.key", "1")]);
+        let (settings, unusable) = defaults("").with(&values);
+        assert_eq!(settings.rate.cny_per_usd_nano(), 6_950_000_000);
+        assert_eq!((settings.currency, unusable), (Currency::Cny, vec![]));
+        assert_eq!(settings.compress_after, Duration::from_secs(7 * 86_400));
+        let (settings, _) = defaults(USD_CNY).with(&values);
+        assert_eq!(settings.rate.cny_per_usd_nano(), 7_100_000_000);
+        assert_eq!(settings.currency, Currency::Cny);
+    }
+
+    #[test]
+    fn what_cannot_be_is_told_and_its_default_holds() {
+        let values = saved(&[(USD_CNY, "0"), (SIDE_MAX, "1"), (CURRENCY, "CNY")]);
+        let (settings, unusable) = defaults("").with(&values);
+        let keys: Vec<&str> = unusable.iter().map(|one| one.key.as_str()).collect();
+        assert_eq!(keys, [SIDE_MAX, USD_CNY]);
+        let expected = Settings {
+            currency: Currency::Cny,
+            ..defaults("").settings().clone()
+        };
+        assert_eq!(settings, expected);
+    }
+
+    #[test]
+    fn every_bound_is_a_value_and_what_lies_beyond_is_none() {
+        for definition in &DEFINITIONS {
+            let (good, bad) = match definition.kind {
+                Kind::Whole { min, max } => (
+                    vec![min.to_string(), max.to_string()],
+                    vec![(min - 1).to_string(), (max + 1).to_string(), "many".into()],
+                ),
+                Kind::Decimal { .. } => (
+                    vec!["0.01".into(), "1000".into()],
+                    vec!["0.009".into(), "1000.1".into(), "-1".into(), "7,1".into()],
+                ),
+                Kind::Choice(words) => (
+                    words.iter().map(|&word| word.to_owned()).collect(),
+                    vec!["EUR".into(), String::new()],
+                ),
+            };
+            for text in good {
+                assert_eq!(definition.check(&text), Ok(()), "{}", definition.key);
+                let values = saved(&[(definition.key, &text)]);
+                assert_eq!(
+                    defaults("").with(&values).1,
+                    [],
+                    "{}: {text}",
+                    definition.key
+                );
+            }
+            for text in bad {
+                assert!(
+                    definition.check(&text).is_err(),
+                    "{}: {text}",
+                    definition.key
+                );
+            }
+        }
+    }
+}

@@ -17,7 +17,12 @@ export const usePreferences = defineStore('preferences', () => {
   const theme = useStorage<Theme>('steward.theme', 'system')
   const locale = useStorage<Locale>('steward.locale', guessLocale())
   const density = useStorage<Density>('steward.density', 'compact')
-  const currency = useStorage<Currency>('steward.currency', guessLocale() === 'zh-CN' ? 'CNY' : 'USD')
+  /** Empty: what the installation's setting says. */
+  const chosenCurrency = useStorage<Currency | ''>('steward.currency', '')
+  const currency = computed({
+    get: () => chosenCurrency.value || undefined,
+    set: (to: Currency | undefined) => (chosenCurrency.value = to ?? ''),
+  })
   const pollingSeconds = useStorage('steward.polling_s', pollingBounds.first)
   const prefersDark = usePreferredDark()
   const shownTheme = computed<'light' | 'dark'>(() =>

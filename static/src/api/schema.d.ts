@@ -329,7 +329,7 @@ export interface paths {
          * Every call that passes the filters, as a file.
          * @deprecated
          * @description JSON is one array of the list's items, JSON lines one item a line. In CSV a text that a spreadsheet would
-         *     take for a formula stands behind an apostrophe. An answer that breaks off is a file that is not whole.
+         *     take for a formula stands behind an apostrophe. In Parquet times are timestamps and costs decimals. An answer that breaks off is a file that is not whole.
          */
         get: operations["logs_export_by_old_name"];
         put?: never;
@@ -652,8 +652,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * What latency was: quantiles of duration and of the time to the first token for the ones called most, over every day that
-         *     the stretch touches.
+         * What latency was over every day that the stretch touches: quantiles of duration and of the time to the first token, of
+         *     all calls and of the models, tokens … that take longest in the mean.
          * @deprecated
          */
         get: operations["stats_latency_by_old_name"];
@@ -1326,7 +1326,7 @@ export interface paths {
         /**
          * Every call that passes the filters, as a file.
          * @description JSON is one array of the list's items, JSON lines one item a line. In CSV a text that a spreadsheet would
-         *     take for a formula stands behind an apostrophe. An answer that breaks off is a file that is not whole.
+         *     take for a formula stands behind an apostrophe. In Parquet times are timestamps and costs decimals. An answer that breaks off is a file that is not whole.
          */
         get: operations["logs_export"];
         put?: never;
@@ -2056,6 +2056,41 @@ export interface paths {
         patch: operations["redaction_rules_update"];
         trace?: never;
     };
+    "/api/v1/settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Every setting: its value, its default, and what may stand in it. */
+        get: operations["settings_show"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** Saves values, or goes back to the configuration's. All of them, or none when one cannot be. */
+        patch: operations["settings_update"];
+        trace?: never;
+    };
+    "/api/v1/settings/{key}/versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who saved what when, newest first; the latest 200. */
+        get: operations["settings_versions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/stats/accounts/{id}": {
         parameters: {
             query?: never;
@@ -2212,8 +2247,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * What latency was: quantiles of duration and of the time to the first token for the ones called most, over every day that
-         *     the stretch touches.
+         * What latency was over every day that the stretch touches: quantiles of duration and of the time to the first token, of
+         *     all calls and of the models, tokens … that take longest in the mean.
          */
         get: operations["stats_latency"];
         put?: never;
@@ -3459,6 +3494,19 @@ export interface components {
             components_status: {
                 [key: string]: string;
             };
+            /** @description False when the seven days had so many calls that only the newest 500,000 were looked at. */
+            conversations_exact: boolean;
+            /**
+             * Format: int64
+             * @description Distinct conversations since midnight, where calls carry an id, and each call that carries none; at most a
+             *     minute old.
+             */
+            conversations_today: number;
+            /**
+             * Format: int64
+             * @description The same of the last seven days, today included.
+             */
+            conversations_week: number;
             /** @description `USD` or `CNY`. */
             currency: string;
             /**
@@ -3696,6 +3744,8 @@ export interface components {
         };
         /** @description What this process is. */
         Instance: {
+            /** @description What costs are told in unless asked otherwise: `USD` or `CNY`. */
+            currency: string;
             database: components["schemas"]["DatabaseKind"];
             /** @description Whether everything here is simulated. */
             demo: boolean;
@@ -3829,6 +3879,11 @@ export interface components {
             name: string;
             /** @description How the secret begins. */
             prefix: string;
+        };
+        /** @description How long calls took together, and whose took longest. */
+        Latency: components["schemas"]["Top"] & {
+            /** @description Its quantiles are those of all calls, not means of the items'. */
+            total: components["schemas"]["Numbers"];
         };
         /** @description A mean latency. */
         LatencyPoint: {
@@ -5260,6 +5315,67 @@ export interface components {
             score: number;
             /** @description In order; together they are the snippet. Empty when the place lies beyond what can be shown. */
             snippet: components["schemas"]["SnippetPiece"][];
+        };
+        /** @description Values to save. */
+        SettingChanges: {
+            /** @description Key → value; null goes back to the configuration's. What is not named stays. */
+            values: {
+                [key: string]: string | null;
+            };
+        };
+        /**
+         * @description What may stand in a setting.
+         * @enum {string}
+         */
+        SettingKind: "whole" | "decimal" | "choice";
+        /** @description A change of a setting. */
+        SettingVersion: {
+            /** Format: date-time */
+            changed_at: string;
+            /** @description Public id of the operator. */
+            changed_by: string;
+            /** @description Null: back to the configuration's. */
+            value?: string | null;
+        };
+        /** @description The changes of one setting. */
+        SettingVersions: {
+            items: components["schemas"]["SettingVersion"][];
+        };
+        /** @description A setting. Values are texts, as in the configuration. */
+        SettingView: {
+            /** @description The configuration's. */
+            default: string;
+            /** @description Section and name, as in the configuration. */
+            key: string;
+            kind: components["schemas"]["SettingKind"];
+            /** @description The environment sets it: it cannot be changed here. */
+            locked: boolean;
+            /** @description Largest value; null for a choice. */
+            max?: string | null;
+            /** @description Smallest value; null for a choice. */
+            min?: string | null;
+            /** @description The words of a choice; otherwise empty. */
+            options: string[];
+            /** @description Saved here, whether or not it is in force; null when nothing is. */
+            saved?: string | null;
+            /**
+             * Format: date-time
+             * @description When it was saved; null when nothing is.
+             */
+            updated_at?: string | null;
+            /** @description Public id of the operator who saved it; null when nothing is. */
+            updated_by?: string | null;
+            /** @description What is in force. */
+            value: string;
+        };
+        /** @description Every setting. */
+        Settings: {
+            items: components["schemas"]["SettingView"][];
+            /**
+             * Format: int64
+             * @description Rises with every change.
+             */
+            version: number;
         };
         /** @description A piece of a text. */
         SnippetPiece: {
@@ -7918,7 +8034,7 @@ export interface operations {
     logs_export_by_old_name: {
         parameters: {
             query: {
-                format: "csv" | "json" | "jsonl";
+                format: "csv" | "json" | "jsonl" | "parquet";
                 /** @description CSV: begin with a byte-order mark, by which spreadsheets know UTF-8. */
                 bom?: boolean;
                 token_id?: string;
@@ -7965,6 +8081,7 @@ export interface operations {
                     "text/csv": string;
                     "application/json": components["schemas"]["RequestItem"][];
                     "application/x-ndjson": string;
+                    "application/vnd.apache.parquet": number[];
                 };
             };
             /** @description The request is not valid. */
@@ -8150,7 +8267,7 @@ export interface operations {
     operations_center_by_tenant_by_old_name: {
         parameters: {
             query?: {
-                /** @description What `cost` is told in; `USD` unless given. */
+                /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
                 /** @description Beginning, RFC 3339 or a date. */
                 from?: string;
@@ -8260,7 +8377,7 @@ export interface operations {
     operations_center_cost_by_old_name: {
         parameters: {
             query?: {
-                /** @description What `cost` is told in; `USD` unless given. */
+                /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
                 /** @description Beginning, RFC 3339 or a date. */
                 from?: string;
@@ -8370,7 +8487,7 @@ export interface operations {
     operations_center_usage_by_old_name: {
         parameters: {
             query?: {
-                /** @description What `cost` is told in; `USD` unless given. */
+                /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
                 /** @description Beginning, RFC 3339 or a date. */
                 from?: string;
@@ -8480,7 +8597,7 @@ export interface operations {
     operations_center_usage_trends_by_old_name: {
         parameters: {
             query?: {
-                /** @description What `cost` is told in; `USD` unless given. */
+                /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
                 /** @description Beginning, RFC 3339 or a date. */
                 from?: string;
@@ -8590,7 +8707,7 @@ export interface operations {
     operations_center_overview_by_old_name: {
         parameters: {
             query?: {
-                /** @description What `cost` is told in; `USD` unless given. */
+                /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
             };
             header?: never;
@@ -8692,7 +8809,7 @@ export interface operations {
     operations_center_trends_by_old_name: {
         parameters: {
             query?: {
-                /** @description What `cost` is told in; `USD` unless given. */
+                /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
                 /** @description Beginning, RFC 3339 or a date. */
                 from?: string;
@@ -8802,7 +8919,7 @@ export interface operations {
     stats_account_stats_by_old_name: {
         parameters: {
             query?: {
-                /** @description What `cost` is told in; `USD` unless given. */
+                /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
                 /** @description Beginning, RFC 3339 or a date. */
                 from?: string;
@@ -8925,7 +9042,7 @@ export interface operations {
     stats_account_trend_by_old_name: {
         parameters: {
             query?: {
-                /** @description What `cost` is told in; `USD` unless given. */
+                /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
                 by?: "hour" | "day";
                 /** @description Beginning, RFC 3339 or a date. */
@@ -9265,11 +9382,14 @@ export interface operations {
     stats_cost_by_old_name: {
         parameters: {
             query?: {
-                /** @description What `cost` is told in; `USD` unless given. */
+                /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
                 by?: "model" | "provider" | "token" | "account" | "tenant" | "app" | "user" | "mode";
-                /** @description By what they are ranked, most first; `requests` unless given, `cost` at `stats/cost`. */
-                sort?: "requests" | "tokens" | "cost" | "errors";
+                /**
+                 * @description By what they are ranked, most first; `requests` unless given, `cost` at `stats/cost` and `duration` at
+                 *     `stats/latency`.
+                 */
+                sort?: "requests" | "tokens" | "cost" | "errors" | "duration";
                 /** @description 1 to 100; 10 unless given. */
                 limit?: number;
                 provider?: string;
@@ -9504,10 +9624,10 @@ export interface operations {
                 /** @description A ranking of these instead of a trend. */
                 of?: "model" | "provider" | "token" | "account" | "tenant" | "app" | "user" | "mode";
                 /** @description By what a ranking is sorted, most first; `requests` unless given. */
-                sort?: "requests" | "tokens" | "cost" | "errors";
+                sort?: "requests" | "tokens" | "cost" | "errors" | "duration";
                 /** @description CSV: begin with a byte-order mark, by which spreadsheets know UTF-8. */
                 bom?: boolean;
-                /** @description What `cost` is told in; `USD` unless given. */
+                /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
                 by?: "hour" | "day";
                 provider?: string;
@@ -9740,11 +9860,14 @@ export interface operations {
     stats_latency_by_old_name: {
         parameters: {
             query?: {
-                /** @description What `cost` is told in; `USD` unless given. */
+                /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
                 by?: "model" | "provider" | "token" | "account" | "tenant" | "app" | "user" | "mode";
-                /** @description By what they are ranked, most first; `requests` unless given, `cost` at `stats/cost`. */
-                sort?: "requests" | "tokens" | "cost" | "errors";
+                /**
+                 * @description By what they are ranked, most first; `requests` unless given, `cost` at `stats/cost` and `duration` at
+                 *     `stats/latency`.
+                 */
+                sort?: "requests" | "tokens" | "cost" | "errors" | "duration";
                 /** @description 1 to 100; 10 unless given. */
                 limit?: number;
                 provider?: string;
@@ -9782,7 +9905,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Top"];
+                    "application/json": components["schemas"]["Latency"];
                 };
             };
             /** @description The request is not valid. */
@@ -9867,7 +9990,7 @@ export interface operations {
     stats_overview_by_old_name: {
         parameters: {
             query?: {
-                /** @description What `cost` is told in; `USD` unless given. */
+                /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
                 provider?: string;
                 /** @description Model asked for. */
@@ -10128,7 +10251,7 @@ export interface operations {
     stats_token_stats_by_old_name: {
         parameters: {
             query?: {
-                /** @description What `cost` is told in; `USD` unless given. */
+                /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
                 /** @description Beginning, RFC 3339 or a date. */
                 from?: string;
@@ -10251,7 +10374,7 @@ export interface operations {
     stats_token_trend_by_old_name: {
         parameters: {
             query?: {
-                /** @description What `cost` is told in; `USD` unless given. */
+                /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
                 by?: "hour" | "day";
                 /** @description Beginning, RFC 3339 or a date. */
@@ -10375,11 +10498,14 @@ export interface operations {
     stats_top_by_old_name: {
         parameters: {
             query?: {
-                /** @description What `cost` is told in; `USD` unless given. */
+                /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
                 by?: "model" | "provider" | "token" | "account" | "tenant" | "app" | "user" | "mode";
-                /** @description By what they are ranked, most first; `requests` unless given, `cost` at `stats/cost`. */
-                sort?: "requests" | "tokens" | "cost" | "errors";
+                /**
+                 * @description By what they are ranked, most first; `requests` unless given, `cost` at `stats/cost` and `duration` at
+                 *     `stats/latency`.
+                 */
+                sort?: "requests" | "tokens" | "cost" | "errors" | "duration";
                 /** @description 1 to 100; 10 unless given. */
                 limit?: number;
                 provider?: string;
@@ -10502,7 +10628,7 @@ export interface operations {
     stats_trend_by_old_name: {
         parameters: {
             query?: {
-                /** @description What `cost` is told in; `USD` unless given. */
+                /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
                 by?: "hour" | "day";
                 provider?: string;
@@ -14617,7 +14743,7 @@ export interface operations {
     logs_export: {
         parameters: {
             query: {
-                format: "csv" | "json" | "jsonl";
+                format: "csv" | "json" | "jsonl" | "parquet";
                 /** @description CSV: begin with a byte-order mark, by which spreadsheets know UTF-8. */
                 bom?: boolean;
                 token_id?: string;
@@ -14664,6 +14790,7 @@ export interface operations {
                     "text/csv": string;
                     "application/json": components["schemas"]["RequestItem"][];
                     "application/x-ndjson": string;
+                    "application/vnd.apache.parquet": number[];
                 };
             };
             /** @description The request is not valid. */
@@ -14849,7 +14976,7 @@ export interface operations {
     operations_center_by_tenant: {
         parameters: {
             query?: {
-                /** @description What `cost` is told in; `USD` unless given. */
+                /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
                 /** @description Beginning, RFC 3339 or a date. */
                 from?: string;
@@ -14959,7 +15086,7 @@ export interface operations {
     operations_center_cost: {
         parameters: {
             query?: {
-                /** @description What `cost` is told in; `USD` unless given. */
+                /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
                 /** @description Beginning, RFC 3339 or a date. */
                 from?: string;
@@ -15069,7 +15196,7 @@ export interface operations {
     operations_center_usage: {
         parameters: {
             query?: {
-                /** @description What `cost` is told in; `USD` unless given. */
+                /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
                 /** @description Beginning, RFC 3339 or a date. */
                 from?: string;
@@ -15179,7 +15306,7 @@ export interface operations {
     operations_center_usage_trends: {
         parameters: {
             query?: {
-                /** @description What `cost` is told in; `USD` unless given. */
+                /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
                 /** @description Beginning, RFC 3339 or a date. */
                 from?: string;
@@ -15289,7 +15416,7 @@ export interface operations {
     operations_center_overview: {
         parameters: {
             query?: {
-                /** @description What `cost` is told in; `USD` unless given. */
+                /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
             };
             header?: never;
@@ -15391,7 +15518,7 @@ export interface operations {
     operations_center_trends: {
         parameters: {
             query?: {
-                /** @description What `cost` is told in; `USD` unless given. */
+                /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
                 /** @description Beginning, RFC 3339 or a date. */
                 from?: string;
@@ -21829,10 +21956,349 @@ export interface operations {
             };
         };
     };
+    settings_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Settings"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    settings_update: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The ETag the change was made from; 412 when somebody changed it first. */
+                "if-match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SettingChanges"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Settings"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It conflicts with what exists. */
+            409: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Someone else has changed it since you read it. */
+            412: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request body is too large. */
+            413: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body's media type or encoding is not supported. */
+            415: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    settings_versions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                key: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SettingVersions"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is nothing at this address. */
+            404: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     stats_account_stats: {
         parameters: {
             query?: {
-                /** @description What `cost` is told in; `USD` unless given. */
+                /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
                 /** @description Beginning, RFC 3339 or a date. */
                 from?: string;
@@ -21955,7 +22421,7 @@ export interface operations {
     stats_account_trend: {
         parameters: {
             query?: {
-                /** @description What `cost` is told in; `USD` unless given. */
+                /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
                 by?: "hour" | "day";
                 /** @description Beginning, RFC 3339 or a date. */
@@ -22295,11 +22761,14 @@ export interface operations {
     stats_cost: {
         parameters: {
             query?: {
-                /** @description What `cost` is told in; `USD` unless given. */
+                /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
                 by?: "model" | "provider" | "token" | "account" | "tenant" | "app" | "user" | "mode";
-                /** @description By what they are ranked, most first; `requests` unless given, `cost` at `stats/cost`. */
-                sort?: "requests" | "tokens" | "cost" | "errors";
+                /**
+                 * @description By what they are ranked, most first; `requests` unless given, `cost` at `stats/cost` and `duration` at
+                 *     `stats/latency`.
+                 */
+                sort?: "requests" | "tokens" | "cost" | "errors" | "duration";
                 /** @description 1 to 100; 10 unless given. */
                 limit?: number;
                 provider?: string;
@@ -22534,10 +23003,10 @@ export interface operations {
                 /** @description A ranking of these instead of a trend. */
                 of?: "model" | "provider" | "token" | "account" | "tenant" | "app" | "user" | "mode";
                 /** @description By what a ranking is sorted, most first; `requests` unless given. */
-                sort?: "requests" | "tokens" | "cost" | "errors";
+                sort?: "requests" | "tokens" | "cost" | "errors" | "duration";
                 /** @description CSV: begin with a byte-order mark, by which spreadsheets know UTF-8. */
                 bom?: boolean;
-                /** @description What `cost` is told in; `USD` unless given. */
+                /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
                 by?: "hour" | "day";
                 provider?: string;
@@ -22770,11 +23239,14 @@ export interface operations {
     stats_latency: {
         parameters: {
             query?: {
-                /** @description What `cost` is told in; `USD` unless given. */
+                /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
                 by?: "model" | "provider" | "token" | "account" | "tenant" | "app" | "user" | "mode";
-                /** @description By what they are ranked, most first; `requests` unless given, `cost` at `stats/cost`. */
-                sort?: "requests" | "tokens" | "cost" | "errors";
+                /**
+                 * @description By what they are ranked, most first; `requests` unless given, `cost` at `stats/cost` and `duration` at
+                 *     `stats/latency`.
+                 */
+                sort?: "requests" | "tokens" | "cost" | "errors" | "duration";
                 /** @description 1 to 100; 10 unless given. */
                 limit?: number;
                 provider?: string;
@@ -22812,7 +23284,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Top"];
+                    "application/json": components["schemas"]["Latency"];
                 };
             };
             /** @description The request is not valid. */
@@ -22897,7 +23369,7 @@ export interface operations {
     stats_overview: {
         parameters: {
             query?: {
-                /** @description What `cost` is told in; `USD` unless given. */
+                /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
                 provider?: string;
                 /** @description Model asked for. */
@@ -23158,7 +23630,7 @@ export interface operations {
     stats_token_stats: {
         parameters: {
             query?: {
-                /** @description What `cost` is told in; `USD` unless given. */
+                /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
                 /** @description Beginning, RFC 3339 or a date. */
                 from?: string;
@@ -23281,7 +23753,7 @@ export interface operations {
     stats_token_trend: {
         parameters: {
             query?: {
-                /** @description What `cost` is told in; `USD` unless given. */
+                /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
                 by?: "hour" | "day";
                 /** @description Beginning, RFC 3339 or a date. */
@@ -23405,11 +23877,14 @@ export interface operations {
     stats_top: {
         parameters: {
             query?: {
-                /** @description What `cost` is told in; `USD` unless given. */
+                /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
                 by?: "model" | "provider" | "token" | "account" | "tenant" | "app" | "user" | "mode";
-                /** @description By what they are ranked, most first; `requests` unless given, `cost` at `stats/cost`. */
-                sort?: "requests" | "tokens" | "cost" | "errors";
+                /**
+                 * @description By what they are ranked, most first; `requests` unless given, `cost` at `stats/cost` and `duration` at
+                 *     `stats/latency`.
+                 */
+                sort?: "requests" | "tokens" | "cost" | "errors" | "duration";
                 /** @description 1 to 100; 10 unless given. */
                 limit?: number;
                 provider?: string;
@@ -23532,7 +24007,7 @@ export interface operations {
     stats_trend: {
         parameters: {
             query?: {
-                /** @description What `cost` is told in; `USD` unless given. */
+                /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
                 by?: "hour" | "day";
                 provider?: string;

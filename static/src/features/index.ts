@@ -30,6 +30,7 @@ export type NavKey =
   | 'jobs'
   | 'logs'
   | 'redaction-rules'
+  | 'settings'
 
 const found = import.meta.glob<{ default: Feature }>('./*/index.ts', { eager: true })
 const order: NavKey[] = [
@@ -48,6 +49,7 @@ const order: NavKey[] = [
   'operators',
   'audit',
   'redaction-rules',
+  'settings',
 ]
 
 export const features: Feature[] = Object.values(found)

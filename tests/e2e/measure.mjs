@@ -138,7 +138,8 @@ async function frames({ pixelsPerFrame, until, forMs }) {
     if (pixelsPerFrame > 0) box.scrollTop += pixelsPerFrame
     const rows = box.querySelectorAll('[data-index]')
     most = Math.max(most, rows.length)
-    last = Math.max(last, Number(rows[rows.length - 1]?.dataset.index ?? 0))
+    // While one scrolls they stand in no order.
+    for (const row of rows) last = Math.max(last, Number(row.dataset.index))
   }
   const sorted = [...gaps].sort((a, b) => a - b)
   return {

@@ -66,6 +66,32 @@ describe('DataTable', () => {
     wrapper.unmount()
   })
 
+  it('has elements that become other rows as one scrolls, take no focus along, and stand in order at rest', async () => {
+    const wrapper = await table({ rows: rows(5_000) })
+    const drawn = () => wrapper.findAll<HTMLElement>('[data-index]').map((row) => row.element)
+    const indexes = () => drawn().map((row) => Number(row.dataset.index))
+    const before = new Set(drawn())
+    const grid = wrapper.get<HTMLElement>('[role=grid]')
+    const scrollTo = async (row: number) => {
+      grid.element.scrollTop = row * 34
+      await grid.trigger('scroll')
+    }
+    drawn()[0]!.focus()
+    await scrollTo(1_003)
+    expect(drawn().every((row) => before.has(row))).toBe(true)
+    expect(document.activeElement).toBe(document.body)
+    const cells = drawn().map((row) => row.querySelector('[role=gridcell]')!.textContent)
+    expect(cells).toEqual(indexes().map((index) => `row ${index}`))
+    expect(Math.min(...indexes())).toBeLessThanOrEqual(1_003)
+    drawn().at(-1)!.focus()
+    const focused = document.activeElement
+    await vi.waitFor(() => expect(indexes()).toEqual([...indexes()].sort((one, other) => one - other)))
+    expect(document.activeElement).toBe(focused)
+    const views = wrapper.emitted<[number, number]>('view')!
+    expect(views.at(-1)).toEqual([indexes()[0], indexes().at(-1)])
+    wrapper.unmount()
+  })
+
   it('tells its order to screen readers, and turns it: falling first', async () => {
     const wrapper = await table({ rows: rows(3), sort: '-size' })
     expect(headers(wrapper)).toEqual([

@@ -1,0 +1,76 @@
+// One row of a DataTable. It is a component of its own so that only a row that became another is drawn anew, and it has no
+// template because its cells are slots of the table's user.
+import { defineComponent, h, type PropType, renderSlot, type Slots } from 'vue'
+import type { Column } from './column'
+
+/** On a phone a row is a card: a title, and below it some facts. */
+export interface Card {
+  title: Column<Row>
+  meta: readonly Column<Row>[]
+}
+/** Rows are opaque here: the table's user gave both them and the columns that read them. */
+type Row = unknown
+
+export const TableRow = defineComponent({
+  name: 'TableRow',
+  props: {
+    row: { type: null as unknown as PropType<Row>, required: true },
+    index: { type: Number, required: true },
+    top: { type: Number, required: true },
+    height: { type: Number, required: true },
+    /** The grid's columns as CSS has them. */
+    tracks: { type: String, required: true },
+    columns: { type: Array as unknown as PropType<readonly Column<Row>[]>, required: true },
+    card: { type: Object as PropType<Card | null>, default: null },
+    cells: { type: Object as PropType<Slots>, required: true },
+    isSelected: Boolean,
+    isTabStop: Boolean,
+  },
+  setup(props) {
+    const cell = (column: Column<Row>) =>
+      renderSlot(props.cells, `cell-${column.key}`, { row: props.row }, () => [String(column.value(props.row) ?? '–')])
+    const inside = () => {
+      if (props.row === undefined)
+        return h('div', { role: 'gridcell', class: 'px-3' }, h('span', { class: 'bg-sunken block h-3 w-40 rounded' }))
+      if (props.card)
+        return h('div', { role: 'gridcell', class: 'w-[calc(100vw-3rem)] min-w-0 space-y-1 px-3' }, [
+          h('div', { class: 'truncate font-medium' }, [cell(props.card.title)]),
+          h(
+            'div',
+            { class: 'text-muted flex items-center gap-3 overflow-hidden text-xs whitespace-nowrap' },
+            props.card.meta.map((column) => h('span', { key: column.key, class: 'num' }, [cell(column)])),
+          ),
+        ])
+      return props.columns.map((column) =>
+        h(
+          'div',
+          {
+            key: column.key,
+            role: 'gridcell',
+            class: column.align === 'right' ? 'min-w-0 truncate px-3 num text-right' : 'min-w-0 truncate px-3',
+          },
+          [cell(column)],
+        ),
+      )
+    }
+    return () =>
+      h(
+        'div',
+        {
+          role: 'row',
+          'aria-rowindex': props.index + 2,
+          'aria-selected': props.isSelected,
+          'data-index': props.index,
+          tabindex: props.isTabStop ? 0 : -1,
+          class:
+            'border-line hover:bg-hover aria-selected:bg-accent-soft absolute top-0 left-0 grid w-full cursor-pointer items-center border-b text-sm contain-strict focus-visible:outline-offset-[-2px]',
+          style: {
+            gridTemplateColumns: props.tracks,
+            height: `${props.height}px`,
+            transform: `translateY(${props.top}px)`,
+          },
+        },
+        inside(),
+      )
+  },
+})

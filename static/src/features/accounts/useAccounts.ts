@@ -1,5 +1,5 @@
 import { keepPreviousData, useMutation, useQuery, useQueryClient } from '@tanstack/vue-query'
-import { computed } from 'vue'
+import { computed, ref } from 'vue'
 import { answer, api, idempotencyKey, tagged } from '@/api/client'
 import { Problem } from '@/api/problem'
 import { useEdit, useLive } from '@/kit'
@@ -27,9 +27,11 @@ export const testAccount = (id: string) => answer(api.POST('/api/v1/accounts/{id
 export function useAccount(id: () => string | null) {
   const queries = useQueryClient()
   const live = useLive()
+  /** Being deleted: whether it still is there is asked no more, whatever news come meanwhile. */
+  const leaving = ref<string | null>(null)
   const query = useQuery({
     queryKey: computed(() => ['accounts', 'one', id()]),
-    enabled: computed(() => id() !== null),
+    enabled: computed(() => id() !== null && id() !== leaving.value),
     refetchInterval: live.interval,
     queryFn: ({ signal }) => tagged(api.GET('/api/v1/accounts/{id}', { params: { path: { id: id()! } }, signal })),
   })
@@ -46,6 +48,8 @@ export function useAccount(id: () => string | null) {
   })
   const remove = useMutation({
     mutationFn: () => answer(api.DELETE('/api/v1/accounts/{id}', { params: { path: path() } })),
+    onMutate: () => void (leaving.value = id()),
+    onError: () => void (leaving.value = null),
     // The lists only: the record itself is gone, and asking for it again would be an error.
     onSuccess: () =>
       queries.invalidateQueries({ queryKey: ['accounts'], predicate: ({ queryKey }) => queryKey[1] !== 'one' }),

@@ -48,8 +48,9 @@ export function chartOptions(chart: {
         color: colour('muted'),
         fontSize: 11,
         hideOverlap: true,
-        // A line ends at the edge, where its label would be cut; a bar stands within.
-        ...(chart.kind === 'bar' ? {} : { alignMaxLabel: 'right' as const }),
+        // A line ends at the edge, where its label would be cut. A bar stands within, but room for half a label beside the
+        // last one would be lost to all of them.
+        ...(chart.kind === 'bar' ? { showMaxLabel: chart.x.length <= 12 } : { alignMaxLabel: 'right' as const }),
       },
     },
     yAxis: {

@@ -23,11 +23,20 @@ export const formatNumber = (value: Figure, digits = 0): string =>
     ? none
     : made(`n${digits}`, (l) => new Intl.NumberFormat(l, { maximumFractionDigits: digits })).format(value)
 
-/** 12,345 → 12.3K / 1.2万. */
+/** 12,345 → 12.3K / 1.23万; 195,400,000 → 195.4M / 1.95亿: large units still tell what moves. */
 export const formatCompact = (value: Figure): string =>
   value == null
     ? none
-    : made('compact', (l) => new Intl.NumberFormat(l, { notation: 'compact', maximumFractionDigits: 1 })).format(value)
+    : made(
+        'compact',
+        (l) =>
+          new Intl.NumberFormat(l, {
+            notation: 'compact',
+            maximumFractionDigits: 1,
+            maximumSignificantDigits: 3,
+            roundingPriority: 'morePrecision',
+          }),
+      ).format(value)
 
 /** A share from 0 to 1. */
 export const formatPercent = (share: Figure, digits = 1): string =>

@@ -114,6 +114,16 @@ pub(crate) fn run(text: &str) -> Result<Report, String> {
     Ok(report)
 }
 
+/// The rules of a file's text.
+///
+/// # Errors
+/// A sentence that says what cannot be read.
+pub(crate) fn rules(text: &str) -> Result<Vec<Rule>, String> {
+    let file: File = toml::from_str(text).map_err(|cause| cause.to_string())?;
+    let read = |entry| read_rule(entry).map_err(|why| format!("rule {}: {why}", entry.name));
+    file.rule.iter().map(read).collect()
+}
+
 fn run_test(test: &TestEntry, rules: &[Rule]) -> Result<Vec<String>, String> {
     let rule = rules
         .iter()

@@ -41,6 +41,8 @@ pub struct Config {
     pub operations: Operations,
     pub health: Health,
     pub egress: Egress,
+    pub alerts: Alerts,
+    pub smtp: Smtp,
     pub log: Log,
     /// Keys that the environment set, such as `prices.usd_cny`.
     #[serde(skip)]
@@ -216,6 +218,39 @@ pub struct Egress {
     pub allow_private: bool,
 }
 
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Alerts {
+    pub interval_ms: u64,
+    pub console_url: String,
+    pub heartbeat_url: String,
+}
+
+impl std::fmt::Debug for Alerts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Alerts")
+            .field("interval_ms", &self.interval_ms)
+            .field("console_url", &self.console_url)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Smtp {
+    pub url: String,
+    pub from: String,
+}
+
+impl std::fmt::Debug for Smtp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Smtp")
+            .field("url", &mask_url(&self.url))
+            .field("from", &self.from)
+            .finish()
+    }
+}
+
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LogFormat {
@@ -333,6 +368,11 @@ impl Config {
     pub fn print(&self) -> String {
         let mut shown = self.clone();
         shown.database.url = mask_url(&shown.database.url);
+        shown.smtp.url = mask_url(&shown.smtp.url);
+        if !shown.alerts.heartbeat_url.is_empty() {
+            // Whoever knows it can keep silence from being noticed.
+            shown.alerts.heartbeat_url = "***".into();
+        }
         toml::to_string_pretty(&shown).unwrap_or_default()
     }
 }

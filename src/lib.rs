@@ -8,6 +8,7 @@ mod alert_test;
 pub mod cli;
 pub mod config;
 pub mod console;
+pub mod courier;
 pub mod demo;
 pub mod error;
 pub mod features;

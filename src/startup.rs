@@ -3,6 +3,7 @@
 //! Opens everything in order (lock, databases, key file, spool, tree, gateway, HTTP) and closes it in the
 //! opposite one. Nothing here decides anything about calls; it only introduces the parts to each other.
 
+mod alert_rules;
 mod commands;
 mod prepare;
 mod price_list;
@@ -34,6 +35,7 @@ use steward_actors::supervision::GroupExit;
 use steward_actors::tree::foundation::settings_keeper;
 use steward_actors::tree::foundation::snapshot_keeper::{Refresh, RefreshError};
 use steward_actors::tree::ledger::LedgerSettings;
+use steward_actors::tree::watch::AlertSettings;
 use steward_actors::tree::{self, Tree, TreeDeps, TreeHandle};
 use steward_actors::vault::{Vault, VaultError};
 use steward_entities::database::{Databases, NodeClaim};
@@ -41,6 +43,7 @@ use steward_entities::database::{Databases, NodeClaim};
 pub use commands::{add_operator, migrate, rotate_keys, set_password};
 
 use crate::config::{Config, ConfigError, Fsync, Overflow};
+use crate::courier::Outgoing;
 use crate::demo::guard::{self, GuardError, Purpose};
 use crate::demo::{self, DemoError, Ground, Stage};
 use crate::error::ApiError;
@@ -195,6 +198,7 @@ impl Application {
             );
         }
         price_list::take_over(&databases, clock.as_ref()).await?;
+        alert_rules::take_over(&databases, clock.as_ref()).await?;
         let time_zone = settle_time_zone(&databases, &config.stats.time_zone).await?;
         if demo.is_none() {
             first_operator(&databases, clock.as_ref()).await?;
@@ -283,6 +287,7 @@ impl Application {
             ledger: ledger_settings(&config),
             health: health_settings(&config),
             silence_max: Duration::from_millis(config.supervision.silence_max_ms),
+            alerts: alert_settings(&config)?,
             guest: stage.as_ref().map(Stage::group),
         })
         .await?;
@@ -639,4 +644,15 @@ async fn told_to_stop() {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
+}
+
+/// How rules are evaluated and notices leave, by the configuration.
+pub(crate) fn alert_settings(config: &Config) -> Result<AlertSettings, rustls::Error> {
+    Ok(AlertSettings {
+        every: Duration::from_millis(config.alerts.interval_ms),
+        console_url: config.alerts.console_url.trim_end_matches('/').to_owned(),
+        heartbeat_url: config.alerts.heartbeat_url.clone(),
+        rate: config.prices.rate().unwrap_or(Rate::ONE),
+        courier: Arc::new(Outgoing::new(gateway::tls_config()?, config)),
+    })
 }

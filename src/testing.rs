@@ -285,6 +285,7 @@ fn parts(database: &TestDatabase, clock: Arc<ManualClock>, config: Config) -> (P
             ..HealthSettings::default()
         },
         silence_max: Duration::from_millis(config.supervision.silence_max_ms),
+        alerts: crate::startup::alert_settings(&config).unwrap(),
         guest: None,
     })
     .unwrap();

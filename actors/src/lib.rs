@@ -1,5 +1,7 @@
 //! The living part of Steward.
 //!
+//! - [`alert_book`]: alerts between the pure values and their tables.
+//! - [`courier`]: what carries notices out of the house; the front is one.
 //! - [`supervision`]: what keeps actors alive; no product noun in it.
 //! - [`contents`]: conversations that are kept, from the gateway to the disk and back.
 //! - [`domain`]: the product's nouns as plain values.
@@ -12,7 +14,9 @@
 //! - [`tree`]: the actors themselves; its folders draw the supervision tree.
 //! - [`vault`]: seals what must not lie in a database in the clear.
 
+pub mod alert_book;
 pub mod contents;
+pub mod courier;
 pub mod domain;
 pub mod health;
 pub mod jobs;

@@ -8,19 +8,28 @@
 //! Times are microseconds since the Unix epoch (UTC), money is billionths of its currency.
 
 pub mod account;
+pub mod alert;
+pub mod alert_rule;
+pub mod alert_series;
+pub mod alert_silence;
+pub mod alert_transition;
 pub mod change;
+pub mod channel;
 pub mod column;
 pub mod dashboard_stats;
 pub mod database;
+pub mod delivery;
 pub mod health_check;
 pub mod idempotency_key;
 pub mod instance;
 pub mod job;
 pub mod ledger;
 pub mod metrics_snapshot;
+pub mod notification_read;
 pub mod operator;
 pub mod operator_key;
 pub mod ops_log;
+pub mod outbox;
 pub mod price;
 pub mod prompt;
 pub mod prompt_label;

@@ -1,6 +1,8 @@
 //! Whether values make sense: one table of bounds, and what a number cannot express.
 
 use super::{Config, ConfigError};
+use crate::courier;
+use crate::http::egress;
 use crate::http::proxies::TrustedProxies;
 
 /// Refuses the first value outside its bounds.
@@ -147,6 +149,12 @@ pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
             1_000_000,
         ),
         ("auth.login_window_s", auth.login_window_s, 1, 86_400),
+        (
+            "alerts.interval_ms",
+            config.alerts.interval_ms,
+            100,
+            3_600_000,
+        ),
     ];
     for (key, value, least, most) in bounds {
         if !(least..=most).contains(&value) {
@@ -181,6 +189,21 @@ pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
         );
     }
     config.setting_defaults()?;
+    let urls = [
+        ("alerts.console_url", &config.alerts.console_url),
+        ("alerts.heartbeat_url", &config.alerts.heartbeat_url),
+    ];
+    for (key, url) in urls {
+        if !url.is_empty() && egress::whole_url(key, url).is_err() {
+            return invalid(
+                key,
+                "must be empty or begin with https:// or http://".into(),
+            );
+        }
+    }
+    if let Some((key, problem)) = courier::refuse(&config.smtp) {
+        return invalid(key, problem);
+    }
     let zone = &config.stats.time_zone;
     if !zone.is_empty() && zone.parse::<chrono_tz::Tz>().is_err() {
         return invalid(

@@ -8,8 +8,10 @@
 )]
 
 pub mod accounts;
+pub mod alerts;
 pub mod audit;
 pub mod auth;
+pub mod channels;
 pub mod conversations;
 pub mod health;
 pub mod ingest;

@@ -109,7 +109,7 @@ const HTTP2_WINDOW_BYTES: u32 = 1 << 20;
 ///
 /// # Errors
 /// Only when the crypto provider supports no TLS version at all.
-pub(super) fn tls_config() -> Result<ClientConfig, rustls::Error> {
+pub(crate) fn tls_config() -> Result<ClientConfig, rustls::Error> {
     let builder = || {
         ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
@@ -127,7 +127,7 @@ pub(super) fn tls_config() -> Result<ClientConfig, rustls::Error> {
 
 /// One worker's client. Must be called where a tokio runtime will drive it, that is in the App factory.
 pub(super) fn build(tls: ClientConfig, connect_timeout: Duration) -> UpstreamClient {
-    let mut tcp = HttpConnector::new_with_resolver(egress::Guarded);
+    let mut tcp = HttpConnector::new_with_resolver(egress::Guarded(egress::Reach::Private));
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     // One address that does not answer leaves time for the next.

@@ -47,6 +47,7 @@ mod tests;
 
 pub use accounts::AccountStates;
 pub use capture::text_of as capture_text;
+pub(crate) use client::tls_config;
 pub use counters::{Counters, Reading};
 pub use server::{KEEP_ALIVE, LINGER, on_connect};
 
@@ -151,7 +152,7 @@ impl Gateway {
             max_attempts: config.max_attempts,
             record_client_ip: config.record_client_ip,
             wait_durable: parts.wait_durable,
-            tls: client::tls_config()?,
+            tls: tls_config()?,
             cut: AtomicBool::new(false),
             snapshot: parts.snapshot,
             spool: parts.spool,

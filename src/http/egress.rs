@@ -1,9 +1,9 @@
-//! Calls to addresses that operators typed: which are refused, and a GET that holds to it.
+//! Calls to addresses that operators typed: which are refused, and a GET and a POST that hold to it.
 //!
 //! Link-local and cloud metadata addresses are refused always, written out or hidden behind a name; the check
 //! is repeated on the addresses that are really connected to, so a name cannot change in between; the gateway's
 //! connections to accounts hold to it too, by [`Guarded`] and [`refuse_host`]. Private and loopback addresses
-//! are the caller's decision: accounts may use them, people run local models. Redirects are not followed.
+//! are the caller's decision ([`Reach`]): accounts may use them, people run local models. Redirects are not followed.
 
 use std::error::Error;
 use std::io;
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Uri};
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -31,17 +31,44 @@ const RESOLVE_WITHIN: Duration = Duration::from_secs(2);
 /// Names that stand for a metadata address wherever they resolve.
 const METADATA_NAMES: [&str; 2] = ["metadata.google.internal", "metadata.goog"];
 
+/// How far a call may go; link-local and metadata addresses are beyond either.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Reach {
+    /// Everywhere, this machine and its network included.
+    Private,
+    /// Only what everybody can reach.
+    Public,
+}
+
+impl Reach {
+    fn refuses(self, address: IpAddr) -> bool {
+        is_forbidden(address) || (self == Self::Public && is_private(address))
+    }
+}
+
 /// Reads a base URL: `http` or `https`, a host, maybe a port and a path; no trailing slash is left.
 ///
 /// # Errors
 /// `validation_failed`, naming `field`.
 pub fn base_url(field: &str, text: &str) -> Result<String, ApiError> {
+    if text.contains('?') {
+        let why = "must have neither query nor fragment";
+        return Err(ApiError::invalid(field, why.to_owned()));
+    }
+    Ok(whole_url(field, text)?.trim_end_matches('/').to_owned())
+}
+
+/// The same with its query, as it stands: the keys of chat robots are in there.
+///
+/// # Errors
+/// `validation_failed`, naming `field`.
+pub fn whole_url(field: &str, text: &str) -> Result<String, ApiError> {
     let refuse = |why: &str| ApiError::invalid(field, why.to_owned());
     let text = text.trim();
     if text.len() > URL_MAX || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(refuse("must be an address of at most 500 ASCII characters"));
     }
-    if text.contains(['?', '#']) {
+    if text.contains('#') {
         return Err(refuse("must have neither query nor fragment"));
     }
     let uri: Uri = text
@@ -65,7 +92,7 @@ pub fn base_url(field: &str, text: &str) -> Result<String, ApiError> {
     if authority.as_str().len() > host.len() && authority.port_u16().is_none_or(|port| port == 0) {
         return Err(refuse("must name a port between 1 and 65535, or none"));
     }
-    let path = uri.path().trim_end_matches('/');
+    let path = uri.path_and_query().map_or("", |path| path.as_str());
     Ok(format!("{scheme}://{authority}{path}"))
 }
 
@@ -74,21 +101,27 @@ pub fn base_url(field: &str, text: &str) -> Result<String, ApiError> {
 ///
 /// # Errors
 /// `egress_refused`, naming `field`.
-pub async fn check(field: &str, url: &str) -> Result<(), ApiError> {
+pub async fn check(field: &str, url: &str, reach: Reach) -> Result<(), ApiError> {
     let refused = || {
-        ApiError::new(ErrorCode::EgressRefused)
-            .detail("Link-local and metadata addresses are never called.")
-            .field(field, "leads to a link-local or metadata address")
+        let error = ApiError::new(ErrorCode::EgressRefused);
+        match reach {
+            Reach::Private => error
+                .detail("Link-local and metadata addresses are never called.")
+                .field(field, "leads to a link-local or metadata address"),
+            Reach::Public => error
+                .detail("Private addresses are called only when `egress.allow_private` says so, metadata addresses never.")
+                .field(field, "leads to a private, loopback, link-local or metadata address"),
+        }
     };
     let uri: Uri = url.parse().map_err(|_| refused())?;
     let host = uri.host().unwrap_or_default();
-    if forbidden_host(host) {
+    if forbidden_host(host, reach) {
         return Err(refused());
     }
     if literal(host).is_none() {
         let resolved = tokio::net::lookup_host((host, 0));
         if let Ok(Ok(mut found)) = tokio::time::timeout(RESOLVE_WITHIN, resolved).await
-            && found.any(|address| is_forbidden(address.ip()))
+            && found.any(|address| reach.refuses(address.ip()))
         {
             return Err(refused());
         }
@@ -100,6 +133,8 @@ pub async fn check(field: &str, url: &str) -> Result<(), ApiError> {
 #[derive(Debug)]
 pub struct Fetched {
     pub status: u16,
+    /// The header of that name.
+    pub retry_after: Option<String>,
     pub body: Bytes,
     /// Until the answer's end, in milliseconds.
     pub latency_ms: u64,
@@ -109,7 +144,9 @@ pub struct Fetched {
 #[derive(Debug, thiserror::Error)]
 pub enum NoAnswer {
     /// The address is never called.
-    #[error("link-local and metadata addresses are never called")]
+    #[error(
+        "the address is refused: private ones are called only when `egress.allow_private` says so, metadata addresses never"
+    )]
     Refused,
     /// It took too long.
     #[error("no answer within {} s", .0.as_secs())]
@@ -130,10 +167,43 @@ pub async fn get(
     within: Duration,
     max_bytes: usize,
 ) -> Result<Fetched, NoAnswer> {
+    let mut request = http::Request::new(Full::default());
+    *request.headers_mut() = headers;
+    let bounds = (within, max_bytes);
+    call(tls, url, request, bounds, Reach::Private).await
+}
+
+/// One POST on a connection of its own, `within` a time and with at most so many bytes of answer; see [`get`].
+///
+/// # Errors
+/// See [`NoAnswer`].
+pub async fn post(
+    tls: ClientConfig,
+    url: &str,
+    headers: HeaderMap,
+    body: Bytes,
+    bounds: (Duration, usize),
+    reach: Reach,
+) -> Result<Fetched, NoAnswer> {
+    let mut request = http::Request::new(Full::new(body));
+    *request.method_mut() = http::Method::POST;
+    *request.headers_mut() = headers;
+    call(tls, url, request, bounds, reach).await
+}
+
+async fn call(
+    tls: ClientConfig,
+    url: &str,
+    mut request: http::Request<Full<Bytes>>,
+    (within, max_bytes): (Duration, usize),
+    reach: Reach,
+) -> Result<Fetched, NoAnswer> {
     let begun = Instant::now();
     let uri: Uri = url.parse().map_err(failed)?;
-    refuse_host(uri.host().unwrap_or_default()).map_err(|_| NoAnswer::Refused)?;
-    let mut tcp = HttpConnector::new_with_resolver(Guarded);
+    if forbidden_host(uri.host().unwrap_or_default(), reach) {
+        return Err(NoAnswer::Refused);
+    }
+    let mut tcp = HttpConnector::new_with_resolver(Guarded(reach));
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     let connector = HttpsConnectorBuilder::new()
@@ -142,17 +212,20 @@ pub async fn get(
         .enable_http1()
         .enable_http2()
         .wrap_connector(tcp);
-    let client: Client<_, Empty<Bytes>> = Client::builder(TokioExecutor::new()).build(connector);
-    let mut request = http::Request::new(Empty::new());
+    let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build(connector);
     *request.uri_mut() = uri;
-    *request.headers_mut() = headers;
     let work = async {
         let answer = client.request(request).await.map_err(failed)?;
         let status = answer.status().as_u16();
+        let retry_after = answer.headers().get(http::header::RETRY_AFTER);
+        let retry_after = retry_after
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned);
         let body = Limited::new(answer.into_body(), max_bytes).collect().await;
         let body = body.map_err(|cause| NoAnswer::Failed(cause.to_string()))?;
         Ok(Fetched {
             status,
+            retry_after,
             body: body.to_bytes(),
             latency_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
         })
@@ -191,7 +264,7 @@ struct Forbidden;
 /// # Errors
 /// One that [`is_refusal`] knows.
 pub fn refuse_host(host: &str) -> io::Result<()> {
-    match forbidden_host(host) {
+    match forbidden_host(host, Reach::Private) {
         true => Err(forbidden()),
         false => Ok(()),
     }
@@ -214,7 +287,7 @@ fn forbidden() -> io::Error {
 /// Resolves names, and refuses those that lead to a forbidden address: at each connection anew, whatever the
 /// name led to when it was saved.
 #[derive(Clone)]
-pub struct Guarded;
+pub struct Guarded(pub Reach);
 
 impl tower_service::Service<Name> for Guarded {
     type Response = std::vec::IntoIter<SocketAddr>;
@@ -226,10 +299,11 @@ impl tower_service::Service<Name> for Guarded {
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
+        let reach = self.0;
         Box::pin(async move {
             let found: Vec<SocketAddr> =
                 tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            if found.iter().any(|address| is_forbidden(address.ip())) {
+            if found.iter().any(|address| reach.refuses(address.ip())) {
                 return Err(forbidden());
             }
             Ok(found.into_iter())
@@ -245,9 +319,47 @@ fn literal(host: &str) -> Option<IpAddr> {
     bare.parse().ok()
 }
 
-fn forbidden_host(host: &str) -> bool {
+fn forbidden_host(host: &str, reach: Reach) -> bool {
     let name = host.trim_end_matches('.').to_ascii_lowercase();
-    METADATA_NAMES.contains(&name.as_str()) || literal(host).is_some_and(is_forbidden)
+    METADATA_NAMES.contains(&name.as_str())
+        || literal(host).is_some_and(|address| reach.refuses(address))
+}
+
+/// Whether only this machine, its network or nobody is there.
+fn is_private(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(address) => {
+            let [a, b, ..] = address.octets();
+            address.is_private()
+                || address.is_loopback()
+                || address.is_unspecified()
+                || address.is_broadcast()
+                || address.is_multicast()
+                || address.is_documentation()
+                || a == 0
+                // Carriers' networks, protocol assignments, benchmarks, and what is reserved.
+                || (a == 100 && (b & 0xc0) == 64)
+                || (a == 192 && address.octets()[1..3] == [0, 0])
+                || (a == 198 && (b & 0xfe) == 18)
+                || a >= 240
+        }
+        IpAddr::V6(address) => {
+            let [a, b, c, d, e, f, high, low] = address.segments();
+            let inner = Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
+            let translated = [a, b, c, d, e, f] == [0x64, 0xff9b, 0, 0, 0, 0];
+            let compatible = [a, b, c, d, e, f] == [0; 6];
+            // 6to4 carries an IPv4 address after its prefix.
+            let six_to_four = Ipv4Addr::from((u32::from(b) << 16) | u32::from(c));
+            address.is_loopback()
+                || address.is_unspecified()
+                || address.is_multicast()
+                || (a & 0xfe00) == 0xfc00
+                || (a & 0xffc0) == 0xfec0
+                || (a == 0x2001 && b == 0xdb8)
+                || ((translated || compatible) && is_private(IpAddr::V4(inner)))
+                || (a == 0x2002 && is_private(IpAddr::V4(six_to_four)))
+        }
+    }
 }
 
 /// Whether nothing is ever called there.
@@ -325,7 +437,7 @@ mod tests {
             "http://2852039166",
             "http://0xa9fea9fe",
         ] {
-            let error = check("base_url", bad).await.unwrap_err();
+            let error = check("base_url", bad, Reach::Private).await.unwrap_err();
             assert_eq!(error.code(), ErrorCode::EgressRefused, "{bad}");
         }
         for good in [
@@ -334,19 +446,56 @@ mod tests {
             "http://[fd00::1]",
             "http://localhost",
         ] {
-            check("base_url", good).await.unwrap();
+            check("base_url", good, Reach::Private).await.unwrap();
         }
+    }
+
+    #[actix_web::test]
+    async fn what_only_this_network_reaches_is_refused_to_the_public_reach() {
+        for bad in [
+            "http://127.0.0.1:1",
+            "http://10.0.0.1",
+            "http://172.16.9.9",
+            "http://192.168.1.1",
+            "http://100.64.0.1",
+            "http://0.0.0.0",
+            "http://[::1]",
+            "http://[::]",
+            "http://[fd00::1]",
+            "http://[::ffff:127.0.0.1]",
+            "http://[64:ff9b::7f00:1]",
+            "http://[2002:7f00:1::]",
+            "http://169.254.169.254",
+            "http://localhost",
+            "http://2130706433",
+        ] {
+            let error = check("url", bad, Reach::Public).await.unwrap_err();
+            assert_eq!(error.code(), ErrorCode::EgressRefused, "{bad}");
+        }
+        for good in ["http://93.184.216.34", "https://[2606:4700::1111]"] {
+            check("url", good, Reach::Public).await.unwrap();
+        }
+    }
+
+    #[test]
+    fn robots_keep_their_query() {
+        let url = "https://oapi.example.com/robot/send?access_token=abc";
+        assert_eq!(whole_url("url", url).unwrap(), url);
+        assert!(base_url("url", url).is_err());
     }
 
     #[actix_web::test]
     async fn what_is_connected_to_is_checked_again() {
         use tower_service::Service;
         let hidden: Name = "2852039166".parse().unwrap();
-        let error = Guarded.call(hidden).await.unwrap_err();
+        let error = Guarded(Reach::Private).call(hidden).await.unwrap_err();
+        let local: Name = "localhost".parse().unwrap();
+        assert!(Guarded(Reach::Public).call(local).await.is_err());
         assert!(is_refusal(&error));
         assert!(!is_refusal(&io::Error::from(
             io::ErrorKind::PermissionDenied
         )));
-        assert!(Guarded.call("localhost".parse().unwrap()).await.is_ok());
+        let local: Name = "localhost".parse().unwrap();
+        assert!(Guarded(Reach::Private).call(local).await.is_ok());
     }
 }

@@ -93,6 +93,9 @@ fn control(config: &mut ServiceConfig<'_>) {
         .configure(features::prices::routes)
         .configure(features::prompts::routes)
         .configure(features::ingest::routes)
+        // Before alerts, whose `{id}` would take the name.
+        .configure(features::channels::routes)
+        .configure(features::alerts::routes)
         .configure(features::jobs::routes);
 }
 

@@ -18,7 +18,7 @@ use tower_service::Service;
 
 use super::certificate;
 use super::own::millis;
-use crate::http::egress::{self, Guarded};
+use crate::http::egress::{self, Guarded, Reach};
 
 /// What answered.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ pub(super) async fn get(
         .parse()
         .map_err(|_| Unseen::BadAddress)?;
 
-    let mut tcp = HttpConnector::new_with_resolver(Guarded);
+    let mut tcp = HttpConnector::new_with_resolver(Guarded(Reach::Private));
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     let mut connector = HttpsConnectorBuilder::new()

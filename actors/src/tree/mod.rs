@@ -20,6 +20,7 @@ use thiserror::Error;
 use tokio::sync::{broadcast, watch as latest};
 
 use crate::contents::deletion::DeleteConversations;
+use crate::courier::Courier;
 use crate::domain::clock::SharedClock;
 use crate::domain::recent::Recent;
 use crate::domain::snapshot::Snapshot;
@@ -33,7 +34,9 @@ use crate::ledger_store::{LedgerStore, WriteError};
 use crate::live::Switchboard;
 use crate::log_feed::LogFeed;
 use crate::spool::Spool;
-use crate::supervision::{ActorRef, Group, GroupExit, SpecError, Supervisor, SupervisorHandle};
+use crate::supervision::{
+    ActorRef, Group, GroupExit, NodeKind, SpecError, Supervisor, SupervisorHandle,
+};
 use crate::vault::Vault;
 
 use foundation::settings_keeper::{self, SettingsKeeper};
@@ -46,7 +49,11 @@ use ledger::request_logger::RequestLogger;
 use live::push_hub::PushHub;
 use upkeep::job_runner::{self, JobRunner};
 use upkeep::retention;
+use watch::AlertSettings;
+use watch::alert_evaluator::measure::{Gauges, Outside};
+use watch::alert_evaluator::{self, AlertEvaluator};
 use watch::health_prober;
+use watch::notifier;
 
 /// Messages that may wait for an actor that is not overrun in ordinary life.
 const QUEUE: usize = 64;
@@ -88,6 +95,8 @@ pub struct TreeDeps {
     pub contents: content_writer::Parts,
     /// An actor that gives no sign of life for so long is replaced, even if its spec gives it longer.
     pub silence_max: Duration,
+    /// Alert rules and notices.
+    pub alerts: AlertSettings,
     /// A group that stands beside the tree's own, started last and ended first: a demonstration's.
     pub guest: Option<Group>,
 }
@@ -129,6 +138,14 @@ pub struct TreeHandle {
     pub logs: Arc<LogFeed>,
     /// How every component is; `root/watch/health_prober` fills it.
     pub health: Arc<HealthBoard>,
+    /// `root/watch/alert_evaluator`.
+    pub alert_evaluator: ActorRef<AlertEvaluator>,
+    /// Carries notices out of the house.
+    pub courier: Arc<dyn Courier>,
+    /// What metrics are read from.
+    pub gauges: Gauges,
+    /// What evaluator, notifier and handlers share.
+    pub alerts: alert_evaluator::Shared,
     /// `root/upkeep/job_runner`.
     pub job_runner: ActorRef<JobRunner>,
     /// How the snapshot in force came about.
@@ -231,7 +248,7 @@ impl Tree {
         };
         let keeper_parts = snapshot_keeper::Parts {
             databases: deps.databases.clone(),
-            vault: deps.vault,
+            vault: Arc::clone(&deps.vault),
             published: deps.snapshot,
             condition: Arc::clone(&snapshot_condition),
             clock: Arc::clone(&deps.clock),
@@ -247,6 +264,34 @@ impl Tree {
             spool: Arc::clone(&deps.spool),
             node: deps.node,
             zone: deps.time_zone,
+            clock: Arc::clone(&deps.clock),
+        };
+        let gauges = Gauges {
+            databases: deps.databases.clone(),
+            recent: Arc::clone(&recent),
+            spool: Arc::clone(&deps.spool),
+            zone: deps.time_zone,
+            rate: deps.alerts.rate,
+            outside: Arc::new(Outside::default()),
+        };
+        let alert_evaluator = ActorRef::new(QUEUE);
+        let alerts = alert_evaluator::Shared::default();
+        let evaluator_parts = alert_evaluator::Parts {
+            gauges: gauges.clone(),
+            every: deps.alerts.every,
+            console_url: deps.alerts.console_url,
+            board: Arc::clone(&board),
+            shared: alerts.clone(),
+            clock: Arc::clone(&deps.clock),
+        };
+        let notifier_parts = notifier::Parts {
+            databases: deps.databases.clone(),
+            vault: Arc::clone(&deps.vault),
+            courier: Arc::clone(&deps.alerts.courier),
+            shared: alerts.clone(),
+            node: deps.node,
+            heartbeat_url: deps.alerts.heartbeat_url,
+            every: deps.alerts.every,
             clock: Arc::clone(&deps.clock),
         };
         let writer_parts = Arc::new(ledger::batch_writer::delivery::Parts {
@@ -283,11 +328,11 @@ impl Tree {
             ))
             .child(live::group(&push_hub, Arc::clone(&board)))
             .child(watch::group(
-                &ActorRef::new(QUEUE),
-                Arc::clone(&deps.logs),
-                Arc::clone(&board),
-                &ActorRef::new(QUEUE),
+                (evaluator_parts, alert_evaluator.clone()),
+                notifier_parts,
+                (Arc::clone(&deps.logs), Arc::clone(&board)),
                 prober_parts,
+                QUEUE,
             ))
             .child(
                 Group::new("upkeep")
@@ -298,11 +343,28 @@ impl Tree {
             root = root.child(guest);
         }
         let supervisor = Supervisor::new(root)?
-            .clock(deps.clock)
+            .clock(Arc::clone(&deps.clock))
             .silence_max(deps.silence_max);
+        let (components, clock) = (Arc::clone(&health), Arc::clone(&deps.clock));
+        gauges.outside.components(move || {
+            let reports = components.reports(clock.now_micros()).into_iter();
+            let each = reports.map(|report| (report.component.id, report.status.as_str()));
+            each.collect()
+        });
+        let tree = supervisor.handle();
+        gauges.outside.restarts(move || {
+            let nodes = tree.tree_now();
+            let actors = nodes.walk();
+            let each = actors.iter().filter(|node| node.kind == NodeKind::Actor);
+            each.map(|node| node.restarts).sum()
+        });
         let handle = TreeHandle {
             supervisor: supervisor.handle(),
             settings_keeper,
+            alert_evaluator,
+            courier: deps.alerts.courier,
+            gauges,
+            alerts,
             snapshot_keeper,
             request_logger,
             batch_writer,

@@ -24,6 +24,8 @@ pub use reseal::{ResealError, Resealed, reseal_accounts};
 
 /// Purpose of the subkey that seals accounts' secrets.
 pub const ACCOUNT_SECRET: &str = "account-secret";
+/// Purpose of the subkey that seals the addresses and secrets of notice channels.
+pub const CHANNEL_ADDRESS: &str = "channel-address";
 /// Purpose of the subkey that signs operators' access tokens.
 pub const OPERATOR_JWT: &str = "operator-jwt";
 
@@ -88,6 +90,15 @@ impl<'a> Place<'a> {
         Self {
             table: "accounts",
             column: "secret",
+            row: public_id,
+        }
+    }
+
+    /// Where the address of a notice channel belongs.
+    pub const fn channel_address(public_id: &'a str) -> Self {
+        Self {
+            table: "channels",
+            column: "sealed",
             row: public_id,
         }
     }

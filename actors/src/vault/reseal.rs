@@ -3,9 +3,9 @@
 use sea_orm::DbErr;
 use serde_json::json;
 use steward_entities::database::{Databases, begin_write};
-use steward_entities::{account, audit};
+use steward_entities::{account, audit, channel};
 
-use super::{ACCOUNT_SECRET, Place, Vault, VaultError};
+use super::{ACCOUNT_SECRET, CHANNEL_ADDRESS, Place, Vault, VaultError};
 
 /// What was done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct Resealed {
     pub moved: usize,
     /// Secrets that were under it already.
     pub unchanged: usize,
-    /// Public ids of accounts whose secret does not open and was left as it is.
+    /// Public ids of accounts and channels whose secret does not open and was left as it is.
     pub unopened: Vec<String>,
 }
 
@@ -22,14 +22,14 @@ pub struct Resealed {
 #[derive(Debug, thiserror::Error)]
 pub enum ResealError {
     /// The database did not do it.
-    #[error("the accounts could not be resealed: {0}")]
+    #[error("the stored secrets could not be resealed: {0}")]
     Database(#[from] DbErr),
     /// The vault did not do it.
     #[error(transparent)]
     Vault(#[from] VaultError),
 }
 
-/// Seals the secrets of all accounts under the current key, with an audit row, in one transaction. Doing it
+/// Seals the secrets of all accounts and channels under the current key, with an audit row, in one transaction. Doing it
 /// again moves nothing.
 ///
 /// # Errors
@@ -53,6 +53,21 @@ pub async fn reseal_accounts(
             Ok(secret) => {
                 let sealed = vault.seal(ACCOUNT_SECRET, place, &secret)?;
                 account::reseal(&txn, &row, sealed.bytes, &sealed.key_id).await?;
+                done.moved += 1;
+            }
+            Err(_) => done.unopened.push(row.public_id),
+        }
+    }
+    for row in channel::all(&txn).await? {
+        if row.sealed_key_id == current {
+            done.unchanged += 1;
+            continue;
+        }
+        let place = Place::channel_address(&row.public_id);
+        match vault.unseal(CHANNEL_ADDRESS, place, &row.sealed_key_id, &row.sealed.0) {
+            Ok(secret) => {
+                let sealed = vault.seal(CHANNEL_ADDRESS, place, &secret)?;
+                channel::reseal(&txn, &row, sealed.bytes, &sealed.key_id).await?;
                 done.moved += 1;
             }
             Err(_) => done.unopened.push(row.public_id),

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use steward_actors::courier::{Answered, Courier, Parcel};
 use steward_actors::domain::clock::SystemClock;
+use steward_actors::domain::notice::email::Mail;
+use steward_actors::domain::price::Rate;
 use steward_actors::domain::setting::{Defaults, Definition, Kind, Written, definition};
 use steward_actors::jobs::JobKinds;
 use steward_actors::ledger_store::open;
@@ -12,9 +15,29 @@ use steward_actors::spool::{Spool, SpoolConfig};
 use steward_actors::supervision::{Node, NodeKind};
 use steward_actors::tree::foundation::settings_keeper;
 use steward_actors::tree::ledger::{LedgerSettings, content_writer};
+use steward_actors::tree::watch::AlertSettings;
 use steward_actors::tree::{Tree, TreeDeps};
 use steward_actors::vault::Vault;
 use steward_migration::testing::TestDatabase;
+
+/// Nothing leaves from here.
+#[derive(Debug)]
+struct Nowhere;
+
+#[async_trait::async_trait]
+impl Courier for Nowhere {
+    async fn post(&self, _: Parcel) -> Result<Answered, String> {
+        Err("nowhere".to_owned())
+    }
+
+    async fn mail(&self, _: &Mail, _: &[String]) -> Result<Answered, String> {
+        Err("nowhere".to_owned())
+    }
+
+    fn mail_domain(&self) -> &str {
+        "example.com"
+    }
+}
 
 async fn planned(database: &TestDatabase) -> Node {
     let (spool, _) = Spool::open(SpoolConfig::new(database.dir().join("spool"), 1)).unwrap();
@@ -48,6 +71,13 @@ async fn planned(database: &TestDatabase) -> Node {
         ledger: LedgerSettings::default(),
         health: Default::default(),
         silence_max: std::time::Duration::from_secs(30),
+        alerts: AlertSettings {
+            every: std::time::Duration::from_secs(60),
+            console_url: String::new(),
+            heartbeat_url: String::new(),
+            rate: Rate::ONE,
+            courier: Arc::new(Nowhere),
+        },
         guest: None,
     })
     .unwrap();
@@ -103,6 +133,8 @@ async fn the_tree_is_drawn_as_it_runs() {
       live OneForOne
         push_hub
       watch OneForOne
+        alert_evaluator
+        notifier
         log_collector
         health_prober
       upkeep OneForOne

@@ -15,6 +15,7 @@ pub mod request_filter;
 pub mod request_log;
 pub mod request_page;
 pub mod rollup;
+pub mod spent;
 mod sql;
 pub mod total;
 pub mod unpriced;

@@ -10,6 +10,7 @@ mod m0009_conversations;
 mod m0010_prices;
 mod m0012_prompts;
 mod m0014_settings;
+mod m0015_alerts;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -30,6 +31,7 @@ impl MigratorTrait for ControlMigrator {
             Box::new(m0010_prices::Change),
             Box::new(m0012_prompts::Change),
             Box::new(m0014_settings::Change),
+            Box::new(m0015_alerts::Change),
         ]
     }
 }

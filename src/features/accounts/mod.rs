@@ -30,7 +30,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use crate::error::ApiError;
 use crate::http::change::{Audit, Change, refused};
 use crate::http::check::{self, bounded, text};
-use crate::http::egress;
+use crate::http::egress::{self, Reach};
 use crate::http::extract::Json;
 use crate::http::page::{Page, PageQuery, PageRequest};
 use crate::http::permission::{Can, ReadAccounts, WriteAccounts};
@@ -88,7 +88,7 @@ async fn create(
 ) -> Result<Tagged<AccountShown>, ApiError> {
     check::whole_installation(&caller)?;
     let base_url = egress::base_url("base_url", &new.base_url)?;
-    egress::check("base_url", &base_url).await?;
+    egress::check("base_url", &base_url, Reach::Private).await?;
     let api_key = secret(new.api_key)?;
     let models = new.models.unwrap_or_else(|| vec!["*".to_owned()]);
     // The seal is bound to the id.
@@ -148,7 +148,7 @@ async fn update(
     let mut row = account::ActiveModel::default();
     if let Some(base_url) = &changes.base_url {
         let base_url = egress::base_url("base_url", base_url)?;
-        egress::check("base_url", &base_url).await?;
+        egress::check("base_url", &base_url, Reach::Private).await?;
         row.base_url = Set(base_url);
     }
     checked(&mut row, &changes)?;

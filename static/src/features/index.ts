@@ -31,6 +31,8 @@ export type NavKey =
   | 'logs'
   | 'redaction-rules'
   | 'settings'
+  | 'alerts'
+  | 'channels'
 
 const found = import.meta.glob<{ default: Feature }>('./*/index.ts', { eager: true })
 const order: NavKey[] = [
@@ -42,6 +44,8 @@ const order: NavKey[] = [
   'accounts',
   'prices',
   'prompts',
+  'alerts',
+  'channels',
   'supervision',
   'health',
   'logs',

@@ -9,6 +9,9 @@ export const toast = {
   done(message: string): void {
     void load().then(({ toast: show }) => show.success(message))
   },
+  warned(message: string): void {
+    void load().then(({ toast: show }) => show.warning(message, { duration: 8_000 }))
+  },
   failed(problem: Problem): void {
     void load().then(({ toast: show }) =>
       show.error(sentenceOf(problem), {

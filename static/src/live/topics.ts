@@ -34,7 +34,16 @@ export interface News {
     accounts: { id: string; name: string; state: string }[]
     components: { id: string; name: string; status: string }[]
   }
-  alerts: unknown
+  alerts: {
+    steps: {
+      alert: string
+      event: string
+      rule: string
+      severity: string
+      labels: Record<string, string>
+      told: boolean
+    }[]
+  }
   'logs:ERROR': Logged
   'logs:WARN': Logged
   'logs:INFO': Logged

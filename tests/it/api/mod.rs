@@ -1,5 +1,6 @@
 //! `/api/v1/*` and the operations face: what operators and scripts see.
 
+mod alerts;
 mod auth;
 mod conventions;
 mod conversations;

@@ -86,6 +86,33 @@ pub enum Reading {
     Failed(String),
 }
 
+impl Reading {
+    /// For people: what was read, in a metric's unit.
+    pub fn text(&self, unit: Unit) -> String {
+        let number = match self {
+            Self::Number(number) => *number,
+            Self::Word(word) => return word.clone(),
+            Self::Missing => return "no data".to_owned(),
+            Self::Failed(why) => return format!("not measured: {why}"),
+        };
+        let rounded = |digits: usize| {
+            let text = format!("{number:.digits$}");
+            match text.contains('.') {
+                true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+                false => text,
+            }
+        };
+        match unit {
+            Unit::Fraction => rounded(4),
+            Unit::Money => format!("{} USD", rounded(6)),
+            Unit::Milliseconds => format!("{} ms", rounded(0)),
+            Unit::Seconds => format!("{} s", rounded(0)),
+            Unit::Days => format!("{} d", rounded(1)),
+            Unit::Count | Unit::Tokens | Unit::Status => rounded(2),
+        }
+    }
+}
+
 /// What a condition makes of a reading.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Verdict {

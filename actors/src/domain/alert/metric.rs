@@ -162,6 +162,11 @@ pub const METRICS: &[Metric] = &[
         Unit::Count,
         "Rules that cannot be evaluated at present.",
     ),
+    of(
+        "channels_failing",
+        Unit::Count,
+        "Notice channels that take nothing, or were disabled by their receiver.",
+    ),
 ];
 
 /// The metric of that id.

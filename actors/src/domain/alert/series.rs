@@ -73,6 +73,17 @@ impl Series {
         }
     }
 
+    /// The rule is gone or disabled: whoever was told that something fires is told that it does not, silence or none.
+    pub fn retire(&mut self, now: i64) -> Round {
+        self.start_over();
+        self.carried = None;
+        self.acknowledged = false;
+        Round {
+            transition: None,
+            notices: self.tell(false, now),
+        }
+    }
+
     /// The rule was edited: the series starts over, and nobody is told what they know.
     pub fn start_over(&mut self) {
         self.instance = Instance::default();

@@ -1,26 +1,62 @@
-//! What looks after the process itself.
+//! What looks after the process itself, and tells people.
+//!
+//! Loose intensity: receivers and databases that fail are outside, and must not take the process down.
 
+pub mod alert_evaluator;
 pub mod health_prober;
 pub mod log_collector;
+pub mod notifier;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::courier::Courier;
 use crate::live::Switchboard;
 use crate::log_feed::LogFeed;
-use crate::supervision::{ActorRef, Group};
+use crate::supervision::{ActorRef, Group, Intensity};
 
-use health_prober::HealthProber;
-use log_collector::LogCollector;
+use alert_evaluator::AlertEvaluator;
+
+/// How rules are evaluated and notices leave.
+#[derive(Clone)]
+pub struct AlertSettings {
+    /// How often rules are evaluated.
+    pub every: Duration,
+    /// Where the console is, for links in notices; empty when that is not known.
+    pub console_url: String,
+    /// Called while everything is well; empty: nobody.
+    pub heartbeat_url: String,
+    /// Costs in two currencies are compared by it.
+    pub rate: crate::domain::price::Rate,
+    /// Carries notices out of the house.
+    pub courier: Arc<dyn Courier>,
+}
+
+impl std::fmt::Debug for AlertSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AlertSettings")
+            .field("every", &self.every)
+            .finish_non_exhaustive()
+    }
+}
 
 /// The group `root/watch`.
 pub fn group(
-    log_collector: &ActorRef<LogCollector>,
-    feed: Arc<LogFeed>,
-    board: Arc<Switchboard>,
-    health_prober: &ActorRef<HealthProber>,
+    alerts: (alert_evaluator::Parts, ActorRef<AlertEvaluator>),
+    notifier: notifier::Parts,
+    logs: (Arc<LogFeed>, Arc<Switchboard>),
     health: health_prober::Parts,
+    queue: usize,
 ) -> Group {
+    let (evaluator, alert_evaluator) = alerts;
+    let (feed, board) = logs;
     Group::new("watch")
-        .child(log_collector::spec(log_collector, feed, board))
-        .child(health_prober::spec(health_prober, health))
+        .intensity(Intensity {
+            max: 30,
+            within: Duration::from_secs(60),
+        })
+        .child(alert_evaluator::spec(&alert_evaluator, evaluator))
+        .child(notifier::spec(&ActorRef::new(queue), notifier))
+        .child(log_collector::spec(&ActorRef::new(queue), feed, board))
+        .child(health_prober::spec(&ActorRef::new(queue), health))
 }

@@ -1,0 +1,91 @@
+//! Where a channel leads to, and what signs for it. Kept sealed: the address of a chat robot is a secret by itself.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use steward_entities::channel;
+use zeroize::Zeroizing;
+
+use crate::courier::Parcel;
+use crate::domain::notice::standard_webhooks::{Secret, signature};
+use crate::domain::notice::{Kind, Notice, body};
+use crate::vault::{CHANNEL_ADDRESS, Place, Sealed, Vault, VaultError};
+
+/// See the module. `Debug` shows nothing of it.
+#[derive(Clone, Default, Deserialize, Serialize)]
+pub struct Address {
+    /// Empty for a channel by mail.
+    pub url: String,
+    /// A signing secret, a robot's, or a routing key.
+    pub secret: Option<String>,
+    /// The signing secret before, while receivers change over.
+    pub previous: Option<String>,
+    /// Until when it signs as well, microseconds since the Unix epoch.
+    pub previous_until: Option<i64>,
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}
+
+/// Why a channel's address cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum AddressError {
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    #[error("the sealed address is none")]
+    Damaged,
+}
+
+impl Address {
+    /// Seals it for the channel of that public id.
+    ///
+    /// # Errors
+    /// When the system gives no random numbers.
+    pub fn seal(&self, vault: &Vault, public_id: &str) -> Result<Sealed, AddressError> {
+        let text = serde_json::to_vec(self).map_err(|_| AddressError::Damaged)?;
+        let text = Zeroizing::new(text);
+        Ok(vault.seal(CHANNEL_ADDRESS, Place::channel_address(public_id), &text)?)
+    }
+
+    /// Opens a channel's.
+    ///
+    /// # Errors
+    /// When the key is gone, or the value was changed.
+    pub fn open(vault: &Vault, row: &channel::Model) -> Result<Self, AddressError> {
+        let place = Place::channel_address(&row.public_id);
+        let text = vault.unseal(CHANNEL_ADDRESS, place, &row.sealed_key_id, &row.sealed.0)?;
+        serde_json::from_slice(&text).map_err(|_| AddressError::Damaged)
+    }
+
+    /// What is posted to tell `notice` there at `now`.
+    pub fn parcel(&self, kind: Kind, notice: &Notice, now: i64) -> Parcel {
+        let post = body::write(kind, &self.url, self.secret.as_deref(), notice, now);
+        let body = post.body.to_string();
+        let mut headers = vec![("content-type", "application/json".to_owned())];
+        if kind == Kind::Webhook {
+            let seconds = now / 1_000_000;
+            let previous = self
+                .previous
+                .as_ref()
+                .filter(|_| self.previous_until.is_some_and(|until| now < until));
+            let secrets: Vec<Secret> = self
+                .secret
+                .iter()
+                .chain(previous)
+                .filter_map(|text| Secret::parse(text))
+                .collect();
+            let signed = signature(&secrets, &notice.id, seconds, body.as_bytes());
+            headers.push(("webhook-id", notice.id.clone()));
+            headers.push(("webhook-timestamp", seconds.to_string()));
+            headers.push(("webhook-signature", signed));
+        }
+        Parcel {
+            url: post.url,
+            headers,
+            body,
+        }
+    }
+}

@@ -1,0 +1,509 @@
+//! Reading metrics: from the last two hours in memory, from rollups, from the process itself.
+//!
+//! A metric nobody measures in this installation is missing, not zero: the rule's no-data policy decides.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use chrono::{Datelike, NaiveDate};
+use chrono_tz::Tz;
+use sea_orm::DbErr;
+use steward_entities::database::Databases;
+use steward_entities::ledger::recent as active;
+use steward_entities::ledger::rollup::{self, MODEL_DAILY, MODEL_HOURLY, Measures};
+use steward_entities::ledger::spent::{self, By};
+use steward_entities::{channel, metrics_snapshot};
+
+use crate::domain::alert::Labels;
+use crate::domain::alert::condition::{Reading, change_against};
+use crate::domain::alert::machine::micros;
+use crate::domain::alert::rule::Rule;
+use crate::domain::calendar;
+use crate::domain::price::{Currency, Rate};
+use crate::domain::recent::Recent;
+use crate::domain::ring::{Dimension, KEPT_US, SLOT_US};
+use crate::spool::Spool;
+
+/// Longest window that is read from rollups.
+pub const WINDOW_MAX: Duration = Duration::from_secs(31 * 86_400);
+const HOUR_US: i64 = 3_600_000_000;
+const DAY_US: i64 = 24 * HOUR_US;
+/// A channel counts as failing when nothing arrived for so long.
+const CHANNEL_FAILS_AFTER_US: i64 = 600_000_000;
+
+type Ask<T> = Box<dyn Fn() -> T + Send + Sync>;
+
+/// What only others know: attached once they run; not asked before.
+#[derive(Default)]
+pub struct Outside {
+    components: OnceLock<Ask<Vec<(String, &'static str)>>>,
+    restarts: OnceLock<Ask<u64>>,
+}
+
+impl std::fmt::Debug for Outside {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outside").finish_non_exhaustive()
+    }
+}
+
+impl Outside {
+    /// Who knows the components and how they are (`healthy`, `degraded`, `unhealthy`, `unknown`). The first one stays.
+    pub fn components(
+        &self,
+        ask: impl Fn() -> Vec<(String, &'static str)> + Send + Sync + 'static,
+    ) {
+        let _ = self.components.set(Box::new(ask));
+    }
+
+    /// Who knows how often actors were restarted. The first one stays.
+    pub fn restarts(&self, ask: impl Fn() -> u64 + Send + Sync + 'static) {
+        let _ = self.restarts.set(Box::new(ask));
+    }
+}
+
+/// Where metrics come from. Clones share everything.
+#[derive(Clone, Debug)]
+pub struct Gauges {
+    pub databases: Databases,
+    pub recent: Arc<Recent>,
+    pub spool: Arc<Spool>,
+    pub zone: Tz,
+    /// Costs in two currencies are compared by it, in dollars.
+    pub rate: Rate,
+    pub outside: Arc<Outside>,
+}
+
+/// What a rule reads now.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Read {
+    /// A reading for each series.
+    Series(Vec<(Labels, Reading)>),
+    /// The last two hours are still being read from the log: nothing can be said yet.
+    NotYet,
+}
+
+/// Why a rule can never be evaluated, in words for whoever wrote it.
+///
+/// # Errors
+/// See there.
+pub fn refuse(rule: &Rule) -> Result<(), String> {
+    let named = named_labels(rule);
+    let metric = rule.condition.metric.id;
+    let ring = (SLOT_US / 1_000_000) as u64;
+    if rule.window < Duration::from_secs(ring) || rule.window > WINDOW_MAX {
+        return Err("window must lie between 10s and 31d".to_owned());
+    }
+    match source(metric) {
+        Source::Calls => {
+            if named.len() > 1 {
+                return Err("calls are told apart by one label at a time".to_owned());
+            }
+            if let Some(label) = named.first()
+                && dimension(label).is_none()
+            {
+                return Err(format!("calls have no label `{label}`"));
+            }
+            if !named.is_empty() && reach(rule) > KEPT_US {
+                return Err(
+                    "a rule with labels looks back two hours at most (an hour when it watches a change)"
+                        .to_owned(),
+                );
+            }
+        }
+        Source::Cost => {
+            if named.len() > 1 || named.iter().any(|label| spender(label).is_none()) {
+                return Err(
+                    "costs are told apart by one of model, app, token, account, tenant".to_owned(),
+                );
+            }
+            if rule.condition.change {
+                return Err("a cost has no change; watch the cost itself".to_owned());
+            }
+        }
+        Source::Components => {
+            if named.iter().any(|label| label != "component") {
+                return Err("components are told apart by `component` only".to_owned());
+            }
+        }
+        Source::Process => {
+            if !named.is_empty() {
+                return Err(format!("{metric} has no labels"));
+            }
+            if rule.condition.change {
+                return Err(format!("{metric} has no change; watch the value itself"));
+            }
+        }
+    }
+    Ok(())
+}
+
+enum Source {
+    /// Windows of calls.
+    Calls,
+    Cost,
+    Components,
+    /// One number of the process or its tables.
+    Process,
+}
+
+fn source(metric: &str) -> Source {
+    match metric {
+        "error_rate" | "request_count" | "avg_latency_ms" | "p50_latency_ms" | "p95_latency_ms"
+        | "p99_latency_ms" | "avg_ttft_ms" | "p50_ttft_ms" | "p95_ttft_ms" | "p99_ttft_ms"
+        | "prompt_tokens" | "completion_tokens" | "unpriced_calls" => Source::Calls,
+        "cost_today" | "cost_month" => Source::Cost,
+        "status" => Source::Components,
+        _ => Source::Process,
+    }
+}
+
+/// Labels that a rule splits or filters by.
+fn named_labels(rule: &Rule) -> Vec<String> {
+    let filtered = rule.filter.iter().map(|matcher| &matcher.label);
+    let all: BTreeSet<&String> = rule.split_by.iter().chain(filtered).collect();
+    all.into_iter().cloned().collect()
+}
+
+fn reach(rule: &Rule) -> i64 {
+    let window = micros(rule.window);
+    match rule.condition.change {
+        true => window.saturating_mul(2),
+        false => window,
+    }
+}
+
+fn dimension(label: &str) -> Option<Dimension> {
+    Some(match label {
+        "tenant" => Dimension::Tenant,
+        "app" => Dimension::App,
+        "model" => Dimension::Model,
+        "account" => Dimension::Account,
+        "token" => Dimension::Token,
+        _ => return None,
+    })
+}
+
+fn spender(label: &str) -> Option<By> {
+    Some(match label {
+        "tenant" => By::Tenant,
+        "app" => By::App,
+        "model" => By::Model,
+        "account" => By::Account,
+        "token" => By::Token,
+        _ => return None,
+    })
+}
+
+/// What calls came to, as a metric.
+pub fn of_calls(metric: &str, calls: &Measures) -> Reading {
+    let requests = calls.sum("request_count");
+    let mean = |sum: i64, count: i64| match count {
+        0 => Reading::Missing,
+        count => Reading::Number(sum as f64 / count as f64),
+    };
+    let found = |value: Option<f64>| value.map_or(Reading::Missing, Reading::Number);
+    match metric {
+        "request_count" => Reading::Number(requests as f64),
+        "error_rate" => mean(requests - calls.sum("success_count"), requests),
+        "avg_latency_ms" => mean(calls.sum("duration_ms_sum"), requests),
+        "p50_latency_ms" => found(calls.duration.quantile(0.5)),
+        "p95_latency_ms" => found(calls.duration.quantile(0.95)),
+        "p99_latency_ms" => found(calls.duration.quantile(0.99)),
+        "avg_ttft_ms" => mean(calls.sum("ttft_ms_sum"), calls.sum("ttft_count")),
+        "p50_ttft_ms" => found(calls.ttft.quantile(0.5)),
+        "p95_ttft_ms" => found(calls.ttft.quantile(0.95)),
+        "p99_ttft_ms" => found(calls.ttft.quantile(0.99)),
+        "prompt_tokens" => Reading::Number(calls.sum("prompt_tokens") as f64),
+        "completion_tokens" => Reading::Number(calls.sum("completion_tokens") as f64),
+        "unpriced_calls" => Reading::Number(calls.sum("unpriced_count") as f64),
+        _ => Reading::Missing,
+    }
+}
+
+impl Gauges {
+    /// Reads what `rule` watches at `now`; `known` are its series so far, `failed` the rules that could not be
+    /// evaluated in this round.
+    ///
+    /// # Errors
+    /// A sentence that says why it cannot be measured.
+    pub async fn read(
+        &self,
+        rule: &Rule,
+        known: &[Labels],
+        failed: usize,
+        now: i64,
+    ) -> Result<Read, String> {
+        refuse(rule)?;
+        let cannot = |error: DbErr| {
+            tracing::debug!(%error, rule = rule.name, "a metric cannot be read");
+            "the database cannot be read".to_owned()
+        };
+        match source(rule.condition.metric.id) {
+            Source::Calls if reach(rule) <= KEPT_US => Ok(self.of_ring(rule, known, now)),
+            Source::Calls => self.of_rollups(rule, now).await.map_err(cannot),
+            Source::Cost => self.of_costs(rule, now).await.map_err(cannot),
+            Source::Components => Ok(self.of_components(rule)),
+            Source::Process => {
+                let reading = self.of_process(rule.condition.metric.id, failed, now).await;
+                Ok(Read::Series(vec![(
+                    Labels::new(),
+                    reading.map_err(cannot)?,
+                )]))
+            }
+        }
+    }
+
+    fn of_ring(&self, rule: &Rule, known: &[Labels], now: i64) -> Read {
+        let reach = reach(rule);
+        match self.recent.complete_since() {
+            // Slots and minutes round down: what lies just before the window is complete as well, or not needed.
+            Some(since) if since <= now - reach + 2 * 60_000_000 => {}
+            _ => return Read::NotYet,
+        }
+        let window = micros(rule.window);
+        let end = now + SLOT_US;
+        let metric = rule.condition.metric.id;
+        let judged = |parts: &[(Dimension, Arc<str>)]| {
+            let of = |from: i64, to: i64| {
+                let mut all = Measures::default();
+                for (dimension, name) in parts {
+                    all.merge(&self.recent.between(*dimension, name, from, to));
+                }
+                of_calls(metric, &all)
+            };
+            let reading = of(now - window, end);
+            match rule.condition.change {
+                false => reading,
+                true => change(&reading, &of(now - 2 * window, now - window)),
+            }
+        };
+        let named = named_labels(rule);
+        let Some((label, dimension)) = named
+            .first()
+            .and_then(|label| Some((label, dimension(label)?)))
+        else {
+            let total = [(Dimension::Total, Arc::from(""))];
+            return Read::Series(vec![(Labels::new(), judged(&total))]);
+        };
+        let mut names: BTreeSet<Arc<str>> = self.recent.names(dimension).into_iter().collect();
+        names.extend(
+            known
+                .iter()
+                .filter_map(|labels| labels.get(label).map(|name| Arc::from(name.as_str()))),
+        );
+        names.retain(|name| rule.concerns(&Labels::from([(label.clone(), name.to_string())])));
+        let parts: Vec<(Dimension, Arc<str>)> =
+            names.into_iter().map(|name| (dimension, name)).collect();
+        if rule.split_by.is_empty() {
+            return Read::Series(vec![(Labels::new(), judged(&parts))]);
+        }
+        let each = parts.into_iter().map(|part| {
+            let labels = Labels::from([(label.clone(), part.1.to_string())]);
+            (labels, judged(&[part]))
+        });
+        Read::Series(each.collect())
+    }
+
+    /// Whole hours, or days beyond a week.
+    async fn of_rollups(&self, rule: &Rule, now: i64) -> Result<Read, DbErr> {
+        let window = micros(rule.window);
+        let metric = rule.condition.metric.id;
+        let reading = of_calls(metric, &self.calls(now - window, now).await?);
+        let reading = match rule.condition.change {
+            false => reading,
+            true => {
+                let before = self.calls(now - 2 * window, now - window).await?;
+                change(&reading, &of_calls(metric, &before))
+            }
+        };
+        Ok(Read::Series(vec![(Labels::new(), reading)]))
+    }
+
+    async fn calls(&self, from: i64, to: i64) -> Result<Measures, DbErr> {
+        let read = &self.databases.ledger_read;
+        let (table, from, to) = if to - from > 7 * DAY_US {
+            let from = calendar::day_of(self.zone, from);
+            (&MODEL_DAILY, from, to)
+        } else {
+            (&MODEL_HOURLY, calendar::hour_of(self.zone, from), to)
+        };
+        let mut all = Measures::default();
+        for row in rollup::rows(read, table, (from, to), &[]).await? {
+            all.merge(&row.measures);
+        }
+        Ok(all)
+    }
+
+    async fn of_costs(&self, rule: &Rule, now: i64) -> Result<Read, DbErr> {
+        let today = calendar::day_of(self.zone, now);
+        let from = match rule.condition.metric.id {
+            "cost_today" => today,
+            _ => month_of(self.zone, today),
+        };
+        let to = calendar::next_day(self.zone, today);
+        let dollars = |spent: [i64; 2]| {
+            Reading::Number(self.rate.sum(spent, Currency::Usd) as f64 / 1_000_000_000.0)
+        };
+        let read = &self.databases.ledger_read;
+        let named = named_labels(rule);
+        let label = named.first();
+        let by = label.and_then(|label| spender(label)).unwrap_or(By::Model);
+        let spent = spent::by_name(read, by, (from, to)).await?;
+        let fits = |name: &String| match label {
+            None => true,
+            Some(label) => rule.concerns(&Labels::from([(label.clone(), name.clone())])),
+        };
+        let spent: Vec<(String, [i64; 2])> =
+            spent.into_iter().filter(|(name, _)| fits(name)).collect();
+        if let (Some(label), false) = (label, rule.split_by.is_empty()) {
+            let each = spent
+                .into_iter()
+                .map(|(name, spent)| (Labels::from([(label.clone(), name)]), dollars(spent)));
+            return Ok(Read::Series(each.collect()));
+        }
+        let sum = spent.iter().fold([0_i64; 2], |sum, (_, spent)| {
+            [
+                sum[0].saturating_add(spent[0]),
+                sum[1].saturating_add(spent[1]),
+            ]
+        });
+        Ok(Read::Series(vec![(Labels::new(), dollars(sum))]))
+    }
+
+    /// Every component is a series of its own, split or not: one that is down does not hide behind another.
+    fn of_components(&self, rule: &Rule) -> Read {
+        let Some(ask) = self.outside.components.get() else {
+            return Read::NotYet;
+        };
+        let components = ask();
+        if components.is_empty() {
+            // Nobody has looked yet.
+            return Read::NotYet;
+        }
+        let each = components.into_iter().map(|(name, status)| {
+            let labels = Labels::from([("component".to_owned(), name)]);
+            // What is not known is no news of it.
+            let reading = match status {
+                "unknown" => Reading::Missing,
+                status => Reading::Word(status.to_owned()),
+            };
+            (labels, reading)
+        });
+        Read::Series(each.filter(|(labels, _)| rule.concerns(labels)).collect())
+    }
+
+    async fn of_process(&self, metric: &str, failed: usize, now: i64) -> Result<Reading, DbErr> {
+        let books = self.spool.ledger();
+        Ok(match metric {
+            "spool_depth" => Reading::Number(books.spooled as f64),
+            "records_dropped" => Reading::Number(books.dropped as f64),
+            "evaluation_failed" => Reading::Number(failed as f64),
+            "actor_restarts" => match self.outside.restarts.get() {
+                Some(ask) => Reading::Number(ask() as f64),
+                None => Reading::Missing,
+            },
+            "channels_failing" => {
+                let rows = channel::all(&self.databases.control_read).await?;
+                let failing = rows.iter().filter(|row| {
+                    let long = |since: i64| now - since >= CHANNEL_FAILS_AFTER_US;
+                    row.disabled_reason.is_some()
+                        || (row.enabled && row.failing_since.is_some_and(long))
+                });
+                Reading::Number(failing.count() as f64)
+            }
+            "dau" => {
+                let today = calendar::day_of(self.zone, now);
+                let (users, _) = active::active_users(&self.databases.ledger_read, today).await?;
+                Reading::Number(users as f64)
+            }
+            // Measured by capabilities that may not be there: feedback, knowledge, backups, certificates.
+            _ => Reading::Missing,
+        })
+    }
+}
+
+/// How far back [`Gauges::history`] goes.
+const HISTORY_US: i64 = DAY_US;
+
+impl Gauges {
+    /// What `rule` would have read over the last day, oldest first: by the hour until two hours ago, by the minute since;
+    /// with labels the two hours only. Empty where nothing is kept of the metric.
+    ///
+    /// # Errors
+    /// When a database cannot be read.
+    pub async fn history(&self, rule: &Rule, now: i64) -> Result<Vec<(i64, Reading)>, DbErr> {
+        let metric = rule.condition.metric.id;
+        let minute = 60_000_000;
+        match source(metric) {
+            Source::Calls if !rule.condition.change => {}
+            Source::Process if matches!(metric, "spool_depth" | "records_dropped") => {
+                let read = &self.databases.events_read;
+                let rows = metrics_snapshot::list(read, metric, (now - HISTORY_US, now)).await?;
+                let each = rows
+                    .into_iter()
+                    .map(|row| (row.at, Reading::Number(row.value)));
+                return Ok(each.collect());
+            }
+            _ => return Ok(Vec::new()),
+        }
+        let known_from = (now - KEPT_US).max(self.recent.complete_since().unwrap_or(now));
+        let mut history = Vec::new();
+        let named = named_labels(rule);
+        if named.is_empty() {
+            let from = calendar::hour_of(self.zone, now - HISTORY_US);
+            let read = &self.databases.ledger_read;
+            let mut hours: BTreeMap<i64, Measures> = BTreeMap::new();
+            for row in rollup::rows(read, &MODEL_HOURLY, (from, now), &[]).await? {
+                hours.entry(row.bucket).or_default().merge(&row.measures);
+            }
+            let mut hour = from;
+            loop {
+                let next = calendar::next_hour(self.zone, hour);
+                if next > known_from {
+                    break;
+                }
+                let calls = hours.get(&hour).cloned().unwrap_or_default();
+                history.push((next, of_calls(metric, &calls)));
+                hour = next;
+            }
+        }
+        let parts: Vec<(Dimension, Arc<str>)> = match named.first() {
+            None => vec![(Dimension::Total, Arc::from(""))],
+            Some(label) => dimension(label)
+                .map(|dimension| {
+                    let names = self.recent.names(dimension).into_iter();
+                    let fits = |name: &Arc<str>| {
+                        rule.concerns(&Labels::from([(label.clone(), name.to_string())]))
+                    };
+                    names.filter(fits).map(|name| (dimension, name)).collect()
+                })
+                .unwrap_or_default(),
+        };
+        let window = micros(rule.window).min(KEPT_US);
+        let mut at = known_from + window;
+        at += (minute - at.rem_euclid(minute)) % minute;
+        while at <= now {
+            let mut all = Measures::default();
+            for (dimension, name) in &parts {
+                all.merge(&self.recent.between(*dimension, name, at - window, at));
+            }
+            history.push((at, of_calls(metric, &all)));
+            at += minute;
+        }
+        Ok(history)
+    }
+}
+
+fn change(now: &Reading, before: &Reading) -> Reading {
+    match (now, before) {
+        (Reading::Number(now), Reading::Number(before)) => change_against(*now, *before),
+        _ => Reading::Missing,
+    }
+}
+
+fn month_of(zone: Tz, today: i64) -> i64 {
+    let date = calendar::date_of(zone, today);
+    let first = NaiveDate::from_ymd_opt(date.year(), date.month(), 1).unwrap_or(date);
+    calendar::start_of(zone, first)
+}

@@ -1,0 +1,428 @@
+//! `notifier`: empties the outbox.
+//!
+//! At least once: a row leaves `waiting` only after its receiver answered, so a process killed in between sends the same
+//! id again. Notices of one incident go to a channel in order: what waits for another attempt holds up what comes after
+//! it of that incident, and one failure ends a channel's turn, but no channel holds up another. What cannot be read is put
+//! aside and stays visible. Every attempt's answer is kept in the events database. What to tell, and when to try again,
+//! is [`crate::domain`]'s.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use actix::{Actor, AsyncContext, Context, WrapFuture};
+use futures_util::future::join_all;
+use sea_orm::DbErr;
+use steward_entities::database::{Databases, begin_write};
+use steward_entities::{audit, channel, delivery, outbox};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::alert_book::address::Address;
+use crate::alert_book::notice_of;
+use crate::courier::{Courier, Parcel};
+use crate::domain::alert::machine::micros;
+use crate::domain::clock::SharedClock;
+use crate::domain::notice::answer::{self, Outcome};
+use crate::domain::notice::{Kind, Notice, backoff, email};
+use crate::supervision::{ActorRef, ChildSpec, Incarnation};
+use crate::vault::Vault;
+
+use super::alert_evaluator::Shared;
+
+/// How often the outbox is looked at when nobody rings.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Rows looked at in a turn.
+const ROWS_MAX: u64 = 500;
+/// Notices that one channel gets in a turn.
+const TURN_MAX: usize = 20;
+/// A single attempt, whatever the courier's own deadlines.
+const ATTEMPT_WITHIN: Duration = Duration::from_secs(45);
+/// Silence about the evaluator that is too long for a sign of life.
+const LATE: u32 = 3;
+
+/// What it works with. Clones share everything.
+#[derive(Clone)]
+pub struct Parts {
+    pub databases: Databases,
+    pub vault: Arc<Vault>,
+    pub courier: Arc<dyn Courier>,
+    pub shared: Shared,
+    pub node: u8,
+    /// Called while everything is well, for whoever misses it when it is not; empty: nobody.
+    pub heartbeat_url: String,
+    /// How often rules are evaluated.
+    pub every: Duration,
+    pub clock: SharedClock,
+}
+
+/// The actor.
+pub struct Notifier {
+    parts: Parts,
+}
+
+/// The child spec of `root/watch/notifier`.
+pub fn spec(actor: &ActorRef<Notifier>, parts: Parts) -> ChildSpec {
+    ChildSpec::new("notifier", actor, move |me| {
+        Notifier::new(me, parts.clone())
+    })
+}
+
+/// What became of an attempt.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tried {
+    pub outcome: Outcome,
+    /// Status of HTTP, or reply code of SMTP.
+    pub status: Option<u16>,
+    /// First bytes of the answer.
+    pub response: Option<String>,
+    /// Why there was none.
+    pub error: Option<String>,
+    pub duration_ms: i64,
+}
+
+impl Tried {
+    /// One word for the log of deliveries.
+    pub fn word(&self) -> &'static str {
+        match self.outcome {
+            Outcome::Delivered => "delivered",
+            Outcome::Later(_) => "later",
+            Outcome::Rejected => "rejected",
+            Outcome::Gone => "gone",
+        }
+    }
+
+    /// In a sentence, for people.
+    pub fn reason(&self) -> String {
+        match (&self.error, self.status, self.response.as_deref()) {
+            (Some(error), ..) => error.clone(),
+            (None, Some(status), Some(text)) if !text.is_empty() => {
+                format!("answered {status}: {text}")
+            }
+            (None, Some(status), _) => format!("answered {status}"),
+            (None, None, _) => "no answer".to_owned(),
+        }
+    }
+}
+
+/// What one turn did.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Turn {
+    pub delivered: usize,
+    pub put_off: usize,
+    pub given_up: usize,
+    pub quarantined: usize,
+}
+
+/// One attempt to tell `notice` to a channel.
+pub async fn attempt(
+    vault: &Vault,
+    courier: &dyn Courier,
+    row: &channel::Model,
+    notice: &Notice,
+    now: i64,
+) -> Tried {
+    let begun = Instant::now();
+    let sent = timeout(ATTEMPT_WITHIN, send(vault, courier, row, notice, now));
+    let (kind, answered) = match sent.await {
+        Ok(sent) => sent,
+        Err(_) => (
+            Kind::parse(&row.kind),
+            Err(format!("no answer within {} s", ATTEMPT_WITHIN.as_secs())),
+        ),
+    };
+    let duration_ms = i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX);
+    match answered {
+        Ok(answered) => Tried {
+            outcome: match kind {
+                Some(kind) => answer::judge(
+                    kind,
+                    answered.status,
+                    answered.retry_after.as_deref(),
+                    &answered.body,
+                ),
+                None => answer::judge_smtp(Some(answered.status)),
+            },
+            status: Some(answered.status),
+            response: Some(answer::kept(&answered.body)),
+            error: None,
+            duration_ms,
+        },
+        Err(error) => Tried {
+            outcome: Outcome::Later(None),
+            status: None,
+            response: None,
+            error: Some(error),
+            duration_ms,
+        },
+    }
+}
+
+type Sent = (Option<Kind>, Result<crate::courier::Answered, String>);
+
+/// The kind is `None` for mail.
+async fn send(
+    vault: &Vault,
+    courier: &dyn Courier,
+    row: &channel::Model,
+    notice: &Notice,
+    now: i64,
+) -> Sent {
+    let kind = Kind::parse(&row.kind);
+    let answered = match kind {
+        None => {
+            let mail = email::write(notice, courier.mail_domain());
+            courier.mail(&mail, &row.recipients.0).await
+        }
+        Some(kind) => match Address::open(vault, row) {
+            Ok(address) => courier.post(address.parcel(kind, notice, now)).await,
+            Err(error) => Err(format!("the channel's address does not open: {error}")),
+        },
+    };
+    (kind, answered)
+}
+
+/// One look at the outbox: every channel gets its turn, all at the same time.
+///
+/// # Errors
+/// When the outbox cannot be read.
+pub async fn drain(parts: &Parts) -> Result<Turn, DbErr> {
+    let read = &parts.databases.control_read;
+    let rows = outbox::waiting(read, ROWS_MAX).await?;
+    if rows.is_empty() {
+        return Ok(Turn::default());
+    }
+    let channels = channel::all(read).await?;
+    let mut by_channel: BTreeMap<i64, Vec<outbox::Model>> = BTreeMap::new();
+    for row in rows {
+        by_channel.entry(row.channel_id).or_default().push(row);
+    }
+    let turns = by_channel.into_iter().filter_map(|(id, rows)| {
+        let channel = channels.iter().find(|channel| channel.id == id)?;
+        Some(take_turn(parts, channel, rows))
+    });
+    let mut all = Turn::default();
+    for turn in join_all(turns).await {
+        let turn = turn?;
+        all.delivered += turn.delivered;
+        all.put_off += turn.put_off;
+        all.given_up += turn.given_up;
+        all.quarantined += turn.quarantined;
+    }
+    Ok(all)
+}
+
+async fn take_turn(
+    parts: &Parts,
+    channel: &channel::Model,
+    rows: Vec<outbox::Model>,
+) -> Result<Turn, DbErr> {
+    let mut turn = Turn::default();
+    let mut held_up: HashSet<String> = HashSet::new();
+    for row in rows {
+        let now = parts.clock.now_micros();
+        if now - row.created_at >= micros(backoff::GIVE_UP) {
+            let why = row.reason.clone().unwrap_or_default();
+            let why = format!("given up after three days; last: {why}");
+            finish(parts, &row, outbox::GIVEN_UP, Some(&why)).await?;
+            turn.given_up += 1;
+            continue;
+        }
+        if held_up.contains(&row.incident) {
+            continue;
+        }
+        if !channel.enabled || row.next_at > now {
+            held_up.insert(row.incident);
+            continue;
+        }
+        let notice = match notice_of(&row) {
+            Ok(notice) => notice,
+            Err(why) => {
+                tracing::error!(notice = row.public_id, why, "a notice was put aside");
+                finish(parts, &row, outbox::QUARANTINED, Some(&why)).await?;
+                turn.quarantined += 1;
+                continue;
+            }
+        };
+        let tried = attempt(&parts.vault, parts.courier.as_ref(), channel, &notice, now).await;
+        keep(parts, channel, &row, &tried).await;
+        match settle(parts, channel, &row, &tried).await? {
+            Settling::Delivered => turn.delivered += 1,
+            Settling::GivenUp => turn.given_up += 1,
+            Settling::PutOff => {
+                turn.put_off += 1;
+                return Ok(turn);
+            }
+            Settling::Closed => return Ok(turn),
+        }
+        if turn.delivered >= TURN_MAX {
+            parts.shared.filled.notify_one();
+            return Ok(turn);
+        }
+    }
+    Ok(turn)
+}
+
+enum Settling {
+    Delivered,
+    PutOff,
+    GivenUp,
+    /// The channel takes nothing any more.
+    Closed,
+}
+
+/// Writes down what an attempt came to.
+async fn settle(
+    parts: &Parts,
+    channel: &channel::Model,
+    row: &outbox::Model,
+    tried: &Tried,
+) -> Result<Settling, DbErr> {
+    let now = parts.clock.now_micros();
+    let reason = tried.reason();
+    let txn = begin_write(&parts.databases.control).await?;
+    let settling = match &tried.outcome {
+        Outcome::Delivered => {
+            outbox::finish(&txn, row.id, outbox::DELIVERED, None, now).await?;
+            channel::delivered(&txn, channel.id, now).await?;
+            Settling::Delivered
+        }
+        Outcome::Later(asked) => {
+            let attempts = u32::try_from(row.attempts + 1).unwrap_or(u32::MAX);
+            let wait = backoff::wait(attempts, rand::random(), *asked);
+            outbox::put_off(&txn, row.id, now.saturating_add(micros(wait)), &reason).await?;
+            channel::failed(&txn, channel.id, &reason, now).await?;
+            Settling::PutOff
+        }
+        Outcome::Rejected => {
+            outbox::finish(&txn, row.id, outbox::GIVEN_UP, Some(&reason), now).await?;
+            channel::failed(&txn, channel.id, &reason, now).await?;
+            Settling::GivenUp
+        }
+        Outcome::Gone => {
+            let why = format!("the receiver said that it is gone ({reason})");
+            outbox::finish(&txn, row.id, outbox::GIVEN_UP, Some(&why), now).await?;
+            channel::disable(&txn, channel.id, &why, now).await?;
+            let entry = audit::Entry {
+                operator_id: None,
+                operator_name: "notifier".to_owned(),
+                action: "channels.disable".to_owned(),
+                target_type: "channel".to_owned(),
+                target_id: channel.public_id.clone(),
+                details: serde_json::json!({ "reason": why }),
+                ip: String::new(),
+                request_id: String::new(),
+            };
+            audit::insert(&txn, entry, now).await?;
+            tracing::warn!(
+                channel = channel.name,
+                "a notice channel is gone and was disabled"
+            );
+            Settling::Closed
+        }
+    };
+    txn.commit().await?;
+    if let Settling::PutOff | Settling::GivenUp = settling {
+        tracing::warn!(
+            channel = channel.name,
+            notice = row.public_id,
+            reason,
+            "a notice was not taken"
+        );
+    }
+    Ok(settling)
+}
+
+async fn finish(
+    parts: &Parts,
+    row: &outbox::Model,
+    state: &'static str,
+    reason: Option<&str>,
+) -> Result<(), DbErr> {
+    let txn = begin_write(&parts.databases.control).await?;
+    outbox::finish(&txn, row.id, state, reason, parts.clock.now_micros()).await?;
+    txn.commit().await
+}
+
+/// Keeps an attempt's answer. That it cannot be kept holds up nothing.
+async fn keep(parts: &Parts, channel: &channel::Model, row: &outbox::Model, tried: &Tried) {
+    let kept = delivery::Attempt {
+        message_id: row.public_id.clone(),
+        channel_id: channel.public_id.clone(),
+        attempt: row.attempts + 1,
+        outcome: tried.word(),
+        status_code: tried.status.map(i64::from),
+        response: tried.response.clone(),
+        error: tried.error.clone(),
+        duration_ms: tried.duration_ms,
+    };
+    let now = parts.clock.now_micros();
+    if let Err(error) = delivery::insert(&parts.databases.events, kept, now, parts.node).await {
+        tracing::warn!(%error, "the answer to a notice cannot be kept");
+    }
+}
+
+/// Whether rules were evaluated lately, so that a sign of life may be given.
+fn is_well(parts: &Parts) -> bool {
+    let last = parts.shared.last_round.load(Ordering::Acquire);
+    last > 0 && parts.clock.now_micros() - last < micros(parts.every.saturating_mul(LATE))
+}
+
+async fn beat(parts: &Parts) {
+    if !is_well(parts) {
+        return;
+    }
+    let parcel = Parcel {
+        url: parts.heartbeat_url.clone(),
+        headers: vec![("content-type", "application/json".to_owned())],
+        body: r#"{"status":"alive"}"#.to_owned(),
+    };
+    match timeout(ATTEMPT_WITHIN, parts.courier.post(parcel)).await {
+        Ok(Ok(answered)) if (200..300).contains(&answered.status) => {}
+        Ok(Ok(answered)) => {
+            tracing::warn!(
+                status = answered.status,
+                "the heartbeat's receiver refused it"
+            );
+        }
+        Ok(Err(why)) => tracing::warn!(why, "the heartbeat did not arrive"),
+        Err(_) => tracing::warn!("the heartbeat got no answer in time"),
+    }
+}
+
+impl Notifier {
+    /// One that has sent nothing yet.
+    pub fn new(_me: Incarnation<Self>, parts: Parts) -> Self {
+        Self { parts }
+    }
+}
+
+impl Actor for Notifier {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        let parts = self.parts.clone();
+        let emptying = async move {
+            loop {
+                if let Err(error) = drain(&parts).await {
+                    tracing::warn!(%error, "the outbox cannot be read or written; trying again");
+                }
+                tokio::select! {
+                    () = parts.shared.filled.notified() => {}
+                    () = sleep(LOOK_EVERY) => {}
+                }
+            }
+        };
+        ctx.spawn(emptying.into_actor(self));
+        if !self.parts.heartbeat_url.is_empty() {
+            let parts = self.parts.clone();
+            let beating = async move {
+                loop {
+                    beat(&parts).await;
+                    sleep(parts.every).await;
+                }
+            };
+            ctx.spawn(beating.into_actor(self));
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The watch: alert rules in virtual time over a real database, and the promises about telling people.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
+
+mod notices;
+mod rounds;
+mod world;

@@ -1,0 +1,254 @@
+//! What becomes of series over rounds that are minutes apart. Every round is that of a process that just started: what
+//! it knows, it read.
+
+use steward_actors::alert_book;
+use steward_entities::alert_silence::{self, NewSilence};
+use steward_entities::database::begin_write;
+use steward_entities::scope::Page;
+use steward_entities::{alert, alert_rule, alert_series, alert_transition};
+use steward_migration::testing::TestDatabase;
+
+use crate::world::{MINUTE, START, World};
+
+macro_rules! on_both {
+    ($($sqlite:ident $postgres:ident $test:ident;)*) => {$(
+        #[tokio::test]
+        async fn $sqlite() {
+            $test(World::on(TestDatabase::sqlite().await).await).await;
+        }
+
+        #[tokio::test]
+        async fn $postgres() {
+            $test(World::on(TestDatabase::postgres().await).await).await;
+        }
+    )*};
+}
+pub(crate) use on_both;
+
+on_both! {
+    a_restart_goes_on_where_it_stood a_restart_goes_on_where_it_stood_postgres holds;
+    an_unchanged_state_is_never_told_again an_unchanged_state_is_never_told_again_postgres edits;
+    the_end_of_a_silence_tells_what_changed the_end_of_a_silence_tells_what_changed_postgres silences;
+    reminders_come_until_somebody_looks_after_it reminders_come_until_somebody_looks_after_it_postgres reminders;
+    by_hand_it_ends_and_begins_anew by_hand_it_ends_and_begins_anew_postgres by_hand;
+    a_rule_that_goes_takes_its_incident_along a_rule_that_goes_takes_its_incident_along_postgres retires;
+    flapping_is_told_once flapping_is_told_once_postgres flaps;
+}
+
+async fn incidents(world: &World) -> Vec<alert::Model> {
+    let all = Page {
+        after: None,
+        limit: 100,
+    };
+    alert::list(&world.database.control_read, &alert::Filter::default(), all)
+        .await
+        .unwrap()
+}
+
+async fn holds(world: World) {
+    world
+        .rule(|rule| {
+            rule.hold_for_s = 180;
+            rule.keep_firing_for_s = 120;
+        })
+        .await;
+    world
+        .trace(
+            "0  up   |
+             1  down |
+             2  down |
+             3  down |
+             4  down | fired
+             5  up   |
+             6  down |
+             7  up   |
+             8  up   |
+             9  up   | resolved
+             10 down |
+             11 up   |",
+        )
+        .await;
+    let all = incidents(&world).await;
+    assert_eq!(all.len(), 1);
+    assert_eq!(all[0].active_at, START + MINUTE);
+    assert_eq!(all[0].fired_at, START + 4 * MINUTE);
+    assert_eq!(all[0].resolved_at, Some(START + 9 * MINUTE));
+    assert_eq!(all[0].value, "unhealthy");
+    let steps = alert_transition::of_alert(&world.database.control_read, all[0].id)
+        .await
+        .unwrap();
+    let steps: Vec<&str> = steps.iter().map(|step| step.event.as_str()).collect();
+    assert_eq!(steps, ["fired", "resolved"]);
+}
+
+async fn edits(world: World) {
+    let rule = world.rule(|_| {}).await;
+    world.trace("0 down | fired\n 1 down |").await;
+    world
+        .edit(&rule, |said| said.severity = "error".into())
+        .await;
+    world.trace("2 down |\n 3 down |").await;
+    // Waiting anew, but what was told still holds.
+    world.edit(&rule, |said| said.hold_for_s = 120).await;
+    world
+        .trace("4 down |\n 5 down |\n 6 down |\n 7 down |\n 8 up | resolved")
+        .await;
+    assert_eq!(incidents(&world).await.len(), 1);
+    world.edit(&rule, |said| said.hold_for_s = 0).await;
+    world.trace("9 down | fired").await;
+    // After the edit it is over: that is told.
+    world
+        .edit(&rule, |said| said.condition = "status == unknown".into())
+        .await;
+    world.trace("10 down | resolved\n 11 down |").await;
+    assert!(
+        incidents(&world)
+            .await
+            .iter()
+            .all(|row| row.resolved_at.is_some())
+    );
+}
+
+async fn silence(world: &World, minutes: (i64, i64)) {
+    let txn = begin_write(&world.database.control).await.unwrap();
+    let new = NewSilence {
+        matchers: vec!["rule=component_down".into()],
+        from_at: START + minutes.0 * MINUTE,
+        to_at: START + minutes.1 * MINUTE,
+        reason: "maintenance".into(),
+        created_by: "ada".into(),
+    };
+    alert_silence::insert(&txn, new, START).await.unwrap();
+    txn.commit().await.unwrap();
+}
+
+async fn silences(world: World) {
+    world.rule(|_| {}).await;
+    silence(&world, (1, 5)).await;
+    silence(&world, (7, 10)).await;
+    silence(&world, (12, 14)).await;
+    world
+        .trace(
+            "0  up   |
+             1  down | fired (quiet)
+             2  up   | resolved (quiet)
+             3  down | fired (quiet)
+             4  down |
+             5  down | fired
+             6  down |
+             7  down |
+             8  up   | resolved (quiet)
+             10 up   | resolved
+             11 down | fired
+             12 down |
+             13 down |
+             14 down |",
+        )
+        .await;
+}
+
+async fn reminders(world: World) {
+    world.rule(|_| {}).await;
+    world
+        .trace("0 down | fired\n 239 down |\n 240 down | repeated\n 241 down |")
+        .await;
+    let open = incidents(&world).await.remove(0);
+    let txn = begin_write(&world.database.control).await.unwrap();
+    let now = START + 242 * MINUTE;
+    let (row, settled) = alert_book::acknowledge(&txn, &open, "ada", "", now)
+        .await
+        .unwrap();
+    txn.commit().await.unwrap();
+    assert_eq!(row.acknowledged_by.as_deref(), Some("ada"));
+    assert_eq!(settled.notices, 1);
+    world
+        .trace("480 down |\n 900 down |\n 901 up | resolved\n 902 down | fired")
+        .await;
+    let latest = incidents(&world).await.remove(0);
+    assert_eq!(latest.acknowledged_at, None);
+}
+
+async fn by_hand(world: World) {
+    world.rule(|_| {}).await;
+    world.trace("0 down | fired").await;
+    let open = incidents(&world).await.remove(0);
+    let txn = begin_write(&world.database.control).await.unwrap();
+    let settled = alert_book::resolve(&txn, &open, "ada", "", START + 1)
+        .await
+        .unwrap();
+    txn.commit().await.unwrap();
+    let steps: Vec<&str> = settled.steps.iter().map(|step| step.event).collect();
+    assert_eq!((steps, settled.notices), (vec!["resolved"], 1));
+    world.trace("1 down | fired").await;
+    let all = incidents(&world).await;
+    assert_eq!(all.len(), 2);
+    assert_eq!(all[1].resolved_by.as_deref(), Some("ada"));
+    assert_ne!(all[0].public_id, all[1].public_id);
+}
+
+async fn retires(world: World) {
+    let rule = world.rule(|_| {}).await;
+    world.trace("0 down | fired").await;
+    world.edit(&rule, |said| said.enabled = false).await;
+    world.trace("1 down | resolved\n 2 down |").await;
+    world.edit(&rule, |said| said.enabled = true).await;
+    world.trace("3 down | fired").await;
+    let txn = begin_write(&world.database.control).await.unwrap();
+    let row = alert_rule::hold(&txn, rule.id).await.unwrap().unwrap();
+    let now = START + 4 * MINUTE;
+    let settled = alert_book::retire(&txn, &row, Some("ada"), "", now)
+        .await
+        .unwrap();
+    alert_rule::remove(&txn, &row).await.unwrap();
+    txn.commit().await.unwrap();
+    assert_eq!(settled.notices, 1);
+    let all = incidents(&world).await;
+    assert_eq!(all.len(), 2);
+    assert!(all.iter().all(|row| row.resolved_at.is_some()));
+    let left = alert_series::active(&world.database.control_read)
+        .await
+        .unwrap();
+    assert_eq!(left, []);
+}
+
+async fn flaps(world: World) {
+    world.rule(|_| {}).await;
+    world
+        .trace(
+            "0 down | fired
+             1 up   | resolved
+             2 down | fired
+             3 up   | resolved
+             4 down | fired
+             5 up   | resolved (quiet), flapping
+             6 down | fired (quiet)
+             7 up   | resolved (quiet)
+             90 up  | resolved",
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_measured_is_an_alert_of_its_own() {
+    let world = World::on(TestDatabase::sqlite().await).await;
+    world
+        .rule(|rule| {
+            rule.name = "broken".into();
+            // Split by two labels: written by hand, since the API refuses it.
+            rule.condition = "error_rate > 0.1".into();
+            rule.split_by = vec!["model".into(), "token".into()];
+        })
+        .await;
+    world
+        .rule(|rule| {
+            rule.name = "rule_broken".into();
+            rule.condition = "evaluation_failed > 0".into();
+        })
+        .await;
+    world.trace("0 up | fired\n 1 up |").await;
+    let rules = alert_rule::all(&world.database.control_read).await.unwrap();
+    assert!(rules[0].error.as_deref().unwrap().contains("one label"));
+    assert_eq!(rules[1].error, None);
+    world.edit(&rules[0], |rule| rule.enabled = false).await;
+    world.trace("2 up | resolved").await;
+}

@@ -1,0 +1,183 @@
+//! The outbox: notices that wait for their channel. A row is written with the step it tells of, or not at all, and
+//! leaves the state `waiting` only when the receiver has it or it is given up for a reason that stays readable.
+
+use sea_orm::ActiveValue::Set;
+use sea_orm::entity::prelude::*;
+use sea_orm::sea_query::{Expr, ExprTrait as _};
+use sea_orm::{DatabaseTransaction, PaginatorTrait, QueryOrder, QuerySelect};
+
+use crate::public_id;
+
+/// It waits, or is being tried.
+pub const WAITING: &str = "waiting";
+/// The receiver has it.
+pub const DELIVERED: &str = "delivered";
+/// The receiver will never take it, or it became too old.
+pub const GIVEN_UP: &str = "given_up";
+/// It cannot be read, or cannot be written for its channel.
+pub const QUARANTINED: &str = "quarantined";
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "outbox")]
+pub struct Model {
+    #[sea_orm(primary_key)]
+    pub id: i64,
+    /// The notice's id: the same on every attempt.
+    pub public_id: String,
+    pub transition_id: i64,
+    pub channel_id: i64,
+    /// Public id of the incident: notices of one go out in order.
+    pub incident: String,
+    /// What is told, as JSON.
+    pub notice: String,
+    /// One of the constants above.
+    pub state: String,
+    pub attempts: i64,
+    /// Not before this time.
+    pub next_at: i64,
+    /// Why it waits, was given up or put aside.
+    pub reason: Option<String>,
+    pub created_at: i64,
+    pub done_at: Option<i64>,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+/// A notice for a channel.
+#[derive(Clone, Debug)]
+pub struct NewNotice {
+    pub transition_id: i64,
+    pub channel_id: i64,
+    pub incident: String,
+    pub notice: String,
+}
+
+/// Puts a notice in, to go out at once.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn insert(
+    txn: &DatabaseTransaction,
+    new: NewNotice,
+    at_micros: i64,
+) -> Result<Model, DbErr> {
+    let row = ActiveModel {
+        public_id: Set(public_id::new("msg")),
+        transition_id: Set(new.transition_id),
+        channel_id: Set(new.channel_id),
+        incident: Set(new.incident),
+        notice: Set(new.notice),
+        state: Set(WAITING.to_owned()),
+        attempts: Set(0),
+        next_at: Set(at_micros),
+        created_at: Set(at_micros),
+        ..Default::default()
+    };
+    row.insert(txn).await
+}
+
+/// What waits, oldest first: at most so many.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn waiting(connection: &impl ConnectionTrait, limit: u64) -> Result<Vec<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::State.eq(WAITING))
+        .order_by_asc(Column::Id)
+        .limit(limit)
+        .all(connection)
+        .await
+}
+
+/// How many wait.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn count_waiting(connection: &impl ConnectionTrait) -> Result<u64, DbErr> {
+    Entity::find()
+        .filter(Column::State.eq(WAITING))
+        .count(connection)
+        .await
+}
+
+/// The latest of a channel, newest first.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn of_channel(
+    connection: &impl ConnectionTrait,
+    channel_id: i64,
+    limit: u64,
+) -> Result<Vec<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::ChannelId.eq(channel_id))
+        .order_by_desc(Column::Id)
+        .limit(limit)
+        .all(connection)
+        .await
+}
+
+/// It was tried and waits for another attempt.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn put_off(
+    txn: &DatabaseTransaction,
+    id: i64,
+    next_at: i64,
+    reason: &str,
+) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(Column::Attempts, Expr::col(Column::Attempts).add(1))
+        .col_expr(Column::NextAt, Expr::value(next_at))
+        .col_expr(Column::Reason, Expr::value(reason))
+        .filter(Column::Id.eq(id))
+        .filter(Column::State.eq(WAITING))
+        .exec(txn)
+        .await?;
+    Ok(())
+}
+
+/// It was tried for the last time; `state` says how that ended.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn finish(
+    txn: &DatabaseTransaction,
+    id: i64,
+    state: &'static str,
+    reason: Option<&str>,
+    at_micros: i64,
+) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(Column::Attempts, Expr::col(Column::Attempts).add(1))
+        .col_expr(Column::State, Expr::value(state))
+        .col_expr(Column::Reason, Expr::value(reason.map(str::to_owned)))
+        .col_expr(Column::DoneAt, Expr::value(at_micros))
+        .filter(Column::Id.eq(id))
+        .filter(Column::State.eq(WAITING))
+        .exec(txn)
+        .await?;
+    Ok(())
+}
+
+/// Lets everything of a channel that waits go out at once: it was changed.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn hurry(
+    txn: &DatabaseTransaction,
+    channel_id: i64,
+    at_micros: i64,
+) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(Column::NextAt, Expr::value(at_micros))
+        .filter(Column::ChannelId.eq(channel_id))
+        .filter(Column::State.eq(WAITING))
+        .exec(txn)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,196 @@
+use actix_web::http::StatusCode;
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use serde_json::json;
+use steward_actors::domain::notice::standard_webhooks::{Secret, signature};
+use steward_migration::testing::TestDatabase;
+
+use crate::testing::{Ask, World};
+
+const CHANNELS: &str = "/api/v1/ops/alerts/channels";
+
+/// A receiver on this machine: answers 202 where the signature is the one of `secret` and 401 otherwise; `/away` leads
+/// elsewhere.
+async fn receiver(secret: String) -> String {
+    let hook = move |request: HttpRequest, body: web::Bytes| {
+        let secret = secret.clone();
+        async move {
+            let header = |name| {
+                let value = request
+                    .headers()
+                    .get(name)
+                    .and_then(|value| value.to_str().ok());
+                value.unwrap_or_default().to_owned()
+            };
+            let at = header("webhook-timestamp").parse().unwrap_or_default();
+            let secret = [Secret::parse(&secret).unwrap()];
+            let expected = signature(&secret, &header("webhook-id"), at, &body);
+            let signed = header("webhook-signature");
+            match signed.split(' ').any(|one| one == expected) {
+                true => HttpResponse::Accepted().body("thank you"),
+                false => HttpResponse::Unauthorized().body("who are you"),
+            }
+        }
+    };
+    let server = HttpServer::new(move || {
+        App::new()
+            .route("/hook", web::post().to(hook.clone()))
+            .route(
+                "/away",
+                web::post().to(|| async {
+                    let to = ("location", "http://169.254.169.254/");
+                    HttpResponse::Found().insert_header(to).finish()
+                }),
+            )
+    });
+    let server = server.workers(1).bind(("127.0.0.1", 0)).unwrap();
+    let address = server.addrs()[0];
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the receiver is the test's, not the product's"
+    )]
+    actix_web::rt::spawn(server.run());
+    format!("http://{address}")
+}
+
+#[actix_web::test]
+async fn channels_are_made_tested_changed_and_removed() {
+    lives(World::on(TestDatabase::sqlite().await, |config| {
+        config.egress.allow_private = true
+    }))
+    .await;
+}
+
+#[actix_web::test]
+async fn channels_are_made_tested_changed_and_removed_postgres() {
+    lives(World::on(TestDatabase::postgres().await, |config| {
+        config.egress.allow_private = true
+    }))
+    .await;
+}
+
+async fn lives(world: World) {
+    let app = world.app().await;
+    let root = world.signed_in("root", "ops_admin").await;
+    let viewer = world.signed_in("eve", "ops_viewer").await;
+    let secret = Secret::generate().unwrap().reveal().to_string();
+    let base = receiver(secret.clone()).await;
+    let url = format!("{base}/hook?key=canary-key");
+    let new = json!({"name": "hook", "kind": "webhook", "url": url, "secret": secret});
+    let made = Ask::post(CHANNELS, new.clone())
+        .bearer(&root)
+        .to(&app)
+        .await;
+    assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+    assert_eq!(made.body["secret"], secret.as_str());
+    assert_eq!(made.body["address"], format!("{base}/…"));
+    let barred = Ask::post(CHANNELS, new).bearer(&viewer).to(&app).await;
+    assert_eq!(barred.status, StatusCode::FORBIDDEN);
+    let path = format!("{CHANNELS}/{}", made.body["id"].as_str().unwrap());
+    // The receiver's own answer, and it is kept.
+    let test = || Ask::post(&format!("{path}/test"), json!({})).bearer(&root);
+    let tried = test().to(&app).await;
+    assert_eq!(tried.body["outcome"], "delivered", "{tried:?}");
+    assert_eq!(
+        (&tried.body["status_code"], &tried.body["response"]),
+        (&json!(202), &json!("thank you"))
+    );
+    // A new secret: the old one signs as well, for a day.
+    let rotated = Ask::post(&format!("{path}/rotate"), json!({}))
+        .bearer(&root)
+        .to(&app)
+        .await;
+    assert!(
+        rotated.body["secret"]
+            .as_str()
+            .unwrap()
+            .starts_with("whsec_"),
+        "{rotated:?}"
+    );
+    assert_eq!(test().to(&app).await.body["status_code"], 202);
+    world.clock.advance_micros(25 * 3_600_000_000);
+    let root = world.signed_in("ann", "ops_admin").await;
+    let test = || Ask::post(&format!("{path}/test"), json!({})).bearer(&root);
+    let tried = test().to(&app).await;
+    assert_eq!(
+        (&tried.body["outcome"], &tried.body["response"]),
+        (&json!("later"), &json!("who are you"))
+    );
+    // A redirect is not followed.
+    let away = json!({"url": format!("{base}/away")});
+    let moved = Ask::patch(&path, away).bearer(&root).to(&app).await;
+    assert_eq!(moved.status, StatusCode::OK, "{moved:?}");
+    assert_eq!(test().to(&app).await.body["status_code"], 302);
+    let kept = Ask::get(&format!("{path}/deliveries"))
+        .bearer(&viewer)
+        .to(&app)
+        .await;
+    let codes: Vec<_> = kept.body["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["status_code"].clone())
+        .collect();
+    assert_eq!(codes, [302, 401, 202, 202]);
+    // Neither the address's key nor a secret is told anywhere again.
+    let mut said = Ask::get(CHANNELS).bearer(&root).to(&app).await.text;
+    for action in [
+        "channels.create",
+        "channels.update",
+        "channels.rotate",
+        "channels.test",
+    ] {
+        let rows = world.audited(action).await;
+        assert!(!rows.is_empty(), "{action}");
+        said.push_str(&serde_json::to_string(&rows).unwrap());
+    }
+    assert!(
+        !said.contains("canary-key") && !said.contains("whsec_"),
+        "{said}"
+    );
+    let gone = Ask::delete(&path).bearer(&root).to(&app).await;
+    assert_eq!(gone.status, StatusCode::NO_CONTENT);
+}
+
+#[actix_web::test]
+async fn what_leads_inside_is_refused_and_bad_input_named() {
+    let world = World::sqlite().await;
+    let app = world.app().await;
+    let root = world.signed_in("root", "ops_admin").await;
+    for url in [
+        "http://127.0.0.1:9/hook",
+        "http://localhost:9/hook",
+        "http://169.254.169.254/latest",
+        "http://10.1.2.3/",
+        "http://[::1]/",
+    ] {
+        let new = json!({"name": "x", "kind": "webhook", "url": url});
+        let refused = Ask::post(CHANNELS, new).bearer(&root).to(&app).await;
+        assert_eq!(refused.body["code"], "egress_refused", "{url}: {refused:?}");
+    }
+    for (field, new) in [
+        ("kind", json!({"name": "x", "kind": "pigeon"})),
+        ("url", json!({"name": "x", "kind": "slack"})),
+        ("to", json!({"name": "x", "kind": "email"})),
+        (
+            "to[0]",
+            json!({"name": "x", "kind": "email", "to": ["nobody"]}),
+        ),
+        (
+            "url",
+            json!({"name": "x", "kind": "email", "to": ["a@example.com"], "url": "https://a.example"}),
+        ),
+    ] {
+        let refused = Ask::post(CHANNELS, new).bearer(&root).to(&app).await;
+        assert_eq!(refused.body["errors"][0]["field"], field, "{refused:?}");
+    }
+    // Without a relay the test says so.
+    let new = json!({"name": "mail", "kind": "email", "to": ["a@example.com"]});
+    let made = Ask::post(CHANNELS, new).bearer(&root).to(&app).await;
+    let path = format!("{CHANNELS}/{}/test", made.body["id"].as_str().unwrap());
+    let tried = Ask::post(&path, json!({})).bearer(&root).to(&app).await;
+    assert_eq!(tried.body["outcome"], "later");
+    assert!(
+        tried.body["error"].as_str().unwrap().contains("smtp.url"),
+        "{tried:?}"
+    );
+}

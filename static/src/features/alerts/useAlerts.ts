@@ -1,0 +1,174 @@
+import { keepPreviousData, useMutation, useQuery, useQueryClient } from '@tanstack/vue-query'
+import { useIntervalFn } from '@vueuse/core'
+import { computed, type Ref } from 'vue'
+import { answer, api, idempotencyKey, tagged } from '@/api/client'
+import { Problem } from '@/api/problem'
+import { useCursorList, useEdit, useLive } from '@/kit'
+import { onAnyNews } from '@/live/push'
+import { useSession } from '@/session'
+import type { Alert, NewRule, Rule } from './alert'
+
+const problemOf = (error: unknown) => (error ? Problem.from(error) : null)
+
+/** Incidents that fire, or all of them. */
+export function useIncidents(scope: Ref<string>) {
+  const list = useCursorList<Alert>({
+    key: scope,
+    rowKey: (alert) => alert.id,
+    fetchPage: (cursor, signal) => {
+      const query = { limit: 100, ...(cursor ? { cursor } : {}) }
+      return scope.value === 'active'
+        ? answer(api.GET('/api/v1/ops/alerts/active', { params: { query }, signal }))
+        : answer(api.GET('/api/v1/ops/alerts/history', { params: { query }, signal }))
+    },
+  })
+  const live = useLive()
+  const look = () => {
+    if (live.interval.value !== false) void list.look(list.count.value <= 100)
+  }
+  useIntervalFn(
+    look,
+    computed(() => (live.interval.value === false ? 5_000 : live.interval.value)),
+  )
+  onAnyNews('alerts', 1_000, look)
+  return list
+}
+
+export function useIncident(id: () => string | null) {
+  const queries = useQueryClient()
+  const live = useLive()
+  const query = useQuery({
+    queryKey: computed(() => ['alerts', 'one', id()]),
+    enabled: computed(() => id() !== null),
+    refetchInterval: live.unless('alerts'),
+    queryFn: ({ signal }) =>
+      answer(api.GET('/api/v1/ops/alerts/{id}', { params: { path: { id: id() ?? '' } }, signal })),
+  })
+  const changed = () => queries.invalidateQueries({ queryKey: ['alerts', 'one'] })
+  onAnyNews('alerts', 1_000, () => void changed())
+  const acknowledge = useMutation({
+    mutationFn: (id: string) => answer(api.POST('/api/v1/ops/alerts/{id}/acknowledge', { params: { path: { id } } })),
+    onSuccess: changed,
+  })
+  const resolve = useMutation({
+    mutationFn: (id: string) => answer(api.POST('/api/v1/ops/alerts/{id}/resolve', { params: { path: { id } } })),
+    onSuccess: changed,
+  })
+  return {
+    incident: query.data,
+    loading: query.isPending,
+    problem: computed(() => problemOf(query.error.value)),
+    retry: () => query.refetch(),
+    acknowledge,
+    resolve,
+  }
+}
+
+export function useRules() {
+  const queries = useQueryClient()
+  const live = useLive()
+  const query = useQuery({
+    queryKey: ['alerts', 'rules'],
+    refetchInterval: live.interval,
+    queryFn: ({ signal }) => answer(api.GET('/api/v1/ops/alerts/rules', { params: { query: { limit: 200 } }, signal })),
+  })
+  const changed = () => queries.invalidateQueries({ queryKey: ['alerts', 'rules'] })
+  onAnyNews('alerts', 1_000, () => void changed())
+  const create = useMutation({
+    mutationFn: (body: NewRule) =>
+      answer(
+        api.POST('/api/v1/ops/alerts/rules', { params: { header: { 'idempotency-key': idempotencyKey() } }, body }),
+      ),
+    onSuccess: changed,
+  })
+  const remove = useMutation({
+    mutationFn: (id: string) => answer(api.DELETE('/api/v1/ops/alerts/rules/{id}', { params: { path: { id } } })),
+    onSuccess: changed,
+  })
+  return {
+    rules: computed(() => query.data.value?.items ?? []),
+    loading: query.isPending,
+    problem: computed(() => problemOf(query.error.value)),
+    retry: () => query.refetch(),
+    changed,
+    create,
+    remove,
+  }
+}
+
+export function useRuleEdit(id: () => string, changed: () => Promise<void>) {
+  const path = () => ({ id: id() })
+  return useEdit<Rule, NewRule>({
+    fetch: () => tagged(api.GET('/api/v1/ops/alerts/rules/{id}', { params: { path: path() } })),
+    save: async (body, etag) => {
+      await answer(
+        api.PUT('/api/v1/ops/alerts/rules/{id}', { params: { path: path(), header: { 'if-match': etag } }, body }),
+      )
+      await changed()
+    },
+  })
+}
+
+/** What rules can watch. */
+export function useMetrics() {
+  const query = useQuery({
+    queryKey: ['alerts', 'metrics'],
+    staleTime: Number.POSITIVE_INFINITY,
+    queryFn: ({ signal }) => answer(api.GET('/api/v1/ops/alerts/metrics', { signal })),
+  })
+  return computed(() => query.data.value?.items ?? [])
+}
+
+/** What a rule would have done in the last day. */
+export function usePreview(rule: Ref<NewRule>) {
+  const query = useQuery({
+    queryKey: computed(() => ['alerts', 'preview', rule.value]),
+    placeholderData: keepPreviousData,
+    retry: false,
+    queryFn: ({ signal }) => answer(api.POST('/api/v1/ops/alerts/rules/preview', { body: rule.value, signal })),
+  })
+  return { preview: query.data, loading: query.isPending, problem: computed(() => problemOf(query.error.value)) }
+}
+
+/** Channels by name, for those who may see them. */
+export function useChannelNames() {
+  const session = useSession()
+  const query = useQuery({
+    queryKey: ['channels'],
+    enabled: computed(() => session.can('read:notifications')),
+    queryFn: ({ signal }) =>
+      answer(api.GET('/api/v1/ops/alerts/channels', { params: { query: { limit: 200 } }, signal })),
+  })
+  return computed(() => query.data.value?.items ?? [])
+}
+
+export function useSilences() {
+  const queries = useQueryClient()
+  const live = useLive()
+  const query = useQuery({
+    queryKey: ['alerts', 'silences'],
+    refetchInterval: live.interval,
+    queryFn: ({ signal }) =>
+      answer(api.GET('/api/v1/ops/alerts/silences', { params: { query: { limit: 200 } }, signal })),
+  })
+  const changed = () => queries.invalidateQueries({ queryKey: ['alerts', 'silences'] })
+  const create = useMutation({
+    mutationFn: (body: { matchers: string[]; to: string; reason: string }) =>
+      answer(
+        api.POST('/api/v1/ops/alerts/silences', { params: { header: { 'idempotency-key': idempotencyKey() } }, body }),
+      ),
+    onSuccess: changed,
+  })
+  const end = useMutation({
+    mutationFn: (id: string) => answer(api.POST('/api/v1/ops/alerts/silences/{id}/end', { params: { path: { id } } })),
+    onSuccess: changed,
+  })
+  return {
+    silences: computed(() => query.data.value?.items ?? []),
+    loading: query.isPending,
+    problem: computed(() => problemOf(query.error.value)),
+    retry: () => query.refetch(),
+    create,
+    end,
+  }
+}

@@ -652,7 +652,6 @@ pub(crate) fn alert_settings(config: &Config) -> Result<AlertSettings, rustls::E
         every: Duration::from_millis(config.alerts.interval_ms),
         console_url: config.alerts.console_url.trim_end_matches('/').to_owned(),
         heartbeat_url: config.alerts.heartbeat_url.clone(),
-        rate: config.prices.rate().unwrap_or(Rate::ONE),
         courier: Arc::new(Outgoing::new(gateway::tls_config()?, config)),
     })
 }

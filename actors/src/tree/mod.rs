@@ -204,6 +204,7 @@ impl Tree {
         let batch_writer = ActorRef::new(QUEUE);
 
         let settings_keeper = ActorRef::new(QUEUE);
+        let in_force = Arc::clone(&deps.settings.published);
         let snapshot_keeper = ActorRef::new(QUEUE);
         let push_hub = ActorRef::new(QUEUE);
         let board = Switchboard::new(Arc::clone(&deps.clock));
@@ -271,7 +272,7 @@ impl Tree {
             recent: Arc::clone(&recent),
             spool: Arc::clone(&deps.spool),
             zone: deps.time_zone,
-            rate: deps.alerts.rate,
+            settings: in_force,
             outside: Arc::new(Outside::default()),
         };
         let alert_evaluator = ActorRef::new(QUEUE);

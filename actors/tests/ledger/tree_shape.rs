@@ -7,7 +7,6 @@ use std::sync::Arc;
 use steward_actors::courier::{Answered, Courier, Parcel};
 use steward_actors::domain::clock::SystemClock;
 use steward_actors::domain::notice::email::Mail;
-use steward_actors::domain::price::Rate;
 use steward_actors::domain::setting::{Defaults, Definition, Kind, Written, definition};
 use steward_actors::jobs::JobKinds;
 use steward_actors::ledger_store::open;
@@ -75,7 +74,6 @@ async fn planned(database: &TestDatabase) -> Node {
             every: std::time::Duration::from_secs(60),
             console_url: String::new(),
             heartbeat_url: String::new(),
-            rate: Rate::ONE,
             courier: Arc::new(Nowhere),
         },
         guest: None,

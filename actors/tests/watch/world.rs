@@ -10,7 +10,6 @@ use steward_actors::courier::{Answered, Courier, Parcel};
 use steward_actors::domain::clock::{Clock, ManualClock};
 use steward_actors::domain::notice::email::Mail;
 use steward_actors::domain::notice::standard_webhooks::Secret;
-use steward_actors::domain::price::Rate;
 use steward_actors::domain::recent::Recent;
 use steward_actors::live::Switchboard;
 use steward_actors::spool::{Spool, SpoolConfig};
@@ -158,7 +157,7 @@ impl World {
                 recent: Recent::new(self.clock.clone()),
                 spool: Arc::clone(&self.spool),
                 zone: chrono_tz::Tz::UTC,
-                rate: Rate::ONE,
+                settings: Arc::default(),
                 outside: Arc::new(outside),
             },
             every: Duration::from_secs(60),

@@ -26,8 +26,6 @@ pub struct AlertSettings {
     pub console_url: String,
     /// Called while everything is well; empty: nobody.
     pub heartbeat_url: String,
-    /// Costs in two currencies are compared by it.
-    pub rate: crate::domain::price::Rate,
     /// Carries notices out of the house.
     pub courier: Arc<dyn Courier>,
 }

@@ -20,9 +20,10 @@ use crate::domain::alert::condition::{Reading, change_against};
 use crate::domain::alert::machine::micros;
 use crate::domain::alert::rule::Rule;
 use crate::domain::calendar;
-use crate::domain::price::{Currency, Rate};
+use crate::domain::price::Currency;
 use crate::domain::recent::Recent;
 use crate::domain::ring::{Dimension, KEPT_US, SLOT_US};
+use crate::domain::setting::InForce;
 use crate::spool::Spool;
 
 /// Longest window that is read from rollups.
@@ -69,8 +70,8 @@ pub struct Gauges {
     pub recent: Arc<Recent>,
     pub spool: Arc<Spool>,
     pub zone: Tz,
-    /// Costs in two currencies are compared by it, in dollars.
-    pub rate: Rate,
+    /// By whose exchange rate costs in two currencies are compared, in dollars.
+    pub settings: InForce,
     pub outside: Arc<Outside>,
 }
 
@@ -342,8 +343,9 @@ impl Gauges {
             _ => month_of(self.zone, today),
         };
         let to = calendar::next_day(self.zone, today);
+        let rate = self.settings.load().rate;
         let dollars = |spent: [i64; 2]| {
-            Reading::Number(self.rate.sum(spent, Currency::Usd) as f64 / 1_000_000_000.0)
+            Reading::Number(rate.sum(spent, Currency::Usd) as f64 / 1_000_000_000.0)
         };
         let read = &self.databases.ledger_read;
         let named = named_labels(rule);

@@ -22,6 +22,10 @@ async fn receive(address: SocketAddr, secret: &str, told: &Told) {
         .await
         .expect("the receiver's port");
     let (secret, told) = (Secret::parse(secret).expect("a secret"), Arc::clone(told));
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the receiver is the test's, not the product's"
+    )]
     tokio::spawn(async move {
         while let Ok((socket, _)) = listener.accept().await {
             if let Some(notice) = take(socket, &secret).await {

@@ -16,7 +16,7 @@ target=${CARGO_TARGET_DIR:-target}
 [ -t 1 ] || export CARGO_TERM_COLOR=never
 export CARGO_TERM_PROGRESS_WHEN=never
 # A failed test says what it saw; forty frames of the runtime below it only push that out of sight.
-export RUST_BACKTRACE=${RUST_BACKTRACE:-0}
+export RUST_BACKTRACE=0
 
 # --- what the tests need ---------------------------------------------------------------------------------------------
 

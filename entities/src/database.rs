@@ -4,6 +4,7 @@
 //! a pool of read-only ones. PostgreSQL: one database, one schema per kind of data. Nothing is migrated
 //! here, and no statement is logged: they carry other people's data.
 
+use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
     DbErr, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
 };
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 
 /// File of the control tables.
 pub const CONTROL_FILE: &str = "steward.db";
@@ -89,14 +92,49 @@ pub struct Databases {
     pub events_read: DatabaseConnection,
     /// Which of the two it is.
     pub kind: DatabaseKind,
+    home: Home,
+}
+
+/// The runtime that opened the connections.
+#[derive(Clone, Debug)]
+struct Home(Handle);
+
+/// Ends a task when nobody waits for it any more.
+struct Watched<T>(JoinHandle<T>);
+
+impl<T> Drop for Watched<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl Databases {
+    /// Does `work` on the runtime that opened the connections, for actors, whose own runtime may end at any moment: a
+    /// connection made there would end with it, and one that was in use would never be given back, because giving back is
+    /// a task of the runtime it is dropped on. Dropped, it drops `work` where it runs.
+    ///
+    /// # Errors
+    /// Those of `work`, and when Steward is shutting down.
+    pub async fn at_home<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, DbErr>> + Send + 'static,
+    ) -> Result<T, DbErr> {
+        let mut task = Watched(self.home.0.spawn(work));
+        match (&mut task.0).await {
+            Ok(done) => done,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(DbErr::Custom("Steward is shutting down".to_owned())),
+            },
+        }
+    }
+
     /// Opens every pool; a connection of each is made at once, so that an unreachable database is told now.
     ///
     /// # Errors
     /// When a file cannot be opened or made, or the server cannot be reached.
     pub async fn open(config: &DatabaseConfig) -> Result<Self, DbErr> {
+        let home = Home(Handle::current());
         match config {
             DatabaseConfig::Sqlite { dir } => {
                 let control = dir.join(CONTROL_FILE);
@@ -111,6 +149,7 @@ impl Databases {
                     ledger_read: sqlite_readers(&ledger).await?,
                     events_read: sqlite_readers(&events).await?,
                     kind: DatabaseKind::Sqlite,
+                    home,
                 })
             }
             DatabaseConfig::Postgres { url } => Ok(Self {
@@ -121,6 +160,7 @@ impl Databases {
                 ledger_read: postgres(url, LEDGER_SCHEMA, READERS, true).await?,
                 events_read: postgres(url, EVENTS_SCHEMA, READERS, true).await?,
                 kind: DatabaseKind::Postgres,
+                home,
             }),
         }
     }

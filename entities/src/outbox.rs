@@ -79,12 +79,17 @@ pub async fn insert(
     row.insert(txn).await
 }
 
-/// What waits, oldest first: at most so many.
+/// What waits for a channel, oldest first: at most so many.
 ///
 /// # Errors
 /// When the database cannot be read.
-pub async fn waiting(connection: &impl ConnectionTrait, limit: u64) -> Result<Vec<Model>, DbErr> {
+pub async fn waiting(
+    connection: &impl ConnectionTrait,
+    channel_id: i64,
+    limit: u64,
+) -> Result<Vec<Model>, DbErr> {
     Entity::find()
+        .filter(Column::ChannelId.eq(channel_id))
         .filter(Column::State.eq(WAITING))
         .order_by_asc(Column::Id)
         .limit(limit)

@@ -11,10 +11,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Uri};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -156,6 +157,15 @@ pub enum NoAnswer {
     Failed(String),
 }
 
+/// What is done about an answer that is longer than it may be.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Long {
+    /// It is no answer.
+    Refuse,
+    /// Its beginning is kept: it was given all the same.
+    Cut,
+}
+
 /// One GET on a connection of its own. At most `max_bytes` of body.
 ///
 /// # Errors
@@ -169,11 +179,12 @@ pub async fn get(
 ) -> Result<Fetched, NoAnswer> {
     let mut request = http::Request::new(Full::default());
     *request.headers_mut() = headers;
-    let bounds = (within, max_bytes);
+    let bounds = (within, max_bytes, Long::Refuse);
     call(tls, url, request, bounds, Reach::Private).await
 }
 
-/// One POST on a connection of its own, `within` a time and with at most so many bytes of answer; see [`get`].
+/// One POST on a connection of its own, within a time, and of the answer at most so many bytes from its beginning: once
+/// a receiver has answered it has what it was sent, however much it says and wherever that breaks off.
 ///
 /// # Errors
 /// See [`NoAnswer`].
@@ -182,9 +193,10 @@ pub async fn post(
     url: &str,
     headers: HeaderMap,
     body: Bytes,
-    bounds: (Duration, usize),
+    (within, kept_bytes): (Duration, usize),
     reach: Reach,
 ) -> Result<Fetched, NoAnswer> {
+    let bounds = (within, kept_bytes, Long::Cut);
     let mut request = http::Request::new(Full::new(body));
     *request.method_mut() = http::Method::POST;
     *request.headers_mut() = headers;
@@ -195,7 +207,7 @@ async fn call(
     tls: ClientConfig,
     url: &str,
     mut request: http::Request<Full<Bytes>>,
-    (within, max_bytes): (Duration, usize),
+    (within, max_bytes, long): (Duration, usize, Long),
     reach: Reach,
 ) -> Result<Fetched, NoAnswer> {
     let begun = Instant::now();
@@ -221,18 +233,38 @@ async fn call(
         let retry_after = retry_after
             .and_then(|value| value.to_str().ok())
             .map(str::to_owned);
-        let body = Limited::new(answer.into_body(), max_bytes).collect().await;
-        let body = body.map_err(|cause| NoAnswer::Failed(cause.to_string()))?;
+        let body = match long {
+            Long::Cut => beginning(answer.into_body(), max_bytes).await,
+            Long::Refuse => {
+                let body = Limited::new(answer.into_body(), max_bytes).collect().await;
+                body.map_err(|cause| NoAnswer::Failed(cause.to_string()))?
+                    .to_bytes()
+            }
+        };
         Ok(Fetched {
             status,
             retry_after,
-            body: body.to_bytes(),
+            body,
             latency_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
         })
     };
     tokio::time::timeout(within, work)
         .await
         .unwrap_or(Err(NoAnswer::TimedOut(within)))
+}
+
+/// The first so many bytes of `body`, or what there is of it.
+async fn beginning(mut body: Incoming, max_bytes: usize) -> Bytes {
+    let mut kept = BytesMut::new();
+    while kept.len() < max_bytes
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        if let Ok(data) = frame.into_data() {
+            kept.extend_from_slice(&data);
+        }
+    }
+    kept.truncate(max_bytes);
+    kept.freeze()
 }
 
 /// The causes of `error`, outermost left out when there are others: it only says that there was one.
@@ -482,6 +514,28 @@ mod tests {
         let url = "https://oapi.example.com/robot/send?access_token=abc";
         assert_eq!(whole_url("url", url).unwrap(), url);
         assert!(base_url("url", url).is_err());
+    }
+
+    #[actix_web::test]
+    async fn whoever_answers_at_length_has_answered() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/hook", listener.local_addr().unwrap());
+        // It promises more than it sends, and is gone.
+        let talker = async {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let _ = socket.read(&mut [0; 1_024]).await.unwrap();
+            let head = "HTTP/1.1 200 OK\r\ncontent-length: 9000\r\n\r\n";
+            socket.write_all(head.as_bytes()).await.unwrap();
+            socket.write_all(&[b'x'; 2_000]).await.unwrap();
+        };
+        let tls = crate::gateway::tls_config().unwrap();
+        let bounds = (Duration::from_secs(10), 500);
+        let body = Bytes::from_static(b"{}");
+        let sent = post(tls, &url, HeaderMap::new(), body, bounds, Reach::Private);
+        let (answered, ()) = tokio::join!(sent, talker);
+        let answered = answered.unwrap();
+        assert_eq!((answered.status, answered.body.len()), (200, 500));
     }
 
     #[actix_web::test]

@@ -68,7 +68,7 @@ pub struct Script {
 }
 
 /// Larger numbers are no test's: a model name may be anybody's.
-const NUMBER_MAX: u64 = 100_000_000;
+const NUMBER_MAX: u64 = 200_000_000;
 
 impl Script {
     /// Reads the words after the first `+` of a model name; what is wrong with them is for who wrote the test.

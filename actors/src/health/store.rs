@@ -34,12 +34,24 @@ pub struct NodeLooks {
 #[async_trait]
 impl LookStore for NodeLooks {
     async fn keep(&self, looks: Vec<Look>) -> Result<(), DbErr> {
-        let txn = begin_write(&self.databases.events).await?;
-        health_check::insert(&txn, looks, self.node).await?;
-        txn.commit().await
+        let (events, node) = (self.databases.events.clone(), self.node);
+        let keeping = async move {
+            let txn = begin_write(&events).await?;
+            health_check::insert(&txn, looks, node).await?;
+            txn.commit().await
+        };
+        self.databases.at_home(keeping).await
     }
 
     async fn histories(&self, from: i64, hold_us: i64) -> Result<HashMap<String, History>, DbErr> {
+        let mine = self.clone();
+        let reading = async move { mine.read(from, hold_us).await };
+        self.databases.at_home(reading).await
+    }
+}
+
+impl NodeLooks {
+    async fn read(&self, from: i64, hold_us: i64) -> Result<HashMap<String, History>, DbErr> {
         let mut histories: HashMap<String, History> = HashMap::new();
         let mut after = 0;
         loop {

@@ -2,7 +2,7 @@
 //!
 //! SQLite is a library: a statement is a function call, and what costs is everything around it. sqlx gives every
 //! statement to a thread of the connection and fetches its answer from there, so it pays only with hundreds of rows a
-//! statement; here a row is one call of a statement that is already prepared (decision 0016). Nothing waits inside a
+//! statement; here a row is one call of a statement that is already prepared (decision 0017). Nothing waits inside a
 //! call: a locked file is tried again from here, without blocking the thread, and once a transaction has begun only
 //! the disk can hold it up. The batch writer has a thread of its own for that.
 

@@ -5,12 +5,13 @@ use std::time::Duration;
 use sea_orm::ConnectionTrait;
 use steward_actors::domain::notice::standard_webhooks::{Secret, signature};
 use steward_actors::tree::watch::notifier::{Turn, drain};
+use steward_entities::database::begin_write;
 use steward_entities::scope::Page;
 use steward_entities::{channel, delivery, outbox};
 use steward_migration::testing::TestDatabase;
 
 use crate::rounds::on_both;
-use crate::world::{Does, World};
+use crate::world::{Does, START, World};
 
 on_both! {
     a_receiver_that_was_down_hears_of_the_whole_incident a_receiver_that_was_down_hears_of_the_whole_incident_postgres outage;
@@ -21,9 +22,12 @@ on_both! {
 }
 
 async fn waiting(world: &World) -> Vec<outbox::Model> {
-    outbox::waiting(&world.database.control_read, 100)
-        .await
-        .unwrap()
+    let mut waiting = Vec::new();
+    for channel in channel::all(&world.database.control_read).await.unwrap() {
+        let rows = outbox::waiting(&world.database.control_read, channel.id, 100).await;
+        waiting.extend(rows.unwrap());
+    }
+    waiting
 }
 
 async fn outage(world: World) {
@@ -212,4 +216,31 @@ async fn a_dead_channel_holds_up_no_other_and_mails_stand_in_a_thread() {
             .text
             .contains("https://steward.example.com/ops/alerts?incident=alt_")
     );
+}
+
+#[tokio::test]
+async fn days_of_a_dead_channel_hold_up_no_other() {
+    let world = World::on(TestDatabase::sqlite().await).await;
+    world.rule(|_| {}).await;
+    world.trace("0 down | fired").await;
+    let [first] = &waiting(&world).await[..] else {
+        panic!("one notice for one channel")
+    };
+    *world.post.down.lock() = true;
+    let txn = begin_write(&world.database.control).await.unwrap();
+    for more in 1..=600 {
+        let again = outbox::NewNotice {
+            transition_id: first.transition_id + 1_000 + more,
+            channel_id: first.channel_id,
+            incident: first.incident.clone(),
+            notice: first.notice.clone(),
+        };
+        outbox::insert(&txn, again, START).await.unwrap();
+    }
+    txn.commit().await.unwrap();
+    world.channel("mail", "email").await;
+    world.trace("1 up | resolved").await;
+    let turn = world.drain().await;
+    assert_eq!((turn.delivered, turn.put_off), (1, 1));
+    assert_eq!(world.post.mails.lock().len(), 1);
 }

@@ -109,6 +109,7 @@ async fn lives(world: World) {
     assert_eq!(test().to(&app).await.body["status_code"], 202);
     world.clock.advance_micros(25 * 3_600_000_000);
     let root = world.signed_in("ann", "ops_admin").await;
+    let viewer = world.signed_in("fay", "ops_viewer").await;
     let test = || Ask::post(&format!("{path}/test"), json!({})).bearer(&root);
     let tried = test().to(&app).await;
     assert_eq!(

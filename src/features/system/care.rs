@@ -85,10 +85,10 @@ pub(super) enum Cache {
     ProviderModels,
 }
 
-/// Which.
+/// Which caches to read anew.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Which {
+pub(super) struct CachesAsked {
     /// All of them unless given.
     caches: Option<Vec<Cache>>,
 }
@@ -100,13 +100,13 @@ pub(super) struct Cleared {
 }
 
 /// Throws away what is kept in memory and reads it again; calls go on meanwhile with what is known.
-#[utoipa::path(tag = "system", request_body = Option<Which>, responses((status = 200, body = Cleared)))]
+#[utoipa::path(tag = "system", request_body = Option<CachesAsked>, responses((status = 200, body = Cleared)))]
 #[post("/ops/system/clear-cache")]
 pub(super) async fn clear_cache(
     state: web::Data<AppState>,
     caller: Can<WriteSupervision>,
     request: HttpRequest,
-    which: Result<Json<Which>, ApiError>,
+    which: Result<Json<CachesAsked>, ApiError>,
 ) -> Result<Json<Cleared>, ApiError> {
     check::whole_installation(&caller)?;
     // Nothing said is all of them; something said must be understood.

@@ -97,12 +97,12 @@ pub(super) struct ComponentDetail {
     #[serde(flatten)]
     component: ComponentView,
     /// The latest looks, newest first.
-    checks: Vec<Check>,
+    checks: Vec<ComponentLook>,
 }
 
 /// One look.
 #[derive(Debug, Serialize, ToSchema)]
-struct Check {
+struct ComponentLook {
     at: String,
     /// The status after it.
     status: String,
@@ -214,7 +214,7 @@ pub(super) async fn show(
         component: view(board, report, now),
         checks: looks
             .into_iter()
-            .map(|look| Check {
+            .map(|look| ComponentLook {
                 at: rfc3339(look.at),
                 status: look.status,
                 latency_ms: look.latency_ms,

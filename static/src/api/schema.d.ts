@@ -3419,6 +3419,11 @@ export interface components {
          * @enum {string}
          */
         Cache: "gateway" | "operators" | "provider_models";
+        /** @description Which caches to read anew. */
+        CachesAsked: {
+            /** @description All of them unless given. */
+            caches?: components["schemas"]["Cache"][] | null;
+        };
         /** @description What to change of a channel. A field that is missing stays. */
         ChannelChanges: {
             enabled?: boolean | null;
@@ -3489,14 +3494,17 @@ export interface components {
             /** @description Null: as output. */
             reasoning?: string | null;
         };
-        /** @description One look. */
+        /** @description How one part is. */
         Check: {
-            at: string;
+            /** @description Which one, where there are several. */
+            componentId?: string | null;
+            observedUnit?: string | null;
             /** Format: int64 */
-            latency_ms?: number | null;
-            reason?: string | null;
-            /** @description The status after it. */
-            status: string;
+            observedValue?: number | null;
+            /** @description What is wrong, for people. */
+            output?: string | null;
+            status: components["schemas"]["Verdict"];
+            time: string;
         };
         /** @description What was read anew. */
         Cleared: {
@@ -3505,7 +3513,16 @@ export interface components {
         /** @description One component with its latest looks. */
         ComponentDetail: components["schemas"]["ComponentView"] & {
             /** @description The latest looks, newest first. */
-            checks: components["schemas"]["Check"][];
+            checks: components["schemas"]["ComponentLook"][];
+        };
+        /** @description One look. */
+        ComponentLook: {
+            at: string;
+            /** Format: int64 */
+            latency_ms?: number | null;
+            reason?: string | null;
+            /** @description The status after it. */
+            status: string;
         };
         /**
          * @description How a component is.
@@ -6647,11 +6664,6 @@ export interface components {
          * @enum {string}
          */
         Verdict: "pass" | "warn" | "fail";
-        /** @description Which. */
-        Which: {
-            /** @description All of them unless given. */
-            caches?: components["schemas"]["Cache"][] | null;
-        };
     };
     responses: never;
     parameters: never;
@@ -20695,7 +20707,7 @@ export interface operations {
         };
         requestBody?: {
             content: {
-                "application/json": components["schemas"]["Which"] | null;
+                "application/json": components["schemas"]["CachesAsked"] | null;
             };
         };
         responses: {

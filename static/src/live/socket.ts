@@ -64,8 +64,6 @@ export class LiveSocket {
   private readonly listeners = new Map<string, Set<Listener>>()
   /** Number of the last message heard, by topic, of this epoch. */
   private readonly seen = new Map<string, number>()
-  /** Topics that were heard of before this connection: coming back to them without a number is a gap. */
-  private readonly known = new Set<string>()
   private readonly accepted = new Set<string>()
 
   constructor(
@@ -107,7 +105,6 @@ export class LiveSocket {
       if (all.size > 0 || this.listeners.get(topic) !== all) return
       this.listeners.delete(topic)
       this.seen.delete(topic)
-      this.known.delete(topic)
       this.accepted.delete(topic)
       if (this.phase === 'open') this.say({ op: 'unsubscribe', topics: [topic] })
       this.changed()
@@ -159,7 +156,12 @@ export class LiveSocket {
     }
     if (message.op === 'hello') this.welcome(message.epoch ?? 0)
     else if (message.op === 'subscribed') {
-      for (const topic of message.topics ?? []) if (this.listeners.has(topic)) this.accepted.add(topic)
+      for (const topic of message.topics ?? []) {
+        if (!this.listeners.has(topic) || this.accepted.has(topic)) continue
+        this.accepted.add(topic)
+        // What was read before this moment may be older than what is heard from now on.
+        if (!this.seen.has(topic)) this.each(topic, (listener) => listener.gap())
+      }
       this.changed()
     } else if (message.topic && message.op === undefined) this.pass(message.topic, message)
   }
@@ -179,11 +181,6 @@ export class LiveSocket {
       topics.flatMap((topic) => (this.seen.has(topic) ? [[topic, this.seen.get(topic)]] : [])),
     )
     this.say({ op: 'subscribe', topics, since, epoch: this.epoch })
-    for (const topic of topics) {
-      const isBack = this.known.has(topic)
-      this.known.add(topic)
-      if (isBack && !this.seen.has(topic)) this.each(topic, (listener) => listener.gap())
-    }
   }
 
   private pass(topic: string, message: Message): void {

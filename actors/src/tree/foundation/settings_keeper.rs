@@ -106,7 +106,9 @@ impl SettingsKeeper {
     fn look(&self) -> ResponseActFuture<Self, Result<(), RefreshError>> {
         let (parts, known) = (self.parts.clone(), self.revision);
         let loaded = async move {
-            tokio::time::timeout(LOAD_WITHIN, load(&parts, known))
+            let home = parts.databases.clone();
+            let loading = home.at_home(async move { load(&parts, known).await });
+            tokio::time::timeout(LOAD_WITHIN, loading)
                 .await
                 .unwrap_or_else(|_| Err(DbErr::Custom("no answer in time".to_owned())))
         };

@@ -129,7 +129,9 @@ impl SnapshotKeeper {
         let databases = self.parts.databases.clone();
         let vault = Arc::clone(&self.parts.vault);
         let loaded = async move {
-            tokio::time::timeout(LOAD_WITHIN, load(&databases, &vault, known))
+            let home = databases.clone();
+            let loading = home.at_home(async move { load(&databases, &vault, known).await });
+            tokio::time::timeout(LOAD_WITHIN, loading)
                 .await
                 .unwrap_or_else(|_| Err(DbErr::Custom("no answer in time".to_owned())))
         };

@@ -169,7 +169,11 @@ impl Work {
         let parts = self.parts.clone();
         self.rebuilding = Some(Box::pin(async move {
             sleep(after).await;
-            rebuild::rebuild(&parts.databases.ledger_read, parts.clock.now_micros()).await
+            let home = parts.databases.clone();
+            let reading = async move {
+                rebuild::rebuild(&parts.databases.ledger_read, parts.clock.now_micros()).await
+            };
+            home.at_home(reading).await
         }));
     }
 
@@ -216,10 +220,9 @@ impl Work {
         let days = std::mem::take(&mut self.touched);
         let parts = self.parts.clone();
         self.deriving = Some(Box::pin(async move {
-            match derive::round(&parts, &days).await {
-                Ok(()) => Ok(()),
-                Err(error) => Err((error, days)),
-            }
+            let (home, of) = (parts.databases.clone(), days.clone());
+            let round = home.at_home(async move { derive::round(&parts, &of).await });
+            round.await.map_err(|error| (error, days))
         }));
     }
 }

@@ -124,7 +124,11 @@ impl JobRunner {
                 ending: ending.clone(),
             },
         };
-        let stepped = async move { due.write(&parts, now).await };
+        let home = parts.databases.clone();
+        let stepped = async move {
+            home.at_home(async move { due.write(&parts, now).await })
+                .await
+        };
         ctx.spawn(stepped.into_actor(self).map(|result, this, ctx| {
             this.stepping = false;
             this.stepped(result, ctx);

@@ -111,7 +111,12 @@ impl Retention {
             return;
         }
         let parts = self.parts.clone();
-        let work = async move { round(&parts.databases, parts.clock.now_micros()).await };
+        let home = parts.databases.clone();
+        let work = async move {
+            let now = parts.clock.now_micros();
+            home.at_home(async move { round(&parts.databases, now).await })
+                .await
+        };
         ctx.spawn(work.into_actor(self).map(|result, this, _| {
             this.at_work = false;
             match result {

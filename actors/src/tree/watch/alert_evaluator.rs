@@ -301,7 +301,9 @@ impl AlertEvaluator {
         let parts = self.parts.clone();
         let since_start = parts.clock.now_micros() - self.started_at;
         let work = async move {
-            tokio::time::timeout(ROUND_WITHIN, round(&parts, since_start))
+            let home = parts.gauges.databases.clone();
+            let evaluating = home.at_home(async move { round(&parts, since_start).await });
+            tokio::time::timeout(ROUND_WITHIN, evaluating)
                 .await
                 .unwrap_or_else(|_| Err(DbErr::Custom("no answer in time".to_owned())))
         };

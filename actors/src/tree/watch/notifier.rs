@@ -6,7 +6,7 @@
 //! aside and stays visible. Every attempt's answer is kept in the events database. What to tell, and when to try again,
 //! is [`crate::domain`]'s.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -32,7 +32,7 @@ use super::alert_evaluator::Shared;
 
 /// How often the outbox is looked at when nobody rings.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Rows looked at in a turn.
+/// A channel's rows looked at in a turn. Each has its own: a channel that is dead for days holds up no other.
 const ROWS_MAX: u64 = 500;
 /// Notices that one channel gets in a turn.
 const TURN_MAX: usize = 20;
@@ -188,18 +188,13 @@ async fn send(
 /// When the outbox cannot be read.
 pub async fn drain(parts: &Parts) -> Result<Turn, DbErr> {
     let read = &parts.databases.control_read;
-    let rows = outbox::waiting(read, ROWS_MAX).await?;
-    if rows.is_empty() {
+    if outbox::count_waiting(read).await? == 0 {
         return Ok(Turn::default());
     }
     let channels = channel::all(read).await?;
-    let mut by_channel: BTreeMap<i64, Vec<outbox::Model>> = BTreeMap::new();
-    for row in rows {
-        by_channel.entry(row.channel_id).or_default().push(row);
-    }
-    let turns = by_channel.into_iter().filter_map(|(id, rows)| {
-        let channel = channels.iter().find(|channel| channel.id == id)?;
-        Some(take_turn(parts, channel, rows))
+    let turns = channels.iter().map(async |channel| {
+        let rows = outbox::waiting(read, channel.id, ROWS_MAX).await?;
+        take_turn(parts, channel, rows).await
     });
     let mut all = Turn::default();
     for turn in join_all(turns).await {
@@ -404,7 +399,9 @@ impl Actor for Notifier {
         let parts = self.parts.clone();
         let emptying = async move {
             loop {
-                if let Err(error) = drain(&parts).await {
+                let mine = parts.clone();
+                let turn = parts.databases.at_home(async move { drain(&mine).await });
+                if let Err(error) = turn.await {
                     tracing::warn!(%error, "the outbox cannot be read or written; trying again");
                 }
                 tokio::select! {

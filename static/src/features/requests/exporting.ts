@@ -2,7 +2,7 @@
 import { signedFetch } from '@/api/client'
 import { Problem } from '@/api/problem'
 
-export const exportFormats = ['csv', 'jsonl', 'json'] as const
+export const exportFormats = ['csv', 'jsonl', 'json', 'parquet'] as const
 export type ExportFormat = (typeof exportFormats)[number]
 
 /** Fetches the file and hands it to the browser. Throws a `Problem`. */

@@ -22,6 +22,7 @@ use steward_actors::health::HealthSettings;
 use steward_actors::jobs::JobKinds;
 use steward_actors::snapshot_source::load;
 use steward_actors::spool::{Spool, SpoolConfig};
+use steward_actors::supervision::State;
 use steward_actors::supervision::Supervisor;
 use steward_actors::tree::foundation::settings_keeper;
 use steward_actors::tree::foundation::snapshot_keeper::Refresh;
@@ -110,6 +111,15 @@ impl World {
         let config = Config::load(None, []).unwrap();
         let (mut parts, supervisor) = parts(&database, clock.clone(), config);
         supervisor.start_on_own_thread().unwrap();
+        let is_up = || {
+            let groups = parts.tree.supervisor.tree_now().children;
+            groups.iter().all(|group| group.state == State::Running)
+        };
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+        while !is_up() {
+            assert!(tokio::time::Instant::now() < deadline, "the tree is not up");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         let keeper = parts.tree.snapshot_keeper.clone();
         parts.refresh_snapshot = Arc::new(move || {
             let keeper = keeper.clone();

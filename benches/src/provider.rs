@@ -2,8 +2,12 @@
 //!
 //! The model's name says how: `fast` (JSON, or fifty events without a gap when a stream is asked for),
 //! `paced` (fifty events a second, each with the time it was sent at), `slow` (JSON after a second).
+//!
+//! Every JSON answer has an id of its own, as real ones do: the books remember ids, and one that is always the same
+//! would hide what that costs.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use memchr::memmem;
@@ -20,6 +24,8 @@ const SLOW: Duration = Duration::from_secs(1);
 /// What stands before the time in a paced event.
 pub(crate) const SENT_AT: &[u8] = b"\"content\":\" t";
 
+/// Before the part of an answer's id that is its own.
+const ID: &str = "chatcmpl-";
 const JSON: &str = r#"{"id":"chatcmpl-B9MBs8CjcvOU2jLn4n570S5qMJKcT","object":"chat.completion","created":1741569952,"model":"gpt-4.1-2025-04-14","choices":[{"index":0,"message":{"role":"assistant","content":"Hello! How can I assist you today?","refusal":null,"annotations":[]},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":19,"completion_tokens":10,"total_tokens":29,"prompt_tokens_details":{"cached_tokens":0,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0,"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}},"service_tier":"default"}"#;
 const EVENTS_HEAD: &[u8] =
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-cache\r\n\
@@ -71,12 +77,14 @@ async fn accept(listener: std::net::TcpListener) {
 
 async fn serve(mut stream: TcpStream) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
-    let fast = format!(
+    let mut fast = format!(
         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nx-request-id: req_123456789\r\n\
          openai-organization: bench\r\nopenai-processing-ms: 12\r\nopenai-version: 2020-10-01\r\n\
          x-ratelimit-limit-requests: 10000\r\nx-ratelimit-remaining-requests: 9999\r\n\r\n{JSON}",
         JSON.len()
-    );
+    )
+    .into_bytes();
+    let id_at = memmem::find(&fast, ID.as_bytes()).unwrap() + ID.len();
     let mut buffer = Vec::with_capacity(16 * 1024);
     loop {
         buffer.clear();
@@ -103,9 +111,20 @@ async fn serve(mut stream: TcpStream) -> std::io::Result<()> {
             if has("\"slow\"") {
                 sleep(SLOW).await;
             }
-            stream.write_all(fast.as_bytes()).await?;
+            fast[id_at..id_at + 16].copy_from_slice(&next_id());
+            stream.write_all(&fast).await?;
         }
     }
+}
+
+/// Sixteen hexadecimal digits, no two the same and in no order.
+fn next_id() -> [u8; 16] {
+    static ANSWERS: AtomicU64 = AtomicU64::new(0);
+    // An odd factor permutes the numbers of 64 bits (Weyl's sequence; the factor is the golden ratio's).
+    let id = ANSWERS
+        .fetch_add(1, Ordering::Relaxed)
+        .wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    std::array::from_fn(|at| b"0123456789abcdef"[(id >> (60 - 4 * at)) as usize & 15])
 }
 
 fn content_length(head: &[u8]) -> usize {

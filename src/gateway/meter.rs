@@ -4,10 +4,15 @@
 //! substring searches; only the one or two events of a stream that carry something are parsed, and a body is
 //! never held whole. It changes nothing, waits for nothing and prices nothing.
 
+mod members;
+#[cfg(test)]
+mod tests;
+
 use memchr::memmem;
 use serde_json::Value;
 use steward_actors::domain::record::{ERROR_MESSAGE_MAX_BYTES, NAME_MAX_BYTES, Operation, cut};
 
+use self::members::{keys, number_of, opens, strings_of, value_at};
 use super::dialect::openai;
 use super::json;
 use super::redact;
@@ -500,126 +505,3 @@ fn event_type<'a>(event: &'a Event<'_>) -> &'a [u8] {
     }
     strings_of(&event.data, &keys::TYPE).next().unwrap_or(b"")
 }
-
-/// Keys with their quotes: within a JSON string a quote is escaped, so that a key cannot be mistaken for text.
-mod keys {
-    use std::sync::LazyLock;
-
-    use memchr::memmem::Finder;
-
-    macro_rules! keys {
-        ($($name:ident $text:literal,)*) => {
-            $(pub(super) static $name: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new($text));)*
-        };
-    }
-
-    keys! {
-        CONTENT "\"content\"",
-        REASONING_CONTENT "\"reasoning_content\"",
-        REASONING "\"reasoning\"",
-        REFUSAL "\"refusal\"",
-        ARGUMENTS "\"arguments\"",
-        TOOL_CALLS "\"tool_calls\"",
-        FUNCTION_CALL "\"function_call\"",
-        AUDIO "\"audio\"",
-        TEXT "\"text\"",
-        THINKING "\"thinking\"",
-        PARTIAL_JSON "\"partial_json\"",
-        TOOL_USE "tool_use\"",
-        DELTA "\"delta\"",
-        USAGE "\"usage\"",
-        ERROR_KEY "\"error\"",
-        TYPE "\"type\"",
-        SEQUENCE "\"sequence_number\"",
-    }
-}
-
-/// The first byte of the value that follows the key ending at `at`, and its offset; `None` when no colon
-/// follows.
-fn value_start(data: &[u8], at: usize) -> Option<(usize, u8)> {
-    let rest = &data[at..];
-    let colon = rest.iter().position(|byte| !byte.is_ascii_whitespace())?;
-    if rest[colon] != b':' {
-        return None;
-    }
-    let rest = &rest[colon + 1..];
-    let start = rest.iter().position(|byte| !byte.is_ascii_whitespace())?;
-    Some((at + colon + 1 + start, rest[start]))
-}
-
-/// The string values that follow `key` in `data`, between their quotes, escapes as written.
-fn strings_of<'a>(data: &'a [u8], key: &memmem::Finder<'_>) -> impl Iterator<Item = &'a [u8]> {
-    let mut from = 0;
-    std::iter::from_fn(move || {
-        loop {
-            let found = from + key.find(&data[from..])?;
-            from = found + key.needle().len();
-            let Some((start, b'"')) = value_start(data, from) else {
-                continue;
-            };
-            let mut end = start + 1;
-            loop {
-                match memchr::memchr2(b'"', b'\\', &data[end..]) {
-                    Some(at) if data[end + at] == b'"' => {
-                        end += at;
-                        break;
-                    }
-                    Some(at) if end + at + 2 <= data.len() => end += at + 2,
-                    // Cut inside the string.
-                    _ => {
-                        end = data.len();
-                        break;
-                    }
-                }
-            }
-            from = (end + 1).min(data.len());
-            return Some(&data[start + 1..end]);
-        }
-    })
-}
-
-/// Whether `key`'s value begins with `opening` and is not empty.
-fn opens(data: &[u8], key: &memmem::Finder<'_>, opening: u8) -> bool {
-    let mut from = 0;
-    while let Some(at) = key.find(&data[from..]) {
-        from += at + key.needle().len();
-        if let Some((start, byte)) = value_start(data, from)
-            && byte == opening
-        {
-            let next = data[start + 1..]
-                .iter()
-                .find(|byte| !byte.is_ascii_whitespace());
-            if !matches!(next, Some(b']' | b'}')) {
-                return true;
-            }
-        }
-    }
-    false
-}
-
-fn number_of(data: &[u8], key: &memmem::Finder<'_>) -> Option<u64> {
-    let at = key.find(data)? + key.needle().len();
-    let (start, _) = value_start(data, at)?;
-    let digits = data[start..]
-        .iter()
-        .take_while(|byte| byte.is_ascii_digit())
-        .count();
-    std::str::from_utf8(&data[start..start + digits])
-        .ok()?
-        .parse()
-        .ok()
-}
-
-/// The object that follows the key ending at `at`, when it is whole.
-fn value_at(data: &[u8], at: usize) -> Option<&[u8]> {
-    let (start, b'{') = value_start(data, at)? else {
-        return None;
-    };
-    let mut values = serde_json::Deserializer::from_slice(&data[start..])
-        .into_iter::<&serde_json::value::RawValue>();
-    Some(values.next()?.ok()?.get().as_bytes())
-}
-
-#[cfg(test)]
-#[path = "meter_tests.rs"]
-mod tests;

@@ -14,6 +14,7 @@ pub mod error;
 pub mod features;
 pub mod gateway;
 pub mod http;
+mod memory;
 pub mod otlp;
 pub mod probes;
 pub mod push;

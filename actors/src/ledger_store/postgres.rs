@@ -26,7 +26,7 @@ use super::rollups::{
     Added, Backfill, COUNTED_COLUMNS, Counted, charged, charged_columns, counted, merge_stored,
 };
 use super::row::{self, Row};
-use super::seen::FORGOTTEN_AT_ONCE;
+use super::seen::{FORGOTTEN_AT_ONCE, RECENT_FORGOTTEN_AT_ONCE};
 use super::totals::{Total, Totals};
 use super::write::{Backend, Inserted, Shared, Transaction};
 use super::{
@@ -39,6 +39,8 @@ use session::Sessions;
 const COPY_FROM: usize = 1_500;
 /// Class of the advisory locks on nodes' rollups. Any number that nobody else uses.
 const ROLLUPS_LOCK: i32 = 0x5374_526c;
+/// Of the advisory lock on which tenants tell from outside.
+const TELLERS_LOCK: i32 = 0x5374_546c;
 
 /// The ledger in a PostgreSQL schema.
 pub struct PostgresStore {
@@ -509,6 +511,78 @@ impl Transaction for PostgresTransaction {
         )
         .bind(before)
         .bind(FORGOTTEN_AT_ONCE)
+        .execute(&mut *self.held.connection().await?)
+        .await?;
+        Ok(())
+    }
+
+    async fn tellers(&mut self, since: i64) -> Result<HashMap<i64, i64>, WriteError> {
+        let tellers: Vec<(i64, i64)> =
+            sqlx::query_as("SELECT tenant_id, bucket FROM telling_tenants WHERE bucket >= $1")
+                .bind(since)
+                .fetch_all(&mut *self.held.connection().await?)
+                .await?;
+        Ok(tellers.into_iter().collect())
+    }
+
+    async fn lock_tellers(&mut self, exclusive: bool) -> Result<(), WriteError> {
+        let sql = if exclusive {
+            "SELECT pg_advisory_xact_lock($1, 0)"
+        } else {
+            "SELECT pg_advisory_xact_lock_shared($1, 0)"
+        };
+        sqlx::query(sql)
+            .bind(TELLERS_LOCK)
+            .execute(&mut *self.held.connection().await?)
+            .await?;
+        Ok(())
+    }
+
+    async fn set_teller(&mut self, tenant_id: i64, bucket: i64) -> Result<(), WriteError> {
+        sqlx::query(
+            "INSERT INTO telling_tenants AS t (tenant_id, bucket) VALUES ($1, $2) \
+             ON CONFLICT (tenant_id) DO UPDATE SET bucket = greatest(t.bucket, excluded.bucket)",
+        )
+        .bind(tenant_id)
+        .bind(bucket)
+        .execute(&mut *self.held.connection().await?)
+        .await?;
+        Ok(())
+    }
+
+    async fn keep_recent(&mut self, keys: &[u8], now_micros: i64) -> Result<(), WriteError> {
+        sqlx::query("INSERT INTO recent_ids (written_at, keys) VALUES ($1, $2)")
+            .bind(now_micros)
+            .bind(keys)
+            .execute(&mut *self.held.connection().await?)
+            .await?;
+        Ok(())
+    }
+
+    async fn recent(
+        &mut self,
+        since_micros: i64,
+        before_id: i64,
+        limit: i64,
+    ) -> Result<Vec<(i64, Vec<u8>)>, WriteError> {
+        let kept = sqlx::query_as(
+            "SELECT id, keys FROM recent_ids WHERE id < $1 AND written_at >= $2 ORDER BY id DESC LIMIT $3",
+        )
+        .bind(before_id)
+        .bind(since_micros)
+        .bind(limit)
+        .fetch_all(&mut *self.held.connection().await?)
+        .await?;
+        Ok(kept)
+    }
+
+    async fn forget_recent(&mut self, before_micros: i64) -> Result<(), WriteError> {
+        sqlx::query(
+            "DELETE FROM recent_ids WHERE id IN \
+             (SELECT id FROM recent_ids WHERE written_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)",
+        )
+        .bind(before_micros)
+        .bind(RECENT_FORGOTTEN_AT_ONCE)
         .execute(&mut *self.held.connection().await?)
         .await?;
         Ok(())

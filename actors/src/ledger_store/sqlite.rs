@@ -29,7 +29,7 @@ use super::rollups::{
     Added, Backfill, COUNTED_COLUMNS, Counted, charged, charged_columns, counted, merge_stored,
 };
 use super::row::{self, Row, WIDTH};
-use super::seen::FORGOTTEN_AT_ONCE;
+use super::seen::{FORGOTTEN_AT_ONCE, RECENT_FORGOTTEN_AT_ONCE};
 use super::totals::{Total, Totals};
 use super::write::{Backend, Inserted, Shared, Transaction};
 use super::{
@@ -592,6 +592,62 @@ impl Transaction for SqliteTransaction<'_> {
              (SELECT bucket, key FROM seen_ids WHERE bucket < ? LIMIT ?)",
         )?;
         statement.execute([before, FORGOTTEN_AT_ONCE])?;
+        Ok(())
+    }
+
+    async fn tellers(&mut self, since: i64) -> Result<HashMap<i64, i64>, WriteError> {
+        let connection = self.held.connection().await?;
+        let mut statement = connection
+            .prepare_cached("SELECT tenant_id, bucket FROM telling_tenants WHERE bucket >= ?")?;
+        let tellers = statement.query_map([since], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(tellers.collect::<Result<_, _>>()?)
+    }
+
+    async fn lock_tellers(&mut self, _exclusive: bool) -> Result<(), WriteError> {
+        // There is one writing transaction at a time.
+        Ok(())
+    }
+
+    async fn set_teller(&mut self, tenant_id: i64, bucket: i64) -> Result<(), WriteError> {
+        self.held.connection().await?.execute(
+            "INSERT INTO telling_tenants (tenant_id, bucket) VALUES (?, ?) \
+             ON CONFLICT (tenant_id) DO UPDATE SET bucket = max(bucket, excluded.bucket)",
+            [tenant_id, bucket],
+        )?;
+        Ok(())
+    }
+
+    async fn keep_recent(&mut self, keys: &[u8], now_micros: i64) -> Result<(), WriteError> {
+        let connection = self.held.connection().await?;
+        let mut statement =
+            connection.prepare_cached("INSERT INTO recent_ids (written_at, keys) VALUES (?, ?)")?;
+        statement.execute(params![now_micros, keys])?;
+        Ok(())
+    }
+
+    async fn recent(
+        &mut self,
+        since_micros: i64,
+        before_id: i64,
+        limit: i64,
+    ) -> Result<Vec<(i64, Vec<u8>)>, WriteError> {
+        let connection = self.held.connection().await?;
+        let mut statement = connection.prepare_cached(
+            "SELECT id, keys FROM recent_ids WHERE id < ? AND written_at >= ? ORDER BY id DESC LIMIT ?",
+        )?;
+        let kept = statement.query_map([before_id, since_micros, limit], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
+        Ok(kept.collect::<Result<_, _>>()?)
+    }
+
+    async fn forget_recent(&mut self, before_micros: i64) -> Result<(), WriteError> {
+        let connection = self.held.connection().await?;
+        let mut statement = connection.prepare_cached(
+            "DELETE FROM recent_ids WHERE id IN \
+             (SELECT id FROM recent_ids WHERE written_at < ? LIMIT ?)",
+        )?;
+        statement.execute([before_micros, RECENT_FORGOTTEN_AT_ONCE])?;
         Ok(())
     }
 

@@ -96,6 +96,23 @@ pub(super) trait Transaction: Send + Sized {
     async fn see(&mut self, bucket: i64, keys: &[i64]) -> Result<HashSet<i64>, WriteError>;
     /// Takes away some of what lies before a bucket.
     async fn forget_seen(&mut self, before: i64) -> Result<(), WriteError>;
+    /// Tenants that told of calls from outside in this bucket or a later one, and the last bucket of each.
+    async fn tellers(&mut self, since: i64) -> Result<HashMap<i64, i64>, WriteError>;
+    /// Until the end of this transaction nobody makes a teller of a tenant; `exclusive`: and nobody leaves ids among
+    /// the recent ones.
+    async fn lock_tellers(&mut self, exclusive: bool) -> Result<(), WriteError>;
+    async fn set_teller(&mut self, tenant_id: i64, bucket: i64) -> Result<(), WriteError>;
+    /// Keeps keys for a while, all of them together.
+    async fn keep_recent(&mut self, keys: &[u8], now_micros: i64) -> Result<(), WriteError>;
+    /// What was kept so since then and before that id, the latest first, at most `limit`.
+    async fn recent(
+        &mut self,
+        since_micros: i64,
+        before_id: i64,
+        limit: i64,
+    ) -> Result<Vec<(i64, Vec<u8>)>, WriteError>;
+    /// Takes away some of what was kept so before.
+    async fn forget_recent(&mut self, before_micros: i64) -> Result<(), WriteError>;
     async fn mark_replayed(&mut self, id: i64, now_micros: i64) -> Result<(), WriteError>;
     async fn advance(&mut self, node: u8, seq: u64) -> Result<(), WriteError>;
     async fn commit(self) -> Result<(), WriteError>;

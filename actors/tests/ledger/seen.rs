@@ -86,6 +86,77 @@ async fn a_call_told_twice_is_stored_once_postgres() {
     told_twice(TestDatabase::postgres().await).await;
 }
 
+/// The gateway's calls of a tenant that tells nothing cost no key each; what they leave is found when it begins to tell.
+async fn begins_to_tell(database: TestDatabase) {
+    use Source::{Gateway, Otlp};
+    const NONE: [u64; 0] = [];
+    const MINUTE_MICROS: i64 = HOUR_MICROS / 60;
+    let store = open(&database.ledger, chrono_tz::Tz::UTC);
+    let of = |tenant_id: i64, (seq, record): (u64, Record)| {
+        (
+            seq,
+            Record {
+                tenant_id,
+                ..record
+            },
+        )
+    };
+    let write = async |entries: &[(u64, Record)], minutes: i64| {
+        let mut batch = at(entries, 0);
+        batch.now_micros += minutes * MINUTE_MICROS;
+        store.write(batch).await.unwrap().duplicates
+    };
+    let count = async |table: &str| {
+        number(
+            &database.ledger_read,
+            &format!("SELECT count(*) FROM {table}"),
+        )
+        .await
+    };
+
+    let calls = [
+        of(1, told(1, Gateway, &[100])),
+        of(1, told(2, Gateway, &[101])),
+        of(2, told(3, Gateway, &[200])),
+    ];
+    assert_eq!(write(&calls, 0).await, NONE);
+    assert_eq!(write(&[of(1, told(4, Gateway, &[102]))], 30).await, NONE);
+    assert_eq!((count("seen_ids").await, count("recent_ids").await), (0, 2));
+
+    // The first of one tenant: its own calls of the last hour are known, those of the other stay where they are.
+    assert_eq!(write(&[of(1, told(5, Otlp, &[50, 101]))], 59).await, [5]);
+    assert_eq!(count("seen_ids").await, 3 + 1);
+    assert_eq!(count("telling_tenants").await, 1);
+    // From then on its calls are looked up for 48 hours, wherever they were kept before.
+    assert_eq!(write(&[of(1, told(6, Gateway, &[103]))], 61).await, NONE);
+    assert_eq!(
+        count("recent_ids").await,
+        2,
+        "no more of a tenant that tells"
+    );
+    let later = [
+        of(1, told(7, Otlp, &[51, 100])),
+        of(1, told(8, Otlp, &[52, 103])),
+    ];
+    assert_eq!(write(&later, 47 * 60).await, [7, 8]);
+
+    // The other begins too late: what was not asked for within the hour is forgotten.
+    assert_eq!(write(&[of(2, told(9, Otlp, &[53, 200]))], 61).await, NONE);
+    assert_eq!(write(&[of(3, told(10, Gateway, &[300]))], 200).await, NONE);
+    assert_eq!(count("recent_ids").await, 1);
+    assert_eq!(count("request_logs").await, 4 + 1 + 1 + 1);
+}
+
+#[tokio::test]
+async fn what_a_tenant_did_before_it_told_anything_is_known_for_an_hour() {
+    begins_to_tell(TestDatabase::sqlite().await).await;
+}
+
+#[tokio::test]
+async fn what_a_tenant_did_before_it_told_anything_is_known_for_an_hour_postgres() {
+    begins_to_tell(TestDatabase::postgres().await).await;
+}
+
 /// A transaction that does not commit remembers no key: its records are not taken for told when they come again.
 async fn rolled_back(open: impl Fn(Arc<AtomicBool>) -> Arc<dyn LedgerStore>) {
     let fail = Arc::new(AtomicBool::new(true));

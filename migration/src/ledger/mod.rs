@@ -11,6 +11,7 @@ mod m0004_rollups;
 mod m0005_cost_and_cubes;
 mod m0006_daily_statistics;
 mod m0008_seen_ids;
+mod m0009_recent_ids;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -27,6 +28,7 @@ impl MigratorTrait for LedgerMigrator {
             Box::new(m0005_cost_and_cubes::CostAndCubes),
             Box::new(m0006_daily_statistics::DailyStatistics),
             Box::new(m0008_seen_ids::SeenIds),
+            Box::new(m0009_recent_ids::RecentIds),
         ]
     }
 }

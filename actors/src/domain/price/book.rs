@@ -9,7 +9,7 @@
 //! operator's price of the undated name does not touch a dated one that has a price of its own: providers do
 //! charge versions of a model differently.
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 use super::Price;
 
@@ -30,7 +30,7 @@ pub struct PriceRow {
 /// Prices in force, for looking up by provider, model and time.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct PriceBook {
-    providers: HashMap<String, HashMap<String, Prices>>,
+    providers: FxHashMap<String, FxHashMap<String, Prices>>,
 }
 
 /// Of one model, newest first.
@@ -65,7 +65,7 @@ impl PriceBook {
                 price: row.price,
             });
         }
-        for prices in book.providers.values_mut().flat_map(HashMap::values_mut) {
+        for prices in book.providers.values_mut().flat_map(FxHashMap::values_mut) {
             for entries in [&mut prices.operators, &mut prices.list] {
                 entries.sort_by_key(|entry| std::cmp::Reverse((entry.valid_from, entry.price.id)));
             }
@@ -115,9 +115,18 @@ fn without_date<'a>(model: &'a str, shape: &str) -> Option<&'a str> {
         b'd' => byte.is_ascii_digit(),
         _ => byte == of,
     });
-    let digits: String = tail.chars().filter(char::is_ascii_digit).collect();
-    let date = chrono::NaiveDate::parse_from_str(&digits, "%Y%m%d");
-    (fits && digits.starts_with("20") && date.is_ok()).then_some(name)
+    if !fits {
+        return None;
+    }
+    let mut digits = tail.bytes().filter(u8::is_ascii_digit);
+    let mut number = |long: usize| {
+        (0..long).fold(0, |number, _| {
+            number * 10 + u32::from(digits.next().unwrap_or(b'0') - b'0')
+        })
+    };
+    let (year, month, day) = (number(4), number(2), number(2));
+    let is_date = chrono::NaiveDate::from_ymd_opt(year.cast_signed(), month, day).is_some();
+    (is_date && (2000..2100).contains(&year)).then_some(name)
 }
 
 #[cfg(test)]

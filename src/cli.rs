@@ -11,7 +11,7 @@ use clap::{Parser, Subcommand};
 use crate::alert_test;
 use crate::config::Config;
 use crate::demo;
-use crate::startup::{self, StartError};
+use crate::startup::{self, RestoreFrom, StartError};
 use crate::telemetry;
 
 /// A self-hosted LLM gateway and operations console.
@@ -50,6 +50,23 @@ enum Command {
     },
     /// Bring the databases to this version's schema and exit.
     Migrate,
+    /// Put a backup into an empty data directory, or an empty PostgreSQL database (`database.url`), and compare it.
+    Restore {
+        /// The folder backups are in, or s3://BUCKET/PREFIX (keys: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY).
+        #[arg(long, value_name = "PLACE")]
+        from: String,
+        /// The backup's name; the newest unless given.
+        #[arg(long, value_name = "NAME")]
+        backup: Option<String>,
+        /// Your copy of the key file, unless the data directory has it.
+        #[arg(long, value_name = "FILE")]
+        key_file: Option<PathBuf>,
+        /// Of a bucket, such as https://s3.eu-central-1.amazonaws.com.
+        #[arg(long, value_name = "URL", default_value = "")]
+        endpoint: String,
+        #[arg(long, value_name = "REGION", default_value = "us-east-1")]
+        region: String,
+    },
     /// Show or check the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -170,6 +187,35 @@ fn dispatch(cli: Cli) -> Result<ExitCode, StartError> {
             telemetry::install(&config.log)?;
             startup::block_on(startup::migrate(&config))?;
             print("The databases are up to date.");
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Restore {
+            from,
+            backup,
+            key_file,
+            endpoint,
+            region,
+        } => {
+            telemetry::install(&config.log)?;
+            let key = |name| std::env::var(name).unwrap_or_default();
+            let from = RestoreFrom {
+                place: from,
+                endpoint,
+                region,
+                access_key: key("AWS_ACCESS_KEY_ID"),
+                secret_key: key("AWS_SECRET_ACCESS_KEY"),
+                backup,
+                key_file,
+            };
+            let done = startup::block_on(startup::restore(&config, &from, say))?;
+            print(&match done {
+                None => "The restore that was interrupted is finished.".to_owned(),
+                Some((manifest, restored)) => format!(
+                    "Restored {}: {} tables with {} rows and {} kept conversations, the same as when it was made. \
+                     `steward serve` goes on from there.",
+                    manifest.name, restored.tables, restored.rows, restored.contents
+                ),
+            });
             Ok(ExitCode::SUCCESS)
         }
         Command::User(UserCommand::Add { username, role }) => {

@@ -1,13 +1,16 @@
-//! What carries notices out of the house: POSTs to addresses that operators typed, and mail through their relay.
+//! What leaves the house by order of operators: notices and other calls to addresses that they typed, and mail through
+//! their relay.
 //!
 //! Private and loopback addresses are refused unless `egress.allow_private` says otherwise, link-local and metadata
 //! addresses always, on what is really connected to; redirects are not followed. Retries, signatures and judgement are the
 //! notifier's. The library for mail times out only while it connects, so a deadline lies around the whole of it.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http_body_util::Full;
 use lettre::message::header::{HeaderName as MailHeaderName, HeaderValue as MailHeaderValue};
 use lettre::message::{Mailbox, MultiPart};
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
@@ -15,6 +18,7 @@ use rustls::ClientConfig;
 use steward_actors::courier::{Answered, Courier, Parcel};
 use steward_actors::domain::notice::answer::KEPT_BYTES;
 use steward_actors::domain::notice::email::{AUTO_SUBMITTED, Mail};
+use steward_actors::outward::{Call, Outward, Reply};
 
 use crate::config;
 use crate::http::egress::{self, Reach};
@@ -142,6 +146,35 @@ impl Courier for Outgoing {
 
     fn mail_domain(&self) -> &str {
         &self.domain
+    }
+}
+
+#[async_trait]
+impl Outward for Outgoing {
+    async fn call(&self, call: Call) -> Result<Reply, String> {
+        let unsendable = |cause: &dyn std::fmt::Display| format!("it cannot be sent: {cause}");
+        let mut request = http::Request::new(Full::new(call.body));
+        let method = Method::from_bytes(call.method.as_bytes());
+        *request.method_mut() = method.map_err(|cause| unsendable(&cause))?;
+        for (name, value) in call.headers {
+            let mut value = HeaderValue::from_str(&value).map_err(|cause| unsendable(&cause))?;
+            value.set_sensitive(true);
+            let name = HeaderName::from_static(name);
+            request.headers_mut().insert(name, value);
+        }
+        let bounds = (call.within, call.answer_max_bytes);
+        let sent = egress::send(self.tls.clone(), &call.url, request, bounds, self.reach);
+        let fetched = sent.await.map_err(|cause| cause.to_string())?;
+        Ok(Reply {
+            status: fetched.status,
+            retry_after: fetched.retry_after,
+            body: fetched.body,
+        })
+    }
+
+    async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
+        let found = egress::addresses(host, port, self.reach).await;
+        found.map_err(|cause| cause.to_string())
     }
 }
 

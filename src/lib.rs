@@ -18,6 +18,7 @@ mod memory;
 pub mod otlp;
 pub mod probes;
 pub mod push;
+pub mod schema;
 pub mod startup;
 pub mod state;
 pub mod telemetry;

@@ -7,6 +7,7 @@ mod alert_rules;
 mod commands;
 mod prepare;
 mod price_list;
+mod restore;
 mod stock;
 #[cfg(test)]
 mod tests;
@@ -41,6 +42,7 @@ use steward_actors::vault::{Vault, VaultError};
 use steward_entities::database::{Databases, NodeClaim};
 
 pub use commands::{add_operator, migrate, rotate_keys, set_password};
+pub use restore::{Done, RestoreError, RestoreFrom, restore};
 
 use crate::config::{Config, ConfigError, Fsync, Overflow};
 use crate::courier::Outgoing;
@@ -54,6 +56,7 @@ use crate::http::routes;
 use crate::memory;
 use crate::probes;
 use crate::push;
+use crate::schema;
 use crate::state::{AppState, Parts, RefreshSnapshot};
 use crate::telemetry::{self, TelemetryError};
 use prepare::{
@@ -126,6 +129,8 @@ pub enum StartError {
     Server(std::io::Error),
     #[error("{0}")]
     Refused(ApiError),
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
     #[error("standard input cannot be read: {0}")]
     Input(std::io::Error),
     #[error("no password was given on standard input")]
@@ -188,7 +193,9 @@ impl Application {
         let lock = lock_data_directory(&config.data.dir)?;
         guard::directory(&config.data.dir, purpose)?;
         let claim = claim_node(&config).await?;
+        restore::refuse_unfinished_directory(&config.data.dir)?;
         let databases = open_databases(&config).await?;
+        restore::refuse_unfinished(&databases).await?;
         guard::unmigrated_database(&databases, purpose).await?;
         migrate_all(&databases).await?;
         guard::database(&databases, purpose).await??;
@@ -289,6 +296,8 @@ impl Application {
             health: health_settings(&config),
             silence_max: Duration::from_millis(config.supervision.silence_max_ms),
             alerts: alert_settings(&config)?,
+            outward: outgoing(&config)?,
+            backups: schema::ground(&config.data.dir),
             guest: stage.as_ref().map(Stage::group),
         })
         .await?;
@@ -654,6 +663,11 @@ pub(crate) fn alert_settings(config: &Config) -> Result<AlertSettings, rustls::E
         every: Duration::from_millis(config.alerts.interval_ms),
         console_url: config.alerts.console_url.trim_end_matches('/').to_owned(),
         heartbeat_url: config.alerts.heartbeat_url.clone(),
-        courier: Arc::new(Outgoing::new(gateway::tls_config()?, config)),
+        courier: outgoing(config)?,
     })
+}
+
+/// What leaves the machine by order of operators, by the configuration.
+pub(crate) fn outgoing(config: &Config) -> Result<Arc<Outgoing>, rustls::Error> {
+    Ok(Arc::new(Outgoing::new(gateway::tls_config()?, config)))
 }

@@ -296,6 +296,8 @@ fn parts(database: &TestDatabase, clock: Arc<ManualClock>, config: Config) -> (P
         },
         silence_max: Duration::from_millis(config.supervision.silence_max_ms),
         alerts: crate::startup::alert_settings(&config).unwrap(),
+        outward: crate::startup::outgoing(&config).unwrap(),
+        backups: crate::schema::ground(database.dir()),
         guest: None,
     })
     .unwrap();

@@ -1,8 +1,10 @@
 //! The day's dashboard numbers, in the control database: what is pushed to a remote, and shown there.
 
 use sea_orm::entity::prelude::*;
-use sea_orm::sea_query::OnConflict;
-use sea_orm::{ActiveValue::Set, DatabaseTransaction, QueryOrder};
+use sea_orm::sea_query::{Expr, OnConflict};
+use sea_orm::{
+    ActiveValue::Set, Condition, DatabaseTransaction, PaginatorTrait, QueryOrder, QuerySelect,
+};
 
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
 #[sea_orm(table_name = "dashboard_stats")]
@@ -28,6 +30,8 @@ pub struct Model {
     pub updated_at: i64,
     /// When this state of the row was pushed; `None` when it was not.
     pub synced_at: Option<i64>,
+    /// Why the remote would not take this state of the row; it is not offered again.
+    pub refused: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -81,6 +85,7 @@ pub async fn put(txn: &DatabaseTransaction, day: Day, at_micros: i64) -> Result<
         p95_duration_ms: Set(day.p95_duration_ms),
         updated_at: Set(at_micros),
         synced_at: Set(None),
+        refused: Set(None),
         ..Default::default()
     };
     let update = OnConflict::column(Column::StatDate)
@@ -95,6 +100,7 @@ pub async fn put(txn: &DatabaseTransaction, day: Day, at_micros: i64) -> Result<
             Column::P95DurationMs,
             Column::UpdatedAt,
             Column::SyncedAt,
+            Column::Refused,
         ])
         .to_owned();
     Entity::insert(row)
@@ -119,4 +125,125 @@ pub async fn list(
         .order_by_asc(Column::StatDate)
         .all(connection)
         .await
+}
+
+fn not_pushed() -> Condition {
+    Condition::all()
+        .add(Column::SyncedAt.is_null())
+        .add(Column::Refused.is_null())
+}
+
+/// What is to be pushed, oldest first, at most `limit`.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn unpushed(connection: &impl ConnectionTrait, limit: u64) -> Result<Vec<Model>, DbErr> {
+    Entity::find()
+        .filter(not_pushed())
+        .order_by_asc(Column::StatDate)
+        .limit(limit)
+        .all(connection)
+        .await
+}
+
+/// Days that the remote would not take, rising, and why; the latest hundred.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn refusals(connection: &impl ConnectionTrait) -> Result<Vec<(String, String)>, DbErr> {
+    let rows = Entity::find()
+        .filter(Column::Refused.is_not_null())
+        .order_by_desc(Column::StatDate)
+        .limit(100)
+        .all(connection)
+        .await?;
+    let each = rows.into_iter().rev();
+    Ok(each
+        .map(|row| (row.stat_date, row.refused.unwrap_or_default()))
+        .collect())
+}
+
+/// How far the remote is behind.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Backlog {
+    pub rows: u64,
+    /// Since when the oldest change of them waits, microseconds since the Unix epoch.
+    pub since: Option<i64>,
+}
+
+/// See [`Backlog`].
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn backlog(connection: &impl ConnectionTrait) -> Result<Backlog, DbErr> {
+    let oldest = Entity::find()
+        .filter(not_pushed())
+        .order_by_asc(Column::UpdatedAt)
+        .one(connection)
+        .await?;
+    Ok(Backlog {
+        rows: Entity::find()
+            .filter(not_pushed())
+            .count(connection)
+            .await?,
+        since: oldest.map(|row| row.updated_at),
+    })
+}
+
+/// Notes that the remote has this state of the row; one that was written anew meanwhile still waits.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn pushed(txn: &DatabaseTransaction, row: &Model, at_micros: i64) -> Result<(), DbErr> {
+    settle(txn, row, Column::SyncedAt, Expr::value(at_micros)).await
+}
+
+/// Notes why the remote would not take this state of the row.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn refused(txn: &DatabaseTransaction, row: &Model, why: &str) -> Result<(), DbErr> {
+    settle(txn, row, Column::Refused, Expr::value(why)).await
+}
+
+async fn settle(
+    txn: &DatabaseTransaction,
+    row: &Model,
+    column: Column,
+    value: Expr,
+) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(column, value)
+        .filter(Column::StatDate.eq(&row.stat_date))
+        .filter(Column::UpdatedAt.eq(row.updated_at))
+        .exec(txn)
+        .await?;
+    Ok(())
+}
+
+/// Offers what was refused once more; `all`: everything, since the remote is another one.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn offer_again(txn: &DatabaseTransaction, all: bool) -> Result<(), DbErr> {
+    let mut again = Entity::update_many().col_expr(Column::Refused, Expr::value(None::<String>));
+    if all {
+        again = again.col_expr(Column::SyncedAt, Expr::value(None::<i64>));
+    } else {
+        again = again.filter(Column::Refused.is_not_null());
+    }
+    again.exec(txn).await?;
+    Ok(())
+}
+
+/// The newest day there is.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn newest(connection: &impl ConnectionTrait) -> Result<Option<String>, DbErr> {
+    let row = Entity::find()
+        .order_by_desc(Column::StatDate)
+        .one(connection)
+        .await?;
+    Ok(row.map(|row| row.stat_date))
 }

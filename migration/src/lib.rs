@@ -61,6 +61,63 @@ pub async fn migrate_events(connection: &DatabaseConnection) -> Result<(), DbErr
     transaction.commit().await
 }
 
+/// Names of all changes that this release knows, oldest first.
+pub fn known() -> Pending {
+    fn names<M: MigratorTrait>() -> Vec<String> {
+        let all = M::migrations();
+        all.iter().map(|change| change.name().to_owned()).collect()
+    }
+    Pending {
+        control: names::<ControlMigrator>(),
+        ledger: names::<LedgerMigrator>(),
+        events: names::<EventsMigrator>(),
+    }
+}
+
+/// The changes that were applied, oldest first. Changes nothing.
+///
+/// # Errors
+/// When a database cannot be read.
+pub async fn applied(
+    control: &DatabaseConnection,
+    ledger: &DatabaseConnection,
+    events: &DatabaseConnection,
+) -> Result<Pending, DbErr> {
+    let names = |list: Vec<sea_orm_migration::migrator::Migration>| {
+        list.iter()
+            .map(|migration| migration.name().to_owned())
+            .collect()
+    };
+    Ok(Pending {
+        control: names(ControlMigrator::get_applied_migrations_read_only(control).await?),
+        ledger: names(LedgerMigrator::get_applied_migrations_read_only(ledger).await?),
+        events: names(EventsMigrator::get_applied_migrations_read_only(events).await?),
+    })
+}
+
+/// Brings empty databases to the first so many changes of control, ledger and events: the state another release left.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn migrate_first(
+    (control, ledger, events): (
+        &DatabaseConnection,
+        &DatabaseConnection,
+        &DatabaseConnection,
+    ),
+    (of_control, of_ledger, of_events): (u32, u32, u32),
+) -> Result<(), DbErr> {
+    let transaction = begin(control, "steward").await?;
+    ControlMigrator::up(&transaction, Some(of_control)).await?;
+    transaction.commit().await?;
+    let transaction = begin(ledger, "ledger").await?;
+    LedgerMigrator::up(&transaction, Some(of_ledger)).await?;
+    transaction.commit().await?;
+    let transaction = begin(events, "events").await?;
+    EventsMigrator::up(&transaction, Some(of_events)).await?;
+    transaction.commit().await
+}
+
 /// Names of the changes not yet applied, oldest first.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Pending {

@@ -11,6 +11,7 @@ pub mod accounts;
 pub mod alerts;
 pub mod audit;
 pub mod auth;
+pub mod backups;
 pub mod channels;
 pub mod conversations;
 pub mod health;

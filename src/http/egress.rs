@@ -196,11 +196,44 @@ pub async fn post(
     (within, kept_bytes): (Duration, usize),
     reach: Reach,
 ) -> Result<Fetched, NoAnswer> {
-    let bounds = (within, kept_bytes, Long::Cut);
     let mut request = http::Request::new(Full::new(body));
     *request.method_mut() = http::Method::POST;
     *request.headers_mut() = headers;
-    call(tls, url, request, bounds, reach).await
+    send(tls, url, request, (within, kept_bytes), reach).await
+}
+
+/// One request of any method, otherwise as [`post`].
+///
+/// # Errors
+/// See [`NoAnswer`].
+pub async fn send(
+    tls: ClientConfig,
+    url: &str,
+    request: http::Request<Full<Bytes>>,
+    (within, kept_bytes): (Duration, usize),
+    reach: Reach,
+) -> Result<Fetched, NoAnswer> {
+    call(tls, url, request, (within, kept_bytes, Long::Cut), reach).await
+}
+
+/// Where a connection to `host` that is no HTTP may go now; nowhere when one of its addresses is refused.
+///
+/// # Errors
+/// See [`NoAnswer`].
+pub async fn addresses(host: &str, port: u16, reach: Reach) -> Result<Vec<SocketAddr>, NoAnswer> {
+    if forbidden_host(host, reach) {
+        return Err(NoAnswer::Refused);
+    }
+    let found = tokio::time::timeout(RESOLVE_WITHIN, tokio::net::lookup_host((host, port)));
+    let found = found
+        .await
+        .map_err(|_| NoAnswer::TimedOut(RESOLVE_WITHIN))?
+        .map_err(|cause| NoAnswer::Failed(cause.to_string()))?;
+    let found: Vec<SocketAddr> = found.collect();
+    if found.iter().any(|address| reach.refuses(address.ip())) {
+        return Err(NoAnswer::Refused);
+    }
+    Ok(found)
 }
 
 async fn call(

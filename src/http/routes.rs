@@ -96,6 +96,7 @@ fn control(config: &mut ServiceConfig<'_>) {
         // Before alerts, whose `{id}` would take the name.
         .configure(features::channels::routes)
         .configure(features::alerts::routes)
+        .configure(features::backups::routes)
         .configure(features::jobs::routes);
 }
 

@@ -25,6 +25,7 @@ use steward_entities::instance;
 use super::StartError;
 use crate::config::Config;
 use crate::features::operators::offline;
+use crate::schema;
 
 const CONTENTS_SPOOL_DIR: &str = "contents-spool";
 /// The smallest there is: a conversation may be a megabyte, and a dropped segment is some dozens of them at least.
@@ -137,10 +138,7 @@ pub(super) async fn open_contents(
         ..SpoolConfig::new(dir.join(CONTENTS_SPOOL_DIR), config.node.id)
     })?;
     let (place, migrate): (Place, Migrate) = if config.database.url.is_empty() {
-        let migrate: Migrate = Arc::new(|connection| {
-            async move { steward_migration::migrate_contents(&connection).await }.boxed()
-        });
-        (Place::Files(dir.join(CONTENTS_DIR)), migrate)
+        (Place::Files(dir.join(CONTENTS_DIR)), schema::contents())
     } else {
         let (write, read) = open_contents_schema(&config.database.url).await?;
         steward_migration::migrate_contents(&write).await?;

@@ -10,6 +10,7 @@ pub mod live;
 pub mod upkeep;
 pub mod watch;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,9 @@ use steward_entities::database::Databases;
 use thiserror::Error;
 use tokio::sync::{broadcast, watch as latest};
 
+use crate::backup::{self, Drill, MakeBackup};
 use crate::contents::deletion::DeleteConversations;
+use crate::contents::store::Migrate;
 use crate::courier::Courier;
 use crate::domain::clock::SharedClock;
 use crate::domain::recent::Recent;
@@ -33,9 +36,10 @@ use crate::ledger_store::reprice::{Hears, RecalculatePrices};
 use crate::ledger_store::{LedgerStore, WriteError};
 use crate::live::Switchboard;
 use crate::log_feed::LogFeed;
+use crate::outward::Outward;
 use crate::spool::Spool;
 use crate::supervision::{
-    ActorRef, Group, GroupExit, NodeKind, SpecError, Supervisor, SupervisorHandle,
+    ActorRef, Group, GroupExit, Intensity, NodeKind, SpecError, Supervisor, SupervisorHandle,
 };
 use crate::vault::Vault;
 
@@ -48,7 +52,7 @@ use ledger::content_writer;
 use ledger::request_logger::RequestLogger;
 use live::push_hub::PushHub;
 use upkeep::job_runner::{self, JobRunner};
-use upkeep::retention;
+use upkeep::{database_backup, remote_backup, retention};
 use watch::AlertSettings;
 use watch::alert_evaluator::measure::{Gauges, Outside};
 use watch::alert_evaluator::{self, AlertEvaluator};
@@ -60,6 +64,11 @@ const QUEUE: usize = 64;
 /// Announcements a slow listener may fall behind before it misses some: seconds at full load, and a bound on
 /// the memory that their records take meanwhile.
 const ANNOUNCEMENTS: usize = 32;
+/// Loose: what upkeep talks to lies outside, and must not take the process down.
+const UPKEEP: Intensity = Intensity {
+    max: 30,
+    within: Duration::from_secs(60),
+};
 
 /// What the tree lives on.
 pub struct TreeDeps {
@@ -97,8 +106,20 @@ pub struct TreeDeps {
     pub silence_max: Duration,
     /// Alert rules and notices.
     pub alerts: AlertSettings,
+    /// Makes calls to the remote and the bucket that operators set.
+    pub outward: Arc<dyn Outward>,
+    /// What backups are restored with.
+    pub backups: BackupGround,
     /// A group that stands beside the tree's own, started last and ended first: a demonstration's.
     pub guest: Option<Group>,
+}
+
+/// What backups are restored with: the tables' history, and where there is room to rehearse.
+#[derive(Clone)]
+pub struct BackupGround {
+    pub schema: Arc<dyn backup::Schema>,
+    pub migrate_contents: Migrate,
+    pub data_dir: PathBuf,
 }
 
 /// Why the tree did not start.
@@ -148,6 +169,10 @@ pub struct TreeHandle {
     pub alerts: alert_evaluator::Shared,
     /// `root/upkeep/job_runner`.
     pub job_runner: ActorRef<JobRunner>,
+    /// What `root/upkeep/remote_backup` works with, for whoever asks for a push.
+    pub remote: remote_backup::Parts,
+    /// What backups are made and restored with.
+    pub backups: backup::Parts,
     /// How the snapshot in force came about.
     pub snapshot_condition: Arc<ArcSwap<snapshot_keeper::Condition>>,
     /// Kinds of jobs this process runs.
@@ -220,8 +245,23 @@ impl Tree {
             }),
             clock: Arc::clone(&deps.clock),
         };
+        let backups = backup::Parts {
+            source: backup::Source {
+                databases: deps.databases.clone(),
+                contents: Arc::clone(&deps.contents.store),
+                schema: deps.backups.schema,
+                vault: Arc::clone(&deps.vault),
+            },
+            outward: Arc::clone(&deps.outward),
+            clock: Arc::clone(&deps.clock),
+            zone: deps.time_zone,
+            data_dir: deps.backups.data_dir,
+            migrate_contents: deps.backups.migrate_contents,
+        };
         let jobs = deps
             .jobs
+            .with(MakeBackup(backups.clone()))
+            .with(Drill(backups.clone()))
             .with(ReplayDeadLetters {
                 store: Arc::clone(&deps.store),
                 clock: Arc::clone(&deps.clock),
@@ -308,6 +348,17 @@ impl Tree {
             databases: deps.databases.clone(),
             clock: Arc::clone(&deps.clock),
         };
+        let remote = remote_backup::Parts {
+            databases: deps.databases.clone(),
+            vault: Arc::clone(&deps.vault),
+            outward: deps.outward,
+            clock: Arc::clone(&deps.clock),
+        };
+        let backup_parts = database_backup::Parts {
+            databases: deps.databases.clone(),
+            job_runner: job_runner.clone(),
+            clock: Arc::clone(&deps.clock),
+        };
         let runner_parts = job_runner::Parts {
             databases: deps.databases,
             kinds: jobs.clone(),
@@ -337,7 +388,10 @@ impl Tree {
             ))
             .child(
                 Group::new("upkeep")
+                    .intensity(UPKEEP)
                     .child(job_runner::spec(&job_runner, runner_parts))
+                    .child(remote_backup::spec(&ActorRef::new(QUEUE), remote.clone()))
+                    .child(database_backup::spec(&ActorRef::new(QUEUE), backup_parts))
                     .child(retention::spec(&ActorRef::new(QUEUE), retention_parts)),
             );
         if let Some(guest) = deps.guest {
@@ -375,6 +429,8 @@ impl Tree {
             logs: deps.logs,
             health,
             job_runner,
+            remote,
+            backups,
             snapshot_condition,
             jobs,
             committed,

@@ -26,6 +26,12 @@ pub use reseal::{ResealError, Resealed, reseal_accounts};
 pub const ACCOUNT_SECRET: &str = "account-secret";
 /// Purpose of the subkey that seals the addresses and secrets of notice channels.
 pub const CHANNEL_ADDRESS: &str = "channel-address";
+/// Purpose of the subkey that seals the address and key of the remote for statistics.
+pub const REMOTE_ADDRESS: &str = "remote-address";
+/// Purpose of the subkey that seals where database backups go, and what opens it.
+pub const BACKUP_PLACE: &str = "backup-place";
+/// Purpose of the subkey that seals database backups.
+pub const DATABASE_BACKUP: &str = "database-backup";
 /// Purpose of the subkey that signs operators' access tokens.
 pub const OPERATOR_JWT: &str = "operator-jwt";
 
@@ -100,6 +106,24 @@ impl<'a> Place<'a> {
             table: "channels",
             column: "sealed",
             row: public_id,
+        }
+    }
+
+    /// Where the address of the remote for statistics belongs: there is one.
+    pub const fn remote_address() -> Self {
+        Self {
+            table: "remote_backups",
+            column: "sealed",
+            row: "1",
+        }
+    }
+
+    /// Where the place of database backups belongs: there is one.
+    pub const fn backup_place() -> Self {
+        Self {
+            table: "backup_plans",
+            column: "sealed",
+            row: "1",
         }
     }
 

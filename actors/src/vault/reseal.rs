@@ -3,9 +3,11 @@
 use sea_orm::DbErr;
 use serde_json::json;
 use steward_entities::database::{Databases, begin_write};
-use steward_entities::{account, audit, channel};
+use steward_entities::{account, audit, backup_plan, channel, remote_backup};
 
-use super::{ACCOUNT_SECRET, CHANNEL_ADDRESS, Place, Vault, VaultError};
+use super::{
+    ACCOUNT_SECRET, BACKUP_PLACE, CHANNEL_ADDRESS, Place, REMOTE_ADDRESS, Vault, VaultError,
+};
 
 /// What was done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,7 +16,7 @@ pub struct Resealed {
     pub moved: usize,
     /// Secrets that were under it already.
     pub unchanged: usize,
-    /// Public ids of accounts and channels whose secret does not open and was left as it is.
+    /// Public ids of accounts and channels, or the remote's name, whose secret does not open and was left as it is.
     pub unopened: Vec<String>,
 }
 
@@ -29,7 +31,7 @@ pub enum ResealError {
     Vault(#[from] VaultError),
 }
 
-/// Seals the secrets of all accounts and channels under the current key, with an audit row, in one transaction. Doing it
+/// Seals the secrets of all accounts and channels and of the remote under the current key, with an audit row, in one transaction. Doing it
 /// again moves nothing.
 ///
 /// # Errors
@@ -71,6 +73,36 @@ pub async fn reseal_accounts(
                 done.moved += 1;
             }
             Err(_) => done.unopened.push(row.public_id),
+        }
+    }
+    if let Some(row) = remote_backup::get(&txn).await? {
+        let place = Place::remote_address();
+        if row.sealed_key_id == current {
+            done.unchanged += 1;
+        } else {
+            match vault.unseal(REMOTE_ADDRESS, place, &row.sealed_key_id, &row.sealed.0) {
+                Ok(secret) => {
+                    let sealed = vault.seal(REMOTE_ADDRESS, place, &secret)?;
+                    remote_backup::reseal(&txn, sealed.bytes, &sealed.key_id).await?;
+                    done.moved += 1;
+                }
+                Err(_) => done.unopened.push("remote_backup".to_owned()),
+            }
+        }
+    }
+    if let Some(row) = backup_plan::get(&txn).await? {
+        let place = Place::backup_place();
+        if row.sealed_key_id == current {
+            done.unchanged += 1;
+        } else {
+            match vault.unseal(BACKUP_PLACE, place, &row.sealed_key_id, &row.sealed.0) {
+                Ok(secret) => {
+                    let sealed = vault.seal(BACKUP_PLACE, place, &secret)?;
+                    backup_plan::reseal(&txn, sealed.bytes, &sealed.key_id).await?;
+                    done.moved += 1;
+                }
+                Err(_) => done.unopened.push("backup_plan".to_owned()),
+            }
         }
     }
     if done.moved > 0 {

@@ -4,6 +4,7 @@
 
 mod health_prober;
 mod job_runner;
+mod remote_backup;
 mod retention;
 mod settings_keeper;
 mod snapshot_keeper;

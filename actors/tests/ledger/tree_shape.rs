@@ -1,22 +1,27 @@
 //! The tree's shape, in the open: a change here is a reviewable diff. Folder = supervisor, file = process.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use sea_orm::DbErr;
+use steward_actors::backup::{Applied, Schema};
 use steward_actors::courier::{Answered, Courier, Parcel};
 use steward_actors::domain::clock::SystemClock;
 use steward_actors::domain::notice::email::Mail;
 use steward_actors::domain::setting::{Defaults, Definition, Kind, Written, definition};
 use steward_actors::jobs::JobKinds;
 use steward_actors::ledger_store::open;
+use steward_actors::outward::{Call, Outward, Reply};
 use steward_actors::spool::{Spool, SpoolConfig};
 use steward_actors::supervision::{Node, NodeKind};
 use steward_actors::tree::foundation::settings_keeper;
 use steward_actors::tree::ledger::{LedgerSettings, content_writer};
 use steward_actors::tree::watch::AlertSettings;
-use steward_actors::tree::{Tree, TreeDeps};
+use steward_actors::tree::{BackupGround, Tree, TreeDeps};
 use steward_actors::vault::Vault;
+use steward_entities::database::Databases;
 use steward_migration::testing::TestDatabase;
 
 /// Nothing leaves from here.
@@ -35,6 +40,35 @@ impl Courier for Nowhere {
 
     fn mail_domain(&self) -> &str {
         "example.com"
+    }
+}
+
+#[async_trait::async_trait]
+impl Outward for Nowhere {
+    async fn call(&self, _: Call) -> Result<Reply, String> {
+        Err("nowhere".to_owned())
+    }
+
+    async fn addresses(&self, _: &str, _: u16) -> Result<Vec<SocketAddr>, String> {
+        Err("nowhere".to_owned())
+    }
+}
+
+/// No tables are made here.
+struct Nothing;
+
+#[async_trait::async_trait]
+impl Schema for Nothing {
+    async fn applied(&self, _: &Databases) -> Result<Applied, DbErr> {
+        Ok(Applied::default())
+    }
+
+    async fn make(&self, _: &Databases, _: &Applied) -> Result<(), String> {
+        Ok(())
+    }
+
+    async fn finish(&self, _: &Databases) -> Result<(), DbErr> {
+        Ok(())
     }
 }
 
@@ -76,12 +110,20 @@ async fn planned(database: &TestDatabase) -> Node {
             heartbeat_url: String::new(),
             courier: Arc::new(Nowhere),
         },
+        outward: Arc::new(Nowhere),
+        backups: BackupGround {
+            schema: Arc::new(Nothing),
+            migrate_contents: Arc::new(|_| Box::pin(async { Ok(()) })),
+            data_dir: database.dir().to_path_buf(),
+        },
         guest: None,
     })
     .unwrap();
     assert!(handle.jobs.knows("dead_letters.replay"));
     assert!(handle.jobs.knows("stats.recount"));
     assert!(handle.jobs.knows("conversations.delete"));
+    assert!(handle.jobs.knows("backup.database"));
+    assert!(handle.jobs.knows("backup.drill"));
     handle.supervisor.tree_now()
 }
 
@@ -137,6 +179,8 @@ async fn the_tree_is_drawn_as_it_runs() {
         health_prober
       upkeep OneForOne
         job_runner
+        remote_backup
+        database_backup
         retention
     ");
 }

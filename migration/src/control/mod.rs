@@ -11,6 +11,8 @@ mod m0010_prices;
 mod m0012_prompts;
 mod m0014_settings;
 mod m0015_alerts;
+mod m0016_remote_backup;
+mod m0017_backups;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -32,6 +34,8 @@ impl MigratorTrait for ControlMigrator {
             Box::new(m0012_prompts::Change),
             Box::new(m0014_settings::Change),
             Box::new(m0015_alerts::Change),
+            Box::new(m0016_remote_backup::Change),
+            Box::new(m0017_backups::Change),
         ]
     }
 }

@@ -1736,6 +1736,147 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/ops/backups": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Backups, newest first. */
+        get: operations["backups_list"];
+        put?: never;
+        /** Makes a backup now. */
+        post: operations["backups_run"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ops/backups/drill": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Restores a backup to a scratch place and compares it with what it says it holds. */
+        post: operations["backups_drill"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ops/backups/plan": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Where backups go, the newest of them, and the last restore. */
+        get: operations["backups_show"];
+        /** Sets where backups go and how often. */
+        put: operations["backups_update"];
+        post?: never;
+        /** Forgets the plan. Backups that were made stay where they are. */
+        delete: operations["backups_remove"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ops/backups/plan/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Puts a small file where backups go, reads it and removes it, and tells what the place really answered. */
+        post: operations["backups_test"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ops/backups/remote": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The remote for statistics and how far it is behind. */
+        get: operations["remote_backup_show"];
+        /** Sets the remote. Everything is pushed anew when it is another one. */
+        put: operations["remote_backup_update"];
+        post?: never;
+        /** Forgets the remote. What lies there stays. */
+        delete: operations["remote_backup_remove"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ops/backups/remote/comparison": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What differs between here and there, in the days that both should have; at most 400. */
+        get: operations["remote_backup_comparison"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ops/backups/remote/push": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Pushes now what the remote does not have, days that it would not take included. */
+        post: operations["remote_backup_push"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ops/backups/remote/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Reads from the remote's table now, and tells what it really answered. */
+        post: operations["remote_backup_test"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/ops/dashboard/overview": {
         parameters: {
             query?: never;
@@ -3387,6 +3528,47 @@ export interface components {
              */
             status_code?: number | null;
         };
+        /** @description A backup. */
+        BackupShown: {
+            /**
+             * Format: int64
+             * @description As it lies there.
+             */
+            bytes: number;
+            /** @description What was not. */
+            drill_error?: string | null;
+            /** Format: int64 */
+            drill_ms?: number | null;
+            /** @description Whether everything was there. */
+            drill_works?: boolean | null;
+            /**
+             * Format: date-time
+             * @description When it was last restored somewhere and compared; null before that.
+             */
+            drilled_at?: string | null;
+            /** @description Why it failed. */
+            error?: string | null;
+            /** Format: date-time */
+            finished_at?: string | null;
+            id: string;
+            /** @description Public id of the job that made it. */
+            job_id: string;
+            /** @description Its folder's. */
+            name: string;
+            /** Format: int64 */
+            parts: number;
+            /** @description Where it is. */
+            place: string;
+            /**
+             * Format: int64
+             * @description Of all tables.
+             */
+            rows: number;
+            /** Format: date-time */
+            started_at: string;
+            /** @description `running`, `complete`, `failed` or `removed` (it made room for others). */
+            state: string;
+        };
         /** @description Finished calls. */
         Batch: {
             /** @description At most 1,000. */
@@ -4149,6 +4331,11 @@ export interface components {
              */
             block_ms?: number;
             fault: components["schemas"]["DrillFault"];
+        };
+        /** @description Which backup to restore somewhere. */
+        DrillAsked: {
+            /** @description Its id; the newest unless given. */
+            backup?: string | null;
         };
         /**
          * @description How an actor is to go wrong.
@@ -5030,6 +5217,58 @@ export interface components {
             total_is_exact: boolean;
         };
         /** @description One page of a list. */
+        Page_BackupShown: {
+            items: {
+                /**
+                 * Format: int64
+                 * @description As it lies there.
+                 */
+                bytes: number;
+                /** @description What was not. */
+                drill_error?: string | null;
+                /** Format: int64 */
+                drill_ms?: number | null;
+                /** @description Whether everything was there. */
+                drill_works?: boolean | null;
+                /**
+                 * Format: date-time
+                 * @description When it was last restored somewhere and compared; null before that.
+                 */
+                drilled_at?: string | null;
+                /** @description Why it failed. */
+                error?: string | null;
+                /** Format: date-time */
+                finished_at?: string | null;
+                id: string;
+                /** @description Public id of the job that made it. */
+                job_id: string;
+                /** @description Its folder's. */
+                name: string;
+                /** Format: int64 */
+                parts: number;
+                /** @description Where it is. */
+                place: string;
+                /**
+                 * Format: int64
+                 * @description Of all tables.
+                 */
+                rows: number;
+                /** Format: date-time */
+                started_at: string;
+                /** @description `running`, `complete`, `failed` or `removed` (it made room for others). */
+                state: string;
+            }[];
+            /** @description Ask for what follows with `?cursor=`; null on the last page. */
+            next_cursor?: string | null;
+            /**
+             * Format: int64
+             * @description How many there are in all; null where counting would cost too much.
+             */
+            total?: number | null;
+            /** @description Whether `total` is a count rather than an estimate. */
+            total_is_exact: boolean;
+        };
+        /** @description One page of a list. */
         Page_ChannelShown: {
             items: {
                 /** @description What may be shown of the address: a robot's holds its key. */
@@ -5711,6 +5950,101 @@ export interface components {
             /** @description Only when it was generated, and only here. */
             password?: string | null;
         };
+        /** @description Whether a file can be put there, read and removed again. */
+        PlaceTest: {
+            /** Format: int64 */
+            duration_ms: number;
+            /** @description What the place really answered. */
+            error?: string | null;
+            works: boolean;
+        };
+        /** @description A plan to set. */
+        PlanChanges: {
+            /** @description Missing: stays, as long as endpoint and bucket do. */
+            access_key?: string | null;
+            bucket?: string | null;
+            /** @description Whether each is restored somewhere and compared; true unless said otherwise. */
+            drill?: boolean | null;
+            enabled?: boolean | null;
+            /** @description Of a bucket, such as `https://s3.eu-central-1.amazonaws.com`. */
+            endpoint?: string | null;
+            /**
+             * Format: int64
+             * @description Seconds between two backups, 3600 to 2678400; 86400 unless said otherwise.
+             */
+            interval_s?: number | null;
+            /**
+             * Format: int64
+             * @description 0 to 1000 each; 7, 4 and 12 unless said otherwise.
+             */
+            keep_daily?: number | null;
+            /**
+             * Format: int64
+             * @description 1 to 1000; 3 unless said otherwise.
+             */
+            keep_last?: number | null;
+            /** Format: int64 */
+            keep_monthly?: number | null;
+            /** Format: int64 */
+            keep_weekly?: number | null;
+            /** @description `folder` or `bucket`. */
+            kind: string;
+            /** @description Of a folder: absolute, on the machine Steward runs on. */
+            path?: string | null;
+            /** @description Before every name, such as `steward/`. */
+            prefix?: string | null;
+            /** @description `us-east-1` unless said otherwise. */
+            region?: string | null;
+            secret_key?: string | null;
+        };
+        /** @description Where backups go and how often. */
+        PlanShown: {
+            /** @description Whether each is restored somewhere and compared. */
+            drill: boolean;
+            enabled: boolean;
+            /**
+             * Format: int64
+             * @description Between two backups.
+             */
+            interval_s: number;
+            /** Format: int64 */
+            keep_daily: number;
+            /**
+             * Format: int64
+             * @description How many of the last ones stay, and of the newest of each day, week and month.
+             */
+            keep_last: number;
+            /** Format: int64 */
+            keep_monthly: number;
+            /** Format: int64 */
+            keep_weekly: number;
+            /** @description `folder` or `bucket`. */
+            kind: string;
+            /**
+             * Format: date-time
+             * @description Null while it is disabled.
+             */
+            next_at?: string | null;
+            /** @description What may be shown of the place. */
+            place: string;
+            /** Format: date-time */
+            updated_at: string;
+            /** Format: int64 */
+            version: number;
+        };
+        /** @description The plan, the newest backup and the last restore. */
+        PlanState: {
+            /**
+             * Format: int64
+             * @description Since the newest was finished.
+             */
+            age_s?: number | null;
+            /** @description Id of the key that backups are sealed under. The key file is in none of them: keep a copy of it elsewhere. */
+            key_id: string;
+            last_drill?: components["schemas"]["BackupShown"] | null;
+            newest?: components["schemas"]["BackupShown"] | null;
+            plan?: components["schemas"]["PlanShown"] | null;
+        };
         /** @description Which version a label points at. */
         Pointing: {
             /**
@@ -5953,6 +6287,157 @@ export interface components {
         RedactionTested: {
             hits: components["schemas"]["RuleHits"][];
             text: string;
+        };
+        /** @description A day that the remote would not take. */
+        RefusedDay: {
+            /** @description What the remote answered. */
+            reason: string;
+            /** @description `YYYY-MM-DD`. */
+            stat_date: string;
+        };
+        /** @description A remote to set. */
+        RemoteChanges: {
+            enabled?: boolean | null;
+            /**
+             * Format: int64
+             * @description Seconds between two pushes, 60 to 604800; 3600 unless said otherwise.
+             */
+            interval_s?: number | null;
+            /**
+             * Format: int64
+             * @description Days kept there, 0 (all) to 36500; 30 unless said otherwise.
+             */
+            keep_days?: number | null;
+            /** @description PostgREST's service key. Missing: stays. */
+            key?: string | null;
+            /** @description `postgres` or `postgrest`. */
+            kind: string;
+            /** @description `dashboard_stats` unless said otherwise. */
+            table?: string | null;
+            /**
+             * @description `postgres://user:password@host:5432/database?sslmode=require`, or the address of PostgREST such as
+             *     `https://project.supabase.co`. Missing: stays.
+             */
+            url?: string | null;
+        };
+        /** @description What differs between here and there. */
+        RemoteComparison: {
+            different: components["schemas"]["RemoteDifference"][];
+            /** @description Days that are the same. */
+            equal: number;
+            /** @description The first day looked at; null when there is none here. */
+            from?: string | null;
+            /** @description Days that are only here: not pushed yet, or lost there. */
+            only_local: string[];
+            /** @description Days that are only there. */
+            only_remote: string[];
+        };
+        /** @description A field that is not the same here and there. */
+        RemoteDifference: {
+            field: string;
+            local?: string | null;
+            remote?: string | null;
+            stat_date: string;
+        };
+        /** @description What became of a push. */
+        RemotePush: {
+            /** @description What stopped it; null when the remote has everything. */
+            error?: string | null;
+            /** @description Days that the remote took. */
+            pushed: number;
+            /** @description Days that it would not take. */
+            refused: number;
+        };
+        /** @description The remote as operators set it, and how pushes went. */
+        RemoteShown: {
+            /** @description What may be shown of the address. */
+            address: string;
+            /**
+             * Format: int64
+             * @description Pushes that failed in a row.
+             */
+            attempts: number;
+            enabled: boolean;
+            /**
+             * Format: date-time
+             * @description Since when pushes fail.
+             */
+            failing_since?: string | null;
+            /** Format: int64 */
+            failures: number;
+            /**
+             * Format: int64
+             * @description Between two pushes.
+             */
+            interval_s: number;
+            /**
+             * Format: int64
+             * @description Days kept there, counted back from the newest; 0: all.
+             */
+            keep_days: number;
+            /** @description `postgres` or `postgrest`. */
+            kind: string;
+            /** @description What the last one came to, when it failed. */
+            last_error?: string | null;
+            /**
+             * Format: date-time
+             * @description The last push that succeeded; null before the first.
+             */
+            last_push_at?: string | null;
+            /**
+             * Format: int64
+             * @description Rows it took.
+             */
+            last_rows: number;
+            /**
+             * Format: date-time
+             * @description When the next is due; null while it is disabled.
+             */
+            next_push_at?: string | null;
+            /**
+             * Format: int64
+             * @description Rows taken and pushes failed since the remote was set.
+             */
+            pushed_rows: number;
+            table: string;
+            /** Format: date-time */
+            updated_at: string;
+            /** Format: int64 */
+            version: number;
+        };
+        /** @description The remote, and how far it is behind. */
+        RemoteState: {
+            /**
+             * Format: int64
+             * @description How long the oldest change among them has waited; 0 when nothing waits.
+             */
+            lag_ms: number;
+            /** @description Days it would not take: shown until they change or a push is asked for. */
+            refused: components["schemas"]["RefusedDay"][];
+            remote?: components["schemas"]["RemoteShown"] | null;
+            /** @description Makes the remote's table; for its owner to run. */
+            table_sql: string;
+            /**
+             * Format: int64
+             * @description Days the remote does not have in their present state.
+             */
+            waiting: number;
+        };
+        /** @description What the remote really answered. */
+        RemoteTest: {
+            /** Format: int64 */
+            duration_ms: number;
+            /** @description What is wrong. */
+            error?: string | null;
+            /** @description The beginning of its answer. */
+            response?: string | null;
+            /**
+             * Format: int32
+             * @description Of PostgREST.
+             */
+            status_code?: number | null;
+            /** @description Whether its table can be read as it has to be. */
+            works: boolean;
         };
         /** @description A call and every try it took. */
         RequestDetail: components["schemas"]["RequestFacts"] & {
@@ -19436,6 +19921,1513 @@ export interface operations {
             };
             /** @description Your role does not permit this. */
             403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    backups_list: {
+        parameters: {
+            query?: {
+                /** @description Rows of a page. */
+                limit?: number;
+                /** @description The same as `limit`. */
+                page_size?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Number of the page, from 1; not together with `cursor`. */
+                page?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_BackupShown"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    backups_run: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Sent again with the same key and body, the request has its effect once. */
+                "idempotency-key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            202: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobAccepted"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It conflicts with what exists. */
+            409: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    backups_drill: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Sent again with the same key and body, the request has its effect once. */
+                "idempotency-key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DrillAsked"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            202: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobAccepted"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It conflicts with what exists. */
+            409: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request body is too large. */
+            413: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body's media type or encoding is not supported. */
+            415: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    backups_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlanState"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    backups_update: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The ETag the change was made from; 412 when somebody changed it first. */
+                "if-match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PlanChanges"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlanState"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It conflicts with what exists. */
+            409: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Someone else has changed it since you read it. */
+            412: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request body is too large. */
+            413: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body's media type or encoding is not supported. */
+            415: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    backups_remove: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The ETag the change was made from; 412 when somebody changed it first. */
+                "if-match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is nothing at this address. */
+            404: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It conflicts with what exists. */
+            409: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Someone else has changed it since you read it. */
+            412: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    backups_test: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Sent again with the same key and body, the request has its effect once. */
+                "idempotency-key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlaceTest"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It conflicts with what exists. */
+            409: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remote_backup_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RemoteState"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remote_backup_update: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The ETag the change was made from; 412 when somebody changed it first. */
+                "if-match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RemoteChanges"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RemoteState"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It conflicts with what exists. */
+            409: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Someone else has changed it since you read it. */
+            412: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request body is too large. */
+            413: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body's media type or encoding is not supported. */
+            415: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remote_backup_remove: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The ETag the change was made from; 412 when somebody changed it first. */
+                "if-match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is nothing at this address. */
+            404: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It conflicts with what exists. */
+            409: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Someone else has changed it since you read it. */
+            412: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remote_backup_comparison: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RemoteComparison"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remote_backup_push: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Sent again with the same key and body, the request has its effect once. */
+                "idempotency-key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RemotePush"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It conflicts with what exists. */
+            409: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remote_backup_test: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Sent again with the same key and body, the request has its effect once. */
+                "idempotency-key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RemoteTest"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It conflicts with what exists. */
+            409: {
                 headers: {
                     /** @description Names this request in the log. */
                     "x-request-id"?: string;

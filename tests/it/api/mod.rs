@@ -2,6 +2,7 @@
 
 mod alerts;
 mod auth;
+mod backups;
 mod conventions;
 mod conversations;
 mod export;

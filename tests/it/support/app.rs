@@ -4,7 +4,7 @@
 //! per protocol for every model, and a token.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -30,6 +30,10 @@ pub struct Setup {
     database_url: Option<String>,
     command: Vec<String>,
     admin_password: &'static str,
+    /// Where a backup is, and the key file that opens it.
+    restored: Option<(PathBuf, PathBuf)>,
+    /// A data directory that becomes this one's.
+    data: Option<PathBuf>,
 }
 
 impl Setup {
@@ -40,6 +44,8 @@ impl Setup {
             database_url: None,
             command: vec!["serve".into()],
             admin_password: ADMIN_PASSWORD,
+            restored: None,
+            data: None,
         }
     }
 
@@ -50,6 +56,18 @@ impl Setup {
             .map(str::to_owned)
             .collect();
         self.admin_password = "demo-steward";
+        self
+    }
+
+    /// Begins with what `steward restore` makes of the newest backup there.
+    pub fn restored(mut self, place: &Path, key_file: &Path) -> Self {
+        self.restored = Some((place.to_owned(), key_file.to_owned()));
+        self
+    }
+
+    /// Begins with a data directory that is there already; it is moved.
+    pub fn with_data(mut self, dir: &Path) -> Self {
+        self.data = Some(dir.to_owned());
         self
     }
 
@@ -126,6 +144,18 @@ impl Setup {
             directory,
             _postgres: postgres,
         };
+        if let Some(dir) = &self.data {
+            std::fs::rename(dir, app.data_dir()).expect("move the data directory");
+        }
+        if let Some((place, key_file)) = &self.restored {
+            let from = format!("--from={}", place.display());
+            let key_file = format!("--key-file={}", key_file.display());
+            let done = app
+                .command(&["restore", &from, &key_file])
+                .status()
+                .expect("run steward restore");
+            assert!(done.success(), "steward restore:\n{}", app.log());
+        }
         app.start_process().await;
         app.admin = app.sign_in("admin", self.admin_password).await;
         app

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::snippet::{self, Piece};
 use super::super::words::Question;
-use super::super::{Said, packing};
+use super::super::{Content, Said, packing};
 use super::shelf::Shelf;
 use super::sql::Sql;
 use super::{ContentStore, StoreError, Totals};
@@ -116,6 +116,39 @@ pub struct Hit {
     pub pieces: Vec<Piece>,
     /// The pieces are the answer's, not the prompt's.
     pub in_completion: bool,
+}
+
+impl From<Hit> for Content {
+    /// As it came in.
+    fn from(hit: Hit) -> Self {
+        let row = hit.row;
+        Self {
+            rid: row.rid,
+            id_tail: row.id_tail.cast_unsigned(),
+            token_id: row.token_id,
+            token_public_id: row.token_public_id,
+            token_name: row.token_name,
+            tenant_id: row.tenant_id,
+            tenant_public_id: row.tenant_public_id,
+            end_user: row.end_user,
+            app: row.app,
+            model: row.model,
+            provider: row.provider,
+            conversation_id: row.conversation_id,
+            operation: i32::try_from(row.operation).unwrap_or_default(),
+            stream: row.stream,
+            status_code: i32::try_from(row.status_code).unwrap_or_default(),
+            success: row.success,
+            created_at: row.created_at,
+            duration_ms: row.duration_ms,
+            prompt_tokens: row.prompt_tokens,
+            completion_tokens: row.completion_tokens,
+            redaction: row.redaction,
+            redactions: row.redactions,
+            truncated: row.truncated,
+            said: Some(hit.said),
+        }
+    }
 }
 
 /// Where the next page of an answer begins: `offset` texts into the window of those below `below`.

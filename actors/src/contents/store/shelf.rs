@@ -63,6 +63,11 @@ impl Month {
         }
     }
 
+    /// What ends the name of its partition on PostgreSQL.
+    pub fn partition(self) -> String {
+        format!("y{:04}m{:02}", self.year, self.month)
+    }
+
     /// First record id of the month.
     pub fn from(self) -> i64 {
         let start = Utc.with_ymd_and_hms(self.year, self.month, 1, 0, 0, 0);
@@ -178,10 +183,7 @@ impl Shelf {
         if self.backend() != DbBackend::Postgres {
             return Ok(());
         }
-        let name = format!(
-            "conversation_contents_y{:04}m{:02}",
-            month.year, month.month
-        );
+        let name = format!("conversation_contents_{}", month.partition());
         if self.prepared.lock().contains(&name) {
             return Ok(());
         }

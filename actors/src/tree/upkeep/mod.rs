@@ -1,4 +1,6 @@
 //! Work that keeps the house in order and may wait.
 
+pub mod database_backup;
 pub mod job_runner;
+pub mod remote_backup;
 pub mod retention;

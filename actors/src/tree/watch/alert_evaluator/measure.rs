@@ -13,7 +13,7 @@ use steward_entities::database::Databases;
 use steward_entities::ledger::recent as active;
 use steward_entities::ledger::rollup::{self, MODEL_DAILY, MODEL_HOURLY, Measures};
 use steward_entities::ledger::spent::{self, By};
-use steward_entities::{channel, metrics_snapshot};
+use steward_entities::{backup, channel, metrics_snapshot};
 
 use crate::domain::alert::Labels;
 use crate::domain::alert::condition::{Reading, change_against};
@@ -419,7 +419,14 @@ impl Gauges {
                 let (users, _) = active::active_users(&self.databases.ledger_read, today).await?;
                 Reading::Number(users as f64)
             }
-            // Measured by capabilities that may not be there: feedback, knowledge, backups, certificates.
+            "backup_age" => {
+                let newest = backup::newest(&self.databases.control_read).await?;
+                match newest.and_then(|row| row.finished_at) {
+                    Some(at) => Reading::Number((now - at).max(0) as f64 / 1e6),
+                    None => Reading::Missing,
+                }
+            }
+            // Measured by capabilities that may not be there: feedback, knowledge, certificates.
             _ => Reading::Missing,
         })
     }

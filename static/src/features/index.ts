@@ -25,6 +25,7 @@ export type NavKey =
   | 'prompts'
   | 'supervision'
   | 'health'
+  | 'backups'
   | 'operators'
   | 'audit'
   | 'jobs'
@@ -48,6 +49,7 @@ const order: NavKey[] = [
   'channels',
   'supervision',
   'health',
+  'backups',
   'logs',
   'jobs',
   'operators',

@@ -31,10 +31,12 @@ use crate::features::stats::conversations::Remembered;
 use crate::gateway::Gateway;
 use crate::http::access_token::AccessTokens;
 use crate::http::directory::Directory;
+use crate::http::download::{self, Download};
 use crate::http::passwords::Passwords;
 use crate::http::proxies::TrustedProxies;
 use crate::http::rate::RateLimiter;
 use crate::http::sealer::Sealer;
+use crate::http::ticket::Tickets;
 use crate::push::Desk;
 
 /// Has the gateway's snapshot built again; resolves when the new one is in force. The text of a failure is
@@ -123,6 +125,8 @@ pub struct AppState {
     pub(crate) conversations_lately: Remembered,
     /// Who holds a WebSocket.
     pub push: Arc<Desk>,
+    /// What may be fetched by a link.
+    pub downloads: Tickets<Download>,
     refresh_snapshot: RefreshSnapshot,
     draining: AtomicBool,
 }
@@ -182,6 +186,7 @@ impl AppState {
             refresh_snapshot,
             provider_lists: ProviderLists::default(),
             conversations_lately: Remembered::default(),
+            downloads: Tickets::new(download::OPEN_MAX),
             draining: AtomicBool::new(false),
             gateway,
             contents,

@@ -151,7 +151,7 @@ catalog! {
     ScanBudgetExceeded Control 400 "scan_budget_exceeded": "The query would read too much.",
         "Narrow the range or the filters.";
     TicketInvalid Control 401 "ticket_invalid": "The ticket is used up, too old or unknown.",
-        "Get a fresh one with `POST /api/v1/auth/ws-ticket`.";
+        "Get a fresh one with `POST /api/v1/auth/ws-ticket` or `auth/download-ticket`.";
     TopicUnknown Control 404 "topic_unknown": "There is no such topic.",
         "Subscribe to one of those that `GET /api/v1/ws` names.";
     Conflict Control 409 "conflict": "It conflicts with what exists.",

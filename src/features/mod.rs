@@ -14,6 +14,7 @@ pub mod auth;
 pub mod backups;
 pub mod channels;
 pub mod conversations;
+pub mod downloads;
 pub mod health;
 pub mod ingest;
 pub mod instance;

@@ -20,6 +20,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::error::{ApiError, ErrorCode};
 use crate::http::check;
+use crate::http::download::TicketParam;
 use crate::http::extract::{Json, Query};
 use crate::http::page::{self, Page, PageQuery, PageRequest};
 use crate::http::permission::{Can, ReadLogs};
@@ -198,7 +199,7 @@ async fn stats(
 }
 
 /// Every kept line that passes, one JSON object a line, oldest first.
-#[utoipa::path(tag = "system logs", params(Which, RangeQuery), responses(
+#[utoipa::path(tag = "system logs", params(Which, RangeQuery, TicketParam), responses(
     (status = 200, description = "A file of lines.", body = String, content_type = "application/x-ndjson"),
 ))]
 #[get("/ops/logs/export")]

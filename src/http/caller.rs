@@ -1,7 +1,8 @@
 //! Who is asking: the operator behind a bearer token, looked up as things stand now.
 //!
-//! Either an access token (a person who signed in) or an operator key (a script). Nothing is decided here
-//! about what they may do. Applications' tokens belong to the gateway and open nothing on this face.
+//! Either an access token (a person who signed in) or an operator key (a script); where a browser fetches a file by a
+//! link, a ticket that one of them asked for. Nothing is decided here about what they may do. Applications' tokens belong
+//! to the gateway and open nothing on this face.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,9 +12,9 @@ use actix_web::{HttpMessage, HttpRequest, web};
 use uuid::Uuid;
 
 use super::access_token::TokenError;
-use super::directory::OperatorView;
+use super::directory::{OperatorView, Table};
 use super::idempotency::Pending;
-use super::{extract, request_id};
+use super::{download, extract, request_id};
 use crate::error::{ApiError, ErrorCode};
 use crate::gateway::token_key::OPERATOR_KEY;
 use crate::state::AppState;
@@ -25,6 +26,13 @@ pub enum Via {
     Session(String),
     /// An operator key; its public id.
     Key(String),
+}
+
+/// What a request came with.
+enum Presented<'a> {
+    Secret(&'a str),
+    /// For one download.
+    Ticket(&'a str),
 }
 
 /// Who is asking, and from where.
@@ -67,27 +75,15 @@ pub async fn authenticate(request: &HttpRequest) -> Result<Caller, ApiError> {
     let state = request
         .app_data::<web::Data<AppState>>()
         .ok_or_else(|| ApiError::internal("no state"))?;
-    let secret = bearer(request).ok_or_else(|| ApiError::new(ErrorCode::Unauthenticated))?;
+    let presented = bearer(request)
+        .map(Presented::Secret)
+        .or_else(|| download::ticket(request).map(Presented::Ticket))
+        .ok_or_else(|| ApiError::new(ErrorCode::Unauthenticated))?;
     let directory = state.directory.current().await?;
     let now = state.clock.now_micros();
-    let (operator, via) = if secret.starts_with(OPERATOR_KEY.prefix()) {
-        let (operator, key) = directory
-            .by_key(secret, now)
-            .ok_or_else(|| ApiError::new(ErrorCode::Unauthenticated))?;
-        state.directory.used(key.id, now);
-        (operator, Via::Key(key.public_id.clone()))
-    } else {
-        let claims = state.access.read(secret, now).map_err(|error| {
-            ApiError::new(match error {
-                TokenError::Invalid => ErrorCode::Unauthenticated,
-                TokenError::Expired => ErrorCode::SessionEnded,
-            })
-        })?;
-        let operator = directory
-            .by_public_id(&claims.sub)
-            .filter(|operator| operator.epoch == claims.epoch)
-            .ok_or_else(|| ApiError::new(ErrorCode::SessionEnded))?;
-        (operator, Via::Session(claims.sid))
+    let (operator, via) = match presented {
+        Presented::Secret(secret) => behind(secret, state, &directory, now)?,
+        Presented::Ticket(ticket) => download::holder(ticket, request, state, &directory, now)?,
     };
     if !operator.enabled {
         return Err(ApiError::new(ErrorCode::Unauthenticated));
@@ -106,6 +102,33 @@ pub async fn authenticate(request: &HttpRequest) -> Result<Caller, ApiError> {
     };
     request.extensions_mut().insert(caller.clone());
     Ok(caller)
+}
+
+/// The operator behind an access token or an operator key.
+fn behind(
+    secret: &str,
+    state: &AppState,
+    directory: &Table,
+    now: i64,
+) -> Result<(Arc<OperatorView>, Via), ApiError> {
+    if secret.starts_with(OPERATOR_KEY.prefix()) {
+        let (operator, key) = directory
+            .by_key(secret, now)
+            .ok_or_else(|| ApiError::new(ErrorCode::Unauthenticated))?;
+        state.directory.used(key.id, now);
+        return Ok((operator, Via::Key(key.public_id.clone())));
+    }
+    let claims = state.access.read(secret, now).map_err(|error| {
+        ApiError::new(match error {
+            TokenError::Invalid => ErrorCode::Unauthenticated,
+            TokenError::Expired => ErrorCode::SessionEnded,
+        })
+    })?;
+    let operator = directory
+        .by_public_id(&claims.sub)
+        .filter(|operator| operator.epoch == claims.epoch)
+        .ok_or_else(|| ApiError::new(ErrorCode::SessionEnded))?;
+    Ok((operator, Via::Session(claims.sid)))
 }
 
 fn bearer(request: &HttpRequest) -> Option<&str> {

@@ -9,6 +9,7 @@ pub mod change;
 pub mod check;
 mod compat;
 pub mod directory;
+pub mod download;
 pub mod egress;
 mod envelope;
 pub mod extract;
@@ -30,6 +31,7 @@ pub mod request_id;
 pub mod routes;
 pub mod sealer;
 pub mod sheet;
+pub mod ticket;
 
 #[cfg(test)]
 mod tests;

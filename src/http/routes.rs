@@ -74,6 +74,7 @@ fn control(config: &mut ServiceConfig<'_>) {
     config
         .configure(features::auth::routes)
         .configure(push::routes)
+        .configure(features::downloads::routes)
         .configure(features::instance::routes)
         .configure(features::operator_keys::routes)
         .configure(features::operators::routes)

@@ -10,10 +10,11 @@ use parking_lot::Mutex;
 use steward_actors::domain::clock::SharedClock;
 use steward_actors::live::{Subscription, Switchboard};
 
-use super::ticket::Tickets;
+use super::ticket::OPEN_MAX;
 use crate::error::{ApiError, ErrorCode};
 use crate::http::caller::{Caller, Via};
 use crate::http::directory::{OperatorView, Table};
+use crate::http::ticket::Tickets;
 
 /// Why the server ends a session: the code of the WebSocket's close frame.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -113,7 +114,7 @@ pub struct Desk {
     board: Arc<Switchboard>,
     clock: SharedClock,
     heartbeat: Duration,
-    pub(super) tickets: Tickets,
+    pub(super) tickets: Tickets<Guest>,
     places: Mutex<HashMap<u64, Arc<Place>>>,
     next: AtomicU64,
 }
@@ -133,7 +134,7 @@ impl Desk {
             board,
             clock,
             heartbeat,
-            tickets: Tickets::default(),
+            tickets: Tickets::new(OPEN_MAX),
             places: Mutex::new(HashMap::new()),
             next: AtomicU64::new(1),
         })

@@ -9,6 +9,7 @@
 //! | DELETE | `/conversations/{id}` | `write:conversations` |
 //! | POST | `/conversations/delete` | `write:conversations` |
 //! | POST | `/conversations/export` | `read:conversations` |
+//! | GET | `/conversations/export?ticket=` | `read:conversations` |
 //!
 //! `{id}` is one kept call, the id of its request; `?conversation_id=` gathers a thread. A conversation is here within a
 //! second or so after its call ended. Backups made before a deletion still hold what was deleted, until they expire.
@@ -17,7 +18,7 @@ mod export;
 mod view;
 mod which;
 
-use actix_web::{HttpResponse, delete, get, post, web};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, delete, get, post, web};
 use serde::{Deserialize, Serialize};
 use steward_actors::contents::deletion::{self, Asked};
 use steward_actors::contents::store::{SearchCursor, StoreError};
@@ -33,6 +34,7 @@ use uuid::Uuid;
 use crate::error::{ApiError, ErrorCode};
 use crate::http::caller::Caller;
 use crate::http::change::{Audit, Change};
+use crate::http::download::{Asked as KeptRequest, TicketParam};
 use crate::http::extract::{Json, Query};
 use crate::http::job::JobAccepted;
 use crate::http::page::{self, Page, PageQuery, PageRequest};
@@ -53,6 +55,7 @@ pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
         .service(stats)
         .service(delete_many)
         .service(export_some)
+        .service(export_by_link)
         .service(show)
         .service(remove);
 }
@@ -324,9 +327,39 @@ async fn export_some(
     caller: Can<ReadConversations>,
     Json(asked): Json<ExportRequest>,
 ) -> Result<HttpResponse, ApiError> {
+    file(&state, &caller, asked).await
+}
+
+/// The same by a link: what to export was said when the ticket was asked for.
+#[utoipa::path(
+    tag = "conversations",
+    params(TicketParam),
+    responses((
+        status = 200,
+        content((String = "application/x-ndjson"), (Vec<serde_json::Value> = "application/json"))
+    ))
+)]
+#[get("/conversations/export")]
+async fn export_by_link(
+    state: web::Data<AppState>,
+    caller: Can<ReadConversations>,
+    request: HttpRequest,
+) -> Result<HttpResponse, ApiError> {
+    let asked = request.extensions_mut().remove::<KeptRequest>();
+    let KeptRequest(asked) = asked.ok_or_else(|| ApiError::new(ErrorCode::TicketInvalid))?;
+    let asked = serde_json::from_value(asked)
+        .map_err(|cause| ApiError::invalid("body", cause.to_string()))?;
+    file(&state, &caller, asked).await
+}
+
+async fn file(
+    state: &AppState,
+    caller: &Caller,
+    asked: ExportRequest,
+) -> Result<HttpResponse, ApiError> {
     let audit = Audit::of("conversations.export", "conversation", "").with("asked", &asked);
-    let plan = export::plan(&state, caller.operator.scope(), asked).await?;
-    told(&state, &caller, audit).await?;
+    let plan = export::plan(state, caller.operator.scope(), asked).await?;
+    told(state, caller, audit).await?;
     let (kind, name) = match plan.format {
         Format::Json => ("application/json", "conversations.json"),
         Format::Jsonl | Format::Openai => ("application/x-ndjson", "conversations.jsonl"),

@@ -17,6 +17,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{RequestItem, Which, parquet};
 use crate::error::ApiError;
+use crate::http::download::TicketParam;
 use crate::http::extract::Query;
 use crate::http::permission::{Can, ReadLogs};
 use crate::http::range::{RangeQuery, TimeRange};
@@ -53,7 +54,7 @@ pub(super) struct How {
 /// take for a formula stands behind an apostrophe. In Parquet times are timestamps and costs decimals. An answer that breaks off is a file that is not whole.
 #[utoipa::path(
     tag = "logs",
-    params(How, Which, RangeQuery),
+    params(How, Which, RangeQuery, TicketParam),
     responses((
         status = 200,
         content(

@@ -1,6 +1,7 @@
 // Usage: what the page tells is what the books hold; a row, a filter, a measure live in the address; a key has a usage
 // of its own.
 import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
 import { after, before, test } from 'node:test'
 import { assertAccessible, Console } from '../support/console.mjs'
 
@@ -87,6 +88,31 @@ test('every measure has its table, and every group its rows', () =>
     await page.waitForURL(/view=against/)
     await page.getByText('Period before', { exact: true }).waitFor()
   }))
+
+test('numbers and calls become files that the browser fetches by itself', async () => {
+  const file = async (page, item) => {
+    const fetched = page.waitForEvent('download')
+    await page.getByRole('menuitem', { name: item, exact: true }).click()
+    const download = await fetched
+    const lines = (await readFile(await download.path(), 'utf8')).trim().split('\r\n')
+    return { name: download.suggestedFilename(), lines }
+  }
+  await ui.visit('/ops/usage', async (page) => {
+    await row(page, 'gpt-4o-mini').waitFor()
+    await page.getByRole('button', { name: 'Export' }).click()
+    const { name, lines } = await file(page, 'The table, CSV')
+    assert.equal(name, 'stats-top.csv')
+    assert.equal(lines.length, 1 + 3)
+    assert.match(lines[0], /^\ufeffkey,id,name,provider,share,request_count,/)
+  })
+  await ui.visit('/ops/requests?model=gpt-4o', async (page) => {
+    await row(page, 'gpt-4o').first().waitFor()
+    await page.getByRole('button', { name: 'Export' }).click()
+    const { name, lines } = await file(page, 'CSV')
+    assert.equal(name, 'requests.csv')
+    assert.equal(lines.length, 1 + 3)
+  })
+})
 
 test("a key's usage: sums, quota and its calls", () =>
   ui.visit(`/ops/tokens/${key.id}`, async (page) => {

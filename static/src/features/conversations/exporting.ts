@@ -1,6 +1,5 @@
-// Kept conversations as a file. The browser keeps what arrives on disk, not this page; leaving the page ends it.
-import { signedFetch } from '@/api/client'
-import { Problem } from '@/api/problem'
+// Kept conversations as a file.
+import { download } from '@/api/download'
 import type { components } from '@/api/schema'
 
 export const exportFormats = ['jsonl', 'json', 'openai'] as const
@@ -33,25 +32,7 @@ export function beginningOf(range: string, nowMs: number): string | undefined {
   return long === undefined ? undefined : new Date(nowMs - long * 3_600_000).toISOString()
 }
 
-/** Fetches the file and hands it to the browser. Throws a `Problem`. */
+/** Has the browser fetch the file. Throws a `Problem`. */
 export async function exportConversations(body: ExportRequest): Promise<void> {
-  let file: Blob
-  try {
-    const response = await signedFetch(
-      new Request(new URL('/api/v1/conversations/export', location.origin), {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify(body),
-      }),
-    )
-    if (!response.ok) throw await Problem.of(response)
-    file = await response.blob()
-  } catch (cause) {
-    throw Problem.from(cause)
-  }
-  const link = document.createElement('a')
-  link.href = URL.createObjectURL(file)
-  link.download = body.format === 'json' ? 'conversations.json' : 'conversations.jsonl'
-  link.click()
-  URL.revokeObjectURL(link.href)
+  await download(new URL('/api/v1/conversations/export', location.origin), body)
 }

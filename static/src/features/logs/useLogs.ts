@@ -3,8 +3,8 @@ import { useMutation, useQuery } from '@tanstack/vue-query'
 import { useIntervalFn } from '@vueuse/core'
 import { computed } from 'vue'
 import { useRoute, useRouter } from 'vue-router'
-import { answer, api, signedFetch } from '@/api/client'
-import { Problem } from '@/api/problem'
+import { answer, api } from '@/api/client'
+import { download } from '@/api/download'
 import type { components, paths } from '@/api/schema'
 import { type FilterSpec, useCursorList, useFilters, useLive, useTimeRange } from '@/kit'
 import { onAnyNews } from '@/live/push'
@@ -67,13 +67,7 @@ export function useLogs(isAtTop: () => boolean) {
       for (const [name, value] of Object.entries(query.value)) {
         if (value !== undefined && value !== null) url.searchParams.set(name, String(value))
       }
-      const response = await signedFetch(new Request(url))
-      if (!response.ok) throw await Problem.of(response)
-      const link = document.createElement('a')
-      link.href = URL.createObjectURL(await response.blob())
-      link.download = `steward-log-${new Date().toISOString().slice(0, 10)}.jsonl`
-      link.click()
-      URL.revokeObjectURL(link.href)
+      await download(url)
     },
   })
   return { specs, filters, level, list, dropped: computed(() => stats.data.value?.dropped ?? 0), save }

@@ -1,6 +1,5 @@
 // The numbers as a file: what the chart shows, or what the table does.
-import { signedFetch } from '@/api/client'
-import { Problem } from '@/api/problem'
+import { download } from '@/api/download'
 
 export const fileFormats = ['xlsx', 'csv', 'json'] as const
 export type FileFormat = (typeof fileFormats)[number]
@@ -15,23 +14,7 @@ export function exportAddress(query: Record<string, string | undefined>, format:
   return address
 }
 
-/** Fetches a file and hands it to the browser. Throws a `Problem`. */
-export async function exportNumbers(
-  query: Record<string, string | undefined>,
-  format: FileFormat,
-  name: string,
-): Promise<void> {
-  let file: Blob
-  try {
-    const response = await signedFetch(new Request(exportAddress(query, format)))
-    if (!response.ok) throw await Problem.of(response)
-    file = await response.blob()
-  } catch (cause) {
-    throw Problem.from(cause)
-  }
-  const link = document.createElement('a')
-  link.href = URL.createObjectURL(file)
-  link.download = `${name}.${format}`
-  link.click()
-  URL.revokeObjectURL(link.href)
+/** Has the browser fetch a file. Throws a `Problem`. */
+export async function exportNumbers(query: Record<string, string | undefined>, format: FileFormat): Promise<void> {
+  await download(exportAddress(query, format))
 }

@@ -141,6 +141,7 @@ pub struct Ledger {
 #[serde(deny_unknown_fields)]
 pub struct Stats {
     pub time_zone: String,
+    pub aggregation_interval_s: u64,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -153,6 +154,7 @@ pub struct Prices {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Conversations {
+    pub enabled: bool,
     pub max_bytes_per_side: usize,
     pub max_memory_bytes: usize,
     pub spool_max_bytes: u64,

@@ -60,8 +60,8 @@ use crate::schema;
 use crate::state::{AppState, Parts, RefreshSnapshot};
 use crate::telemetry::{self, TelemetryError};
 use prepare::{
-    claim_node, first_operator, lock_data_directory, migrate_all, open_contents, open_databases,
-    settle_time_zone,
+    claim_node, first_operator, lock_data_directory, migrate_all, note_exchange_rate,
+    open_contents, open_databases, settle_time_zone,
 };
 use stock::{Spent, take_stock};
 
@@ -207,7 +207,13 @@ impl Application {
         }
         price_list::take_over(&databases, clock.as_ref()).await?;
         alert_rules::take_over(&databases, clock.as_ref()).await?;
-        let time_zone = settle_time_zone(&databases, &config.stats.time_zone).await?;
+        let time_zone = settle_time_zone(
+            &databases,
+            &config.stats.time_zone,
+            claim.as_ref(),
+            clock.as_ref(),
+        )
+        .await?;
         if demo.is_none() {
             first_operator(&databases, clock.as_ref()).await?;
         }
@@ -245,6 +251,7 @@ impl Application {
         };
         let limits = Arc::new(Limits::new());
         let defaults = config.setting_defaults()?;
+        note_exchange_rate(&databases, &defaults, clock.as_ref()).await?;
         let settings = settings_keeper::Says {
             published: Arc::new(ArcSwap::from_pointee(defaults.settings().clone())),
             defaults: Arc::new(defaults),
@@ -292,7 +299,7 @@ impl Application {
             logs: telemetry::feed(),
             time_zone,
             clock: Arc::clone(&clock),
-            ledger: ledger_settings(&config),
+            ledger: LedgerSettings::default(),
             health: health_settings(&config),
             silence_max: Duration::from_millis(config.supervision.silence_max_ms),
             alerts: alert_settings(&config)?,
@@ -312,6 +319,7 @@ impl Application {
             budgets,
             health: Arc::clone(&tree.health),
             config: config.gateway.clone(),
+            settings: Arc::clone(&settings.published),
             wait_durable: config.spool.fsync == Fsync::Always,
         })?;
         let config = Arc::new(config);
@@ -538,15 +546,6 @@ fn spool_config(config: &Config) -> SpoolConfig {
         max_bytes: Some(config.spool.max_bytes).filter(|bytes| *bytes > 0),
         cache_capacity: config.ledger.queue_capacity,
         ..SpoolConfig::new(config.data.dir.join(SPOOL_DIR), config.node.id)
-    }
-}
-
-fn ledger_settings(config: &Config) -> LedgerSettings {
-    LedgerSettings {
-        batch_records: config.ledger.batch_size,
-        flush_after: Duration::from_millis(config.ledger.flush_interval_ms),
-        batch_max: config.ledger.batch_size.saturating_mul(5),
-        ..LedgerSettings::default()
     }
 }
 

@@ -334,6 +334,7 @@ fn parts(database: &TestDatabase, clock: Arc<ManualClock>, config: Config) -> (P
         )),
         health: tree.health.clone(),
         config: config.gateway.clone(),
+        settings: says.published.clone(),
         wait_durable: false,
     })
     .unwrap();

@@ -247,3 +247,12 @@ pub async fn newest(connection: &impl ConnectionTrait) -> Result<Option<String>,
         .await?;
     Ok(row.map(|row| row.stat_date))
 }
+
+/// Forgets every day: their dates begin elsewhere now.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn delete_all(txn: &DatabaseTransaction) -> Result<(), DbErr> {
+    Entity::delete_many().exec(txn).await?;
+    Ok(())
+}

@@ -184,7 +184,25 @@ const NODE_LOCKS: i32 = 0x5354_4e44;
 /// needs none, its directory is locked.
 #[derive(Debug)]
 pub struct NodeClaim {
-    _session: DatabaseConnection,
+    session: DatabaseConnection,
+    node: u8,
+}
+
+impl NodeClaim {
+    /// The other nodes that run on this database, rising.
+    ///
+    /// # Errors
+    /// When the server cannot be asked.
+    pub async fn others(&self) -> Result<Vec<i64>, DbErr> {
+        let sql = format!(
+            "SELECT CAST(CAST(objid AS TEXT) AS BIGINT) AS node FROM pg_locks WHERE locktype = 'advisory' \
+             AND classid = {NODE_LOCKS} AND granted AND objid <> {} \
+             AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) ORDER BY node",
+            self.node
+        );
+        let rows = self.session.query_all_raw(postgres_statement(sql)).await?;
+        rows.iter().map(|row| row.try_get("", "node")).collect()
+    }
 }
 
 /// Who has a node already.
@@ -224,7 +242,7 @@ pub async fn claim_node(
     let sql = format!("SELECT pg_try_advisory_lock({NODE_LOCKS}, {node}) AS got");
     let got = session.query_one_raw(postgres_statement(sql)).await?;
     if got.map_or(Ok(false), |row| row.try_get("", "got"))? {
-        return Ok(Ok(Some(NodeClaim { _session: session })));
+        return Ok(Ok(Some(NodeClaim { session, node })));
     }
     let sql = format!(
         "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND classid = {NODE_LOCKS} AND objid = {node} AND granted"

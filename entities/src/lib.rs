@@ -21,6 +21,7 @@ pub mod column;
 pub mod dashboard_stats;
 pub mod database;
 pub mod delivery;
+pub mod exchange_rate;
 pub mod health_check;
 pub mod idempotency_key;
 pub mod instance;

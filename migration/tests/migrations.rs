@@ -52,6 +52,7 @@ async fn tables_are_there(databases: &Databases) {
         ("roles", "id, name, permissions"),
         ("ops_logs", "id, at, action, details"),
         ("jobs", "id, kind, state, progress, cancel_requested"),
+        ("exchange_rates", "id, cny_per_usd_nano, valid_from"),
         ("dashboard_stats", "stat_date, ai_requests, synced_at"),
         ("idempotency_keys", "key, operator_id, body_hash, response"),
         (

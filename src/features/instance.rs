@@ -47,7 +47,7 @@ struct Instance {
     node: u8,
     /// What costs are told in unless asked otherwise: `USD` or `CNY`.
     currency: &'static str,
-    /// Yuan for a US dollar, by which costs in two currencies are shown as one: a decimal.
+    /// Yuan for a US dollar, by which costs of today in two currencies are shown as one: a decimal.
     usd_cny: String,
     /// When this process started.
     started_at: String,

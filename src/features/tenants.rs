@@ -12,11 +12,15 @@
 //! Tenants are never deleted: the books name them. A budget holds for all their tokens together,
 //! by the days and months of `stats.time_zone`.
 
+use std::collections::HashMap;
+
 use actix_web::{get, patch, post, web};
+use chrono::Days;
 use sea_orm::ActiveValue::Set;
 use sea_orm::ConnectionTrait;
 use serde::{Deserialize, Serialize};
-use steward_actors::domain::rid::Rid;
+use steward_actors::domain::calendar;
+use steward_entities::ledger::conversation_count;
 use steward_entities::ledger::total::{self, Total};
 use steward_entities::scope::Scope;
 use steward_entities::tenant::{self, Status};
@@ -33,7 +37,7 @@ use crate::http::page::{Page, PageQuery, PageRequest};
 use crate::http::patch::nullable;
 use crate::http::permission::{Can, ReadTenants, WriteTenants};
 use crate::http::precondition::{IfMatch, Tagged};
-use crate::http::range::{RangeQuery, TimeRange, rfc3339};
+use crate::http::range::rfc3339;
 use crate::state::AppState;
 
 const NAME_MAX: usize = 160;
@@ -84,8 +88,13 @@ pub(crate) struct TenantView {
     user_count: u64,
     /// Tokens that were not deleted.
     token_count: u64,
-    /// Calls since midnight.
-    conversations_today: u64,
+    /// Distinct conversations since midnight, where calls carry an id, and each call that carries none; counted every
+    /// minute or so.
+    conversations_today: i64,
+    /// Those of the last seven days, today included, added up: a conversation is counted on each of its days.
+    conversations_week: i64,
+    /// Those of the last thirty days.
+    conversations_month: i64,
     /// Calls on the books.
     total_requests: i64,
     /// Model tokens on the books.
@@ -102,13 +111,15 @@ pub(crate) struct TenantView {
 struct Figures {
     users: u64,
     tokens: u64,
-    today: u64,
+    /// Conversations of one, seven and thirty days.
+    conversations: [i64; 3],
     total: Option<Total>,
 }
 
 impl TenantView {
     fn of(row: tenant::Model, figures: Figures) -> Self {
         let total = figures.total.unwrap_or_default();
+        let [today, week, month] = figures.conversations;
         Self {
             id: row.public_id,
             name: row.name,
@@ -123,7 +134,9 @@ impl TenantView {
             budget_currency: CurrencyCode::of(&row.budget_currency),
             user_count: figures.users,
             token_count: figures.tokens,
-            conversations_today: figures.today,
+            conversations_today: today,
+            conversations_week: week,
+            conversations_month: month,
             total_requests: total.total_requests,
             total_tokens_used: total.total_tokens,
             last_active_at: figures.total.map(|total| rfc3339(total.last_at)),
@@ -354,22 +367,44 @@ async fn shown(state: &AppState, rows: Vec<tenant::Model>) -> Result<Vec<TenantV
     let (control, ledger) = (&state.databases.control_read, &state.databases.ledger_read);
     let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
     let totals = total::of_tenants(ledger, &ids).await?;
-    let today = RangeQuery::named("today");
-    let today = TimeRange::parse(&today, state.clock.now_micros(), state.time_zone)?;
-    let midnight = Rid::floor_of_ms(today.from.unwrap_or_default() / 1_000);
-    let calls = total::calls_of_tenants_since(ledger, &ids, midnight.0).await?;
+    let conversations = conversations(state, &ids).await?;
     let mut views = Vec::with_capacity(rows.len());
     for row in rows {
         let scope = Scope::Tenant(row.id);
         let figures = Figures {
             users: operator::count(control, scope).await?,
             tokens: token::count(control, scope, &token::Filter::default()).await?,
-            today: calls.get(&row.id).copied().unwrap_or_default(),
+            conversations: conversations.get(&row.id).copied().unwrap_or_default(),
             total: totals.get(&row.id).copied(),
         };
         views.push(TenantView::of(row, figures));
     }
     Ok(views)
+}
+
+/// Conversations of the last one, seven and thirty days, today included, by tenant.
+async fn conversations(
+    state: &AppState,
+    tenants: &[i64],
+) -> Result<HashMap<i64, [i64; 3]>, ApiError> {
+    let (zone, now) = (state.time_zone, state.clock.now_micros());
+    let date = calendar::date_of(zone, now);
+    let starts = [0, 6, 29].map(|days| {
+        let first = date.checked_sub_days(Days::new(days)).unwrap_or(date);
+        calendar::start_of(zone, first)
+    });
+    let to = calendar::next_day(zone, now);
+    let read = &state.databases.ledger_read;
+    let mut sums: HashMap<i64, [i64; 3]> = HashMap::new();
+    for day in conversation_count::days(read, (starts[2], to), Some(tenants)).await? {
+        let of_tenant = sums.entry(day.tenant_id).or_default();
+        for (sum, start) in of_tenant.iter_mut().zip(starts) {
+            if day.bucket >= start {
+                *sum += day.with_id + day.without_id;
+            }
+        }
+    }
+    Ok(sums)
 }
 
 #[cfg(test)]

@@ -168,7 +168,7 @@ pub(super) async fn body(
         let next = poll_fn(|cx| match Pin::new(&mut payload).poll_next(cx) {
             Poll::Ready(next) => Poll::Ready(Ok(next)),
             Poll::Pending => pulse
-                .get_or_insert_with(|| Pulse::new(gateway.timeouts.idle))
+                .get_or_insert_with(|| Pulse::new(gateway.settings.load().idle_timeout))
                 .poll(cx, &gateway.cut)
                 .map(Err),
         });

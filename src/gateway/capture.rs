@@ -46,7 +46,7 @@ impl Capture {
         if !token.enable_conversation_logging {
             return None;
         }
-        let intake = intake?;
+        let intake = intake.filter(|intake| intake.keeps())?;
         if !matches!(
             operation,
             Operation::Chat | Operation::Responses | Operation::Completion | Operation::Messages

@@ -63,6 +63,7 @@ use steward_actors::contents::intake::Intake;
 use steward_actors::domain::clock::SharedClock;
 use steward_actors::domain::record::Operation;
 use steward_actors::domain::rid::{RecordId, RidAllocator};
+use steward_actors::domain::setting::InForce;
 use steward_actors::domain::snapshot::{Protocol, Snapshot, TokenKey};
 use steward_actors::health::HealthBoard;
 use steward_actors::spool::Spool;
@@ -95,14 +96,10 @@ pub struct Parts {
     /// Where conversations go that are kept; `None`: none are.
     pub contents: Option<Arc<Intake>>,
     pub config: config::Gateway,
+    /// What of it operators change meanwhile.
+    pub settings: InForce,
     /// A finished answer waits until its record survives a power failure.
     pub wait_durable: bool,
-}
-
-struct Timeouts {
-    connect: Duration,
-    first_byte: Duration,
-    idle: Duration,
 }
 
 /// The data plane of one process: shared by all workers, owner of what must not be per worker.
@@ -118,9 +115,9 @@ pub struct Gateway {
     accounts: AccountStates,
     counters: Counters,
     models: models::Known,
-    timeouts: Timeouts,
+    settings: InForce,
+    connect_timeout: Duration,
     max_body_bytes: usize,
-    max_attempts: usize,
     record_client_ip: bool,
     wait_durable: bool,
     tls: rustls::ClientConfig,
@@ -143,13 +140,9 @@ impl Gateway {
             }),
             counters: Counters::default(),
             models: models::Known::default(),
-            timeouts: Timeouts {
-                connect: Duration::from_millis(config.connect_timeout_ms),
-                first_byte: Duration::from_millis(config.first_byte_timeout_ms),
-                idle: Duration::from_millis(config.idle_timeout_ms),
-            },
+            connect_timeout: Duration::from_millis(config.connect_timeout_ms),
             max_body_bytes: config.max_body_bytes,
-            max_attempts: config.max_attempts,
+            settings: parts.settings,
             record_client_ip: config.record_client_ip,
             wait_durable: parts.wait_durable,
             tls: tls_config()?,
@@ -203,7 +196,7 @@ impl Gateway {
 pub fn configure(gateway: &Arc<Gateway>) -> impl FnOnce(&mut web::ServiceConfig) + use<> {
     let gateway = Arc::clone(gateway);
     move |routes| {
-        let client = client::build(gateway.tls.clone(), gateway.timeouts.connect);
+        let client = client::build(gateway.tls.clone(), gateway.connect_timeout);
         routes.service(
             web::scope("/v1")
                 .app_data(web::Data::from(gateway))

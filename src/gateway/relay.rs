@@ -101,7 +101,7 @@ pub(super) async fn respond(mut finish: Finish, answer: Answer) -> HttpResponse 
         Some(length) if length == 0 || tap.keeps_length() => BodySize::Sized(length),
         _ => BodySize::Stream,
     };
-    pulse.restart(finish.gateway().timeouts.idle);
+    pulse.restart(finish.gateway().settings.load().idle_timeout);
     let ends_by_close = head.version < http::Version::HTTP_2
         && upstream.size_hint().exact().is_none()
         && !head.headers.contains_key(http::header::TRANSFER_ENCODING);

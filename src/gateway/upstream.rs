@@ -84,16 +84,20 @@ pub(super) async fn send(
     // The last answer that another account may better; who gave it, `finish` knows.
     let mut kept: Option<Answer> = None;
     let mut last = Refusal::new(ErrorCode::AccountsBusy).retry_after_ms(1_000);
+    let (first_byte, max_attempts) = {
+        let settings = gateway.settings.load();
+        (settings.first_byte_timeout, settings.max_attempts)
+    };
     let mut pulse = match pulse {
         Some(mut pulse) => {
-            pulse.restart(gateway.timeouts.first_byte);
+            pulse.restart(first_byte);
             pulse
         }
-        None => Pulse::new(gateway.timeouts.first_byte),
+        None => Pulse::new(first_byte),
     };
     let mut tried = 0;
     for account in &candidates.accounts {
-        if tried == gateway.max_attempts {
+        if tried == max_attempts {
             break;
         }
         if tried > 0 {
@@ -107,7 +111,7 @@ pub(super) async fn send(
         };
         if tried > 0 {
             gateway.counters.retry();
-            pulse.restart(gateway.timeouts.first_byte);
+            pulse.restart(first_byte);
         }
         tried += 1;
         finish.tries(account, seat);
@@ -136,7 +140,7 @@ pub(super) async fn send(
                 gateway.counters.upstream_error();
                 finish.sets_aside(status);
                 kept = Some(answer);
-                pulse = Pulse::new(gateway.timeouts.first_byte);
+                pulse = Pulse::new(first_byte);
             }
             Err(code) => {
                 let failed = Outcome::Failure {

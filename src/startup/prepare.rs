@@ -9,18 +9,22 @@ use std::time::{Duration, Instant};
 
 use chrono_tz::Tz;
 use futures_util::FutureExt;
+use serde_json::json;
 use steward_actors::contents::intake::Intake;
 use steward_actors::contents::store::{ContentStore, Migrate, Place};
 use steward_actors::domain::clock::{Clock, SharedClock};
-use steward_actors::domain::setting::InForce;
+use steward_actors::domain::setting::{Defaults, InForce};
+use steward_actors::ledger_store::rebuild::REBUILD;
 use steward_actors::spool::{self, FsyncPolicy, Spool, SpoolConfig};
+use steward_actors::tree::foundation::settings_keeper;
 use steward_actors::tree::ledger::content_writer;
 use steward_actors::vault::Vault;
 use steward_entities::database::{
     self, CONTENTS_DIR, DatabaseConfig, Databases, NodeClaim, NodeTaken, begin_write,
     open_contents_schema,
 };
-use steward_entities::instance;
+use steward_entities::ledger::backfill;
+use steward_entities::{audit, dashboard_stats, exchange_rate, instance, job};
 
 use super::StartError;
 use crate::config::Config;
@@ -32,6 +36,8 @@ const CONTENTS_SPOOL_DIR: &str = "contents-spool";
 const CONTENTS_SEGMENT_BYTES: u64 = 8 << 20;
 /// Conversations kept in memory until they are stored; more are read from disk again.
 const CONTENTS_CACHED: usize = 64;
+/// Row of `instance`.
+const TIME_ZONE: &str = "time_zone";
 const LOCK_FILE: &str = "steward.lock";
 /// A server that accepts connections and says nothing must not hold up the start for ever.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
@@ -164,28 +170,92 @@ pub(super) async fn open_contents(
     Ok((parts, intake))
 }
 
-/// The zone in which days begin: fixed at first start, since every daily figure depends on it.
+/// The zone in which days begin: fixed at first start, since every daily figure depends on it. Another one in the
+/// configuration takes its place: everything counted by hours and days is counted anew from the log, which a job
+/// follows. A start that dies in between does it again, under whichever zone is configured then.
 pub(super) async fn settle_time_zone(
     databases: &Databases,
     configured: &str,
+    claim: Option<&NodeClaim>,
+    clock: &dyn Clock,
 ) -> Result<Tz, StartError> {
     let wanted = if configured.is_empty() {
         iana_time_zone::get_timezone().unwrap_or_default()
     } else {
         configured.to_owned()
     };
-    let wanted = wanted.parse().unwrap_or(Tz::UTC);
+    let wanted: Tz = wanted.parse().unwrap_or(Tz::UTC);
     let txn = begin_write(&databases.control).await?;
-    let fixed = instance::insert_if_absent(&txn, "time_zone", wanted.name()).await?;
+    let fixed = instance::insert_if_absent(&txn, TIME_ZONE, wanted.name()).await?;
     txn.commit().await?;
-    if !configured.is_empty() && fixed != configured {
-        tracing::warn!(
-            in_force = fixed,
-            configured,
-            "stats.time_zone was fixed at the first start and is not changed by configuration"
-        );
+    let fixed = fixed.parse().unwrap_or(Tz::UTC);
+    if configured.is_empty() || fixed == wanted {
+        return Ok(fixed);
     }
-    Ok(fixed.parse().unwrap_or(Tz::UTC))
+    let others = match claim {
+        Some(claim) => claim.others().await?,
+        None => Vec::new(),
+    };
+    if !others.is_empty() {
+        tracing::warn!(
+            in_force = fixed.name(),
+            configured,
+            nodes = ?others,
+            "stats.time_zone is not changed while other nodes count by the old one; stop them, start one with the new \
+             zone, then the others"
+        );
+        return Ok(fixed);
+    }
+    count_anew(databases, fixed, wanted, clock.now_micros()).await?;
+    Ok(wanted)
+}
+
+async fn count_anew(
+    databases: &Databases,
+    from: Tz,
+    to: Tz,
+    now_micros: i64,
+) -> Result<(), StartError> {
+    tracing::warn!(
+        from = from.name(),
+        to = to.name(),
+        "stats.time_zone has changed: hours and days are counted anew from the log"
+    );
+    let txn = begin_write(&databases.ledger).await?;
+    let rest = backfill::begin_anew(&txn).await?;
+    txn.commit().await?;
+    let txn = begin_write(&databases.control).await?;
+    instance::put(&txn, TIME_ZONE, to.name()).await?;
+    dashboard_stats::delete_all(&txn).await?;
+    let params = json!({"time_zone": to.name(), "from_rid": rest.next, "below_rid": rest.below});
+    let row = job::insert(&txn, REBUILD, params, String::new(), now_micros).await?;
+    let entry = audit::Entry {
+        operator_id: None,
+        operator_name: "configuration".to_owned(),
+        action: REBUILD.to_owned(),
+        target_type: "job".to_owned(),
+        target_id: row.public_id,
+        details: json!({"stats.time_zone": [from.name(), to.name()]}),
+        ip: String::new(),
+        request_id: String::new(),
+    };
+    audit::insert(&txn, entry, now_micros).await?;
+    txn.commit().await?;
+    Ok(())
+}
+
+/// Writes down the exchange rate in force: the configuration may have changed it while nothing ran.
+pub(super) async fn note_exchange_rate(
+    databases: &Databases,
+    defaults: &Defaults,
+    clock: &dyn Clock,
+) -> Result<(), StartError> {
+    let (settings, _) = settings_keeper::read(databases, defaults).await?;
+    let txn = begin_write(&databases.control).await?;
+    let rate = settings.rate.cny_per_usd_nano();
+    exchange_rate::note(&txn, rate, clock.now_micros()).await?;
+    txn.commit().await?;
+    Ok(())
 }
 
 #[allow(

@@ -10,12 +10,16 @@ use steward_actors::ledger_store::LedgerStore;
 use steward_actors::spool::Spool;
 use steward_entities::database::Databases;
 use steward_entities::ledger::rollup::{self, TENANT_DAILY, TOKEN_DAILY};
-use steward_entities::ledger::total;
+use steward_entities::ledger::spent::{self, Charged, Windows};
+use steward_entities::ledger::{daily, total};
 
 use super::StartError;
 use crate::config::Config;
-use crate::gateway::budget::{Budgets, Charge, Whose, charge_of};
+use crate::gateway::budget::{Budgets, Whose, charge_of};
 use crate::gateway::limits::Limits;
+
+/// A call may be accepted so long before its `request_at`, by the clock's error.
+const ACCEPTED_BEFORE_US: i64 = 3_600_000_000;
 
 /// Where what was used and spent so far is kept.
 pub(super) struct Spent<'a> {
@@ -63,28 +67,40 @@ pub(super) async fn take_stock(
     Ok(Rid(greatest))
 }
 
-/// What the rollups say was spent today and this month.
+/// What was spent today and this month: what the rollups say, or the log while they are still being counted.
 async fn seed_budgets(
     budgets: &Budgets,
     databases: &Databases,
     now_micros: i64,
 ) -> Result<(), StartError> {
     let period = budgets.period(now_micros);
-    for (whose, table) in [(Whose::Token, &TOKEN_DAILY), (Whose::Tenant, &TENANT_DAILY)] {
-        let mut spent: HashMap<i64, [Charge; 2]> = HashMap::new();
-        // Up to the end of the month: nodes' clocks differ.
-        for row in rollup::rows(&databases.ledger, table, period.month, &[]).await? {
-            let charge = ["cost_usd_nano", "cost_cny_nano"].map(|sum| row.measures.sum(sum));
-            let [day, month] = spent.entry(row.keys[0]).or_default();
-            let windows = [(day, row.bucket == period.day.0), (month, true)];
-            for (window, _) in windows.into_iter().filter(|(_, counts)| *counts) {
-                for (sum, charge) in window.iter_mut().zip(charge) {
-                    *sum = sum.saturating_add(charge);
+    let read = &databases.ledger;
+    let is_backfilling = daily::is_backfilling(read).await?;
+    for (whose, whom, table) in [
+        (Whose::Token, Charged::Token, &TOKEN_DAILY),
+        (Whose::Tenant, Charged::Tenant, &TENANT_DAILY),
+    ] {
+        let mut spent: HashMap<i64, Windows> = HashMap::new();
+        if is_backfilling {
+            let rid_from = Rid::floor_of_ms((period.month.0 - ACCEPTED_BEFORE_US).max(0) / 1_000).0;
+            let found = spent::from_log(read, whom, rid_from, period.day, period.month);
+            spent.extend(found.await?);
+        } else {
+            // Up to the end of the month: nodes' clocks differ.
+            for row in rollup::rows(read, table, period.month, &[]).await? {
+                let charge = ["cost_usd_nano", "cost_cny_nano"].map(|sum| row.measures.sum(sum));
+                let windows = spent.entry(row.keys[0]).or_default();
+                let is_of_day = row.bucket == period.day.0;
+                let counting = [(&mut windows.month, true), (&mut windows.day, is_of_day)];
+                for (window, _) in counting.into_iter().filter(|(_, counts)| *counts) {
+                    for (sum, charge) in window.iter_mut().zip(charge) {
+                        *sum = sum.saturating_add(charge);
+                    }
                 }
             }
         }
         // Key 0 of tenants is nobody.
-        for (id, [day, month]) in spent.into_iter().filter(|(id, _)| *id != 0) {
+        for (id, Windows { day, month }) in spent.into_iter().filter(|(id, _)| *id != 0) {
             budgets.seed(whose, id, period, day, month);
         }
     }

@@ -93,6 +93,11 @@ impl Intake {
         })
     }
 
+    /// Whether anything is kept, now.
+    pub fn keeps(&self) -> bool {
+        self.settings.load().keeps_conversations
+    }
+
     /// Most bytes of one side of a call, now.
     pub fn side_max(&self) -> usize {
         self.settings.load().side_max_bytes

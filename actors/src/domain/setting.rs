@@ -11,7 +11,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use super::decimal::nano;
-use super::price::{Currency, Rate};
+use super::price::{Currency, Rate, Rates};
 
 /// What may stand in a setting.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -33,11 +33,21 @@ pub struct Definition {
 }
 
 const CURRENCY: &str = "prices.currency";
-const USD_CNY: &str = "prices.usd_cny";
+/// Yuan for a dollar; its history is kept.
+pub const USD_CNY: &str = "prices.usd_cny";
+const KEPT: &str = "conversations.enabled";
+const BATCH: &str = "ledger.batch_size";
+const FLUSH: &str = "ledger.flush_interval_ms";
+const AGGREGATION: &str = "stats.aggregation_interval_s";
+const FIRST_BYTE: &str = "gateway.first_byte_timeout_ms";
+const IDLE: &str = "gateway.idle_timeout_ms";
+const ATTEMPTS: &str = "gateway.max_attempts";
 const SIDE_MAX: &str = "conversations.max_bytes_per_side";
 const COMPRESS_AFTER: &str = "conversations.compress_after_days";
 const PER_OPERATOR: &str = "api.rate_limit_per_operator";
 const PER_ADDRESS: &str = "api.rate_limit_per_address";
+
+const DAY_MS: i64 = 86_400_000;
 
 const fn whole(key: &'static str, min: i64, max: i64) -> Definition {
     Definition {
@@ -47,7 +57,7 @@ const fn whole(key: &'static str, min: i64, max: i64) -> Definition {
 }
 
 /// Every setting, in the order in which they are shown.
-pub static DEFINITIONS: [Definition; 6] = [
+pub static DEFINITIONS: [Definition; 13] = [
     Definition {
         key: CURRENCY,
         kind: Kind::Choice(&["USD", "CNY"]),
@@ -59,6 +69,16 @@ pub static DEFINITIONS: [Definition; 6] = [
             min_nano: 10_000_000,
             max_nano: 1_000_000_000_000,
         },
+    },
+    whole(FIRST_BYTE, 1, DAY_MS),
+    whole(IDLE, 1, DAY_MS),
+    whole(ATTEMPTS, 1, 8),
+    whole(BATCH, 1, 100_000),
+    whole(FLUSH, 1, 60_000),
+    whole(AGGREGATION, 10, 86_400),
+    Definition {
+        key: KEPT,
+        kind: Kind::Choice(&["true", "false"]),
     },
     whole(SIDE_MAX, 1_024, 1 << 20),
     whole(COMPRESS_AFTER, 1, 3_650),
@@ -107,6 +127,22 @@ pub struct Settings {
     pub currency: Currency,
     /// By which two currencies are one.
     pub rate: Rate,
+    /// Those that were in force before it, and since when it is. Kept beside the settings, by whoever read them.
+    pub rates: Rates,
+    /// From sending a request to the first byte of its answer.
+    pub first_byte_timeout: Duration,
+    /// Longest silence inside an answer.
+    pub idle_timeout: Duration,
+    /// Accounts tried for one call.
+    pub max_attempts: usize,
+    /// Records are written as soon as so many wait …
+    pub batch_records: usize,
+    /// … or so long after the first of them.
+    pub flush_after: Duration,
+    /// How often figures of days are derived.
+    pub aggregation_every: Duration,
+    /// Conversations are kept of tokens that ask for it; otherwise of none.
+    pub keeps_conversations: bool,
     /// Most bytes kept of one side of a call.
     pub side_max_bytes: usize,
     /// Conversations older than this are packed for good.
@@ -126,6 +162,14 @@ impl Default for Settings {
         Self {
             currency: Currency::Usd,
             rate: Rate::new(7_100_000_000).unwrap_or(Rate::ONE),
+            rates: Rates::default(),
+            first_byte_timeout: Duration::from_secs(120),
+            idle_timeout: Duration::from_secs(60),
+            max_attempts: 3,
+            batch_records: 1_000,
+            flush_after: Duration::from_millis(200),
+            aggregation_every: Duration::from_secs(60),
+            keeps_conversations: true,
             side_max_bytes: 256 << 10,
             compress_after: Duration::from_secs(7 * 86_400),
             rate_limit_per_operator: 1_200,
@@ -147,6 +191,14 @@ impl Settings {
             rate: nano(text(USD_CNY))
                 .and_then(Rate::new)
                 .ok_or_else(|| format!("{USD_CNY} must be greater than 0"))?,
+            rates: Rates::default(),
+            first_byte_timeout: Duration::from_millis(whole(FIRST_BYTE)?.into()),
+            idle_timeout: Duration::from_millis(whole(IDLE)?.into()),
+            max_attempts: whole(ATTEMPTS)? as usize,
+            batch_records: whole(BATCH)? as usize,
+            flush_after: Duration::from_millis(whole(FLUSH)?.into()),
+            aggregation_every: Duration::from_secs(whole(AGGREGATION)?.into()),
+            keeps_conversations: text(KEPT) == "true",
             side_max_bytes: whole(SIDE_MAX)? as usize,
             compress_after: Duration::from_secs(u64::from(whole(COMPRESS_AFTER)?) * 86_400),
             rate_limit_per_operator: whole(PER_OPERATOR)?,
@@ -254,6 +306,13 @@ mod tests {
             USD_CNY => "7.10",
             SIDE_MAX => "262144",
             COMPRESS_AFTER => "7",
+            KEPT => "true",
+            FIRST_BYTE => "120000",
+            IDLE => "60000",
+            ATTEMPTS => "3",
+            BATCH => "1000",
+            FLUSH => "200",
+            AGGREGATION => "60",
             PER_OPERATOR => "1200",
             _ => "2400",
         };

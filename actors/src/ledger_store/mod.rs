@@ -10,6 +10,7 @@ mod classify;
 mod line;
 mod names;
 mod postgres;
+pub mod rebuild;
 pub mod recount;
 pub mod replay;
 pub mod reprice;

@@ -30,6 +30,7 @@ use crate::domain::snapshot::Snapshot;
 use crate::health::store::NodeLooks;
 use crate::health::{HealthBoard, HealthSettings};
 use crate::jobs::JobKinds;
+use crate::ledger_store::rebuild::RebuildDays;
 use crate::ledger_store::recount::RecountDay;
 use crate::ledger_store::replay::ReplayDeadLetters;
 use crate::ledger_store::reprice::{Hears, RecalculatePrices};
@@ -271,6 +272,11 @@ impl Tree {
                 zone: deps.time_zone,
                 clock: Arc::clone(&deps.clock),
             })
+            .with(RebuildDays {
+                databases: deps.databases.clone(),
+                zone: deps.time_zone,
+                clock: Arc::clone(&deps.clock),
+            })
             .with(RecalculatePrices {
                 databases: deps.databases.clone(),
                 store: Arc::clone(&deps.store),
@@ -305,6 +311,7 @@ impl Tree {
             spool: Arc::clone(&deps.spool),
             node: deps.node,
             zone: deps.time_zone,
+            settings: Arc::clone(&in_force),
             clock: Arc::clone(&deps.clock),
         };
         let gauges = Gauges {
@@ -312,7 +319,7 @@ impl Tree {
             recent: Arc::clone(&recent),
             spool: Arc::clone(&deps.spool),
             zone: deps.time_zone,
-            settings: in_force,
+            settings: Arc::clone(&in_force),
             outside: Arc::new(Outside::default()),
         };
         let alert_evaluator = ActorRef::new(QUEUE);
@@ -341,6 +348,7 @@ impl Tree {
             node: deps.node,
             clock: Arc::clone(&deps.clock),
             settings: deps.ledger,
+            in_force: Arc::clone(&in_force),
             committed: committed.clone(),
             condition,
         });

@@ -9,7 +9,7 @@ use steward_actors::domain::setting::{Defaults, InForce, Settings, Written};
 use steward_actors::supervision::{ActorRef, SupervisorHandle};
 use steward_actors::tree::foundation::settings_keeper::{Parts, Says, SettingsKeeper, spec};
 use steward_actors::tree::foundation::snapshot_keeper::{Refresh, RefreshError};
-use steward_entities::setting;
+use steward_entities::{exchange_rate, setting};
 use steward_migration::testing::TestDatabase;
 
 use crate::{committed, eventually, on_both, supervised};
@@ -17,6 +17,7 @@ use crate::{committed, eventually, on_both, supervised};
 on_both!(
     what_is_saved_holds_at_once_and_after_a_restart,
     another_nodes_change_is_seen_without_being_asked,
+    the_rates_there_were_are_kept,
     what_holds_outlives_the_database,
 );
 
@@ -31,6 +32,8 @@ impl Kept {
         let text = |key: &str| match key {
             "prices.currency" => "USD",
             "conversations.max_bytes_per_side" => "262144",
+            "conversations.enabled" => "true",
+            "stats.aggregation_interval_s" => "60",
             _ => "7",
         };
         let defaults = Defaults::new(|key| Written {
@@ -98,6 +101,32 @@ async fn what_is_saved_holds_at_once_and_after_a_restart(database: &TestDatabase
     let changes = setting::changes(&database.control_read, "prices.currency", 9).await;
     let values: Vec<_> = changes.unwrap().into_iter().map(|row| row.value).collect();
     assert_eq!(values, [None, Some("CNY".to_owned())]);
+}
+
+async fn the_rates_there_were_are_kept(database: &TestDatabase) {
+    const DAY: i64 = 86_400_000_000;
+    let note = async |nano: i64, at: i64| {
+        committed(database, async |txn| {
+            exchange_rate::note(txn, nano, at).await
+        })
+        .await;
+    };
+    note(7_100_000_000, DAY).await;
+    // The same again is no change.
+    note(7_100_000_000, 2 * DAY).await;
+    note(6_900_000_000, 3 * DAY).await;
+    let rows = exchange_rate::all(&database.control_read).await.unwrap();
+    assert_eq!(rows.len(), 2);
+    let kept = Kept::start(database);
+    kept.refresh().await.unwrap();
+    let holds = kept.holds();
+    let rates = holds.rates.by_day(chrono_tz::Tz::UTC, holds.rate);
+    let of = |day: i64| rates.of(day * DAY).cny_per_usd_nano();
+    assert_eq!(
+        [0, 1, 2, 3, 9].map(of),
+        [7.1, 7.1, 7.1, 6.9, 6.9].map(|rate| (rate * 1e9) as i64)
+    );
+    kept.end().await;
 }
 
 async fn another_nodes_change_is_seen_without_being_asked(database: &TestDatabase) {

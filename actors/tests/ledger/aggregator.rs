@@ -1,10 +1,11 @@
 //! What the aggregator keeps and derives is what the log says: heard, read again, or both at once.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono_tz::Tz;
-use steward_actors::domain::calendar::{date_of, day_of};
+use steward_actors::domain::calendar::{date_of, day_of, next_day};
 use steward_actors::domain::clock::{ManualClock, SharedClock};
 use steward_actors::domain::recent::Recent;
 use steward_actors::domain::record::{Mode, Record};
@@ -15,6 +16,7 @@ use steward_actors::spool::{Spool, SpoolConfig};
 use steward_actors::supervision::{ActorRef, Group, Supervisor, SupervisorHandle};
 use steward_actors::tree::ledger::aggregator::{Parts, spec};
 use steward_actors::tree::ledger::batch_writer::delivery::BatchCommitted;
+use steward_entities::ledger::conversation_count::{self, ConversationDay};
 use steward_entities::ledger::daily;
 use steward_entities::{dashboard_stats, metrics_snapshot};
 use steward_migration::testing::TestDatabase;
@@ -82,6 +84,7 @@ impl House {
             spool,
             node: 0,
             zone: ZONE,
+            settings: Arc::default(),
             clock: clock.clone(),
         };
         let root = Group::new("root").child(spec(&ActorRef::new(4), parts));
@@ -163,7 +166,7 @@ async fn windows_and_days(database: TestDatabase) {
         .collect();
     house.end().await;
     // A later life, after the next midnight: it derives what is missing and recounts yesterday.
-    let midnight = steward_actors::domain::calendar::next_day(ZONE, now);
+    let midnight = next_day(ZONE, now);
     let house = House::start(&database, midnight + LATER_US);
     eventually("yesterday to be recounted", async || {
         let days = daily::ai_requests(read, (day, day + 1)).await.unwrap();
@@ -198,6 +201,31 @@ async fn windows_and_days(database: TestDatabase) {
     assert_eq!(shown[0].cost_nano, Some(195_000 * of_day.len() as i64));
     assert_eq!(shown[0].currency.as_deref(), Some("USD"));
     assert_eq!(shown[0].api_connectivity, None);
+    // Conversations follow, by tenant; a call belongs to the day of its key.
+    let between = (day, next_day(ZONE, day));
+    let mut talks = Vec::new();
+    eventually("the day's conversations", async || {
+        let found = conversation_count::days(&database.ledger_read, between, None).await;
+        talks = found.unwrap();
+        !talks.is_empty()
+    })
+    .await;
+    let accepted: Vec<&&Record> = all
+        .iter()
+        .filter(|call| day_of(ZONE, (call.rid >> 20) * 1_000) == day)
+        .collect();
+    let (named, others): (Vec<&&Record>, Vec<&&Record>) = accepted
+        .into_iter()
+        .partition(|call| !call.conversation_id.is_empty());
+    let named: BTreeSet<_> = named
+        .iter()
+        .map(|call| (call.tenant_id, &call.conversation_id))
+        .collect();
+    let sum = |of: fn(&ConversationDay) -> i64| talks.iter().map(of).sum::<i64>();
+    assert_eq!(
+        (sum(|day| day.with_id), sum(|day| day.without_id)),
+        (named.len() as i64, others.len() as i64)
+    );
     let depths = metrics_snapshot::list(&database.events_read, "spool_depth", (0, i64::MAX)).await;
     assert_eq!(depths.unwrap().first().map(|row| row.value), Some(0.0));
     house.end().await;

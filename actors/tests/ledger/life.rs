@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::System;
+use arc_swap::ArcSwap;
 use prost::Message;
 use steward_actors::domain::clock::{ManualClock, SharedClock};
 use steward_actors::domain::record::RECORD_KIND;
+use steward_actors::domain::setting::Settings;
 use steward_actors::ledger_store::LedgerStore;
 use steward_actors::spool::{LossLedger, Spool, SpoolConfig};
 use steward_actors::supervision::{
@@ -23,12 +25,17 @@ use tokio::sync::{broadcast, watch};
 use crate::faulty;
 use crate::records::{NODE, NOW_MS, record};
 
+/// What a test sets.
+#[derive(Clone)]
+pub(crate) struct Rhythm {
+    pub(crate) batch_records: usize,
+    pub(crate) flush_after: Duration,
+    pub(crate) ledger: LedgerSettings,
+}
+
 /// Everything quick, so that a test sees many restarts.
-pub(crate) fn quick() -> LedgerSettings {
-    LedgerSettings {
-        batch_records: 40,
-        flush_after: Duration::from_millis(5),
-        batch_max: 80,
+pub(crate) fn quick() -> Rhythm {
+    let ledger = LedgerSettings {
         commit_within: Duration::from_millis(150),
         retry_first: Duration::from_millis(2),
         retry_max: Duration::from_millis(20),
@@ -38,6 +45,11 @@ pub(crate) fn quick() -> LedgerSettings {
         hang_after: Duration::from_millis(100),
         maintain_every: Duration::from_millis(20),
         maintain_idle: Duration::from_millis(100),
+    };
+    Rhythm {
+        batch_records: 40,
+        flush_after: Duration::from_millis(5),
+        ledger,
     }
 }
 
@@ -55,7 +67,7 @@ impl Life {
     async fn begin(
         config: &DatabaseConfig,
         spool_dir: &Path,
-        settings: LedgerSettings,
+        rhythm: Rhythm,
         plan: &Arc<FaultPlan>,
     ) -> Self {
         let databases = Databases::open(config).await.unwrap();
@@ -74,13 +86,18 @@ impl Life {
             store,
             node: NODE,
             clock: shared,
-            settings: settings.clone(),
+            settings: rhythm.ledger.clone(),
+            in_force: Arc::new(ArcSwap::from_pointee(Settings {
+                batch_records: rhythm.batch_records,
+                flush_after: rhythm.flush_after,
+                ..Settings::default()
+            })),
             committed: committed_sender,
             condition: condition_sender,
         };
         let logger = request_logger::Parts {
             spool: Arc::clone(&spool),
-            settings,
+            settings: rhythm.ledger,
         };
         let root = Group::new("root")
             .intensity(Intensity {
@@ -166,7 +183,7 @@ impl Life {
 pub(crate) fn live<S, F, T>(
     config: &DatabaseConfig,
     spool_dir: &Path,
-    settings: LedgerSettings,
+    rhythm: Rhythm,
     plan: &Arc<FaultPlan>,
     story: S,
 ) -> T
@@ -178,7 +195,7 @@ where
     std::thread::scope(|scope| {
         let process = scope.spawn(|| {
             System::new().block_on(async {
-                let life = Life::begin(config, spool_dir, settings, plan).await;
+                let life = Life::begin(config, spool_dir, rhythm, plan).await;
                 story(life).await
             })
         });

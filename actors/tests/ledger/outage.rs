@@ -54,7 +54,7 @@ fn a_locked_file_is_waited_for_sqlite() {
     let spool = database.dir().join("spool");
     let mut settings = quick();
     // Shorter than the busy time-out: the tries are cut.
-    settings.commit_within = Duration::from_millis(100);
+    settings.ledger.commit_within = Duration::from_millis(100);
     live(
         database.config(),
         &spool,
@@ -74,7 +74,7 @@ fn cut_connections_are_made_again_postgres() {
     let config = database.config().clone();
     let spool = database.dir().join("spool");
     let mut settings = quick();
-    settings.commit_within = Duration::from_secs(10);
+    settings.ledger.commit_within = Duration::from_secs(10);
     live(
         database.config(),
         &spool,

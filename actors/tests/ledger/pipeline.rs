@@ -24,7 +24,6 @@ fn few_records_wait_for_the_flush_time_many_do_not() {
     let database = database();
     let mut settings = quick();
     settings.batch_records = 100;
-    settings.batch_max = 500;
     settings.flush_after = Duration::from_millis(400);
     let spool = database.dir().join("spool");
     live(
@@ -109,7 +108,7 @@ fn what_cannot_be_read_is_a_dead_letter_and_the_rest_is_stored() {
                 .append(RECORD_KIND, b"\xff\xff no protobuf")
                 .unwrap();
             process.spool.append(99, b"from the future").unwrap();
-            process.append(20..40).await;
+            process.append(20..41).await;
             process
                 .until("the spool is empty", |ledger| ledger.spooled == 0)
                 .await;
@@ -134,8 +133,8 @@ fn the_turn_of_a_month_brings_a_partition_and_does_not_hold_up_the_writer_postgr
         .unwrap();
     let database = runtime.block_on(TestDatabase::postgres());
     let mut settings = quick();
-    settings.commit_within = Duration::from_secs(10);
-    settings.hang_after = Duration::from_secs(5);
+    settings.ledger.commit_within = Duration::from_secs(10);
+    settings.ledger.hang_after = Duration::from_secs(5);
     let spool = database.dir().join("spool");
     let month = Duration::from_secs(31 * 86_400).as_micros() as i64;
     live(
@@ -156,7 +155,7 @@ fn the_turn_of_a_month_brings_a_partition_and_does_not_hold_up_the_writer_postgr
             assert_eq!(partitions("request_logs").await, 4);
 
             process.clock.advance_micros(month);
-            process.append(20..40).await;
+            process.append(20..41).await;
             process.until(empty, |ledger| ledger.spooled == 0).await;
             let deadline = Instant::now() + Duration::from_secs(10);
             while partitions("request_attempts").await < 5 {

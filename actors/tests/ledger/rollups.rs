@@ -13,7 +13,9 @@ use steward_actors::domain::rid::Rid;
 use steward_actors::ledger_store::{
     Batch, Breakpoint, LedgerStore, PostgresStore, SqliteStore, open,
 };
+use steward_entities::database::begin_write;
 use steward_entities::ledger::rollup::{Fact, Grain, Measures, ROLLUPS, RollupTable, rows};
+use steward_entities::ledger::{backfill, daily};
 use steward_migration::testing::TestDatabase;
 
 use crate::records::execute;
@@ -219,16 +221,13 @@ async fn recount(database: TestDatabase, zone: Tz, seed: u64) {
     }
     assert_rollups(&database, zone, &records).await;
 
-    // What was there before there were rollups is counted once, also when the writer comes in between.
-    for table in ROLLUPS {
-        execute(&database.ledger, &format!("DELETE FROM {}", table.name)).await;
-    }
-    execute(
-        &database.ledger,
-        "UPDATE rollup_backfill SET next_rid = (SELECT min(rid) FROM request_logs), \
-         below_rid = (SELECT max(rid) + 1 FROM request_logs)",
-    )
-    .await;
+    // What the rollups forgot is counted once, by another zone's days, also when the writer comes in between.
+    let txn = begin_write(&database.ledger).await.unwrap();
+    let rest = backfill::begin_anew(&txn).await.unwrap();
+    txn.commit().await.unwrap();
+    assert!(!rest.is_done());
+    assert!(daily::is_backfilling(&database.ledger_read).await.unwrap());
+    let zone = Tz::Asia__Kathmandu;
     let store = open(&database.ledger, zone);
     let mut late = Vec::new();
     for _ in 0..50 {
@@ -241,6 +240,13 @@ async fn recount(database: TestDatabase, zone: Tz, seed: u64) {
     store.write(batch(0, &late)).await.unwrap();
     assert!(store.backfill().await.unwrap());
     assert_rollups(&database, zone, &records).await;
+    assert!(!daily::is_backfilling(&database.ledger_read).await.unwrap());
+    let days = daily::counted(&database.ledger_read).await.unwrap();
+    let expected: BTreeSet<i64> = records
+        .iter()
+        .map(|record| day_of(zone, record.request_at))
+        .collect();
+    assert_eq!(days, Vec::from_iter(expected));
 }
 
 #[tokio::test]

@@ -13,7 +13,6 @@ use steward_actors::ledger_store::{
     Batch, Breakpoint, LedgerStore, PostgresStore, SqliteStore, WriteError,
 };
 use steward_actors::supervision::FaultPlan;
-use steward_actors::tree::ledger::LedgerSettings;
 use steward_entities::database::{DatabaseConfig, DatabaseKind, Databases};
 use steward_migration::testing::TestDatabase;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -21,15 +20,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::life::{live, quick};
+use crate::life::{Rhythm, live, quick};
 use crate::records::{NODE, NOW_MS, assert_books, entries};
 
-fn patient() -> LedgerSettings {
-    LedgerSettings {
-        commit_within: Duration::from_millis(700),
-        hang_after: Duration::from_secs(5),
-        ..quick()
-    }
+fn patient() -> Rhythm {
+    let mut rhythm = quick();
+    rhythm.ledger.commit_within = Duration::from_millis(700);
+    rhythm.ledger.hang_after = Duration::from_secs(5);
+    rhythm
 }
 
 async fn write(store: &dyn LedgerStore, entries: &[(u64, Record)]) -> Result<u64, WriteError> {

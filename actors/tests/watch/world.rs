@@ -11,6 +11,7 @@ use steward_actors::domain::clock::{Clock, ManualClock};
 use steward_actors::domain::notice::email::Mail;
 use steward_actors::domain::notice::standard_webhooks::Secret;
 use steward_actors::domain::recent::Recent;
+use steward_actors::domain::setting::InForce;
 use steward_actors::live::Switchboard;
 use steward_actors::spool::{Spool, SpoolConfig};
 use steward_actors::tree::watch::alert_evaluator::measure::{Gauges, Outside};
@@ -122,6 +123,8 @@ pub(crate) struct World {
     pub(crate) post: Arc<Post>,
     pub(crate) status: Arc<Mutex<&'static str>>,
     pub(crate) vault: Arc<Vault>,
+    /// By whose exchange rates costs are compared.
+    pub(crate) settings: InForce,
     spool: Arc<Spool>,
     pub(crate) secret: String,
 }
@@ -134,6 +137,7 @@ impl World {
             post: Arc::default(),
             status: Arc::new(Mutex::new("healthy")),
             vault: Arc::new(Vault::open(database.dir()).unwrap()),
+            settings: Arc::default(),
             spool,
             secret: Secret::generate().unwrap().reveal().to_string(),
             database,
@@ -157,7 +161,7 @@ impl World {
                 recent: Recent::new(self.clock.clone()),
                 spool: Arc::clone(&self.spool),
                 zone: chrono_tz::Tz::UTC,
-                settings: Arc::default(),
+                settings: Arc::clone(&self.settings),
                 outside: Arc::new(outside),
             },
             every: Duration::from_secs(60),

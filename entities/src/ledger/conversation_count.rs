@@ -1,8 +1,10 @@
 //! How many conversations calls make up: distinct ones where calls carry an id, and each call by itself where none does.
 //!
-//! Counted from the log, newest first, and bounded: nothing keeps which ids were seen.
+//! Counted from the log, newest first, and bounded: nothing keeps which ids were seen. What a whole day came to is derived
+//! once in a while and kept ([`put_day`]); a conversation that goes on over midnight is one of either day. A call belongs
+//! to the day it was accepted on.
 
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, FromQueryResult};
 
 use super::sql::Sql;
 
@@ -46,4 +48,125 @@ pub async fn count<C: ConnectionTrait>(
         .one(connection)
         .await?;
     Ok(row.unwrap_or_default())
+}
+
+/// A tenant's conversations of a day.
+#[derive(Clone, Copy, Debug, Default, Eq, FromQueryResult, PartialEq)]
+pub struct ConversationDay {
+    /// Start of the local day, microseconds since the Unix epoch.
+    pub bucket: i64,
+    /// 0 is nobody.
+    pub tenant_id: i64,
+    /// Distinct conversations of the calls that carry an id.
+    pub with_id: i64,
+    /// Calls that carry none.
+    pub without_id: i64,
+    /// All calls.
+    pub calls: i64,
+    /// Microseconds since the Unix epoch.
+    pub counted_at: i64,
+}
+
+/// Counts all calls with record ids in `rids`, by tenant. Reads every one of them.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn of_day<C: ConnectionTrait>(
+    connection: &C,
+    bucket: i64,
+    rids: std::ops::Range<i64>,
+    now_micros: i64,
+) -> Result<Vec<ConversationDay>, DbErr> {
+    let mut sql = Sql::new(connection.get_database_backend(), "SELECT ");
+    sql.push("CAST(")
+        .bind(bucket)
+        .push(" AS BIGINT) AS bucket, ");
+    sql.push(
+        "tenant_id, COUNT(DISTINCT NULLIF(conversation_id, '')) AS with_id, \
+         COUNT(*) - COUNT(NULLIF(conversation_id, '')) AS without_id, COUNT(*) AS calls, CAST(",
+    );
+    sql.bind(now_micros)
+        .push(" AS BIGINT) AS counted_at FROM request_logs WHERE rid >= ")
+        .bind(rids.start)
+        .push(" AND rid < ")
+        .bind(rids.end)
+        .push(" GROUP BY tenant_id");
+    ConversationDay::find_by_statement(sql.done())
+        .all(connection)
+        .await
+}
+
+/// Writes what a day came to, in place of what was known of it.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn put_day(
+    txn: &DatabaseTransaction,
+    bucket: i64,
+    counted: &[ConversationDay],
+    now_micros: i64,
+) -> Result<(), DbErr> {
+    let backend = txn.get_database_backend();
+    let mut sql = Sql::new(backend, "DELETE FROM conversation_daily WHERE bucket = ");
+    sql.bind(bucket);
+    txn.execute_raw(sql.done()).await?;
+    let nobody = ConversationDay {
+        bucket,
+        counted_at: now_micros,
+        ..ConversationDay::default()
+    };
+    let is_told = counted.iter().any(|row| row.tenant_id == 0);
+    for row in counted.iter().chain((!is_told).then_some(&nobody)) {
+        let mut sql = Sql::new(
+            backend,
+            "INSERT INTO conversation_daily (bucket, tenant_id, with_id, without_id, calls, counted_at) VALUES (",
+        );
+        sql.bind(bucket).push(", ").bind(row.tenant_id);
+        for value in [row.with_id, row.without_id, row.calls, row.counted_at] {
+            sql.push(", ").bind(value);
+        }
+        sql.push(")");
+        txn.execute_raw(sql.done()).await?;
+    }
+    Ok(())
+}
+
+/// Days with buckets in `[from, to)`, rising: of these tenants (by their control-plane ids), or of all and nobody.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn days<C: ConnectionTrait>(
+    connection: &C,
+    (from, to): (i64, i64),
+    tenants: Option<&[i64]>,
+) -> Result<Vec<ConversationDay>, DbErr> {
+    let mut sql = Sql::new(
+        connection.get_database_backend(),
+        "SELECT * FROM conversation_daily WHERE bucket >= ",
+    );
+    sql.bind(from).push(" AND bucket < ").bind(to);
+    if let Some(tenants) = tenants {
+        sql.push(" AND tenant_id IN ").bind_list(tenants);
+    }
+    sql.push(" ORDER BY bucket, tenant_id");
+    ConversationDay::find_by_statement(sql.done())
+        .all(connection)
+        .await
+}
+
+/// When a day was counted last; `None` when it never was.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn counted_at<C: ConnectionTrait>(
+    connection: &C,
+    bucket: i64,
+) -> Result<Option<i64>, DbErr> {
+    let mut sql = Sql::new(
+        connection.get_database_backend(),
+        "SELECT MAX(counted_at) FROM conversation_daily WHERE bucket = ",
+    );
+    sql.bind(bucket);
+    let row = connection.query_one_raw(sql.done()).await?;
+    row.map_or(Ok(None), |row| row.try_get_by_index(0))
 }

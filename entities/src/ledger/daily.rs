@@ -2,6 +2,7 @@
 
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 
+use super::backfill;
 use super::sql::Sql;
 
 /// Who was active on a day.
@@ -165,7 +166,7 @@ pub async fn ai_requests<C: ConnectionTrait>(
         .await
 }
 
-/// Days that have rollups and no derived row yet, the newest first, at most `limit`.
+/// Days that have rollups and not all derived rows yet, the newest first, at most `limit`.
 ///
 /// # Errors
 /// When the database cannot be read.
@@ -173,21 +174,31 @@ pub async fn missing<C: ConnectionTrait>(connection: &C, limit: u64) -> Result<V
     let mut sql = Sql::new(
         connection.get_database_backend(),
         "SELECT DISTINCT bucket FROM model_daily WHERE bucket NOT IN (SELECT bucket FROM ai_request_stats) \
-         ORDER BY bucket DESC LIMIT ",
+         OR bucket NOT IN (SELECT bucket FROM conversation_daily) ORDER BY bucket DESC LIMIT ",
     );
     sql.bind(limit as i64);
     let rows = connection.query_all_raw(sql.done()).await?;
     rows.iter().map(|row| row.try_get_by_index(0)).collect()
 }
 
-/// Whether calls from before there were rollups are still being counted: until then days gone by are told too low.
+/// Starts of the days that have rollups, rising.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn counted<C: ConnectionTrait>(connection: &C) -> Result<Vec<i64>, DbErr> {
+    let sql = Sql::new(
+        connection.get_database_backend(),
+        "SELECT DISTINCT bucket FROM model_daily ORDER BY bucket",
+    );
+    let rows = connection.query_all_raw(sql.done()).await?;
+    rows.iter().map(|row| row.try_get_by_index(0)).collect()
+}
+
+/// Whether earlier calls are still being counted, since the rollups or their days are new: until then days gone by are
+/// told too low.
 ///
 /// # Errors
 /// When the database cannot be read.
 pub async fn is_backfilling<C: ConnectionTrait>(connection: &C) -> Result<bool, DbErr> {
-    let sql = Sql::new(
-        connection.get_database_backend(),
-        "SELECT id FROM rollup_backfill WHERE next_rid < below_rid",
-    );
-    Ok(connection.query_one_raw(sql.done()).await?.is_some())
+    Ok(!backfill::rest(connection).await?.is_done())
 }

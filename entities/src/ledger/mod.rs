@@ -4,6 +4,7 @@
 //! what a rid means (time, node, public id) is the caller's knowledge. Lists never use OFFSET for paging nor
 //! count without a cap, and a filter no index serves looks at a bounded number of rows per call.
 
+pub mod backfill;
 pub mod conversation_count;
 pub mod daily;
 pub mod dead_letter;

@@ -69,40 +69,6 @@ pub async fn of_tenants<C: ConnectionTrait>(
     .await
 }
 
-/// Newest calls that [`calls_of_tenants_since`] looks at.
-const CALLS_LOOKED_AT: i64 = 100_000;
-
-/// Calls of tenants (by control-plane ids) from `rid_from` on, among the newest 100,000 calls; ids that made
-/// none are missing.
-///
-/// # Errors
-/// When the database cannot be read.
-pub async fn calls_of_tenants_since<C: ConnectionTrait>(
-    connection: &C,
-    ids: &[i64],
-    rid_from: i64,
-) -> Result<HashMap<i64, u64>, DbErr> {
-    #[derive(FromQueryResult)]
-    struct Calls {
-        id: i64,
-        calls: i64,
-    }
-    let mut sql = Sql::new(
-        connection.get_database_backend(),
-        "SELECT tenant_id AS id, count(*) AS calls FROM \
-         (SELECT tenant_id FROM request_logs WHERE rid >= ",
-    );
-    sql.bind(rid_from).push(" ORDER BY rid DESC LIMIT ");
-    sql.bind(CALLS_LOOKED_AT)
-        .push(") AS newest WHERE tenant_id IN ");
-    sql.bind_list(ids).push(" GROUP BY tenant_id");
-    let rows = Calls::find_by_statement(sql.done()).all(connection).await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| (row.id, row.calls.unsigned_abs()))
-        .collect())
-}
-
 async fn read<C: ConnectionTrait>(
     connection: &C,
     table: &str,

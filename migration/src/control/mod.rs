@@ -13,6 +13,7 @@ mod m0014_settings;
 mod m0015_alerts;
 mod m0016_remote_backup;
 mod m0017_backups;
+mod m0018_exchange_rates;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -36,6 +37,7 @@ impl MigratorTrait for ControlMigrator {
             Box::new(m0015_alerts::Change),
             Box::new(m0016_remote_backup::Change),
             Box::new(m0017_backups::Change),
+            Box::new(m0018_exchange_rates::Change),
         ]
     }
 }

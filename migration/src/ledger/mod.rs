@@ -12,6 +12,7 @@ mod m0005_cost_and_cubes;
 mod m0006_daily_statistics;
 mod m0008_seen_ids;
 mod m0009_recent_ids;
+mod m0010_conversation_daily;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -29,6 +30,7 @@ impl MigratorTrait for LedgerMigrator {
             Box::new(m0006_daily_statistics::DailyStatistics),
             Box::new(m0008_seen_ids::SeenIds),
             Box::new(m0009_recent_ids::RecentIds),
+            Box::new(m0010_conversation_daily::ConversationDaily),
         ]
     }
 }

@@ -7,8 +7,12 @@
 //! | PATCH | `/settings` | `write:settings` |
 //! | GET | `/settings/{key}/versions` | `read:settings` |
 //!
+//! The operations center's names for the same are in [`categories`].
+//!
 //! A change is in force on this node when it is answered, and on others within a second. Which settings there are is
 //! said once, in `domain::setting`.
+
+mod categories;
 
 use std::collections::BTreeMap;
 
@@ -16,16 +20,18 @@ use actix_web::{get, patch, web};
 use sea_orm::ConnectionTrait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use steward_actors::domain::setting::{DEFINITIONS, Definition, Kind, definition};
+use steward_actors::domain::setting::{DEFINITIONS, Definition, Kind, USD_CNY, definition};
+use steward_entities::exchange_rate;
 use steward_entities::setting::{self, change};
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::error::ApiError;
+use crate::http::caller::Caller;
 use crate::http::change::{Audit, Change};
 use crate::http::check;
 use crate::http::extract::Json;
-use crate::http::money::decimal;
+use crate::http::money::{decimal, nano};
 use crate::http::permission::{Can, ReadSettings, WriteSettings};
 use crate::http::precondition::{IfMatch, Tagged};
 use crate::http::range::rfc3339;
@@ -36,7 +42,11 @@ const VERSIONS_MAX: u64 = 200;
 const TARGET: &str = "settings";
 
 pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
-    config.service(show).service(update).service(versions);
+    config
+        .service(show)
+        .service(update)
+        .service(versions)
+        .configure(categories::routes);
 }
 
 /// What may stand in a setting.
@@ -130,16 +140,27 @@ async fn update(
     Json(changes): Json<SettingChanges>,
 ) -> Result<Tagged<Settings>, ApiError> {
     check::whole_installation(&caller)?;
-    for (key, value) in &changes.values {
-        checked(&state, key, value.as_deref())?;
+    let saved = save(&state, &caller, if_match, &changes.values).await?;
+    Ok(Tagged::ok(saved.version, saved))
+}
+
+/// Saves values and puts them into force; tells every setting as it is then.
+async fn save(
+    state: &AppState,
+    caller: &Caller,
+    if_match: IfMatch,
+    values: &BTreeMap<String, Option<String>>,
+) -> Result<Settings, ApiError> {
+    for (key, value) in values {
+        checked(state, key, value.as_deref())?;
     }
-    let change = Change::begin(&state, &caller).await?;
-    let before = read(&state, &*change).await?;
+    let change = Change::begin(state, caller).await?;
+    let before = read(state, &*change).await?;
     if_match
         .check(before.version, &*change, TARGET, TARGET)
         .await?;
     for view in &before.items {
-        let Some(value) = changes.values.get(&view.key) else {
+        let Some(value) = values.get(&view.key) else {
             continue;
         };
         if view.saved != *value {
@@ -147,16 +168,28 @@ async fn update(
             setting::put(&change, &view.key, value, by, change.now).await?;
         }
     }
-    let after = read(&state, &*change).await?;
+    let after = read(state, &*change).await?;
     if after.version == before.version {
         // Nothing was another value: there is nothing to tell of.
-        return Ok(Tagged::ok(before.version, before));
+        return Ok(before);
     }
+    note_rates(&change, [&before, &after]).await?;
     let audit =
-        Audit::of("settings.update", TARGET, TARGET).diff(&values(&before), &values(&after));
+        Audit::of("settings.update", TARGET, TARGET).diff(&in_force(&before), &in_force(&after));
     change.commit(audit).await?;
     state.apply_to_gateway().await?;
-    Ok(Tagged::ok(after.version, after))
+    Ok(after)
+}
+
+/// Keeps the exchange rate's history, from before this change on: what was spent until now is told by what held until now.
+async fn note_rates(change: &Change<'_>, states: [&Settings; 2]) -> Result<(), ApiError> {
+    for settings in states {
+        let view = settings.items.iter().find(|view| view.key == USD_CNY);
+        if let Some(rate) = view.and_then(|view| nano(&view.value)) {
+            exchange_rate::note(change, rate, change.now).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Who saved what when, newest first; the latest 200.
@@ -255,7 +288,7 @@ fn view(state: &AppState, definition: &Definition, saved: Option<setting::Model>
 }
 
 /// What is in force, for the audit log.
-fn values(settings: &Settings) -> Value {
+fn in_force(settings: &Settings) -> Value {
     let each = settings.items.iter();
     let values: Map<String, Value> = each
         .map(|view| (view.key.clone(), json!(view.value)))

@@ -167,7 +167,7 @@ async fn used(state: &AppState, caller: &Caller) -> Result<ConsoleStats, ApiErro
         &query,
         Which::default(),
         range,
-        shown,
+        &shown,
         MODELS,
     )
     .await?;
@@ -195,10 +195,10 @@ async fn by_day(state: &AppState, caller: &Caller, days: i64) -> Result<Vec<Cons
     let scope = caller.operator.scope();
     let course = course(state, scope, Which::default(), By::Day, range).await?;
     let each = course.starts.iter().zip(&course.buckets);
-    let days = each.map(|(at, measures)| ConsoleDay {
+    let days = each.map(|(at, counted)| ConsoleDay {
         date: calendar::date_of(state.time_zone, *at).to_string(),
-        tokens: measures.sum("total_tokens"),
-        calls: measures.sum("request_count"),
+        tokens: counted.measures.sum("total_tokens"),
+        calls: counted.measures.sum("request_count"),
     });
     Ok(days.collect())
 }

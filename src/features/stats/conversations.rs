@@ -1,6 +1,7 @@
-//! How many conversations there were: the dashboard's count. It reads the log, since ids are not rolled up; what the
-//! dashboard asks for again and again is remembered for a minute.
+//! How many conversations there were: the dashboard's count. It reads the log, since ids are not rolled up; days gone by are
+//! counted once and kept, and what the dashboard asks for again and again is remembered for a minute.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use actix_web::{get, web};
@@ -23,6 +24,8 @@ use super::stretch::Stretch;
 
 /// How old the dashboard's count may be.
 const REMEMBERED_US: i64 = 60_000_000;
+/// Longer stretches are not counted call by call.
+const COUNTED_MAX_US: i64 = 48 * 3_600_000_000;
 
 /// Conversations and calls in a stretch of time.
 #[derive(Debug, Serialize, ToSchema)]
@@ -41,12 +44,14 @@ pub(super) struct ConversationNumbers {
     without_id: i64,
     /// All calls.
     calls: i64,
-    /// False when there were so many calls that only the newest 500,000 were counted.
+    /// False when there were so many calls that only the newest 500,000 were counted, and when days were added up: a
+    /// conversation is then one of each of its days.
     is_exact: bool,
 }
 
 /// How many conversations there were: the last 24 hours unless asked otherwise. An id is what a call carries as
-/// `x-conversation-id` or in its body; calls belong to the moment they were accepted.
+/// `x-conversation-id` or in its body; calls belong to the moment they were accepted. A stretch of more than 48 hours is told in
+/// whole days, added up as each was counted; `from` and `to` say what was counted.
 #[utoipa::path(tag = "stats", params(RangeQuery), responses((status = 200, body = ConversationNumbers)))]
 #[get("/stats/conversations")]
 pub(super) async fn conversations(
@@ -55,16 +60,44 @@ pub(super) async fn conversations(
     range: TimeRange,
 ) -> Result<Json<ConversationNumbers>, ApiError> {
     let asked = Stretch::asked(range, state.clock.now_micros())?;
-    let counted = count(&state, caller.operator.scope(), asked).await?;
+    let scope = caller.operator.scope();
+    let (stretch, counted, is_exact) = if asked.to - asked.from > COUNTED_MAX_US {
+        let days = asked.days(state.time_zone);
+        (days, add_up(&state, scope, days).await?, false)
+    } else {
+        let counted = count(&state, scope, asked).await?;
+        (asked, counted, is_exact(counted))
+    };
     Ok(Json(ConversationNumbers {
-        from: rfc3339(asked.from),
-        to: rfc3339(asked.to),
-        conversations: conversations_of(counted),
+        from: rfc3339(stretch.from),
+        to: rfc3339(stretch.to),
+        conversations: counted.with_id + counted.without_id,
         with_id: counted.with_id,
         without_id: counted.without_id,
         calls: counted.calls,
-        is_exact: is_exact(counted),
+        is_exact,
     }))
+}
+
+/// The sum of days as they were counted.
+async fn add_up(
+    state: &AppState,
+    scope: Scope,
+    days: Stretch,
+) -> Result<ConversationCount, ApiError> {
+    let own = match scope {
+        Scope::All => None,
+        Scope::Tenant(own) => Some([own]),
+    };
+    let read = &state.databases.ledger_read;
+    let between = (days.from, days.to);
+    let mut sum = ConversationCount::default();
+    for day in conversation_count::days(read, between, own.as_ref().map(|own| &own[..])).await? {
+        sum.with_id += day.with_id;
+        sum.without_id += day.without_id;
+        sum.calls += day.calls;
+    }
+    Ok(sum)
 }
 
 async fn count(
@@ -86,10 +119,6 @@ async fn count(
     Ok(conversation_count::count(read, rid(asked.from)..to, tenant).await?)
 }
 
-fn conversations_of(counted: ConversationCount) -> i64 {
-    counted.with_id + counted.without_id
-}
-
 fn is_exact(counted: ConversationCount) -> bool {
     counted.calls < CALLS_LOOKED_AT
 }
@@ -100,17 +129,50 @@ pub(super) struct Lately {
     /// When it was counted, microseconds since the Unix epoch.
     at: i64,
     /// Since midnight.
-    pub(super) today: i64,
-    /// Since the midnight before the last six days.
+    pub(super) today: DayCount,
+    /// Those of the last seven days, today included.
     pub(super) week: i64,
+    /// Those of the last thirty.
+    pub(super) month: i64,
     pub(super) is_exact: bool,
+}
+
+/// The conversations of a day.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct DayCount {
+    /// Distinct ones, where calls carry an id.
+    pub(super) with_id: i64,
+    /// Calls that carry none.
+    pub(super) without_id: i64,
+}
+
+impl DayCount {
+    /// Both.
+    pub(super) fn all(self) -> i64 {
+        self.with_id + self.without_id
+    }
 }
 
 /// The latest count of the dashboard's. One per process.
 #[derive(Debug, Default)]
 pub(crate) struct Remembered(ArcSwapOption<Lately>);
 
-/// Conversations of today and of the last seven days, counted within the last minute.
+/// Conversations of days that begin in `[from, to)`, as they were counted, by the start of the day.
+pub(super) async fn of_days(
+    state: &AppState,
+    days: (i64, i64),
+) -> Result<BTreeMap<i64, DayCount>, ApiError> {
+    let read = &state.databases.ledger_read;
+    let mut found: BTreeMap<i64, DayCount> = BTreeMap::new();
+    for row in conversation_count::days(read, days, None).await? {
+        let day = found.entry(row.bucket).or_default();
+        day.with_id += row.with_id;
+        day.without_id += row.without_id;
+    }
+    Ok(found)
+}
+
+/// Conversations of today, counted within the last minute, and of days before it, as they were counted.
 pub(super) async fn lately(state: &AppState) -> Result<Lately, ApiError> {
     let now = state.clock.now_micros();
     let today = calendar::day_of(state.time_zone, now);
@@ -120,21 +182,38 @@ pub(super) async fn lately(state: &AppState) -> Result<Lately, ApiError> {
     {
         return Ok(**known);
     }
-    let since = |from| Stretch {
-        from,
+    let since_midnight = Stretch {
+        from: today,
         to: now,
         is_open: true,
     };
-    let of_today = count(state, Scope::All, since(today)).await?;
+    let counted = count(state, Scope::All, since_midnight).await?;
     let date = calendar::date_of(state.time_zone, now);
-    let first = date.checked_sub_days(Days::new(6)).unwrap_or(date);
-    let first = calendar::start_of(state.time_zone, first);
-    let of_week = count(state, Scope::All, since(first)).await?;
+    let days_ago = |days| {
+        let first = date.checked_sub_days(Days::new(days)).unwrap_or(date);
+        calendar::start_of(state.time_zone, first)
+    };
+    let (week, month) = (days_ago(6), days_ago(29));
+    let days = of_days(state, (month, now)).await?;
+    let live = DayCount {
+        with_id: counted.with_id,
+        without_id: counted.without_id,
+    };
+    // So many calls that only the newest were looked at: what was last counted of the whole day may be more.
+    let of_today = match days.get(&today) {
+        Some(kept) if !is_exact(counted) && kept.all() > live.all() => *kept,
+        _ => live,
+    };
+    let before = |from: i64| -> i64 {
+        let earlier = days.range(from..today);
+        earlier.map(|(_, day)| day.all()).sum::<i64>() + of_today.all()
+    };
     let lately = Lately {
         at: now,
-        today: conversations_of(of_today),
-        week: conversations_of(of_week),
-        is_exact: is_exact(of_week),
+        today: of_today,
+        week: before(week),
+        month: before(month),
+        is_exact: is_exact(counted),
     };
     state.conversations_lately.0.store(Some(Arc::new(lately)));
     Ok(lately)

@@ -21,7 +21,7 @@
 //! and sum, over the stretch that the answer tells as `from` and `to`. How far that stretch may differ from the one
 //! asked for is told at each handler. Quantiles lie within 1 % of the true ones; they are null where filters cross
 //! (a token's calls of one model, a user), since histograms are kept for single dimensions. Costs are exact in the
-//! currency they were charged in (`cost_usd`, `cost_cny`); `cost` is their sum by the exchange rate.
+//! currency they were charged in (`cost_usd`, `cost_cny`); `cost` is their sum by the exchange rates of the days they were charged on.
 
 pub(crate) mod console;
 pub(crate) mod conversations;
@@ -35,11 +35,14 @@ mod stretch;
 mod view;
 mod which;
 
+use std::sync::Arc;
+
 use actix_web::{get, web};
 use serde::{Deserialize, Serialize};
 use steward_actors::domain::calendar;
 use steward_actors::tree::upkeep::retention::HOURLY_CUBE_KEPT_MICROS;
-use steward_entities::ledger::rollup::{self, Measures, RollupTable};
+use steward_entities::ledger::daily;
+use steward_entities::ledger::rollup::{self, RollupTable};
 use steward_entities::scope::Scope;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -52,7 +55,7 @@ use crate::http::range::{RangeQuery, TimeRange, rfc3339};
 use crate::state::AppState;
 
 use stretch::Stretch;
-use view::{Numbers, Shown};
+use view::{Counted, Numbers, Shown};
 use which::Which;
 
 /// Buckets of one trend at most: 90 days of hours, or six years of days.
@@ -83,7 +86,7 @@ impl CostQuery {
     fn shown(&self, state: &AppState) -> Shown {
         let settings = state.settings.load();
         Shown {
-            rate: settings.rate,
+            rates: Arc::new(settings.rates.by_day(state.time_zone, settings.rate)),
             currency: self.currency.map_or(settings.currency, Into::into),
         }
     }
@@ -98,6 +101,9 @@ struct Overview {
     /// End of what was counted (exclusive).
     #[schema(format = DateTime)]
     to: String,
+    /// Earlier calls are still being counted, after an upgrade or a change of `stats.time_zone`: what lies behind is told too
+    /// low.
+    is_backfilling: bool,
     #[serde(flatten)]
     numbers: Numbers,
     previous: Previous,
@@ -129,7 +135,7 @@ async fn overview(
     range: TimeRange,
 ) -> Result<Json<Overview>, ApiError> {
     let shown = money.0.shown(&state);
-    tell(&state, caller.operator.scope(), which.0, range, shown).await
+    tell(&state, caller.operator.scope(), which.0, range, &shown).await
 }
 
 async fn tell(
@@ -137,23 +143,24 @@ async fn tell(
     scope: Scope,
     which: Which,
     range: TimeRange,
-    shown: Shown,
+    shown: &Shown,
 ) -> Result<Json<Overview>, ApiError> {
     let read = &state.databases.ledger_read;
     let chosen = which.chosen(read, scope).await?;
     let now = state.clock.now_micros();
     let asked = Stretch::asked(range, now)?;
-    let (counted, measures) = stretch::count(read, state.time_zone, &chosen, asked).await?;
+    let (stretch, counted) = stretch::count(read, state.time_zone, &chosen, asked).await?;
     let before = Stretch {
-        from: counted.from - (asked.to - asked.from),
-        to: counted.from,
+        from: stretch.from - (asked.to - asked.from),
+        to: stretch.from,
         is_open: false,
     };
     let (previous, earlier) = stretch::count(read, state.time_zone, &chosen, before).await?;
     Ok(Json(Overview {
-        from: rfc3339(counted.from),
-        to: rfc3339(counted.to),
-        numbers: Numbers::of(&measures, shown),
+        from: rfc3339(stretch.from),
+        to: rfc3339(stretch.to),
+        is_backfilling: daily::is_backfilling(read).await?,
+        numbers: Numbers::of(&counted, shown),
         previous: Previous {
             from: rfc3339(previous.from),
             to: rfc3339(previous.to),
@@ -191,6 +198,9 @@ struct Trend {
     to: String,
     /// Whose hours and days the buckets are.
     time_zone: String,
+    /// Earlier calls are still being counted, after an upgrade or a change of `stats.time_zone`: what lies behind is told too
+    /// low.
+    is_backfilling: bool,
     items: Vec<TrendItem>,
 }
 
@@ -222,7 +232,7 @@ async fn trend(
     let shown = money.0.shown(&state);
     let by = query.by.unwrap_or_default();
     let course = course(&state, caller.operator.scope(), which.0, by, range).await?;
-    Ok(Json(course.told(&state, shown)))
+    Ok(Json(course.told(&state, &shown)))
 }
 
 /// A bucket after another, without gaps.
@@ -230,23 +240,25 @@ struct Course {
     by: By,
     /// Start of each bucket.
     starts: Vec<i64>,
-    buckets: Vec<Measures>,
+    buckets: Vec<Counted>,
     /// End of the last one.
     to: i64,
+    is_backfilling: bool,
 }
 
 impl Course {
-    fn told(&self, state: &AppState, shown: Shown) -> Trend {
+    fn told(&self, state: &AppState, shown: &Shown) -> Trend {
         let each = self.starts.iter().zip(&self.buckets);
-        let items = each.map(|(at, measures)| TrendItem {
+        let items = each.map(|(at, counted)| TrendItem {
             at: rfc3339(*at),
-            numbers: Numbers::of(measures, shown),
+            numbers: Numbers::of(counted, shown),
         });
         Trend {
             by: self.by,
             from: rfc3339(self.starts.first().copied().unwrap_or(self.to)),
             to: rfc3339(self.to),
             time_zone: state.time_zone.name().to_owned(),
+            is_backfilling: self.is_backfilling,
             items: items.collect(),
         }
     }
@@ -301,10 +313,10 @@ async fn course(
         starts.push(at);
         at = next(zone, at);
     }
-    let mut buckets: Vec<Measures> = vec![Measures::default(); starts.len()];
+    let mut buckets: Vec<Counted> = vec![Counted::default(); starts.len()];
     for row in rollup::rows_by(read, table, &[], (first, at), &chosen.only()).await? {
         if let Ok(index) = starts.binary_search(&row.bucket) {
-            buckets[index].merge(&row.measures);
+            buckets[index].add(row.bucket, &row.measures);
         }
     }
     Ok(Course {
@@ -312,6 +324,7 @@ async fn course(
         starts,
         buckets,
         to: at,
+        is_backfilling: daily::is_backfilling(read).await?,
     })
 }
 

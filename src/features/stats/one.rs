@@ -64,7 +64,7 @@ async fn token_stats(
 ) -> Result<Json<Overview>, ApiError> {
     let which = of_token(&state, &caller, id.into_inner()).await?;
     // Whose token it is was asked above.
-    tell(&state, Scope::All, which, range, money.0.shown(&state)).await
+    tell(&state, Scope::All, which, range, &money.0.shown(&state)).await
 }
 
 /// A token's calls over time. As `stats/trend?token_id=`.
@@ -81,7 +81,7 @@ async fn token_trend(
     let which = of_token(&state, &caller, id.into_inner()).await?;
     let by = query.by.unwrap_or_default();
     let course = course(&state, Scope::All, which, by, range).await?;
-    Ok(Json(course.told(&state, money.0.shown(&state))))
+    Ok(Json(course.told(&state, &money.0.shown(&state))))
 }
 
 /// What calls of an account came to. As `stats/overview?account_id=`.
@@ -100,7 +100,7 @@ async fn account_stats(
         caller.operator.scope(),
         which,
         range,
-        money.0.shown(&state),
+        &money.0.shown(&state),
     )
     .await
 }
@@ -119,5 +119,5 @@ async fn account_trend(
     let which = of_account(&state, &caller, id.into_inner()).await?;
     let by = query.by.unwrap_or_default();
     let course = course(&state, caller.operator.scope(), which, by, range).await?;
-    Ok(Json(course.told(&state, money.0.shown(&state))))
+    Ok(Json(course.told(&state, &money.0.shown(&state))))
 }

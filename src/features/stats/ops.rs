@@ -28,7 +28,7 @@ use crate::http::permission::{Can, ReadStats};
 use crate::http::range::{RangeQuery, TimeRange};
 use crate::state::AppState;
 
-use super::conversations::lately;
+use super::conversations::{lately, of_days};
 use super::ranking::{Most, Ranked, Top, TopItem, TopQuery, rank, total};
 use super::view::Numbers;
 use super::which::Which;
@@ -58,9 +58,15 @@ struct Overview {
     /// Distinct conversations since midnight, where calls carry an id, and each call that carries none; at most a
     /// minute old.
     conversations_today: i64,
-    /// The same of the last seven days, today included.
+    /// The distinct conversations among them.
+    conversations_with_id_today: i64,
+    /// The calls among them that carry no id.
+    calls_without_id_today: i64,
+    /// Those of the last seven days, today included, added up: a conversation is counted on each of its days.
     conversations_week: i64,
-    /// False when the seven days had so many calls that only the newest 500,000 were looked at.
+    /// Those of the last thirty days.
+    conversations_month: i64,
+    /// False when today has so many calls that they are counted every quarter of an hour.
     conversations_exact: bool,
     /// Since midnight.
     api_calls_today: i64,
@@ -99,7 +105,7 @@ async fn overview(
         to: None,
     };
     let shown = money.0.shown(&state);
-    let calls = total(&state, &caller, Which::default(), range, shown).await?;
+    let calls = total(&state, &caller, Which::default(), range, &shown).await?;
     let active = daily::user_activity(&state.databases.ledger_read, (today, now)).await?;
     let tenants = tenant::all(&state.databases.control_read).await?;
     let conversations = lately(&state).await?;
@@ -109,8 +115,11 @@ async fn overview(
             .iter()
             .filter(|one| one.suspended_at.is_none())
             .count() as u64,
-        conversations_today: conversations.today,
+        conversations_today: conversations.today.all(),
+        conversations_with_id_today: conversations.today.with_id,
+        calls_without_id_today: conversations.today.without_id,
         conversations_week: conversations.week,
+        conversations_month: conversations.month,
         conversations_exact: conversations.is_exact,
         api_calls_today: calls.request_count,
         success_rate_today: calls.success_rate,
@@ -189,6 +198,10 @@ struct DashboardDay {
     /// A decimal; null when nothing had a price.
     cost: Option<String>,
     daily_active_users: i64,
+    /// Distinct conversations, where calls carry an id, and calls that carry none.
+    conversations: i64,
+    /// The distinct conversations among them.
+    conversations_with_id: i64,
 }
 
 /// Days of the installation, rising, without gaps.
@@ -223,9 +236,11 @@ async fn trends(
     .await?;
     let first = course.starts.first().copied().unwrap_or(course.to);
     let active = daily::user_activity(&state.databases.ledger_read, (first, course.to)).await?;
+    let conversations = of_days(&state, (first, course.to)).await?;
     let each = course.starts.iter().zip(&course.buckets);
-    let items = each.map(|(at, measures)| {
-        let numbers = Numbers::of(measures, shown);
+    let items = each.map(|(at, counted)| {
+        let talks = conversations.get(at).copied().unwrap_or_default();
+        let numbers = Numbers::of(counted, &shown);
         let users = active.iter().find(|day| day.bucket == *at);
         DashboardDay {
             date: calendar::date_of(state.time_zone, *at).to_string(),
@@ -235,6 +250,8 @@ async fn trends(
             total_tokens: numbers.total_tokens,
             cost: numbers.cost,
             daily_active_users: users.map_or(0, |day| day.daily_active_users),
+            conversations: talks.all(),
+            conversations_with_id: talks.with_id,
         }
     });
     Ok(Json(DashboardTrends {
@@ -272,12 +289,12 @@ async fn usage(
         &by_provider,
         which,
         range,
-        shown,
+        &shown,
         LISTED_MAX,
     )
     .await?;
     Ok(Json(ApiUsage {
-        total: total(&state, &caller, Which::default(), range, shown).await?,
+        total: total(&state, &caller, Which::default(), range, &shown).await?,
         by_provider: providers.items,
     }))
 }
@@ -313,11 +330,14 @@ async fn cost(
     for by in [Ranked::Provider, Ranked::Tenant] {
         let query = listed(by, Most::Cost);
         let which = Which::default();
-        lists.push(rank(&state, &caller, &query, which, range, shown, LISTED_MAX).await?);
+        lists.push(rank(&state, &caller, &query, which, range, &shown, LISTED_MAX).await?);
     }
     let sum = async |currency| {
-        let shown = super::Shown { currency, ..shown };
-        total(&state, &caller, Which::default(), range, shown).await
+        let shown = super::Shown {
+            currency,
+            ..shown.clone()
+        };
+        total(&state, &caller, Which::default(), range, &shown).await
     };
     let (usd, cny) = (sum(Currency::Usd).await?, sum(Currency::Cny).await?);
     let mut lists = lists.into_iter().map(|top| top.items);
@@ -342,7 +362,7 @@ async fn usage_trends(
     let range = days_or(&state, range, 30);
     let scope = caller.operator.scope();
     let course = course(&state, scope, Which::default(), By::Day, range).await?;
-    Ok(Json(course.told(&state, money.0.shown(&state))))
+    Ok(Json(course.told(&state, &money.0.shown(&state))))
 }
 
 /// Tenants by cost, over whole days: the last 30 unless asked otherwise. Calls of no tenant have an empty name.
@@ -358,7 +378,7 @@ async fn by_tenant(
     let range = days_or(&state, range, 30);
     let query = listed(Ranked::Tenant, Most::Cost);
     let which = Which::default();
-    let top = rank(&state, &caller, &query, which, range, shown, LISTED_MAX).await?;
+    let top = rank(&state, &caller, &query, which, range, &shown, LISTED_MAX).await?;
     Ok(Json(top))
 }
 

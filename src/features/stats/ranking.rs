@@ -2,9 +2,9 @@
 
 use actix_web::{get, web};
 use serde::{Deserialize, Serialize};
-use steward_actors::domain::price::Rate;
+use steward_actors::domain::price::{Currency, Rate};
 use steward_actors::domain::record::Mode;
-use steward_entities::ledger::rollup::{self, Measures};
+use steward_entities::ledger::{daily, rollup};
 use steward_entities::scope::Scope;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -19,7 +19,7 @@ use crate::state::AppState;
 
 use super::CostQuery;
 use super::stretch::Stretch;
-use super::view::{Numbers, Shown, share};
+use super::view::{Counted, Numbers, Shown, share};
 use super::which::Which;
 
 const TOP_MAX: u64 = 100;
@@ -73,8 +73,8 @@ pub(super) enum Most {
 }
 
 impl Most {
-    /// The measure in SQL. A rank needs no exact conversion: a float does.
-    fn most(self, rate: Rate) -> String {
+    /// The measure in SQL.
+    fn most(self, shown: &Shown, days: (i64, i64)) -> String {
         match self {
             Self::Requests => "sum(request_count)".to_owned(),
             Self::Tokens => "sum(total_tokens)".to_owned(),
@@ -83,12 +83,31 @@ impl Most {
             Self::Duration => {
                 "coalesce(sum(duration_ms_sum) * 1.0 / nullif(sum(request_count), 0), 0)".to_owned()
             }
-            Self::Cost => format!(
-                "sum(cost_usd_nano) * {:.9} + sum(cost_cny_nano)",
-                rate.cny_per_usd_nano() as f64 / 1e9
-            ),
+            Self::Cost => cost_in_sql(shown, days),
         }
     }
+}
+
+/// The sum of what was charged on days in `[from, to)`, each by its own exchange rate. A rank needs no exact conversion: a
+/// float does.
+fn cost_in_sql(shown: &Shown, days: (i64, i64)) -> String {
+    let factor = |rate: Rate| rate.cny_per_usd_nano() as f64 / 1e9;
+    let rates = shown.rates.within(days);
+    let [(_, rate)] = rates[..] else {
+        let mut by_day = "CASE".to_owned();
+        for (from, rate) in rates.iter().rev() {
+            by_day.push_str(&format!(" WHEN bucket >= {from} THEN {:.9}", factor(*rate)));
+        }
+        by_day.push_str(" END");
+        return match shown.currency {
+            Currency::Usd => format!("sum(cost_usd_nano + cost_cny_nano / {by_day})"),
+            Currency::Cny => format!("sum(cost_usd_nano * {by_day} + cost_cny_nano)"),
+        };
+    };
+    format!(
+        "sum(cost_usd_nano) * {:.9} + sum(cost_cny_nano)",
+        factor(rate)
+    )
 }
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -116,6 +135,9 @@ pub(super) struct Top {
     /// End of the last day (exclusive).
     #[schema(format = DateTime)]
     to: String,
+    /// Earlier calls are still being counted, after an upgrade or a change of `stats.time_zone`: what lies behind is told too
+    /// low.
+    is_backfilling: bool,
     pub(super) items: Vec<TopItem>,
 }
 
@@ -148,7 +170,7 @@ async fn top(
     range: TimeRange,
 ) -> Result<Json<Top>, ApiError> {
     let shown = money.0.shown(&state);
-    rank(&state, &caller, &query.0, which.0, range, shown, TOP_MAX)
+    rank(&state, &caller, &query.0, which.0, range, &shown, TOP_MAX)
         .await
         .map(Json)
 }
@@ -176,7 +198,7 @@ async fn latency(
 ) -> Result<Json<Latency>, ApiError> {
     let shown = money.0.shown(&state);
     let sort = Most::Duration;
-    let (total, ranking) = ranked(&state, &caller, query.0, sort, which.0, range, shown).await?;
+    let (total, ranking) = ranked(&state, &caller, query.0, sort, which.0, range, &shown).await?;
     Ok(Json(Latency {
         total,
         top: ranking,
@@ -187,11 +209,24 @@ async fn latency(
 #[derive(Debug, Serialize, ToSchema)]
 struct Cost {
     total: Numbers,
-    /// Yuan for a dollar, by which charges in two currencies are one sum.
+    /// Yuan for a dollar: the rate in force now.
     #[schema(example = "7.10")]
     usd_cny: String,
+    /// The rates of the days, by which charges in two currencies are one sum, rising.
+    exchange_rates: Vec<ExchangeRate>,
     #[serde(flatten)]
     top: Top,
+}
+
+/// An exchange rate and since when it was the days'.
+#[derive(Debug, Serialize, ToSchema)]
+struct ExchangeRate {
+    /// Start of the first day, or of the stretch.
+    #[schema(format = DateTime)]
+    from: String,
+    /// Yuan for a dollar.
+    #[schema(example = "7.10")]
+    usd_cny: String,
 }
 
 /// What calls cost over every day that the stretch touches, and the models, tokens … that cost most.
@@ -207,10 +242,18 @@ async fn cost(
 ) -> Result<Json<Cost>, ApiError> {
     let shown = money.0.shown(&state);
     let sort = Most::Cost;
-    let (total, ranking) = ranked(&state, &caller, query.0, sort, which.0, range, shown).await?;
+    let days = Stretch::asked(range, state.clock.now_micros())?.days(state.time_zone);
+    let (total, ranking) = ranked(&state, &caller, query.0, sort, which.0, range, &shown).await?;
+    let usd_cny = |rate: Rate| decimal(rate.cny_per_usd_nano());
+    let rates = shown.rates.within((days.from, days.to)).into_iter();
+    let rates = rates.map(|(from, rate)| ExchangeRate {
+        from: rfc3339(from),
+        usd_cny: usd_cny(rate),
+    });
     Ok(Json(Cost {
         total,
-        usd_cny: decimal(state.rate().cny_per_usd_nano()),
+        usd_cny: usd_cny(state.rate()),
+        exchange_rates: rates.collect(),
         top: ranking,
     }))
 }
@@ -223,7 +266,7 @@ async fn ranked(
     sort: Most,
     which: Which,
     range: TimeRange,
-    shown: Shown,
+    shown: &Shown,
 ) -> Result<(Numbers, Top), ApiError> {
     let query = TopQuery {
         sort: Some(query.sort.unwrap_or(sort)),
@@ -240,15 +283,15 @@ pub(super) async fn total(
     caller: &Caller,
     which: Which,
     range: TimeRange,
-    shown: Shown,
+    shown: &Shown,
 ) -> Result<Numbers, ApiError> {
     let read = &state.databases.ledger_read;
     let chosen = which.chosen(read, caller.operator.scope()).await?;
     let days = Stretch::asked(range, state.clock.now_micros())?.days(state.time_zone);
-    let mut sum = Measures::default();
+    let mut sum = Counted::default();
     let (range, only) = ((days.from, days.to), chosen.only());
     for row in rollup::rows_by(read, chosen.daily, &[], range, &only).await? {
-        sum.merge(&row.measures);
+        sum.add(row.bucket, &row.measures);
     }
     Ok(Numbers::of(&sum, shown))
 }
@@ -260,7 +303,7 @@ pub(super) async fn rank(
     query: &TopQuery,
     which: Which,
     range: TimeRange,
-    shown: Shown,
+    shown: &Shown,
     limit_max: u64,
 ) -> Result<Top, ApiError> {
     if caller.operator.scope() != Scope::All {
@@ -288,16 +331,16 @@ pub(super) async fn rank(
             "cannot be told apart under this filter; leave the filter out or rank another dimension",
         ));
     };
-    let measure = query.sort.unwrap_or_default().most(shown.rate);
     let range = (days.from, days.to);
+    let measure = query.sort.unwrap_or_default().most(shown, range);
     let mut only = chosen.only();
     let (most, all) = rollup::most(read, table, keys, &measure, range, &only, limit).await?;
     let ids: Vec<i64> = most.iter().map(|keys| keys[0]).collect();
     only.push((keys[0], &ids));
-    let mut items: Vec<Measures> = vec![Measures::default(); most.len()];
+    let mut items: Vec<Counted> = vec![Counted::default(); most.len()];
     for row in rollup::rows_by(read, table, keys, range, &only).await? {
         if let Some(index) = most.iter().position(|keys| *keys == row.keys) {
-            items[index].merge(&row.measures);
+            items[index].add(row.bucket, &row.measures);
         }
     }
     let names = match by {
@@ -311,7 +354,7 @@ pub(super) async fn rank(
         }
         _ => Vec::new(),
     };
-    let each = most.iter().zip(&items).map(|(keys, measures)| {
+    let each = most.iter().zip(&items).map(|(keys, counted)| {
         let found = names.iter().find(|(id, _, _)| *id == keys[0]);
         let (id, name) = found.map_or((None, String::new()), |(_, id, name)| {
             (id.clone(), name.clone())
@@ -323,7 +366,7 @@ pub(super) async fn rank(
             (None, Some(provider)) => format!("{provider}/{name}"),
             (None, None) => name.clone(),
         };
-        let numbers = Numbers::of(measures, shown);
+        let numbers = Numbers::of(counted, shown);
         let share = share(numbers.request_count, all).unwrap_or_default();
         TopItem {
             key,
@@ -338,6 +381,7 @@ pub(super) async fn rank(
         by,
         from: rfc3339(days.from),
         to: rfc3339(days.to),
+        is_backfilling: daily::is_backfilling(read).await?,
         items: each.collect(),
     })
 }

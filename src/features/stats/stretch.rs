@@ -9,6 +9,7 @@ use steward_entities::ledger::rollup::{self, Measures, RollupTable};
 use crate::error::ApiError;
 use crate::http::range::TimeRange;
 
+use super::view::Counted;
 use super::which::Chosen;
 
 const HOUR_US: i64 = 3_600_000_000;
@@ -62,7 +63,7 @@ pub(super) async fn count(
     zone: Tz,
     chosen: &Chosen,
     asked: Stretch,
-) -> Result<(Stretch, Measures), ApiError> {
+) -> Result<(Stretch, Counted), ApiError> {
     let floor = |at: i64| match chosen.hourly {
         Some(_) => calendar::hour_of(zone, at),
         None => calendar::day_of(zone, at),
@@ -75,7 +76,7 @@ pub(super) async fn count(
             None => calendar::next_day(zone, below),
         }
     };
-    let mut measures = Measures::default();
+    let mut sum = Counted::default();
     // What rollups tell, once the ends are settled.
     let mut whole = Stretch {
         from: floor(asked.from),
@@ -88,18 +89,19 @@ pub(super) async fn count(
     if is_exact && first > last {
         // Within one bucket.
         if let Some(found) = from_log(read, chosen, asked.from, asked.to).await? {
-            return Ok((asked, found));
+            sum.add(asked.from, &found);
+            return Ok((asked, sum));
         }
     } else if is_exact {
         if let Some(head) = from_log(read, chosen, asked.from, first).await? {
-            measures.merge(&head);
+            sum.add(asked.from, &head);
             whole.from = first;
         }
         // Up to now: the whole last bucket is the same.
         if !asked.is_open
             && let Some(tail) = from_log(read, chosen, last, asked.to).await?
         {
-            measures.merge(&tail);
+            sum.add(last, &tail);
             whole.to = last;
         }
     }
@@ -114,10 +116,10 @@ pub(super) async fn count(
     };
     for (table, from, to) in pieces(zone, chosen, whole) {
         for row in rollup::rows_by(read, table, &[], (from, to), &chosen.only()).await? {
-            measures.merge(&row.measures);
+            sum.add(row.bucket, &row.measures);
         }
     }
-    Ok((counted, measures))
+    Ok((counted, sum))
 }
 
 /// Whole days, and the hours around them.

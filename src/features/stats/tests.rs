@@ -4,6 +4,7 @@ use steward_actors::domain::calendar;
 use steward_actors::domain::record::Record;
 use steward_actors::domain::rid::Rid;
 use steward_actors::ledger_store::{self, Batch};
+use steward_actors::tree::ledger::aggregator::count_conversations;
 
 use crate::http::money::decimal;
 use crate::testing::{Answer, Ask, START, World};
@@ -467,21 +468,144 @@ async fn conversations_on(world: World) {
         let answer = Ask::get("/api/v1/ops/dashboard/overview").bearer(&root);
         let told = answer.to(&app).await.body;
         assert_eq!(told["conversations_exact"], true, "{told}");
-        ["conversations_today", "conversations_week"].map(|name| told[name].as_i64().unwrap())
+        [
+            "conversations_today",
+            "conversations_with_id_today",
+            "calls_without_id_today",
+            "conversations_week",
+            "conversations_month",
+        ]
+        .map(|name| told[name].as_i64().unwrap())
     };
-    assert_eq!(at_a_glance().await, [9, 9]);
-    // A call of the day before; what was counted is remembered for a minute.
-    let yesterday = call(20);
-    assert!(yesterday.request_at < calendar::day_of(world.state.time_zone, START));
-    let later = [(13, yesterday)];
+    assert_eq!(at_a_glance().await, [9, 6, 3, 9, 9]);
+    // A thread's call and one of none the day before, and one ten days ago; today is remembered for a minute, and days
+    // gone by are those that were counted.
+    let mut yesterday = call(20);
+    yesterday.conversation_id = "thread 0".into();
+    let later = [(13, yesterday), (14, call(21)), (15, call(10 * 144))];
+    let days: Vec<i64> = later
+        .iter()
+        .map(|(_, record)| calendar::day_of(world.state.time_zone, record.request_at))
+        .collect();
+    assert!(days[0] == days[1] && days[0] < calendar::day_of(world.state.time_zone, START));
     let batch = Batch {
         node: 0,
         entries: &later,
-        upto_seq: 13,
+        upto_seq: 15,
         now_micros: START,
     };
     store.write(batch).await.unwrap();
-    assert_eq!(at_a_glance().await, [9, 9]);
+    let (databases, clock) = (&world.state.databases, &world.state.clock);
+    for day in days {
+        // Any number of times.
+        count_conversations(databases, world.state.time_zone, clock, day)
+            .await
+            .unwrap();
+    }
+    assert_eq!(at_a_glance().await, [9, 6, 3, 9, 9]);
     world.clock.advance_micros(60_000_000);
-    assert_eq!(at_a_glance().await, [9, 10]);
+    // "thread 0" is one of each of its days.
+    assert_eq!(at_a_glance().await, [9, 6, 3, 11, 12]);
+    let today = calendar::day_of(world.state.time_zone, START);
+    count_conversations(databases, world.state.time_zone, clock, today)
+        .await
+        .unwrap();
+    let month = Ask::get("/api/v1/stats/conversations?range=30d").bearer(&root);
+    let month = month.to(&app).await.body;
+    assert_eq!(
+        ["conversations", "with_id", "calls", "is_exact"].map(|name| &month[name]),
+        [&json!(12), &json!(7), &json!(15), &json!(false)],
+        "{month}"
+    );
+    let own = Ask::get("/api/v1/stats/conversations?range=30d").bearer(&own);
+    assert_eq!(own.to(&app).await.body["calls"], 7);
+    let trends = Ask::get("/api/v1/ops/dashboard/trends").bearer(&root);
+    let trends = trends.to(&app).await.body;
+    let day = &trends["items"][5];
+    assert_eq!(
+        (&day["conversations"], &day["conversations_with_id"]),
+        (&json!(2), &json!(1)),
+        "{trends}"
+    );
+}
+
+#[actix_web::test]
+async fn every_day_is_told_by_its_own_exchange_rate() {
+    rates_of_days_on(World::sqlite().await).await;
+}
+
+#[actix_web::test]
+async fn every_day_is_told_by_its_own_exchange_rate_postgres() {
+    rates_of_days_on(World::postgres().await).await;
+}
+
+async fn rates_of_days_on(world: World) {
+    with_calls(&world).await;
+    let app = world.app().await;
+    let root = world.signed_in("root", "ops_admin").await;
+    let ask = async |path: &str| -> Value {
+        let path = format!("/api/v1/{path}");
+        let answer = Ask::get(&path).bearer(&root).to(&app).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}: {answer:?}");
+        answer.body
+    };
+    let before = ask("stats/cost?range=7d&currency=CNY").await;
+    let save = json!({"values": {"prices.usd_cny": "8"}});
+    let saved = Ask::patch("/api/v1/settings", save).bearer(&root);
+    assert_eq!(saved.to(&app).await.status, StatusCode::OK);
+
+    let today = calendar::day_of(world.state.time_zone, START);
+    // Yuan, as tenths of billionths: what was charged until midnight at 7.1, and after it at 8.
+    let yuan = |keep: &dyn Fn(i64) -> bool| {
+        let each = (1..=288).filter(|n| keep(*n)).map(|n| {
+            let rate = if call(n).request_at < today { 71 } else { 80 };
+            [7_100 * n * rate, 7_100 * n * 10, 0, 0][(n % 4) as usize]
+        });
+        json!(decimal(each.sum::<i64>() / 10))
+    };
+    let everything = yuan(&|_| true);
+    let cost = ask("stats/cost?range=7d&currency=CNY").await;
+    assert_eq!(cost["total"]["cost"], everything, "{cost}");
+    assert_ne!(cost["total"]["cost"], before["total"]["cost"]);
+    assert_eq!(cost["total"]["cost_usd"], before["total"]["cost_usd"]);
+    assert_eq!(cost["usd_cny"], "8");
+    let rates = cost["exchange_rates"].as_array().unwrap().iter();
+    let rates: Vec<&Value> = rates.map(|rate| &rate["usd_cny"]).collect();
+    assert_eq!(rates, ["7.1", "8"]);
+    assert_eq!(
+        cost["exchange_rates"][1]["from"],
+        crate::http::range::rfc3339(today)
+    );
+    for item in cost["items"].as_array().unwrap() {
+        let (model, failed) = (&item["name"], item["provider"] != "openai");
+        let of = |n: i64| (n % 3 == 0) == (model == "gpt-5") && (n % 5 == 0) == failed;
+        assert_eq!(item["cost"], yuan(&of), "{item}");
+    }
+
+    // Overview, trend, its file and the operations center agree, whatever pieces they are counted from.
+    let day = ask("stats/overview?range=24h&currency=CNY").await;
+    assert_eq!(day["cost"], yuan(&|n| n <= 144));
+    assert_eq!(day["previous"]["cost"], yuan(&|n| n > 144));
+    let days = ask("stats/trend?by=day&range=7d&currency=CNY").await;
+    let days = days["items"].as_array().unwrap();
+    let of_today = yuan(&|n| call(n).request_at >= today);
+    assert_eq!(days.last().unwrap()["cost"], of_today);
+    let file = ask("stats/export?format=json&by=day&range=7d&currency=CNY").await;
+    assert_eq!(file["items"].as_array().unwrap(), days);
+    let glance = ask("ops/dashboard/overview?currency=CNY").await;
+    assert_eq!(glance["estimated_cost_today"], of_today);
+    let estimate = ask("ops/api-usage/cost").await;
+    assert_eq!(estimate["total_cost_cny"], everything);
+    let hours = ask("stats/trend?by=hour&range=24h&currency=CNY").await;
+    let hours = hours["items"].as_array().unwrap().iter();
+    let priced = hours.filter(|hour| hour["cost"].is_string() && hour["cost"] != "0");
+    assert!(priced.count() > 20);
+
+    // What ranks first depends on the rate of the day: all of token 1's dollars are worth more than they were.
+    let ranked = ask("stats/top?by=token&sort=cost&range=7d&currency=USD").await;
+    let costs = ranked["items"].as_array().unwrap().iter();
+    let costs: Vec<f64> = costs
+        .map(|item| item["cost"].as_str().unwrap().parse().unwrap())
+        .collect();
+    assert!(costs.is_sorted_by(|a, b| a >= b), "{ranked}");
 }

@@ -1,7 +1,10 @@
 //! Measures as the API spells them.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use serde::Serialize;
-use steward_actors::domain::price::{Currency, Rate};
+use steward_actors::domain::price::{Currency, DayRates};
 use steward_entities::ledger::histogram::Histogram;
 use steward_entities::ledger::rollup::Measures;
 use utoipa::ToSchema;
@@ -9,18 +12,40 @@ use utoipa::ToSchema;
 use crate::http::money::decimal;
 
 /// What costs are told in.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Shown {
-    pub(super) rate: Rate,
+    pub(super) rates: Arc<DayRates>,
     pub(super) currency: Currency,
 }
 
 impl Shown {
     /// Null when nothing is known; a cost of zero is one that was reckoned.
-    fn cost(self, measures: &Measures) -> Option<String> {
+    fn cost(&self, counted: &Counted) -> Option<String> {
+        let is_known = !counted.charges.is_empty() || counted.measures.sum("unpriced_count") == 0;
+        let charges = counted.charges.iter().map(|(at, charge)| (*at, *charge));
+        is_known.then(|| decimal(self.rates.sum(charges, self.currency)))
+    }
+}
+
+/// What calls came to, and which of it was charged when: every day has an exchange rate of its own.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Counted {
+    pub(super) measures: Measures,
+    /// Billionths of US dollars and of yuan, by a moment of the day they were charged on.
+    charges: BTreeMap<i64, [i64; 2]>,
+}
+
+impl Counted {
+    /// Adds what calls of one day came to; `at` lies within it.
+    pub(super) fn add(&mut self, at: i64, measures: &Measures) {
+        self.measures.merge(measures);
         let charged = [measures.sum("cost_usd_nano"), measures.sum("cost_cny_nano")];
-        let is_known = charged != [0, 0] || measures.sum("unpriced_count") == 0;
-        is_known.then(|| decimal(self.rate.sum(charged, self.currency)))
+        if charged != [0, 0] {
+            let sums = self.charges.entry(at).or_default();
+            for (sum, nano) in sums.iter_mut().zip(charged) {
+                *sum = sum.saturating_add(nano);
+            }
+        }
     }
 }
 
@@ -56,8 +81,8 @@ pub(super) struct Numbers {
     pub(super) p99_duration_ms: Option<f64>,
     pub(super) p50_ttft_ms: Option<f64>,
     pub(super) p95_ttft_ms: Option<f64>,
-    /// What was charged, in `currency`, a decimal: charges in two currencies are one sum by the rate of `instance`. Null
-    /// when nothing had a price.
+    /// What was charged, in `currency`, a decimal: charges in two currencies are one sum by each day's own exchange rate,
+    /// the last that came into force on it. Null when nothing had a price.
     pub(super) cost: Option<String>,
     /// `USD` or `CNY`.
     pub(super) currency: &'static str,
@@ -70,7 +95,8 @@ pub(super) struct Numbers {
 }
 
 impl Numbers {
-    pub(super) fn of(measures: &Measures, shown: Shown) -> Self {
+    pub(super) fn of(counted: &Counted, shown: &Shown) -> Self {
+        let measures = &counted.measures;
         let sum = |column| measures.sum(column);
         let requests = sum("request_count");
         let successes = sum("success_count");
@@ -100,7 +126,7 @@ impl Numbers {
             p99_duration_ms: duration(0.99),
             p50_ttft_ms: ttft(0.5),
             p95_ttft_ms: ttft(0.95),
-            cost: shown.cost(measures),
+            cost: shown.cost(counted),
             currency: shown.currency.as_str(),
             cost_usd: decimal(sum("cost_usd_nano")),
             cost_cny: decimal(sum("cost_cny_nano")),

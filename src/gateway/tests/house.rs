@@ -126,8 +126,11 @@ pub(super) async fn with<F, Fut>(
     let mut spool_config = SpoolConfig::new(directory.path(), 0);
     spool_config.segment_bytes = 64 << 10;
     spool_config.min_free_bytes = 0;
-    let mut config = Config::load(None, []).unwrap().gateway;
-    tune(&mut config, &mut spool_config);
+    let mut whole = Config::load(None, []).unwrap();
+    tune(&mut whole.gateway, &mut spool_config);
+    let defaults = whole.setting_defaults().unwrap();
+    let settings = Arc::new(ArcSwap::from_pointee(defaults.settings().clone()));
+    let config = whole.gateway;
     let wait_durable = spool_config.fsync == FsyncPolicy::Always;
     let (spool, _) = Spool::open(spool_config).unwrap();
     let key = token_key::TOKEN.generate();
@@ -165,6 +168,7 @@ pub(super) async fn with<F, Fut>(
         budgets: Arc::new(Budgets::new(chrono_tz::UTC, Arc::default())),
         health: Arc::default(),
         config,
+        settings,
         wait_durable,
     })
     .unwrap();

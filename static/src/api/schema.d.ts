@@ -177,7 +177,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /**
+         * The same by a link: what to export was said when the ticket was asked for.
+         * @deprecated
+         */
+        get: operations["conversations_export_by_link_by_old_name"];
         put?: never;
         /**
          * Exports a selection or what a filter finds, newest first, streamed: `json` (one array), `jsonl` (a line a call) or
@@ -549,7 +553,8 @@ export interface paths {
         };
         /**
          * How many conversations there were: the last 24 hours unless asked otherwise. An id is what a call carries as
-         *     `x-conversation-id` or in its body; calls belong to the moment they were accepted.
+         *     `x-conversation-id` or in its body; calls belong to the moment they were accepted. A stretch of more than 48 hours is told in
+         *     whole days, added up as each was counted; `from` and `to` say what was counted.
          * @deprecated
          */
         get: operations["stats_conversations_by_old_name"];
@@ -611,7 +616,8 @@ export interface paths {
         };
         /**
          * A trend (by hour or day), or with `of` a ranking of at most 10,000, as a file. JSON is the answer of `stats/trend` or
-         *     `stats/top`; the others have one line a bucket or item.
+         *     `stats/top`; the others have one line a bucket or item. A workbook is zipped as a whole, the others are sent as
+         *     they are written.
          * @deprecated
          */
         get: operations["stats_export_by_old_name"];
@@ -886,6 +892,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/auth/download-ticket": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A ticket for one download, so that a browser can fetch a file by a link: what fetches it then need send no header. */
+        post: operations["auth_issue"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/auth/keys": {
         parameters: {
             query?: never;
@@ -1073,7 +1096,8 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /** The same by a link: what to export was said when the ticket was asked for. */
+        get: operations["conversations_export_by_link"];
         put?: never;
         /**
          * Exports a selection or what a filter finds, newest first, streamed: `json` (one array), `jsonl` (a line a call) or
@@ -1877,6 +1901,61 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/ops/config/categories": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The categories, each with the names in it. */
+        get: operations["settings_list_categories"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ops/config/{category}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The settings of a category. */
+        get: operations["settings_show_category"];
+        /**
+         * Saves values of a category by name: texts, numbers or booleans; null goes back to the configuration's, what is not named
+         *     stays. All of them, or none when one cannot be.
+         */
+        put: operations["settings_update_category"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ops/config/{category}/reset": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Goes back to the configuration's values in a category; what the environment sets is its own default already. */
+        post: operations["settings_reset_category"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/ops/dashboard/overview": {
         parameters: {
             query?: never;
@@ -2606,7 +2685,8 @@ export interface paths {
         };
         /**
          * How many conversations there were: the last 24 hours unless asked otherwise. An id is what a call carries as
-         *     `x-conversation-id` or in its body; calls belong to the moment they were accepted.
+         *     `x-conversation-id` or in its body; calls belong to the moment they were accepted. A stretch of more than 48 hours is told in
+         *     whole days, added up as each was counted; `from` and `to` say what was counted.
          */
         get: operations["stats_conversations"];
         put?: never;
@@ -2663,7 +2743,8 @@ export interface paths {
         };
         /**
          * A trend (by hour or day), or with `of` a ranking of at most 10,000, as a file. JSON is the answer of `stats/trend` or
-         *     `stats/top`; the others have one line a bucket or item.
+         *     `stats/top`; the others have one line a bucket or item. A workbook is zipped as a whole, the others are sent as
+         *     they are written.
          */
         get: operations["stats_export"];
         put?: never;
@@ -3606,6 +3687,21 @@ export interface components {
             /** @description All of them unless given. */
             caches?: components["schemas"]["Cache"][] | null;
         };
+        /** @description The settings of a category. */
+        CategorySettings: {
+            category: string;
+            /** @description Name → what is in force. */
+            config: {
+                [key: string]: string;
+            };
+            /** @description The same, with what may stand in it and who saved it. */
+            items: components["schemas"]["SettingView"][];
+            /**
+             * Format: int64
+             * @description Of all settings; rises with every change.
+             */
+            version: number;
+        };
         /** @description What to change of a channel. A field that is missing stays. */
         ChannelChanges: {
             enabled?: boolean | null;
@@ -4011,7 +4107,10 @@ export interface components {
              * @description Beginning of what was counted.
              */
             from: string;
-            /** @description False when there were so many calls that only the newest 500,000 were counted. */
+            /**
+             * @description False when there were so many calls that only the newest 500,000 were counted, and when days were added up: a
+             *     conversation is then one of each of its days.
+             */
             is_exact: boolean;
             /**
              * Format: date-time
@@ -4083,9 +4182,11 @@ export interface components {
         };
         /** @description What calls cost together, and whose most of it was. */
         Cost: components["schemas"]["Top"] & {
+            /** @description The rates of the days, by which charges in two currencies are one sum, rising. */
+            exchange_rates: components["schemas"]["ExchangeRate"][];
             total: components["schemas"]["Numbers"];
             /**
-             * @description Yuan for a dollar, by which charges in two currencies are one sum.
+             * @description Yuan for a dollar: the rate in force now.
              * @example 7.10
              */
             usd_cny: string;
@@ -4115,6 +4216,16 @@ export interface components {
             api_calls: number;
             /** Format: double */
             avg_response_time_ms?: number | null;
+            /**
+             * Format: int64
+             * @description Distinct conversations, where calls carry an id, and calls that carry none.
+             */
+            conversations: number;
+            /**
+             * Format: int64
+             * @description The distinct conversations among them.
+             */
+            conversations_with_id: number;
             /** @description A decimal; null when nothing had a price. */
             cost?: string | null;
             /** Format: int64 */
@@ -4147,14 +4258,24 @@ export interface components {
              */
             avg_response_time_ms?: number | null;
             /**
+             * Format: int64
+             * @description The calls among them that carry no id.
+             */
+            calls_without_id_today: number;
+            /**
              * @description `healthy`, `degraded`, `unhealthy` or `unknown` by component: `database`, `ledger`, `spool`, `supervision`, and all of
              *     those of `ops/system/components`.
              */
             components_status: {
                 [key: string]: string;
             };
-            /** @description False when the seven days had so many calls that only the newest 500,000 were looked at. */
+            /** @description False when today has so many calls that they are counted every quarter of an hour. */
             conversations_exact: boolean;
+            /**
+             * Format: int64
+             * @description Those of the last thirty days.
+             */
+            conversations_month: number;
             /**
              * Format: int64
              * @description Distinct conversations since midnight, where calls carry an id, and each call that carries none; at most a
@@ -4163,9 +4284,14 @@ export interface components {
             conversations_today: number;
             /**
              * Format: int64
-             * @description The same of the last seven days, today included.
+             * @description Those of the last seven days, today included, added up: a conversation is counted on each of its days.
              */
             conversations_week: number;
+            /**
+             * Format: int64
+             * @description The distinct conversations among them.
+             */
+            conversations_with_id_today: number;
             /** @description `USD` or `CNY`. */
             currency: string;
             /**
@@ -4323,6 +4449,26 @@ export interface components {
             change: components["schemas"]["LineChange"];
             words: components["schemas"]["Stretch"][];
         };
+        /** @description What is to be fetched. */
+        DownloadRequest: {
+            /** @description `/api/v1/conversations/export`: what its POST takes. For the others null: they say it in their query. */
+            body?: unknown;
+            /**
+             * @description Path of the file without its query.
+             * @example /api/v1/logs/requests/export
+             */
+            path: string;
+        };
+        /** @description A ticket. */
+        DownloadTicket: {
+            /**
+             * Format: int64
+             * @description Seconds.
+             */
+            expires_in: number;
+            /** @description For `GET <path>?ticket=`, once. */
+            ticket: string;
+        };
         /** @description A fault on purpose. */
         Drill: {
             /**
@@ -4371,6 +4517,19 @@ export interface components {
             time_zone: string;
             /** @description The version of Steward. */
             version: string;
+        };
+        /** @description An exchange rate and since when it was the days'. */
+        ExchangeRate: {
+            /**
+             * Format: date-time
+             * @description Start of the first day, or of the stretch.
+             */
+            from: string;
+            /**
+             * @description Yuan for a dollar.
+             * @example 7.10
+             */
+            usd_cny: string;
         };
         /** @description Why an incarnation ended. */
         ExitView: {
@@ -4437,7 +4596,7 @@ export interface components {
             started_at: string;
             /** @description IANA name; days begin at its midnight. */
             time_zone: string;
-            /** @description Yuan for a US dollar, by which costs in two currencies are shown as one: a decimal. */
+            /** @description Yuan for a US dollar, by which costs of today in two currencies are shown as one: a decimal. */
             usd_cny: string;
             /** @description The version of Steward. */
             version: string;
@@ -4935,8 +5094,8 @@ export interface components {
              */
             client_error_count: number;
             /**
-             * @description What was charged, in `currency`, a decimal: charges in two currencies are one sum by the rate of `instance`. Null
-             *     when nothing had a price.
+             * @description What was charged, in `currency`, a decimal: charges in two currencies are one sum by each day's own exchange rate,
+             *     the last that came into force on it. Null when nothing had a price.
              */
             cost?: string | null;
             /** @description What was charged in Chinese yuan. */
@@ -5074,6 +5233,11 @@ export interface components {
              * @description Beginning of what was counted.
              */
             from: string;
+            /**
+             * @description Earlier calls are still being counted, after an upgrade or a change of `stats.time_zone`: what lies behind is told too
+             *     low.
+             */
+            is_backfilling: boolean;
             previous: components["schemas"]["Previous"];
             /**
              * Format: date-time
@@ -5805,9 +5969,20 @@ export interface components {
                 budget_currency: "USD" | "CNY";
                 /**
                  * Format: int64
-                 * @description Calls since midnight.
+                 * @description Those of the last thirty days.
+                 */
+                conversations_month: number;
+                /**
+                 * Format: int64
+                 * @description Distinct conversations since midnight, where calls carry an id, and each call that carries none; counted every
+                 *     minute or so.
                  */
                 conversations_today: number;
+                /**
+                 * Format: int64
+                 * @description Those of the last seven days, today included, added up: a conversation is counted on each of its days.
+                 */
+                conversations_week: number;
                 created_at: string;
                 /** @description What its tokens together may spend a day, a decimal in `budget_currency`; null is unlimited. */
                 daily_budget?: string | null;
@@ -6592,6 +6767,15 @@ export interface components {
             /** @description In order; together they are the snippet. Empty when the place lies beyond what can be shown. */
             snippet: components["schemas"]["SnippetPiece"][];
         };
+        /** @description Every category. */
+        SettingCategories: {
+            items: components["schemas"]["SettingCategory"][];
+        };
+        /** @description A category and the names in it. */
+        SettingCategory: {
+            category: string;
+            names: string[];
+        };
         /** @description Values to save. */
         SettingChanges: {
             /** @description Key → value; null goes back to the configuration's. What is not named stays. */
@@ -6742,9 +6926,20 @@ export interface components {
             budget_currency: "USD" | "CNY";
             /**
              * Format: int64
-             * @description Calls since midnight.
+             * @description Those of the last thirty days.
+             */
+            conversations_month: number;
+            /**
+             * Format: int64
+             * @description Distinct conversations since midnight, where calls carry an id, and each call that carries none; counted every
+             *     minute or so.
              */
             conversations_today: number;
+            /**
+             * Format: int64
+             * @description Those of the last seven days, today included, added up: a conversation is counted on each of its days.
+             */
+            conversations_week: number;
             created_at: string;
             /** @description What its tokens together may spend a day, a decimal in `budget_currency`; null is unlimited. */
             daily_budget?: string | null;
@@ -6984,6 +7179,11 @@ export interface components {
              * @description Start of the first day.
              */
             from: string;
+            /**
+             * @description Earlier calls are still being counted, after an upgrade or a change of `stats.time_zone`: what lies behind is told too
+             *     low.
+             */
+            is_backfilling: boolean;
             items: components["schemas"]["TopItem"][];
             /**
              * Format: date-time
@@ -7076,6 +7276,11 @@ export interface components {
              * @description Start of the first bucket.
              */
             from: string;
+            /**
+             * @description Earlier calls are still being counted, after an upgrade or a change of `stats.time_zone`: what lies behind is told too
+             *     low.
+             */
+            is_backfilling: boolean;
             items: components["schemas"]["TrendItem"][];
             /** @description Whose hours and days the buckets are. */
             time_zone: string;
@@ -8381,6 +8586,109 @@ export interface operations {
             };
         };
     };
+    conversations_export_by_link_by_old_name: {
+        parameters: {
+            query?: {
+                /** @description From `POST /api/v1/auth/download-ticket`, instead of a bearer: for browsers that fetch the file by a link. */
+                ticket?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": string;
+                    "application/json": unknown[];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     conversations_export_some_by_old_name: {
         parameters: {
             query?: never;
@@ -9354,6 +9662,8 @@ export interface operations {
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
+                /** @description From `POST /api/v1/auth/download-ticket`, instead of a bearer: for browsers that fetch the file by a link. */
+                ticket?: string;
             };
             header?: never;
             path?: never;
@@ -10941,6 +11251,8 @@ export interface operations {
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
+                /** @description From `POST /api/v1/auth/download-ticket`, instead of a bearer: for browsers that fetch the file by a link. */
+                ticket?: string;
             };
             header?: never;
             path?: never;
@@ -13075,6 +13387,145 @@ export interface operations {
             };
         };
     };
+    auth_issue: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Sent again with the same key and body, the request has its effect once. */
+                "idempotency-key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DownloadRequest"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DownloadTicket"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It conflicts with what exists. */
+            409: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request body is too large. */
+            413: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body's media type or encoding is not supported. */
+            415: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     operator_keys_list: {
         parameters: {
             query?: {
@@ -14308,6 +14759,109 @@ export interface operations {
             };
             /** @description The body's media type or encoding is not supported. */
             415: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    conversations_export_by_link: {
+        parameters: {
+            query?: {
+                /** @description From `POST /api/v1/auth/download-ticket`, instead of a bearer: for browsers that fetch the file by a link. */
+                ticket?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": string;
+                    "application/json": unknown[];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
                 headers: {
                     /** @description Names this request in the log. */
                     "x-request-id"?: string;
@@ -16063,6 +16617,8 @@ export interface operations {
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
+                /** @description From `POST /api/v1/auth/download-ticket`, instead of a bearer: for browsers that fetch the file by a link. */
+                ticket?: string;
             };
             header?: never;
             path?: never;
@@ -21483,6 +22039,497 @@ export interface operations {
             };
         };
     };
+    settings_list_categories: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SettingCategories"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    settings_show_category: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                category: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CategorySettings"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is nothing at this address. */
+            404: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    settings_update_category: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The ETag the change was made from; 412 when somebody changed it first. */
+                "if-match"?: string;
+            };
+            path: {
+                category: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    [key: string]: unknown;
+                };
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CategorySettings"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is nothing at this address. */
+            404: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It conflicts with what exists. */
+            409: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Someone else has changed it since you read it. */
+            412: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request body is too large. */
+            413: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body's media type or encoding is not supported. */
+            415: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    settings_reset_category: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Sent again with the same key and body, the request has its effect once. */
+                "idempotency-key"?: string;
+            };
+            path: {
+                category: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CategorySettings"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is nothing at this address. */
+            404: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It conflicts with what exists. */
+            409: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Someone else has changed it since you read it. */
+            412: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     operations_center_overview: {
         parameters: {
             query?: {
@@ -21714,6 +22761,8 @@ export interface operations {
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
+                /** @description From `POST /api/v1/auth/download-ticket`, instead of a bearer: for browsers that fetch the file by a link. */
+                ticket?: string;
             };
             header?: never;
             path?: never;
@@ -29099,6 +30148,8 @@ export interface operations {
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
+                /** @description From `POST /api/v1/auth/download-ticket`, instead of a bearer: for browsers that fetch the file by a link. */
+                ticket?: string;
             };
             header?: never;
             path?: never;

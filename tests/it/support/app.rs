@@ -218,6 +218,12 @@ impl App {
         self.directory.path().join("data")
     }
 
+    /// Sets `STEWARD__…` for the next start of the process.
+    pub fn set(&mut self, key: &str, value: &str) {
+        self.environment
+            .push((format!("STEWARD__{key}"), value.to_owned()));
+    }
+
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }

@@ -2,6 +2,7 @@
 
 mod drills;
 mod start;
+mod time_zone;
 
 use std::collections::HashSet;
 use std::sync::Arc;

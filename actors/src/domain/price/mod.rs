@@ -2,7 +2,7 @@
 //!
 //! Pure. Money is integers from the price to the sum; the one rounding is at the end of a call, so what is
 //! stored is within half a billionth of the true cost. Which price was in force is [`PriceBook`]'s; conversion
-//! between currencies is for showing and limiting: [`Rate`].
+//! between currencies is for showing and limiting: [`Rate`], and of days gone by [`Rates`].
 
 mod book;
 mod charge;
@@ -10,7 +10,7 @@ mod rate;
 
 pub use book::{PriceBook, PriceRow};
 pub use charge::{Call, Charge, is_told};
-pub use rate::Rate;
+pub use rate::{DayRates, Rate, Rates};
 
 /// A price is for this many model tokens.
 pub const TOKENS_PER_PRICE: i64 = 1_000_000;

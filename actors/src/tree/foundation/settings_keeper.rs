@@ -11,9 +11,10 @@ use std::time::Duration;
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseActFuture, WrapFuture};
 use sea_orm::DbErr;
 use steward_entities::database::Databases;
-use steward_entities::{revision, setting};
+use steward_entities::{exchange_rate, revision, setting};
 
 use super::snapshot_keeper::{Refresh, RefreshError};
+use crate::domain::price::{Rate, Rates};
 use crate::domain::setting::{Defaults, InForce, Settings, Unusable};
 use crate::supervision::{ActorRef, ChildSpec, Incarnation};
 
@@ -71,7 +72,13 @@ pub async fn read(
 ) -> Result<(Settings, Vec<Unusable>), DbErr> {
     let rows = setting::all(&databases.control_read).await?.into_iter();
     let saved: BTreeMap<String, String> = rows.map(|row| (row.key, row.value)).collect();
-    Ok(defaults.with(&saved))
+    let (mut settings, unusable) = defaults.with(&saved);
+    let rates = exchange_rate::all(&databases.control_read)
+        .await?
+        .into_iter();
+    let rates = rates.filter_map(|row| Some((row.valid_from, Rate::new(row.cny_per_usd_nano)?)));
+    settings.rates = Rates::new(rates.collect());
+    Ok((settings, unusable))
 }
 
 /// `None` when the revision of the tables is still `known`.

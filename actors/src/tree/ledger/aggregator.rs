@@ -2,13 +2,13 @@
 //!
 //! One loop in the background of the actor. It listens to commits and counts them into [`Recent`], which anybody may
 //! read; at start, when it fell behind, and when a commit was announced twice, it reads the log again meanwhile. Once
-//! a minute it measures ([`derive`]) what is kept over time, derives the days that calls came to, and after midnight
-//! recounts yesterday. It loses nothing by dying: everything is derived from the log.
+//! a minute it measures ([`derive`]) what is kept over time; as often as `stats.aggregation_interval_s` says it derives the
+//! days that calls came to, and after midnight recounts yesterday. It loses nothing by dying: everything is derived from the log.
 
 mod derive;
 mod rebuild;
 
-pub(crate) use derive::derive_day;
+pub use derive::{count_conversations, derive_day};
 
 use std::collections::BTreeSet;
 use std::pin::Pin;
@@ -20,13 +20,14 @@ use chrono_tz::Tz;
 use sea_orm::DbErr;
 use steward_entities::database::Databases;
 use tokio::sync::broadcast::{self, error::RecvError};
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use crate::domain::calendar;
 use crate::domain::clock::SharedClock;
 use crate::domain::recent::Recent;
 use crate::domain::record::Record;
 use crate::domain::ring::Call;
+use crate::domain::setting::InForce;
 use crate::spool::Spool;
 use crate::supervision::{ActorRef, ChildSpec, Incarnation};
 
@@ -35,7 +36,7 @@ use rebuild::Rebuilt;
 
 /// How often what is too old is forgotten.
 const BEAT: Duration = Duration::from_secs(10);
-/// Beats between two derivations.
+/// Beats between two measurements.
 const BEATS: u32 = 6;
 /// Pause before a log that could not be read is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -55,6 +56,8 @@ pub struct Parts {
     pub node: u8,
     /// Where days begin.
     pub zone: Tz,
+    /// How often days are derived.
+    pub settings: InForce,
     pub clock: SharedClock,
 }
 
@@ -88,6 +91,9 @@ impl Actor for Aggregator {
 
 type Running<T> = Option<Pin<Box<dyn Future<Output = T>>>>;
 
+/// Days that are to be looked at again, for good or for ill.
+type Derived = Result<BTreeSet<i64>, (DbErr, BTreeSet<i64>)>;
+
 /// The loop and what it remembers.
 struct Work {
     parts: Parts,
@@ -99,7 +105,9 @@ struct Work {
     /// What was just read from the log, sorted, and until when that may be announced as news.
     seen: Option<(Vec<i64>, i64)>,
     rebuilding: Running<Result<Rebuilt, DbErr>>,
-    deriving: Running<Result<(), (DbErr, BTreeSet<i64>)>>,
+    deriving: Running<Derived>,
+    /// When days were derived last.
+    derived_at: Option<Instant>,
 }
 
 impl Work {
@@ -112,6 +120,7 @@ impl Work {
             seen: None,
             rebuilding: None,
             deriving: None,
+            derived_at: None,
         }
     }
 
@@ -138,12 +147,14 @@ impl Work {
                         self.rebuild(AGAIN);
                     }
                 },
-                derived = finished(&mut self.deriving) => {
-                    if let Err((error, days)) = derived {
+                derived = finished(&mut self.deriving) => match derived {
+                    Ok(later) => self.touched.extend(later),
+                    Err((error, days)) => {
                         tracing::warn!(%error, "figures of the day cannot be derived yet; trying again in a minute");
                         self.touched.extend(days);
+                        self.derived_at = None;
                     }
-                }
+                },
                 _ = beat.tick() => {
                     self.parts.recent.advance();
                     let now = self.parts.clock.now_micros();
@@ -217,12 +228,22 @@ impl Work {
         if self.deriving.is_some() {
             return;
         }
-        let days = std::mem::take(&mut self.touched);
+        let every = self.parts.settings.load().aggregation_every;
+        // A beat comes a little late or early.
+        let is_due = self
+            .derived_at
+            .is_none_or(|at| at.elapsed() + BEAT / 2 >= every);
+        let days = is_due.then(|| {
+            self.derived_at = Some(Instant::now());
+            std::mem::take(&mut self.touched)
+        });
         let parts = self.parts.clone();
         self.deriving = Some(Box::pin(async move {
             let (home, of) = (parts.databases.clone(), days.clone());
-            let round = home.at_home(async move { derive::round(&parts, &of).await });
-            round.await.map_err(|error| (error, days))
+            let round = home.at_home(async move { derive::round(&parts, of.as_ref()).await });
+            round
+                .await
+                .map_err(|error| (error, days.unwrap_or_default()))
         }));
     }
 }

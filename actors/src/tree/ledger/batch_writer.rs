@@ -23,6 +23,9 @@ use delivery::{Parts, deliver};
 /// Pause before partitions that could not be made at the turn of a month are tried again.
 const PREPARE_AGAIN: Duration = Duration::from_secs(60);
 
+/// Most batches of one transaction, reached only when records have piled up.
+const BATCHES_MAX: usize = 5;
+
 /// Write what waits now, without waiting for a full batch or for a pause to pass.
 #[derive(Clone, Copy, Debug)]
 pub struct Flush;
@@ -121,11 +124,11 @@ impl Writing {
 
     /// Waits for a full batch, or for the first record and the flush time.
     async fn gather(&self) {
-        let settings = &self.parts.settings;
         self.parts.spool.ready(1).await;
         if self.me.is_draining() {
             return;
         }
+        let settings = self.parts.in_force.load_full();
         tokio::select! {
             () = self.parts.spool.ready(settings.batch_records) => {}
             () = sleep(settings.flush_after) => {}
@@ -151,7 +154,8 @@ impl Writing {
     /// Leasing may read from disk, so it happens off this thread.
     async fn lease(&self) -> Result<Option<Lease>, ReadError> {
         let (spool, epoch) = (Arc::clone(&self.parts.spool), self.me.epoch());
-        let most = self.parts.settings.batch_max;
+        let batch = self.parts.in_force.load().batch_records;
+        let most = batch.saturating_mul(BATCHES_MAX);
         match tokio::task::spawn_blocking(move || spool.lease(epoch, most)).await {
             Ok(leased) => leased,
             // The runtime is going down, and this loop with it.

@@ -20,15 +20,9 @@ use crate::supervision::{ActorRef, Backoff, Group, Intensity};
 use batch_writer::{BatchWriter, delivery};
 use request_logger::RequestLogger;
 
-/// How the group batches, waits and gives up. Boot-time values; the defaults are the product's.
+/// How the group waits and gives up. Boot-time values; the defaults are the product's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LedgerSettings {
-    /// A batch is written as soon as so many records wait …
-    pub batch_records: usize,
-    /// … or so long after the first of them.
-    pub flush_after: Duration,
-    /// Most records of one transaction, reached only when they have piled up.
-    pub batch_max: usize,
     /// A transaction that takes longer is rolled back and tried again on another connection; the second and
     /// third try have twice and four times as long.
     pub commit_within: Duration,
@@ -53,9 +47,6 @@ pub struct LedgerSettings {
 impl Default for LedgerSettings {
     fn default() -> Self {
         Self {
-            batch_records: 1_000,
-            flush_after: Duration::from_millis(200),
-            batch_max: 5_000,
             commit_within: Duration::from_secs(30),
             retry_first: Duration::from_millis(100),
             retry_max: Duration::from_secs(5),

@@ -58,6 +58,11 @@ export const useText = featureText(
     latest: 'Latest calls',
     now: { inFlight: '{n} in flight', perSecond: '{n} requests/s', tokens: '{n} tokens/s' },
     all: 'All requests',
+    talks: {
+      all: 'In {talks} conversations',
+      both: '{talks} conversations, {alone} calls of none',
+      none: 'None says of which conversation',
+    },
     state: {
       title: 'Condition',
       ledger: 'Loss ledger',
@@ -70,6 +75,8 @@ export const useText = featureText(
       none: 'None yet',
       waiting: 'Records on their way',
       waitingWord: '{n} waiting',
+      numbers: 'Statistics',
+      counting: 'Counted anew: past days still too low',
     },
     start: {
       title: 'Three steps to the first call',
@@ -140,6 +147,11 @@ export const useText = featureText(
     latest: '最近的调用',
     now: { inFlight: '{n} 个进行中', perSecond: '{n} 次请求/秒', tokens: '{n} 个 token/秒' },
     all: '全部请求',
+    talks: {
+      all: '共 {talks} 个会话',
+      both: '{talks} 个会话，另有 {alone} 次无会话标识',
+      none: '均无会话标识',
+    },
     state: {
       title: '运行状态',
       ledger: '损失账',
@@ -152,6 +164,8 @@ export const useText = featureText(
       none: '还没有',
       waiting: '途中的记录',
       waitingWord: '{n} 条等待写入',
+      numbers: '统计数据',
+      counting: '正在重新统计，过去的日子暂时偏低',
     },
     start: {
       title: '三步完成第一次调用',

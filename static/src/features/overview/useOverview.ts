@@ -50,6 +50,15 @@ export function useOverview() {
     ...common,
     staleTime: 60_000,
   })
+  // Not among the numbers that are asked for with every call: what conversations there are is counted by the minute.
+  const talks = useQuery({
+    queryKey: computed(() => ['conversation-count', range.query.value]),
+    enabled: sees('read:stats'),
+    queryFn: ({ signal }) =>
+      answer(api.GET('/api/v1/stats/conversations', { params: { query: range.query.value }, signal })),
+    ...common,
+    refetchInterval: 60_000,
+  })
   const latest = useQuery({
     queryKey: ['requests', 'latest'],
     queryFn: ({ signal }) =>
@@ -132,6 +141,7 @@ export function useOverview() {
     trend: trend.data,
     /** Undefined also for those who may not see users of the whole installation. */
     users: users.data,
+    talks: talks.data,
     latest: latest.data,
     /** What moves, while it is pushed. */
     now: computed(() => (live.state.value === 'live' ? now.value : null)),

@@ -7,6 +7,9 @@ export const useText = featureText(
     subtitle: 'What changes while Steward runs. The rest stands in the configuration.',
     section: {
       prices: 'Money',
+      gateway: 'Calls to providers',
+      ledger: 'The books',
+      stats: 'Statistics',
       conversations: 'Conversations',
       api: 'Limits of the console and its API',
     },
@@ -18,6 +21,35 @@ export const useText = featureText(
       prices_usd_cny: {
         label: 'Yuan for a US dollar',
         explain: 'Costs in two currencies are shown, ranked and held against budgets by it. What was charged stays.',
+      },
+      gateway_first_byte_timeout_ms: {
+        label: 'Wait for the first byte of an answer, ms',
+        explain: 'Then another account is tried. Calls under way keep what held when they began to wait.',
+      },
+      gateway_idle_timeout_ms: {
+        label: 'Longest silence inside an answer, ms',
+        explain: 'Then the answer is broken off.',
+      },
+      gateway_max_attempts: {
+        label: 'Accounts tried for a call',
+        explain: 'Before the first byte only.',
+      },
+      ledger_batch_size: {
+        label: 'Records written together',
+        explain: 'As soon as so many wait; five times as many when they have piled up.',
+      },
+      ledger_flush_interval_ms: {
+        label: 'Longest wait of a record, ms',
+        explain: 'Then it is written, however few wait.',
+      },
+      stats_aggregation_interval_s: {
+        label: 'Seconds between derivations of a day',
+        explain:
+          'Active users, conversations and the dashboard of each day. Hours and days are counted with every call.',
+      },
+      conversations_enabled: {
+        label: 'Keep conversations',
+        explain: 'Of the API keys that ask for it. Off, nothing new is kept; what was kept stays.',
       },
       conversations_max_bytes_per_side: {
         label: 'Bytes kept of a request or an answer',
@@ -52,6 +84,9 @@ export const useText = featureText(
     subtitle: '运行期间可以修改的设置。其余内容见配置文件。',
     section: {
       prices: '费用',
+      gateway: '上游调用',
+      ledger: '账本',
+      stats: '统计',
       conversations: '会话',
       api: '控制台与 API 限制',
     },
@@ -62,7 +97,35 @@ export const useText = featureText(
       },
       prices_usd_cny: {
         label: '美元兑人民币汇率',
-        explain: '两种货币的费用按此汇率合并显示、排序并计入预算，已计费的金额不变。',
+        explain: '从今天起，两种货币的费用按此汇率合并显示、排序并计入预算；过去每天仍按当天的汇率，已计费的金额不变。',
+      },
+      gateway_first_byte_timeout_ms: {
+        label: '等待回答首字节的时间（毫秒）',
+        explain: '超时后改试另一个账号。进行中的等待不受影响。',
+      },
+      gateway_idle_timeout_ms: {
+        label: '回答中最长的静默时间（毫秒）',
+        explain: '超时后回答中断。',
+      },
+      gateway_max_attempts: {
+        label: '每次调用尝试的账号数',
+        explain: '仅限首字节到达之前。',
+      },
+      ledger_batch_size: {
+        label: '每批写入的记录数',
+        explain: '达到该数量即写入；积压时一次最多写入五倍。',
+      },
+      ledger_flush_interval_ms: {
+        label: '记录最长等待时间（毫秒）',
+        explain: '到时即写入，无论有多少条。',
+      },
+      stats_aggregation_interval_s: {
+        label: '每日指标的计算间隔（秒）',
+        explain: '活跃用户、会话数和总览的每日数据。小时与每日统计随每次调用更新。',
+      },
+      conversations_enabled: {
+        label: '保存会话',
+        explain: '仅限开启了会话记录的 API 密钥。关闭后不再保存新内容，已保存的保留。',
       },
       conversations_max_bytes_per_side: {
         label: '每个请求或回答保存的字节数',

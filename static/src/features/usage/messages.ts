@@ -53,6 +53,8 @@ export const useText = featureText(
     breakdown: 'All calls, by',
     breakdownChosen: 'The chosen calls, by',
     mode: { api: 'With an API key', web: 'Signed-in user' },
+    counting: 'The log is being counted anew. Until that is done, days gone by are told too low.',
+    countingJob: 'How far it is',
     export: { action: 'Export', trend: 'Over time, {format}', table: 'The table, {format}', running: 'Exporting…' },
     by: 'By',
     group: {
@@ -142,6 +144,8 @@ export const useText = featureText(
     breakdown: '全部调用，按',
     breakdownChosen: '所选调用，按',
     mode: { api: '使用 API 密钥', web: '已登录用户' },
+    counting: '正在重新统计日志，完成之前，过去的日子会偏低。',
+    countingJob: '查看进度',
     export: { action: '导出', trend: '随时间变化，{format}', table: '表格，{format}', running: '正在导出…' },
     by: '分组',
     group: {

@@ -10,12 +10,13 @@ use serde_json::json;
 use steward_entities::dashboard_stats;
 use steward_entities::database::{Databases, begin_write};
 use steward_entities::ledger::daily::{self, AiRequests, UserActivity};
-use steward_entities::ledger::recent;
 use steward_entities::ledger::rollup::{self, MODEL_DAILY, Measures};
+use steward_entities::ledger::{conversation_count, recent};
 use steward_entities::metrics_snapshot::{self, Measured};
 
 use crate::domain::calendar;
 use crate::domain::clock::SharedClock;
+use crate::domain::rid::Rid;
 use crate::domain::ring::Dimension;
 use crate::ledger_store::recount::recount_day;
 
@@ -24,22 +25,80 @@ use super::Parts;
 const MINUTE_US: i64 = 60_000_000;
 /// Days without figures that are derived at a time.
 const MISSING: u64 = 7;
+/// A day with more calls has its conversations counted less often: that reads every one of them.
+const MANY_CALLS: i64 = 200_000;
+const MANY_CALLS_EVERY_US: i64 = 15 * MINUTE_US;
 /// So long after midnight yesterday is recounted: calls that ran over midnight have mostly ended.
 const RECOUNT_AFTER_US: i64 = 10 * MINUTE_US;
 
-/// One round; `days` are those that calls came to since the last.
+/// One round: what is measured every minute, and, when it is time to derive, the days that calls came to since then.
+/// Answers the days whose conversations are to be counted at a later one.
 ///
 /// # Errors
 /// When a database cannot be read or written; what was derived until then stays.
-pub(super) async fn round(parts: &Parts, days: &BTreeSet<i64>) -> Result<(), DbErr> {
+pub(super) async fn round(
+    parts: &Parts,
+    days: Option<&BTreeSet<i64>>,
+) -> Result<BTreeSet<i64>, DbErr> {
+    let Parts {
+        databases,
+        zone,
+        clock,
+        ..
+    } = parts;
     measure(parts).await?;
+    let mut later = BTreeSet::new();
+    let Some(days) = days else {
+        return Ok(later);
+    };
     for day in days.iter().rev() {
-        derive_day(&parts.databases, parts.zone, &parts.clock, *day).await?;
+        let calls = derive_day(databases, *zone, clock, *day).await?;
+        let known = conversation_count::counted_at(&databases.ledger_read, *day).await?;
+        let wait = known.is_some_and(|at| clock.now_micros() - at < MANY_CALLS_EVERY_US);
+        if calls > MANY_CALLS && wait {
+            later.insert(*day);
+        } else {
+            count_or_wait(parts, *day, &mut later).await;
+        }
     }
-    for day in daily::missing(&parts.databases.ledger_read, MISSING).await? {
-        derive_day(&parts.databases, parts.zone, &parts.clock, day).await?;
+    let read = &databases.ledger_read;
+    if !daily::is_backfilling(read).await? {
+        // Not before: a day half counted would have its figures and never get better ones.
+        for day in daily::missing(read, MISSING).await? {
+            derive_day(databases, *zone, clock, day).await?;
+            count_or_wait(parts, day, &mut later).await;
+        }
     }
-    recount_yesterday(parts).await
+    recount_yesterday(parts).await?;
+    Ok(later)
+}
+
+/// A day so long that the database gives up on it must not hold up the others' figures.
+async fn count_or_wait(parts: &Parts, day: i64, later: &mut BTreeSet<i64>) {
+    let counted = count_conversations(&parts.databases, parts.zone, &parts.clock, day);
+    if let Err(error) = counted.await {
+        tracing::warn!(%error, "the conversations of a day cannot be counted yet");
+        later.insert(day);
+    }
+}
+
+/// Which conversations the calls of a day were. Reads all of them.
+///
+/// # Errors
+/// When a database cannot be read or written.
+pub async fn count_conversations(
+    databases: &Databases,
+    zone: Tz,
+    clock: &SharedClock,
+    day: i64,
+) -> Result<(), DbErr> {
+    let rid = |micros: i64| Rid::floor_of_ms(micros.max(0) / 1_000).0;
+    let rids = rid(day)..rid(calendar::next_day(zone, day));
+    let now = clock.now_micros();
+    let counted = conversation_count::of_day(&databases.ledger_read, day, rids, now).await?;
+    let txn = begin_write(&databases.ledger).await?;
+    conversation_count::put_day(&txn, day, &counted, now).await?;
+    txn.commit().await
 }
 
 /// The minute that has just ended, into `metrics_snapshots`.
@@ -85,16 +144,16 @@ async fn measure(parts: &Parts) -> Result<(), DbErr> {
     txn.commit().await
 }
 
-/// Everything that is told per day, of the day that begins at `day`.
+/// Everything that is told per day, of the day that begins at `day`; how many calls it had.
 ///
 /// # Errors
 /// When a database cannot be read or written.
-pub(crate) async fn derive_day(
+pub async fn derive_day(
     databases: &Databases,
     zone: Tz,
     clock: &SharedClock,
     day: i64,
-) -> Result<(), DbErr> {
+) -> Result<i64, DbErr> {
     let read = &databases.ledger_read;
     let next = calendar::next_day(zone, day);
     let mut measures = Measures::default();
@@ -144,7 +203,8 @@ pub(crate) async fn derive_day(
         p95_duration_ms: measures.duration.quantile(0.95),
     };
     dashboard_stats::put(&txn, figures, now).await?;
-    txn.commit().await
+    txn.commit().await?;
+    Ok(requests)
 }
 
 /// What was charged, and in what; `None` when nothing is known, or two currencies would have to become one.

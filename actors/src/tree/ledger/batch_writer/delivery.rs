@@ -13,6 +13,7 @@ use tokio::sync::{broadcast, watch};
 
 use crate::domain::clock::SharedClock;
 use crate::domain::record::{RECORD_KIND, Record};
+use crate::domain::setting::InForce;
 use crate::ledger_store::bisect::{Settlement, settle};
 use crate::ledger_store::{Batch, DeadLetter, LedgerStore, Outcome, RID_CONFLICT, WriteError};
 use crate::spool::{Entry, Lease, Settled, Spool};
@@ -59,8 +60,10 @@ pub struct Parts {
     pub node: u8,
     /// Stamps dead letters, tells the month.
     pub clock: SharedClock,
-    /// Its rhythm.
+    /// How it waits and gives up.
     pub settings: LedgerSettings,
+    /// What makes a batch.
+    pub in_force: InForce,
     /// Where commits are announced.
     pub committed: broadcast::Sender<BatchCommitted>,
     /// Where its condition is published.

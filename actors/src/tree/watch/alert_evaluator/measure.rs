@@ -12,7 +12,7 @@ use sea_orm::DbErr;
 use steward_entities::database::Databases;
 use steward_entities::ledger::recent as active;
 use steward_entities::ledger::rollup::{self, MODEL_DAILY, MODEL_HOURLY, Measures};
-use steward_entities::ledger::spent::{self, By};
+use steward_entities::ledger::spent::{self, By, Spent};
 use steward_entities::{backup, channel, metrics_snapshot};
 
 use crate::domain::alert::Labels;
@@ -70,7 +70,7 @@ pub struct Gauges {
     pub recent: Arc<Recent>,
     pub spool: Arc<Spool>,
     pub zone: Tz,
-    /// By whose exchange rate costs in two currencies are compared, in dollars.
+    /// By whose exchange rates, each day's its own, costs in two currencies are compared, in dollars.
     pub settings: InForce,
     pub outside: Arc<Outside>,
 }
@@ -343,34 +343,30 @@ impl Gauges {
             _ => month_of(self.zone, today),
         };
         let to = calendar::next_day(self.zone, today);
-        let rate = self.settings.load().rate;
-        let dollars = |spent: [i64; 2]| {
-            Reading::Number(rate.sum(spent, Currency::Usd) as f64 / 1_000_000_000.0)
+        let settings = self.settings.load();
+        let rates = settings.rates.by_day(self.zone, settings.rate);
+        let dollars = |spent: &[&Spent]| {
+            let charges = spent.iter().map(|one| (one.day, one.charged));
+            Reading::Number(rates.sum(charges, Currency::Usd) as f64 / 1_000_000_000.0)
         };
         let read = &self.databases.ledger_read;
         let named = named_labels(rule);
         let label = named.first();
         let by = label.and_then(|label| spender(label)).unwrap_or(By::Model);
         let spent = spent::by_name(read, by, (from, to)).await?;
-        let fits = |name: &String| match label {
+        let fits = |one: &&Spent| match label {
             None => true,
-            Some(label) => rule.concerns(&Labels::from([(label.clone(), name.clone())])),
+            Some(label) => rule.concerns(&Labels::from([(label.clone(), one.name.clone())])),
         };
-        let spent: Vec<(String, [i64; 2])> =
-            spent.into_iter().filter(|(name, _)| fits(name)).collect();
+        let spent: Vec<&Spent> = spent.iter().filter(fits).collect();
         if let (Some(label), false) = (label, rule.split_by.is_empty()) {
-            let each = spent
-                .into_iter()
-                .map(|(name, spent)| (Labels::from([(label.clone(), name)]), dollars(spent)));
+            let each = spent.chunk_by(|a, b| a.name == b.name).map(|days| {
+                let name = days[0].name.clone();
+                (Labels::from([(label.clone(), name)]), dollars(days))
+            });
             return Ok(Read::Series(each.collect()));
         }
-        let sum = spent.iter().fold([0_i64; 2], |sum, (_, spent)| {
-            [
-                sum[0].saturating_add(spent[0]),
-                sum[1].saturating_add(spent[1]),
-            ]
-        });
-        Ok(Read::Series(vec![(Labels::new(), dollars(sum))]))
+        Ok(Read::Series(vec![(Labels::new(), dollars(&spent))]))
     }
 
     /// Every component is a series of its own, split or not: one that is down does not hide behind another.

@@ -1,0 +1,272 @@
+//! Settings under the operations center's names: a category is a section of the configuration, told and set as a dictionary.
+//!
+//! | method | path | permission |
+//! |---|---|---|
+//! | GET | `/ops/config/categories` | `read:settings` |
+//! | GET | `/ops/config/{category}` | `read:settings` |
+//! | PUT | `/ops/config/{category}` | `write:settings` |
+//! | POST | `/ops/config/{category}/reset` | `write:settings` |
+
+use std::collections::BTreeMap;
+
+use actix_web::{get, post, put, web};
+use serde::Serialize;
+use serde_json::Value;
+use steward_actors::domain::setting::DEFINITIONS;
+use utoipa::ToSchema;
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use super::{SettingView, Settings, read, save};
+use crate::error::ApiError;
+use crate::http::check;
+use crate::http::extract::Json;
+use crate::http::permission::{Can, ReadSettings, WriteSettings};
+use crate::http::precondition::{IfMatch, Tagged};
+use crate::state::AppState;
+
+pub(super) fn routes(config: &mut ServiceConfig<'_>) {
+    config
+        .service(list_categories)
+        .service(show_category)
+        .service(update_category)
+        .service(reset_category);
+}
+
+/// A category and the names in it.
+#[derive(Debug, Serialize, ToSchema)]
+struct SettingCategory {
+    category: &'static str,
+    names: Vec<&'static str>,
+}
+
+/// Every category.
+#[derive(Debug, Serialize, ToSchema)]
+struct SettingCategories {
+    items: Vec<SettingCategory>,
+}
+
+/// The settings of a category.
+#[derive(Debug, Serialize, ToSchema)]
+struct CategorySettings {
+    category: String,
+    /// Name → what is in force.
+    config: BTreeMap<String, String>,
+    /// The same, with what may stand in it and who saved it.
+    items: Vec<SettingView>,
+    /// Of all settings; rises with every change.
+    version: i64,
+}
+
+/// The categories, each with the names in it.
+#[utoipa::path(tag = "settings", responses((status = 200, body = SettingCategories)))]
+#[get("/ops/config/categories")]
+async fn list_categories(caller: Can<ReadSettings>) -> Result<Json<SettingCategories>, ApiError> {
+    check::whole_installation(&caller)?;
+    let mut items: Vec<SettingCategory> = Vec::new();
+    for (category, name) in DEFINITIONS.iter().filter_map(|one| one.key.split_once('.')) {
+        match items.iter_mut().find(|item| item.category == category) {
+            Some(item) => item.names.push(name),
+            None => items.push(SettingCategory {
+                category,
+                names: vec![name],
+            }),
+        }
+    }
+    Ok(Json(SettingCategories { items }))
+}
+
+/// The settings of a category.
+#[utoipa::path(tag = "settings", responses((status = 200, body = CategorySettings)))]
+#[get("/ops/config/{category}")]
+async fn show_category(
+    state: web::Data<AppState>,
+    caller: Can<ReadSettings>,
+    category: web::Path<String>,
+) -> Result<Tagged<CategorySettings>, ApiError> {
+    check::whole_installation(&caller)?;
+    let settings = read(&state, &state.databases.control_read).await?;
+    told(&category, settings)
+}
+
+/// Saves values of a category by name: texts, numbers or booleans; null goes back to the configuration's, what is not named
+/// stays. All of them, or none when one cannot be.
+#[utoipa::path(tag = "settings", responses((status = 200, body = CategorySettings)))]
+#[put("/ops/config/{category}")]
+async fn update_category(
+    state: web::Data<AppState>,
+    caller: Can<WriteSettings>,
+    category: web::Path<String>,
+    if_match: IfMatch,
+    Json(updates): Json<BTreeMap<String, Value>>,
+) -> Result<Tagged<CategorySettings>, ApiError> {
+    check::whole_installation(&caller)?;
+    known(&category)?;
+    let mut values = BTreeMap::new();
+    for (name, value) in updates {
+        let key = format!("{category}.{name}");
+        let text = match value {
+            Value::Null => None,
+            Value::String(text) => Some(text),
+            Value::Number(number) => Some(number.to_string()),
+            Value::Bool(flag) => Some(flag.to_string()),
+            _ => {
+                return Err(ApiError::invalid(
+                    key,
+                    "must be a text, a number or a boolean",
+                ));
+            }
+        };
+        values.insert(key, text);
+    }
+    told(&category, save(&state, &caller, if_match, &values).await?)
+}
+
+/// Goes back to the configuration's values in a category; what the environment sets is its own default already.
+#[utoipa::path(tag = "settings", responses((status = 200, body = CategorySettings)))]
+#[post("/ops/config/{category}/reset")]
+async fn reset_category(
+    state: web::Data<AppState>,
+    caller: Can<WriteSettings>,
+    category: web::Path<String>,
+    if_match: IfMatch,
+) -> Result<Tagged<CategorySettings>, ApiError> {
+    check::whole_installation(&caller)?;
+    known(&category)?;
+    let before = read(&state, &state.databases.control_read).await?;
+    let mine = before.items.into_iter();
+    let mine = mine.filter(|view| !view.locked && of(&category, &view.key).is_some());
+    let values = mine.map(|view| (view.key, None)).collect();
+    told(&category, save(&state, &caller, if_match, &values).await?)
+}
+
+/// The name of a key within a category.
+fn of<'a>(category: &str, key: &'a str) -> Option<&'a str> {
+    key.split_once('.')
+        .filter(|(section, _)| *section == category)
+        .map(|(_, name)| name)
+}
+
+fn known(category: &str) -> Result<(), ApiError> {
+    let is_known = DEFINITIONS
+        .iter()
+        .any(|one| of(category, one.key).is_some());
+    is_known
+        .then_some(())
+        .ok_or_else(|| ApiError::not_found("category"))
+}
+
+fn told(category: &str, settings: Settings) -> Result<Tagged<CategorySettings>, ApiError> {
+    known(category)?;
+    let version = settings.version;
+    let items: Vec<SettingView> = settings
+        .items
+        .into_iter()
+        .filter(|view| of(category, &view.key).is_some())
+        .collect();
+    let config = items.iter().filter_map(|view| {
+        let name = of(category, &view.key)?;
+        Some((name.to_owned(), view.value.clone()))
+    });
+    Ok(Tagged::ok(
+        version,
+        CategorySettings {
+            category: category.to_owned(),
+            config: config.collect(),
+            items,
+            version,
+        },
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::StatusCode;
+    use serde_json::json;
+
+    use crate::testing::{Ask, World};
+
+    const CONFIG: &str = "/api/v1/ops/config";
+
+    #[actix_web::test]
+    async fn a_category_is_told_set_and_reset() {
+        set_and_reset(World::sqlite().await).await;
+    }
+
+    #[actix_web::test]
+    async fn a_category_is_told_set_and_reset_postgres() {
+        set_and_reset(World::postgres().await).await;
+    }
+
+    async fn set_and_reset(world: World) {
+        let app = world.app().await;
+        let root = world.signed_in("root", "ops_admin").await;
+        let get = |path: &str| Ask::get(&format!("{CONFIG}/{path}")).bearer(&root);
+        let listed = get("categories").to(&app).await.body;
+        let categories = listed["items"].as_array().unwrap().iter();
+        let categories: Vec<&str> = categories
+            .map(|item| item["category"].as_str().unwrap())
+            .collect();
+        assert_eq!(
+            categories,
+            [
+                "prices",
+                "gateway",
+                "ledger",
+                "stats",
+                "conversations",
+                "api"
+            ]
+        );
+        assert_eq!(
+            listed["items"][1]["names"],
+            json!(["first_byte_timeout_ms", "idle_timeout_ms", "max_attempts"])
+        );
+        // Every category there is answers, and so does every name in it.
+        for item in listed["items"].as_array().unwrap() {
+            let shown = get(item["category"].as_str().unwrap()).to(&app).await.body;
+            for name in item["names"].as_array().unwrap() {
+                assert!(
+                    shown["config"][name.as_str().unwrap()].is_string(),
+                    "{shown}"
+                );
+            }
+        }
+        let gateway = format!("{CONFIG}/gateway");
+        let updates = json!({"max_attempts": 2, "idle_timeout_ms": "9000"});
+        let saved = Ask::put(&gateway, updates).bearer(&root).to(&app).await;
+        assert_eq!(saved.status, StatusCode::OK, "{saved:?}");
+        assert_eq!(
+            saved.body["config"],
+            json!({"first_byte_timeout_ms": "120000", "idle_timeout_ms": "9000", "max_attempts": "2"})
+        );
+        assert_eq!(world.state.settings.load().max_attempts, 2);
+        let off = json!({"enabled": false});
+        let off = Ask::put(&format!("{CONFIG}/conversations"), off).bearer(&root);
+        assert_eq!(off.to(&app).await.status, StatusCode::OK);
+        assert!(!world.state.intake.keeps());
+        for (bad, field) in [
+            (json!({"max_attempts": 99}), "gateway.max_attempts"),
+            (json!({"workers": 4}), "gateway.workers"),
+            (json!({"max_attempts": [1]}), "gateway.max_attempts"),
+        ] {
+            let refused = Ask::put(&gateway, bad).bearer(&root).to(&app).await;
+            assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+            assert_eq!(refused.body["errors"][0]["field"], field);
+        }
+        let stale = Ask::put(&gateway, json!({"max_attempts": 1}))
+            .bearer(&root)
+            .header("if-match", "\"0\"");
+        assert_eq!(stale.to(&app).await.status, StatusCode::PRECONDITION_FAILED);
+        let path = format!("{gateway}/reset");
+        let back = Ask::post(&path, json!({})).bearer(&root).to(&app).await;
+        assert_eq!(back.body["config"]["max_attempts"], "3", "{back:?}");
+        assert!(!world.state.intake.keeps(), "another category stays");
+        assert_eq!(world.audited("settings.update").await.len(), 3);
+
+        let viewer = world.signed_in("eve", "ops_viewer").await;
+        let barred = Ask::put(&gateway, json!({})).bearer(&viewer).to(&app).await;
+        assert_eq!(barred.status, StatusCode::FORBIDDEN);
+        let nowhere = get("rag").to(&app).await;
+        assert_eq!(nowhere.status, StatusCode::NOT_FOUND);
+    }
+}

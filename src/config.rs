@@ -40,6 +40,8 @@ pub struct Config {
     pub supervision: Supervision,
     pub operations: Operations,
     pub health: Health,
+    pub retention: Retention,
+    pub archive: Archive,
     pub egress: Egress,
     pub alerts: Alerts,
     pub smtp: Smtp,
@@ -216,6 +218,26 @@ impl Health {
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
+pub struct Retention {
+    pub request_logs_days: u32,
+    pub contents_days: u32,
+    pub system_logs_days: u32,
+    pub health_checks_days: u32,
+    pub metrics_snapshots_days: u32,
+    pub deliveries_days: u32,
+    pub alerts_days: u32,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Archive {
+    pub enabled: String,
+    pub after_days: u32,
+    pub dir: PathBuf,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct Egress {
     pub allow_private: bool,
 }
@@ -265,6 +287,7 @@ pub enum LogFormat {
 pub struct Log {
     pub filter: String,
     pub format: LogFormat,
+    pub stored_level: String,
 }
 
 /// Why the configuration cannot be used. The text says what to change.
@@ -340,6 +363,14 @@ impl Config {
         config.from_environment = from_environment;
         check::validate(&config)?;
         Ok(config)
+    }
+
+    /// Where archived months go.
+    pub fn archive_dir(&self) -> PathBuf {
+        match self.archive.dir.as_os_str().is_empty() {
+            true => self.data.dir.join("archive"),
+            false => self.archive.dir.clone(),
+        }
     }
 
     /// What it says of the settings that operators change at run time.

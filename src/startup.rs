@@ -301,6 +301,7 @@ impl Application {
             clock: Arc::clone(&clock),
             ledger: LedgerSettings::default(),
             health: health_settings(&config),
+            archive_dir: config.archive_dir(),
             silence_max: Duration::from_millis(config.supervision.silence_max_ms),
             alerts: alert_settings(&config)?,
             outward: outgoing(&config)?,

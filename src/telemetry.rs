@@ -1,11 +1,12 @@
 //! The process's own log: where it goes and how much of it.
 //!
-//! Two copies: standard error, for whoever runs the process, and the feed, for whoever reads it in the console.
+//! Two copies: standard error, for whoever runs the process, and the feed, for whoever reads it in the console. Neither
+//! has what looks like a secret.
 //! Metrics are not here: they are read from the parts that count, when `/metrics` is asked for.
 
 mod feed;
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Stderr, Write};
 use std::sync::{Arc, LazyLock};
 
 use steward_actors::log_feed::LogFeed;
@@ -14,6 +15,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 use crate::config::{Log, LogFormat};
+use crate::gateway::redact::scrub;
 use feed::FeedLayer;
 
 /// As there is one log in a process, whoever writes it: the subscriber is the process's too.
@@ -39,9 +41,9 @@ pub fn feed() -> Arc<LogFeed> {
 /// A filter that does not parse, or a second call.
 pub fn install(log: &Log) -> Result<(), TelemetryError> {
     let filter = EnvFilter::try_new(&log.filter)?;
-    let stderr = fmt::layer().with_writer(std::io::stderr);
+    let stderr = fmt::layer().with_writer(|| Scrubbed(io::stderr()));
     let stderr = match log.format {
-        LogFormat::Text => stderr.with_ansi(std::io::stderr().is_terminal()).boxed(),
+        LogFormat::Text => stderr.with_ansi(io::stderr().is_terminal()).boxed(),
         LogFormat::Json => stderr.json().flatten_event(true).boxed(),
     };
     tracing_subscriber::registry()
@@ -50,4 +52,21 @@ pub fn install(log: &Log) -> Result<(), TelemetryError> {
         .with(FeedLayer(feed()))
         .try_init()
         .map_err(|cause| TelemetryError::Installed(cause.to_string()))
+}
+
+/// Standard error without what looks like a secret. An event comes as one piece.
+struct Scrubbed(Stderr);
+
+impl Write for Scrubbed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => self.0.write_all(scrub(text).as_bytes())?,
+            Err(_) => self.0.write_all(bytes)?,
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }

@@ -294,6 +294,7 @@ fn parts(database: &TestDatabase, clock: Arc<ManualClock>, config: Config) -> (P
             interval: Duration::from_millis(50),
             ..HealthSettings::default()
         },
+        archive_dir: database.dir().join("archive"),
         silence_max: Duration::from_millis(config.supervision.silence_max_ms),
         alerts: crate::startup::alert_settings(&config).unwrap(),
         outward: crate::startup::outgoing(&config).unwrap(),

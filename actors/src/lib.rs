@@ -2,12 +2,14 @@
 //!
 //! - [`alert_book`]: alerts between the pure values and their tables.
 //! - [`backup`]: backups of the databases, and their way back.
+//! - [`archive`]: months as files that stay.
 //! - [`courier`]: what carries notices out of the house; the front is one.
 //! - [`supervision`]: what keeps actors alive; no product noun in it.
 //! - [`contents`]: conversations that are kept, from the gateway to the disk and back.
 //! - [`depot`]: where files are put away: a folder or a bucket.
 //! - [`domain`]: the product's nouns as plain values.
 //! - [`health`]: how every component is, for whoever asks.
+//! - [`retention`]: how long what is kept stays, and forgetting it.
 //! - [`snapshot_source`]: from the control tables to what the gateway decides by.
 //! - [`jobs`]: what a kind of long work looks like.
 //! - [`live`]: what happens, told to whoever listens.
@@ -19,6 +21,7 @@
 //! - [`vault`]: seals what must not lie in a database in the clear.
 
 pub mod alert_book;
+pub mod archive;
 pub mod backup;
 pub mod contents;
 pub mod courier;
@@ -31,6 +34,7 @@ pub mod live;
 pub mod log_feed;
 pub mod outward;
 pub mod remote;
+pub mod retention;
 pub mod snapshot_source;
 pub mod spool;
 pub mod supervision;

@@ -24,6 +24,7 @@ mod provider;
 mod push;
 mod relay;
 mod rest;
+mod retention;
 mod seed;
 mod stats;
 mod table;
@@ -87,6 +88,9 @@ fn main() {
     }
     if wanted("conversations") {
         conversations::measure(&mut table);
+    }
+    if wanted("retention") {
+        retention::measure(provider, &mut table);
     }
     table.print();
 }

@@ -89,18 +89,3 @@ pub async fn of_channel(
     let query = Entity::find().filter(Column::ChannelId.eq(channel_id));
     page.of(query, Column::Id).all(connection).await
 }
-
-/// Forgets attempts before a time; answers how many.
-///
-/// # Errors
-/// When the database cannot be written.
-pub async fn delete_before(
-    connection: &impl ConnectionTrait,
-    before_micros: i64,
-) -> Result<u64, DbErr> {
-    let deleted = Entity::delete_many()
-        .filter(Column::At.lt(before_micros))
-        .exec(connection)
-        .await?;
-    Ok(deleted.rows_affected)
-}

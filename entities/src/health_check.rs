@@ -128,18 +128,3 @@ pub async fn latest(
         .all(connection)
         .await
 }
-
-/// Forgets looks from before; answers how many.
-///
-/// # Errors
-/// When the database cannot be written.
-pub async fn delete_before(
-    connection: &impl ConnectionTrait,
-    before_micros: i64,
-) -> Result<u64, DbErr> {
-    let deleted = Entity::delete_many()
-        .filter(Column::At.lt(before_micros))
-        .exec(connection)
-        .await?;
-    Ok(deleted.rows_affected)
-}

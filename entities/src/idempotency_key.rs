@@ -61,15 +61,3 @@ pub async fn insert(txn: &DatabaseTransaction, answer: Model) -> Result<(), Chan
     Entity::insert(row).exec_without_returning(txn).await?;
     Ok(())
 }
-
-/// Forgets answers older than `before_micros`; answers how many.
-///
-/// # Errors
-/// When the database cannot be written.
-pub async fn delete_before(txn: &DatabaseTransaction, before_micros: i64) -> Result<u64, DbErr> {
-    let removed = Entity::delete_many()
-        .filter(Column::CreatedAt.lt(before_micros))
-        .exec(txn)
-        .await?;
-    Ok(removed.rows_affected)
-}

@@ -76,18 +76,3 @@ pub async fn list(
         .all(connection)
         .await
 }
-
-/// Forgets what was measured before; answers how many values.
-///
-/// # Errors
-/// When the database cannot be written.
-pub async fn delete_before(
-    connection: &impl ConnectionTrait,
-    before_micros: i64,
-) -> Result<u64, DbErr> {
-    let deleted = Entity::delete_many()
-        .filter(Column::At.lt(before_micros))
-        .exec(connection)
-        .await?;
-    Ok(deleted.rows_affected)
-}

@@ -4,7 +4,7 @@ use sea_orm::entity::prelude::*;
 use sea_orm::{ActiveValue::Set, Condition, DatabaseTransaction, PaginatorTrait};
 
 use crate::public_id;
-use crate::scope::Page;
+use crate::scope::{Page, contains};
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "ops_logs")]
@@ -55,6 +55,8 @@ pub struct Filter {
     pub action: Option<String>,
     pub target_type: Option<String>,
     pub target_id: Option<String>,
+    /// Stands somewhere in who, what, on what, from where or in which request, in whatever case.
+    pub keyword: Option<String>,
     /// From this time on.
     pub from: Option<i64>,
     /// Before this time.
@@ -70,7 +72,22 @@ impl Filter {
                 Column::Action.eq(action)
             }
         });
+        let keyword = self.keyword.as_deref().map(|word| {
+            let columns = [
+                Column::OperatorName,
+                Column::Action,
+                Column::TargetType,
+                Column::TargetId,
+                Column::Ip,
+                Column::RequestId,
+            ];
+            let each = columns.into_iter();
+            each.fold(Condition::any(), |any, column| {
+                any.add(contains(column, word))
+            })
+        });
         Condition::all()
+            .add_option(keyword)
             .add_option(self.operator_id.map(|id| Column::OperatorId.eq(id)))
             .add_option(action)
             .add_option(

@@ -25,23 +25,37 @@ impl Scope {
 /// `text` anywhere in the column, whatever the case; `%` and `_` stand for themselves. SQLite folds the case of
 /// ASCII only: other letters are found as they are written.
 pub(crate) fn contains(column: impl ColumnTrait, text: &str) -> Condition {
-    Condition::any()
-        .add(like(column, &text.to_lowercase()))
-        .add(like(column, &text.to_ascii_lowercase()))
+    contains_in(Expr::col(column.as_column_ref()), text)
 }
 
-fn like(column: impl ColumnTrait, text: &str) -> Expr {
-    let mut pattern = String::with_capacity(text.len() + 2);
-    pattern.push('%');
+/// The same in what is made of columns.
+pub(crate) fn contains_in(within: Expr, text: &str) -> Condition {
+    let lower = Expr::expr(Func::lower(within));
+    let like = |text: String| {
+        let pattern = format!("%{}%", literal(&text));
+        lower.clone().like(LikeExpr::new(pattern).escape('\\'))
+    };
+    Condition::any()
+        .add(like(text.to_lowercase()))
+        .add(like(text.to_ascii_lowercase()))
+}
+
+/// `text` at the beginning of the column; `%` and `_` stand for themselves.
+pub(crate) fn begins(column: impl ColumnTrait, text: &str) -> Expr {
+    let pattern = format!("{}%", literal(text));
+    Expr::col(column.as_column_ref()).like(LikeExpr::new(pattern).escape('\\'))
+}
+
+/// `text` as it stands in a pattern.
+fn literal(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len());
     for character in text.chars() {
         if matches!(character, '%' | '_' | '\\') {
             pattern.push('\\');
         }
         pattern.push(character);
     }
-    pattern.push('%');
-    Expr::expr(Func::lower(Expr::col(column.as_column_ref())))
-        .like(LikeExpr::new(pattern).escape('\\'))
+    pattern
 }
 
 /// A stretch of a list, newest first. The cursor is the id of the last row seen.

@@ -201,18 +201,6 @@ pub async fn revoke_all(
     revoke_where(txn, Column::OperatorId.eq(operator_id), at_micros).await
 }
 
-/// Forgets sessions that expired before `before_micros`; answers how many.
-///
-/// # Errors
-/// When the database cannot be written.
-pub async fn delete_expired(txn: &DatabaseTransaction, before_micros: i64) -> Result<u64, DbErr> {
-    let removed = Entity::delete_many()
-        .filter(Column::ExpiresAt.lt(before_micros))
-        .exec(txn)
-        .await?;
-    Ok(removed.rows_affected)
-}
-
 async fn revoke_where(
     txn: &DatabaseTransaction,
     which: impl sea_orm::sea_query::IntoCondition,

@@ -68,7 +68,10 @@ async fn tables_are_there(databases: &Databases) {
     }
     for (table, columns) in [
         ("metrics_snapshots", "id, at, metric, value, dimensions"),
-        ("system_logs", "id, at, level, target, message, fields"),
+        (
+            "system_logs",
+            "id, line, at, level, target, message, fields",
+        ),
         ("health_checks", "id, at, component, status, latency_ms"),
         ("deliveries", "id, at, message_id, channel_id, outcome"),
     ] {
@@ -151,7 +154,10 @@ async fn pending_changes_are_named_without_making_a_table() {
     let databases = Databases::open(&config).await.unwrap();
     let pending = pending(&databases).await;
     assert_eq!(pending.control.first().unwrap(), "control/m0001_instance");
-    assert_eq!(pending.events, ["events/m0001_events"]);
+    assert_eq!(
+        pending.events,
+        ["events/m0001_events", "events/m0002_lines"]
+    );
     let tables = "SELECT name AS value FROM sqlite_schema";
     assert!(texts(&databases.control_read, tables).await.is_empty());
 }

@@ -4,6 +4,8 @@
 //! |---|---|---|
 //! | GET | `/ops/logs/operations` | `read:audit` |
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use actix_web::{get, web};
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter};
 use serde::{Deserialize, Serialize};
@@ -32,6 +34,8 @@ struct Operation {
     id: String,
     #[schema(format = DateTime)]
     timestamp: String,
+    /// Public id of the operator; null when it was Steward itself, or nobody who had signed in.
+    user_id: Option<String>,
     /// The operator's name at that time; `steward` for the process itself.
     user_name: String,
     /// Such as `tokens.create`.
@@ -47,9 +51,10 @@ struct Operation {
     request_id: String,
 }
 
-impl From<audit::Model> for Operation {
-    fn from(row: audit::Model) -> Self {
+impl Operation {
+    fn of(row: audit::Model, operators: &BTreeMap<i64, String>) -> Self {
         Self {
+            user_id: row.operator_id.and_then(|id| operators.get(&id).cloned()),
             id: row.public_id,
             timestamp: rfc3339(row.at),
             user_name: row.operator_name,
@@ -69,10 +74,16 @@ impl From<audit::Model> for Operation {
 struct Which {
     /// Id or user name of an operator.
     operator: Option<String>,
+    /// The same as `operator`.
+    user_id: Option<String>,
     /// The whole action, or all of a resource with a dot at the end: `tokens.`
     action: Option<String>,
     target_type: Option<String>,
     target_id: Option<String>,
+    /// Stands somewhere in who, what, on what, from where or in which request, in whatever case.
+    keyword: Option<String>,
+    /// The same as `keyword`.
+    q: Option<String>,
 }
 
 /// What operators did, newest first.
@@ -87,12 +98,13 @@ async fn list(
 ) -> Result<Json<Page<Operation>>, ApiError> {
     let connection = &state.databases.control_read;
     let Query(which) = which;
-    let operator_id = match which.operator.as_deref().filter(|text| !text.is_empty()) {
+    let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+    let operator_id = match given(which.operator).or_else(|| given(which.user_id)) {
         None => None,
         Some(text) => {
             let named = Condition::any()
-                .add(operator::Column::PublicId.eq(text))
-                .add(operator::Column::Username.eq(text));
+                .add(operator::Column::PublicId.eq(&text))
+                .add(operator::Column::Username.eq(&text));
             let row = operator::Entity::find()
                 .filter(named)
                 .one(connection)
@@ -100,23 +112,31 @@ async fn list(
             Some(row.map_or(NOBODY, |row| row.id))
         }
     };
-    let given = |text: Option<String>| text.filter(|text| !text.is_empty());
     let filter = audit::Filter {
         operator_id,
         action: given(which.action),
         target_type: given(which.target_type),
         target_id: given(which.target_id),
+        keyword: given(which.keyword).or_else(|| given(which.q)),
         from: range.from,
         to: range.to,
     };
     let rows = audit::list(connection, &filter, page.rows()?).await?;
     let total = audit::count(connection, &filter).await?;
+    let ids: BTreeSet<i64> = rows.iter().filter_map(|row| row.operator_id).collect();
+    let operators: BTreeMap<i64, String> = operator::Entity::find()
+        .filter(operator::Column::Id.is_in(ids))
+        .all(connection)
+        .await?
+        .into_iter()
+        .map(|row| (row.id, row.public_id))
+        .collect();
     Ok(Json(Page::of(
         rows,
         &page,
         Some(total),
         |row| row.id,
-        Operation::from,
+        |row| Operation::of(row, &operators),
     )))
 }
 
@@ -151,6 +171,14 @@ mod tests {
             ("", 3),
             ("action=roles.create&operator=root", 3),
             ("action=roles.", 3),
+            ("user_id=root", 3),
+            ("user_id=nobody", 0),
+            ("keyword=ROLES.Create", 3),
+            ("q=nothing%25", 0),
+            (
+                "start_time=2026-03-15T18:31:00Z&end_time=2026-03-15T18:32:00Z",
+                1,
+            ),
             ("operator=nobody", 0),
             ("target_type=role&target_id=x", 0),
             ("from=2026-03-15T18:31:00Z", 2),
@@ -162,6 +190,8 @@ mod tests {
         }
         let first = find("limit=2").await;
         assert_eq!(first["items"][0]["details"]["name"], "c");
+        let id = first["items"][0]["user_id"].as_str().unwrap();
+        assert_eq!(find(&format!("user_id={id}")).await["total"], 3);
         let next = first["next_cursor"].as_str().unwrap();
         let last = find(&format!("limit=2&cursor={next}")).await;
         assert_eq!(last["items"][0]["details"]["name"], "a");

@@ -9,6 +9,7 @@
 
 pub mod accounts;
 pub mod alerts;
+pub mod archives;
 pub mod audit;
 pub mod auth;
 pub mod backups;
@@ -25,6 +26,7 @@ pub mod operators;
 pub mod prices;
 pub mod prompts;
 pub mod redaction_rules;
+pub mod retention;
 pub mod roles;
 pub mod settings;
 pub mod stats;

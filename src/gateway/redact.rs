@@ -87,6 +87,39 @@ const OPAQUE_MIN: usize = 32;
 
 /// `text` without what looks like a secret. Borrows when nothing did.
 pub fn scrub(text: &str) -> Cow<'_, str> {
+    match without_user_info(text) {
+        None => without_words(text),
+        Some(bare) => Cow::Owned(without_words(&bare).into_owned()),
+    }
+}
+
+/// `text` without what stands before the host in its URLs: of `user:password@` the password, else all of it. `None` when
+/// there is none.
+fn without_user_info(text: &str) -> Option<String> {
+    let mut out = String::new();
+    let mut rest = text;
+    let mut found = false;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        out.push_str(before);
+        rest = after;
+        let ends = |it: char| it.is_whitespace() || "/?#\"'<>`\\".contains(it);
+        let authority = &after[..after.find(ends).unwrap_or(after.len())];
+        if let Some((user, _)) = authority.rsplit_once('@') {
+            found = true;
+            if let Some((name, _)) = user.split_once(':') {
+                out.push_str(name);
+                out.push(':');
+            }
+            out.push_str(MARK);
+            rest = &after[user.len()..];
+        }
+    }
+    out.push_str(rest);
+    found.then_some(out)
+}
+
+fn without_words(text: &str) -> Cow<'_, str> {
     let mut out: Option<String> = None;
     let mut copied = 0;
     let mut at = 0;
@@ -244,6 +277,10 @@ mod tests {
             (
                 "sk-stw-0123456789ABCDEFGHIJKLMNOPQRSTUVabcdef",
                 "[redacted]",
+            ),
+            (
+                "cannot reach postgres://ada:hunter2@db.example:5432/x and \"https://t0ken@hooks.example/a@b\"",
+                "cannot reach postgres://ada:[redacted]@db.example:5432/x and \"https://[redacted]@hooks.example/a@b\"",
             ),
         ];
         for (text, expected) in cases {

@@ -21,9 +21,11 @@ const DAYS_MAX: i64 = 3_660;
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct RangeQuery {
-    /// Beginning, RFC 3339 or a date.
+    /// Beginning, RFC 3339 or a date; `start_time` is the same.
+    #[serde(alias = "start_time")]
     from: Option<String>,
-    /// End, RFC 3339 (exclusive) or a date (that day included).
+    /// End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same.
+    #[serde(alias = "end_time")]
     to: Option<String>,
     /// `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`.
     range: Option<String>,

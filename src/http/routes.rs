@@ -91,6 +91,8 @@ fn control(config: &mut ServiceConfig<'_>) {
         .configure(features::conversations::routes)
         .configure(features::redaction_rules::routes)
         .configure(features::settings::routes)
+        .configure(features::retention::routes)
+        .configure(features::archives::routes)
         .configure(features::prices::routes)
         .configure(features::prompts::routes)
         .configure(features::ingest::routes)

@@ -1,6 +1,6 @@
 //! The layer that gives every event of the log to the feed, without secrets.
 //!
-//! What standard error shows is untouched. A field whose name says that it holds a secret is not kept at all; every
+//! A field whose name says that it holds a secret is not kept at all; every
 //! other text loses what looks like one. Long texts are cut: a line is for reading.
 
 use std::fmt::Debug;
@@ -61,6 +61,8 @@ impl Visit for Origin {
 #[derive(Default)]
 struct Said {
     message: String,
+    /// Of the call it tells of: the gateway has no spans.
+    request_id: Option<String>,
     fields: Vec<(String, String)>,
 }
 
@@ -73,6 +75,8 @@ impl Visit for Said {
         let name = field.name();
         if name == "message" {
             self.message = clean(value, MESSAGE_MAX_BYTES);
+        } else if name == "request_id" {
+            self.request_id = Some(clean(value, VALUE_MAX_BYTES));
         } else if self.fields.len() < FIELDS_MAX {
             let value = match SECRET_NAMES.iter().any(|secret| name.contains(secret)) {
                 true => MARK.to_owned(),
@@ -125,12 +129,13 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for FeedLayer {
             .unwrap_or_default();
         self.0.push(Line {
             id: 0,
+            node: 0,
             at: i64::try_from(since.as_micros()).unwrap_or(i64::MAX),
             level: (*event.metadata().level()).into(),
             target: event.metadata().target().to_owned(),
             message: said.message,
             user: origin.user,
-            request_id: origin.request_id,
+            request_id: said.request_id.or(origin.request_id),
             fields: said.fields,
         });
     }
@@ -147,8 +152,8 @@ mod tests {
         let feed = Arc::new(LogFeed::default());
         let subscriber = tracing_subscriber::registry().with(FeedLayer(Arc::clone(&feed)));
         tracing::subscriber::with_default(subscriber, log);
-        feed.collect();
-        feed.read(&Filter::default(), None, 100)
+        feed.collect(0);
+        feed.read(&Filter::default(), None, 100).lines
     }
 
     #[test]
@@ -185,6 +190,13 @@ mod tests {
             "{}",
             line.target
         );
+    }
+
+    #[test]
+    fn a_line_about_a_call_is_found_by_it() {
+        let lines = logged(|| tracing::error!(request_id = %7, cause = "full", "not written"));
+        assert_eq!(lines[0].request_id.as_deref(), Some("7"));
+        assert_eq!(lines[0].fields, [("cause".to_owned(), "full".to_owned())]);
     }
 
     #[test]

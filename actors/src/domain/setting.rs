@@ -12,6 +12,7 @@ use arc_swap::ArcSwap;
 
 use super::decimal::nano;
 use super::price::{Currency, Rate, Rates};
+use crate::log_feed::Level;
 
 /// What may stand in a setting.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -20,6 +21,8 @@ pub enum Kind {
     Whole { min: i64, max: i64 },
     /// A decimal number; bounds in billionths, both included.
     Decimal { min_nano: i64, max_nano: i64 },
+    /// A number of days, both bounds included; 0 is for ever.
+    Days { min: i64, max: i64 },
     /// One of these words.
     Choice(&'static [&'static str]),
 }
@@ -46,6 +49,16 @@ const SIDE_MAX: &str = "conversations.max_bytes_per_side";
 const COMPRESS_AFTER: &str = "conversations.compress_after_days";
 const PER_OPERATOR: &str = "api.rate_limit_per_operator";
 const PER_ADDRESS: &str = "api.rate_limit_per_address";
+const STORED_LEVEL: &str = "log.stored_level";
+const REQUEST_LOGS: &str = "retention.request_logs_days";
+const CONTENTS: &str = "retention.contents_days";
+const SYSTEM_LOGS: &str = "retention.system_logs_days";
+const HEALTH_CHECKS: &str = "retention.health_checks_days";
+const METRICS_SNAPSHOTS: &str = "retention.metrics_snapshots_days";
+const DELIVERIES: &str = "retention.deliveries_days";
+const ALERTS: &str = "retention.alerts_days";
+const ARCHIVES: &str = "archive.enabled";
+const ARCHIVED_AFTER: &str = "archive.after_days";
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -56,8 +69,18 @@ const fn whole(key: &'static str, min: i64, max: i64) -> Definition {
     }
 }
 
+/// Longest retention that is not for ever.
+const DAYS_MAX: i64 = 36_500;
+
+const fn days(key: &'static str, min: i64) -> Definition {
+    Definition {
+        key,
+        kind: Kind::Days { min, max: DAYS_MAX },
+    }
+}
+
 /// Every setting, in the order in which they are shown.
-pub static DEFINITIONS: [Definition; 13] = [
+pub static DEFINITIONS: [Definition; 23] = [
     Definition {
         key: CURRENCY,
         kind: Kind::Choice(&["USD", "CNY"]),
@@ -84,6 +107,25 @@ pub static DEFINITIONS: [Definition; 13] = [
     whole(COMPRESS_AFTER, 1, 3_650),
     whole(PER_OPERATOR, 1, 1_000_000_000),
     whole(PER_ADDRESS, 1, 1_000_000_000),
+    Definition {
+        key: STORED_LEVEL,
+        kind: Kind::Choice(&["ERROR", "WARN", "INFO"]),
+    },
+    // The last week is looked at again: the nightly recount, the numbers of the week.
+    days(REQUEST_LOGS, 8),
+    days(CONTENTS, 1),
+    days(SYSTEM_LOGS, 1),
+    // Availability is told over thirty days.
+    days(HEALTH_CHECKS, 31),
+    days(METRICS_SNAPSHOTS, 1),
+    // Notices are tried for three days.
+    days(DELIVERIES, 4),
+    days(ALERTS, 1),
+    Definition {
+        key: ARCHIVES,
+        kind: Kind::Choice(&["off", "on"]),
+    },
+    whole(ARCHIVED_AFTER, 1, 365),
 ];
 
 /// The setting of that name.
@@ -112,10 +154,43 @@ impl Definition {
                     max_nano as f64 / 1e9
                 )),
             },
+            Kind::Days { min, max } => match text.parse::<i64>() {
+                Ok(number) if number == 0 || (min..=max).contains(&number) => Ok(()),
+                _ => Err(format!(
+                    "must be 0 (for ever) or a number of days between {min} and {max}, got {text:?}"
+                )),
+            },
             Kind::Choice(words) if words.contains(&text) => Ok(()),
             Kind::Choice(words) => {
                 Err(format!("must be one of {}, got {text:?}", words.join(", ")))
             }
+        }
+    }
+}
+
+/// For how many days what is kept stays; 0 is for ever.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Retention {
+    pub request_logs_days: u32,
+    pub contents_days: u32,
+    pub system_logs_days: u32,
+    pub health_checks_days: u32,
+    pub metrics_snapshots_days: u32,
+    pub deliveries_days: u32,
+    pub alerts_days: u32,
+}
+
+impl Default for Retention {
+    /// As shipped.
+    fn default() -> Self {
+        Self {
+            request_logs_days: 0,
+            contents_days: 0,
+            system_logs_days: 30,
+            health_checks_days: 32,
+            metrics_snapshots_days: 90,
+            deliveries_days: 90,
+            alerts_days: 365,
         }
     }
 }
@@ -151,6 +226,13 @@ pub struct Settings {
     pub rate_limit_per_operator: u32,
     /// Likewise.
     pub rate_limit_per_address: u32,
+    /// Lines of the process's own log that are this bad, or worse, are stored.
+    pub stored_level: Level,
+    pub retention: Retention,
+    /// Months of calls and conversations are archived; none goes before it is.
+    pub archives: bool,
+    /// A month is archived so many days after its end.
+    pub archived_after: Duration,
 }
 
 /// Where readers find them.
@@ -174,6 +256,10 @@ impl Default for Settings {
             compress_after: Duration::from_secs(7 * 86_400),
             rate_limit_per_operator: 1_200,
             rate_limit_per_address: 2_400,
+            stored_level: Level::Warn,
+            retention: Retention::default(),
+            archives: false,
+            archived_after: Duration::from_secs(3 * 86_400),
         }
     }
 }
@@ -203,6 +289,19 @@ impl Settings {
             compress_after: Duration::from_secs(u64::from(whole(COMPRESS_AFTER)?) * 86_400),
             rate_limit_per_operator: whole(PER_OPERATOR)?,
             rate_limit_per_address: whole(PER_ADDRESS)?,
+            stored_level: Level::parse(text(STORED_LEVEL))
+                .ok_or_else(|| format!("{STORED_LEVEL} must be a level"))?,
+            retention: Retention {
+                request_logs_days: whole(REQUEST_LOGS)?,
+                contents_days: whole(CONTENTS)?,
+                system_logs_days: whole(SYSTEM_LOGS)?,
+                health_checks_days: whole(HEALTH_CHECKS)?,
+                metrics_snapshots_days: whole(METRICS_SNAPSHOTS)?,
+                deliveries_days: whole(DELIVERIES)?,
+                alerts_days: whole(ALERTS)?,
+            },
+            archives: text(ARCHIVES) == "on",
+            archived_after: Duration::from_secs(u64::from(whole(ARCHIVED_AFTER)?) * 86_400),
         })
     }
 }
@@ -314,7 +413,11 @@ mod tests {
             FLUSH => "200",
             AGGREGATION => "60",
             PER_OPERATOR => "1200",
-            _ => "2400",
+            STORED_LEVEL => "WARN",
+            ARCHIVES => "off",
+            ARCHIVED_AFTER => "3",
+            PER_ADDRESS => "2400",
+            _ => "60",
         };
         Defaults::new(|key| Written {
             text: text(key).into(),
@@ -362,6 +465,10 @@ mod tests {
                 Kind::Whole { min, max } => (
                     vec![min.to_string(), max.to_string()],
                     vec![(min - 1).to_string(), (max + 1).to_string(), "many".into()],
+                ),
+                Kind::Days { min, max } => (
+                    vec!["0".into(), min.to_string(), max.to_string()],
+                    vec!["-1".into(), (max + 1).to_string(), "ever".into()],
                 ),
                 Kind::Decimal { .. } => (
                     vec!["0.01".into(), "1000".into()],

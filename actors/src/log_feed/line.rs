@@ -63,8 +63,10 @@ impl From<tracing::Level> for Level {
 /// One line, secrets taken out.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Line {
-    /// Rising from 1 in this process.
-    pub id: u64,
+    /// Rises with time, from one life of the process to the next too; never less than `at`.
+    pub id: i64,
+    /// The node that wrote it.
+    pub node: u8,
     /// Microseconds since the Unix epoch.
     pub at: i64,
     pub level: Level,
@@ -80,6 +82,11 @@ pub struct Line {
 }
 
 impl Line {
+    /// What it is known by, to those who read it.
+    pub fn name(&self) -> String {
+        format!("{}-{}", self.id, self.node)
+    }
+
     /// Whether `target` is its module or one above it.
     pub(super) fn comes_from(&self, target: &str) -> bool {
         self.target
@@ -129,7 +136,7 @@ impl Serialize for Fields<'_> {
 impl Serialize for Line {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(8))?;
-        map.serialize_entry("id", &self.id)?;
+        map.serialize_entry("id", &self.name())?;
         map.serialize_entry("at", &self.at_text())?;
         map.serialize_entry("level", self.level.as_str())?;
         map.serialize_entry("target", &self.target)?;

@@ -1,11 +1,12 @@
 //! The process's own log, on its way to those who read it in the console.
 //!
 //! Whoever logs calls [`LogFeed::push`] on their own thread: a short lock, no waiting, no I/O. `log_collector` moves
-//! what came into the ring of the latest lines and tells the subscribers. When lines come faster than they are moved,
-//! the oldest that wait are dropped and counted: logging must never hold anybody up. Lines come in without secrets
-//! (the layer that makes them sees to it). Standard error keeps its own copy; this one ends with the process.
+//! what came into the ring of the latest lines, tells the subscribers, and stores what is bad enough. When lines come
+//! faster than they are moved or stored, the oldest that wait are dropped and counted: logging must never hold anybody
+//! up. Lines come in without secrets (the layer that makes them sees to it). Standard error keeps its own copy.
 
 mod line;
+mod unstored;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 pub use line::{Level, Line};
+pub(crate) use unstored::Unstored;
 
 /// Lines that may wait to be moved.
 const WAITING_MAX: usize = 4_096;
@@ -31,6 +33,9 @@ pub struct Filter {
     pub target: Option<String>,
     /// Lower case; somewhere in message, target, user, request id or fields.
     pub keyword: Option<String>,
+    /// User name of an operator.
+    pub user: Option<String>,
+    pub request_id: Option<String>,
     /// Microseconds since the Unix epoch, inclusive.
     pub from: Option<i64>,
     /// Microseconds since the Unix epoch, exclusive.
@@ -47,6 +52,8 @@ impl Filter {
                 .target
                 .as_ref()
                 .is_none_or(|target| line.comes_from(target))
+            && (self.user.is_none() || self.user == line.user)
+            && (self.request_id.is_none() || self.request_id == line.request_id)
             && self.keyword.as_ref().is_none_or(|word| line.mentions(word))
     }
 }
@@ -54,7 +61,7 @@ impl Filter {
 #[derive(Default)]
 struct Waiting {
     lines: VecDeque<Line>,
-    last_id: u64,
+    last_id: i64,
     dropped: u64,
 }
 
@@ -65,12 +72,33 @@ struct Kept {
     dropped: u64,
 }
 
+/// Some of the kept lines.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// Newest first.
+    pub lines: Vec<Arc<Line>>,
+    /// How many pass in all.
+    pub count: usize,
+    /// The oldest kept line, whether or not it passes: every later line of this node is in memory.
+    pub oldest: Option<i64>,
+}
+
+/// Lines that somebody will miss.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Losses {
+    /// Came too fast to be kept at all.
+    pub dropped: u64,
+    /// Should be in the table, and never will be.
+    pub not_stored: u64,
+}
+
 /// See the module. One per process.
 #[derive(Default)]
 pub struct LogFeed {
     waiting: Mutex<Waiting>,
     kept: Mutex<Kept>,
     pushed: Notify,
+    unstored: Unstored,
 }
 
 impl std::fmt::Debug for LogFeed {
@@ -80,11 +108,11 @@ impl std::fmt::Debug for LogFeed {
 }
 
 impl LogFeed {
-    /// Takes a line; its id is given here, rising from 1.
+    /// Takes a line; its id is given here.
     pub fn push(&self, mut line: Line) {
         {
             let mut waiting = self.waiting.lock();
-            waiting.last_id += 1;
+            waiting.last_id = line.at.max(waiting.last_id + 1);
             line.id = waiting.last_id;
             if waiting.lines.len() == WAITING_MAX {
                 waiting.lines.pop_front();
@@ -95,14 +123,15 @@ impl LogFeed {
         self.pushed.notify_one();
     }
 
-    /// Moves what came into the ring; answers it, oldest first, and how many were dropped before it.
-    pub fn collect(&self) -> (Vec<Arc<Line>>, u64) {
+    /// Moves what came into the ring, as lines of `node`; answers it, oldest first, and how many were dropped before it.
+    pub fn collect(&self, node: u8) -> (Vec<Arc<Line>>, u64) {
         let (lines, dropped) = {
             let mut waiting = self.waiting.lock();
             let dropped = std::mem::take(&mut waiting.dropped);
             (std::mem::take(&mut waiting.lines), dropped)
         };
-        let lines: Vec<Arc<Line>> = lines.into_iter().map(Arc::new).collect();
+        let of_node = lines.into_iter().map(|line| Line { node, ..line });
+        let lines: Vec<Arc<Line>> = of_node.map(Arc::new).collect();
         let mut kept = self.kept.lock();
         kept.dropped += dropped;
         for line in &lines {
@@ -123,32 +152,38 @@ impl LogFeed {
         self.pushed.notified().await;
     }
 
-    /// Kept lines that pass, newest first, with ids below `before`; at most `limit`.
-    pub fn read(&self, filter: &Filter, before: Option<u64>, limit: usize) -> Vec<Arc<Line>> {
+    /// Lines on their way into the table.
+    pub(crate) fn unstored(&self) -> &Unstored {
+        &self.unstored
+    }
+
+    /// Kept lines that pass with ids below `before`; at most `limit`.
+    pub fn read(&self, filter: &Filter, before: Option<i64>, limit: usize) -> Found {
         let kept = self.kept.lock();
-        let newest_first = kept.lines.iter().rev();
-        newest_first
-            .filter(|line| before.is_none_or(|before| line.id < before) && filter.passes(line))
+        let all = &kept.lines;
+        let passing = || all.iter().rev().filter(move |line| filter.passes(line));
+        let lines = passing()
+            .filter(|line| before.is_none_or(|before| line.id < before))
             .take(limit)
-            .cloned()
-            .collect()
+            .cloned();
+        Found {
+            lines: lines.collect(),
+            count: passing().count(),
+            oldest: kept.lines.front().map(|line| line.id),
+        }
     }
 
-    /// How many kept lines pass.
-    pub fn count(&self, filter: &Filter) -> usize {
-        self.kept
-            .lock()
-            .lines
-            .iter()
-            .filter(|line| filter.passes(line))
-            .count()
+    /// When the oldest kept line was written, microseconds since the Unix epoch.
+    pub fn kept_since(&self) -> Option<i64> {
+        self.kept.lock().lines.front().map(|line| line.at)
     }
 
-    /// When the oldest kept line was written, microseconds since the Unix epoch; and how many lines were dropped since
-    /// the process began because they came too fast.
-    pub fn reach(&self) -> (Option<i64>, u64) {
-        let kept = self.kept.lock();
-        (kept.lines.front().map(|line| line.at), kept.dropped)
+    /// What was lost since the process began.
+    pub fn losses(&self) -> Losses {
+        Losses {
+            dropped: self.kept.lock().dropped,
+            not_stored: self.unstored.lost(),
+        }
     }
 }
 
@@ -159,6 +194,7 @@ mod tests {
     fn line(level: Level, message: &str) -> Line {
         Line {
             id: 0,
+            node: 0,
             at: 1_000,
             level,
             target: "steward::gateway".into(),
@@ -171,6 +207,7 @@ mod tests {
 
     fn messages(feed: &LogFeed, filter: &Filter) -> Vec<String> {
         feed.read(filter, None, 100)
+            .lines
             .iter()
             .map(|line| line.message.clone())
             .collect()
@@ -190,7 +227,7 @@ mod tests {
             messages(&feed, &Filter::default()).is_empty(),
             "not before it is collected"
         );
-        assert_eq!(feed.collect().0.len(), 3);
+        assert_eq!(feed.collect(7).0.len(), 3);
         assert_eq!(
             messages(&feed, &Filter::default()),
             ["slow", "cannot write", "Listening"]
@@ -255,10 +292,20 @@ mod tests {
             .len(),
             2
         );
-        let second = feed.read(&Filter::default(), Some(3), 1);
         assert_eq!(
-            (second[0].id, second[0].message.as_str()),
-            (2, "cannot write")
+            by(Filter {
+                request_id: Some("req".into()),
+                ..Filter::default()
+            }),
+            [] as [&str; 0]
+        );
+        // Two at one moment have two numbers, and numbers are never behind the time.
+        let second = feed.read(&Filter::default(), Some(2_000), 1);
+        let line = &second.lines[0];
+        assert_eq!((line.id, line.message.as_str()), (1_001, "cannot write"));
+        assert_eq!(
+            (line.name().as_str(), second.count, second.oldest),
+            ("1001-7", 3, Some(1_000))
         );
     }
 
@@ -268,21 +315,21 @@ mod tests {
         for _ in 0..WAITING_MAX + 7 {
             feed.push(line(Level::Warn, "again"));
         }
-        let (lines, dropped) = feed.collect();
-        assert_eq!((lines.len(), dropped, lines[0].id), (WAITING_MAX, 7, 8));
-        assert_eq!(feed.collect().1, 0);
+        let (lines, dropped) = feed.collect(0);
+        assert_eq!((lines.len(), dropped, lines[0].id), (WAITING_MAX, 7, 1_007));
+        assert_eq!(feed.collect(0).1, 0);
         for _ in 0..40 {
             feed.push(line(Level::Warn, &"x".repeat(1_000_000)));
-            feed.collect();
+            feed.collect(0);
         }
         assert!(feed.kept.lock().bytes <= KEPT_BYTES_MAX);
-        assert_eq!(feed.reach(), (Some(1_000), 7));
+        assert_eq!((feed.kept_since(), feed.losses().dropped), (Some(1_000), 7));
         for _ in 0..4 {
             for _ in 0..WAITING_MAX {
                 feed.push(line(Level::Warn, "again"));
             }
-            feed.collect();
+            feed.collect(0);
         }
-        assert_eq!(feed.count(&Filter::default()), KEPT_MAX);
+        assert_eq!(feed.read(&Filter::default(), None, 0).count, KEPT_MAX);
     }
 }

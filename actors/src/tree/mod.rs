@@ -20,6 +20,7 @@ use steward_entities::database::Databases;
 use thiserror::Error;
 use tokio::sync::{broadcast, watch as latest};
 
+use crate::archive::{self, ImportMonth, WriteMonths};
 use crate::backup::{self, Drill, MakeBackup};
 use crate::contents::deletion::DeleteConversations;
 use crate::contents::store::Migrate;
@@ -38,6 +39,7 @@ use crate::ledger_store::{LedgerStore, WriteError};
 use crate::live::Switchboard;
 use crate::log_feed::LogFeed;
 use crate::outward::Outward;
+use crate::retention::{self, RunNow};
 use crate::spool::Spool;
 use crate::supervision::{
     ActorRef, Group, GroupExit, Intensity, NodeKind, SpecError, Supervisor, SupervisorHandle,
@@ -53,11 +55,12 @@ use ledger::content_writer;
 use ledger::request_logger::RequestLogger;
 use live::push_hub::PushHub;
 use upkeep::job_runner::{self, JobRunner};
-use upkeep::{database_backup, remote_backup, retention};
+use upkeep::{archivist, database_backup, remote_backup};
 use watch::AlertSettings;
 use watch::alert_evaluator::measure::{Gauges, Outside};
 use watch::alert_evaluator::{self, AlertEvaluator};
 use watch::health_prober;
+use watch::log_collector;
 use watch::notifier;
 
 /// Messages that may wait for an actor that is not overrun in ordinary life.
@@ -103,6 +106,8 @@ pub struct TreeDeps {
     pub health: HealthSettings,
     /// Kept conversations: their spool, their months, and what opens them.
     pub contents: content_writer::Parts,
+    /// Where archived months go.
+    pub archive_dir: PathBuf,
     /// An actor that gives no sign of life for so long is replaced, even if its spec gives it longer.
     pub silence_max: Duration,
     /// Alert rules and notices.
@@ -178,6 +183,10 @@ pub struct TreeHandle {
     pub snapshot_condition: Arc<ArcSwap<snapshot_keeper::Condition>>,
     /// Kinds of jobs this process runs.
     pub jobs: JobKinds,
+    /// What grows old, and how far forgetting it is.
+    pub retention: retention::Parts,
+    /// Months that stay.
+    pub archive: archive::Parts,
     committed: broadcast::Sender<BatchCommitted>,
     condition: latest::Receiver<Condition>,
 }
@@ -259,6 +268,21 @@ impl Tree {
             data_dir: deps.backups.data_dir,
             migrate_contents: deps.backups.migrate_contents,
         };
+        let retention_parts = retention::Parts {
+            databases: deps.databases.clone(),
+            contents: Arc::clone(&deps.contents.store),
+            settings: Arc::clone(&in_force),
+            board: Arc::default(),
+            clock: Arc::clone(&deps.clock),
+        };
+        let archive_parts = archive::Parts {
+            databases: deps.databases.clone(),
+            contents: Arc::clone(&deps.contents.store),
+            settings: Arc::clone(&in_force),
+            dir: deps.archive_dir,
+            busy: Arc::default(),
+            clock: Arc::clone(&deps.clock),
+        };
         let jobs = deps
             .jobs
             .with(MakeBackup(backups.clone()))
@@ -287,6 +311,15 @@ impl Tree {
             })
             .with(DeleteConversations {
                 store: Arc::clone(&deps.contents.store),
+            })
+            .with(RunNow {
+                parts: retention_parts.clone(),
+            })
+            .with(WriteMonths {
+                parts: archive_parts.clone(),
+            })
+            .with(ImportMonth {
+                parts: archive_parts.clone(),
             });
 
         let settings_parts = settings_keeper::Parts {
@@ -342,6 +375,13 @@ impl Tree {
             every: deps.alerts.every,
             clock: Arc::clone(&deps.clock),
         };
+        let collector_parts = log_collector::Parts {
+            feed: Arc::clone(&deps.logs),
+            board: Arc::clone(&board),
+            databases: deps.databases.clone(),
+            settings: Arc::clone(&in_force),
+            node: deps.node,
+        };
         let writer_parts = Arc::new(ledger::batch_writer::delivery::Parts {
             spool: deps.spool,
             store: deps.store,
@@ -352,10 +392,6 @@ impl Tree {
             committed: committed.clone(),
             condition,
         });
-        let retention_parts = retention::Parts {
-            databases: deps.databases.clone(),
-            clock: Arc::clone(&deps.clock),
-        };
         let remote = remote_backup::Parts {
             databases: deps.databases.clone(),
             vault: Arc::clone(&deps.vault),
@@ -390,7 +426,7 @@ impl Tree {
             .child(watch::group(
                 (evaluator_parts, alert_evaluator.clone()),
                 notifier_parts,
-                (Arc::clone(&deps.logs), Arc::clone(&board)),
+                collector_parts,
                 prober_parts,
                 QUEUE,
             ))
@@ -400,7 +436,14 @@ impl Tree {
                     .child(job_runner::spec(&job_runner, runner_parts))
                     .child(remote_backup::spec(&ActorRef::new(QUEUE), remote.clone()))
                     .child(database_backup::spec(&ActorRef::new(QUEUE), backup_parts))
-                    .child(retention::spec(&ActorRef::new(QUEUE), retention_parts)),
+                    .child(upkeep::retention::spec(
+                        &ActorRef::new(QUEUE),
+                        retention_parts.clone(),
+                    ))
+                    .child(archivist::spec(
+                        &ActorRef::new(QUEUE),
+                        archive_parts.clone(),
+                    )),
             );
         if let Some(guest) = deps.guest {
             root = root.child(guest);
@@ -441,6 +484,8 @@ impl Tree {
             backups,
             snapshot_condition,
             jobs,
+            retention: retention_parts,
+            archive: archive_parts,
             committed,
             condition: watched,
         };

@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
+mod archive;
 mod health_prober;
 mod job_runner;
+mod log_collector;
 mod remote_backup;
 mod retention;
 mod settings_keeper;

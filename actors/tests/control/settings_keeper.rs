@@ -34,6 +34,9 @@ impl Kept {
             "conversations.max_bytes_per_side" => "262144",
             "conversations.enabled" => "true",
             "stats.aggregation_interval_s" => "60",
+            "log.stored_level" => "WARN",
+            "archive.enabled" => "off",
+            key if key.starts_with("retention.") => "60",
             _ => "7",
         };
         let defaults = Defaults::new(|key| Written {

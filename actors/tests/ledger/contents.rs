@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 use steward_actors::contents::intake::{self, Intake};
 use steward_actors::contents::store::{ContentFilter, ContentStore, Place};
 use steward_actors::contents::words::Question;
 use steward_actors::contents::{Content, Said};
+use steward_actors::domain::clock::ManualClock;
 use steward_actors::domain::rid::Rid;
+use steward_actors::domain::setting::{Retention, Settings};
+use steward_actors::retention::{Kind, Parts, due, pass};
 use steward_actors::spool::{Settled, Spool, SpoolConfig};
 use steward_actors::vault::Vault;
 use steward_entities::database::{DatabaseConfig, open_contents_schema};
@@ -295,4 +299,56 @@ async fn the_spool_holds_nothing_that_can_be_read() {
     assert!(held.grow(100) && !held.grow(1));
     drop(held);
     assert!(intake.reserve().grow(100));
+}
+
+async fn go_with_their_days(database: TestDatabase) {
+    let store = store_on(&database).await;
+    let mut contents = Vec::new();
+    for (age, many) in [(70, 3), (20, 120), (12, 60), (1, 2)] {
+        contents
+            .extend((0..many).map(|n| content(START_MS - age * DAY_MS, n, "question", "answer")));
+    }
+    store.write(&contents).await.unwrap();
+    assert!(store.bytes().await.unwrap() > 0);
+    let settings = Settings {
+        retention: Retention {
+            contents_days: 10,
+            ..Retention::default()
+        },
+        ..Settings::default()
+    };
+    let parts = Parts {
+        databases: (*database).clone(),
+        contents: Arc::clone(&store),
+        settings: Arc::new(ArcSwap::from_pointee(settings)),
+        board: Arc::default(),
+        clock: Arc::new(ManualClock::at_micros(START_MS * 1_000)),
+    };
+    let now = START_MS * 1_000;
+    assert_eq!(due(&parts, Kind::Contents, now).await.unwrap().rows, 183);
+    let report = pass(&parts, now, &|_| {}, &|| false)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(report.removed, [("contents", 183)].into());
+    assert_eq!(store.totals().await.unwrap().contents, 2);
+    assert_eq!(
+        prompts(&store, &ContentFilter::default(), "question")
+            .await
+            .len(),
+        2
+    );
+    let left = store.census((0, i64::MAX), 99).await.unwrap();
+    assert_eq!(left.oldest, Some(content(START_MS - DAY_MS, 0, "", "").rid));
+    store.close().await;
+}
+
+#[tokio::test]
+async fn old_contents_go_with_their_days() {
+    go_with_their_days(TestDatabase::sqlite().await).await;
+}
+
+#[tokio::test]
+async fn old_contents_go_with_their_days_postgres() {
+    go_with_their_days(TestDatabase::postgres().await).await;
 }

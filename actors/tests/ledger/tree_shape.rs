@@ -103,6 +103,7 @@ async fn planned(database: &TestDatabase) -> Node {
         clock: Arc::new(SystemClock),
         ledger: LedgerSettings::default(),
         health: Default::default(),
+        archive_dir: database.dir().join("archive"),
         silence_max: std::time::Duration::from_secs(30),
         alerts: AlertSettings {
             every: std::time::Duration::from_secs(60),
@@ -124,13 +125,15 @@ async fn planned(database: &TestDatabase) -> Node {
     assert!(handle.jobs.knows("conversations.delete"));
     assert!(handle.jobs.knows("backup.database"));
     assert!(handle.jobs.knows("backup.drill"));
+    assert!(handle.jobs.knows("retention.run"));
+    assert!(handle.jobs.knows("archives.write") && handle.jobs.knows("archives.import"));
     handle.supervisor.tree_now()
 }
 
 /// As the smallest values there are: nothing of it runs.
 fn least() -> Defaults {
     let least = |definition: &Definition| match definition.kind {
-        Kind::Whole { min, .. } => min.to_string(),
+        Kind::Whole { min, .. } | Kind::Days { min, .. } => min.to_string(),
         Kind::Decimal { .. } => "1".to_owned(),
         Kind::Choice(words) => words[0].to_owned(),
     };
@@ -182,6 +185,7 @@ async fn the_tree_is_drawn_as_it_runs() {
         remote_backup
         database_backup
         retention
+        archivist
     ");
 }
 

@@ -4,7 +4,7 @@
 //! A table is one declaration ([`RollupTable`]); all have the same measures. A key of 0 is nobody. Only the node of a
 //! row updates it (histograms cannot be added up in an upsert), so every reader merges nodes.
 
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult};
+use sea_orm::{ConnectionTrait, DbErr, QueryResult};
 
 use super::histogram::Histogram;
 use super::sql::Sql;
@@ -487,31 +487,6 @@ pub(super) fn fact(row: &QueryResult, at: usize) -> Result<Fact, DbErr> {
             &row.try_get_by_index::<String>(at + 13)?,
         ),
     })
-}
-
-/// Removes at most `limit` rows of `table` with buckets before `before`; how many it removed.
-///
-/// # Errors
-/// When the database cannot be written.
-pub async fn delete_before<C: ConnectionTrait>(
-    connection: &C,
-    table: &RollupTable,
-    before: i64,
-    limit: i64,
-) -> Result<u64, DbErr> {
-    let backend = connection.get_database_backend();
-    let row = match backend {
-        DbBackend::Postgres => "ctid",
-        _ => "rowid",
-    };
-    let name = table.name;
-    let mut sql = Sql::new(
-        backend,
-        &format!("DELETE FROM {name} WHERE {row} IN (SELECT {row} FROM {name} WHERE bucket < "),
-    );
-    sql.bind(before).push(" LIMIT ").bind(limit).push(")");
-    let removed = connection.execute_raw(sql.done()).await?;
-    Ok(removed.rows_affected())
 }
 
 /// Names behind keys: id, public id (the name again where there is none), name.

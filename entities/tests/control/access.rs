@@ -9,7 +9,7 @@ use steward_entities::operator::{self, NewOperator};
 use steward_entities::scope::{Page, Scope};
 use steward_entities::session::{self, NewSession, Presented};
 use steward_entities::token::KeptSecret;
-use steward_entities::{audit, operator_key, ops_log, role};
+use steward_entities::{audit, expiry, operator_key, ops_log, role};
 
 use crate::{committed, on_both, refused};
 
@@ -190,7 +190,7 @@ async fn sessions_rotate_and_end(databases: &Databases) {
     .await;
     assert_eq!((again, active(50).await), (0, 0));
     let forgotten = committed(databases, async |txn| {
-        session::delete_expired(txn, 150).await
+        expiry::SESSIONS.remove_some(txn, (0, 150), 9).await
     })
     .await;
     assert_eq!(forgotten, 1);

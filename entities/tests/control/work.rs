@@ -5,7 +5,7 @@ use steward_entities::change::ChangeError;
 use steward_entities::database::Databases;
 use steward_entities::job::{self, ATTEMPTS_MAX, Ending, State};
 use steward_entities::scope::Page;
-use steward_entities::{idempotency_key, public_id};
+use steward_entities::{expiry, idempotency_key, public_id};
 
 use crate::{committed, on_both, refused};
 
@@ -190,7 +190,7 @@ async fn answers_are_kept_once(databases: &Databases) {
         None
     );
     let removed = committed(databases, async |txn| {
-        idempotency_key::delete_before(txn, 11).await
+        expiry::IDEMPOTENCY_KEYS.remove_some(txn, (0, 11), 9).await
     })
     .await;
     assert_eq!(removed, 1);

@@ -116,8 +116,10 @@ async fn login(
     let row = operator::by_username(&state.databases.control_read, &username).await?;
     let hash = row.as_ref().map(|row| row.password_hash.0.as_str());
     let matches = state.passwords.verify(&password, hash).await?;
+    let known = row.as_ref().map(|row| row.username.clone());
     let Some(row) = row.filter(|row| matches && row.enabled) else {
-        tracing::warn!(%address, username, "a sign-in failed");
+        // Only a name that there is: who types into the wrong field types a password.
+        tracing::warn!(%address, username = known, "a sign-in failed");
         return Err(ApiError::new(ErrorCode::CredentialsWrong));
     };
     state.doorman.welcome(&username, address);

@@ -54,6 +54,8 @@ pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
 #[serde(rename_all = "snake_case")]
 enum SettingKind {
     Whole,
+    /// A number of days; 0, which lies outside the bounds, is for ever.
+    Days,
     Decimal,
     Choice,
 }
@@ -257,6 +259,12 @@ fn view(state: &AppState, definition: &Definition, saved: Option<setting::Model>
     let (kind, min, max, options) = match definition.kind {
         Kind::Whole { min, max } => (
             SettingKind::Whole,
+            Some(min.to_string()),
+            Some(max.to_string()),
+            &[][..],
+        ),
+        Kind::Days { min, max } => (
+            SettingKind::Days,
             Some(min.to_string()),
             Some(max.to_string()),
             &[][..],

@@ -34,6 +34,7 @@ export type NavKey =
   | 'settings'
   | 'alerts'
   | 'channels'
+  | 'retention'
 
 const found = import.meta.glob<{ default: Feature }>('./*/index.ts', { eager: true })
 const order: NavKey[] = [
@@ -51,6 +52,7 @@ const order: NavKey[] = [
   'health',
   'backups',
   'logs',
+  'retention',
   'jobs',
   'operators',
   'audit',

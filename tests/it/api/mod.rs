@@ -11,3 +11,4 @@ mod ingest;
 mod logs;
 mod operations;
 mod roles;
+mod secrets;

@@ -1,6 +1,6 @@
 //! Live push over real sockets: news, replay and gaps, permissions, and sessions that end when they must.
 
-mod socket;
+pub mod socket;
 
 use http::Method;
 use serde_json::{Value, json};
@@ -301,7 +301,7 @@ async fn jobs_and_breakers_are_followed() {
 async fn the_log_is_followed_and_read() {
     let app = Setup::new().start().await;
     let mut socket = Socket::on(&app, &app.admin, &["logs:WARN"]).await;
-    let wrong = json!({"username": "mallory", "password": "sk-ant-0123456789abcdef0123456789"});
+    let wrong = json!({"username": "admin", "password": "sk-ant-0123456789abcdef0123456789"});
     app.api_as("", Method::POST, "auth/login", Some(wrong))
         .await
         .expect_status(401);
@@ -318,10 +318,10 @@ async fn the_log_is_followed_and_read() {
     let line = &news["data"]["lines"][0];
     assert_eq!(
         (&line["level"], &line["fields"]["username"]),
-        (&json!("WARN"), &json!("mallory"))
+        (&json!("WARN"), &json!("admin"))
     );
     assert!(line["request_id"].is_string(), "{line}");
-    let listed = app.get("ops/logs/query?level=WARN&keyword=MALLORY").await;
+    let listed = app.get("ops/logs/query?level=WARN&keyword=ADMIN").await;
     assert_eq!(&listed["items"][0], line);
     let everything = app.get("ops/logs/query?limit=200").await.to_string();
     assert!(everything.contains("listening") && !everything.contains("0123456789abcdef"));

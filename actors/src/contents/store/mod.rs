@@ -5,6 +5,7 @@
 //! consulted in the transaction that would store it, after the lock that a deletion takes too, so that what is deleted
 //! does not come back. Searches and lists go newest first, shelf by shelf, and look at a bounded number of rows.
 
+mod expire;
 mod read;
 mod repack;
 mod shelf;

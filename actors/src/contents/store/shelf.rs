@@ -34,7 +34,8 @@ impl Month {
         }
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    /// Reads what [`Self::name`] writes.
+    pub fn parse(text: &str) -> Option<Self> {
         let (year, month) = text.split_once('-')?;
         let month = Self {
             year: year.parse().ok()?,
@@ -46,11 +47,13 @@ impl Month {
         (month.name() == text).then_some(month)
     }
 
-    fn name(self) -> String {
+    /// Such as `2026-03`.
+    pub fn name(self) -> String {
         format!("{:04}-{:02}", self.year, self.month)
     }
 
-    fn next(self) -> Self {
+    /// The month after it.
+    pub fn next(self) -> Self {
         match self.month {
             12 => Self {
                 year: self.year + 1,
@@ -312,6 +315,55 @@ impl Shelves {
         Ok(shelf)
     }
 
+    /// Bytes that they take on the disk.
+    pub(super) async fn bytes(&self) -> Result<u64, StoreError> {
+        let Place::Files(dir) = &self.place else {
+            let Some(shelf) = &self.schema else {
+                return Ok(0);
+            };
+            let asked = Statement::from_string(
+                shelf.backend(),
+                "SELECT COALESCE(SUM(pg_total_relation_size(relid)), 0)::BIGINT FROM pg_partition_tree('conversation_contents')",
+            );
+            let row = shelf.read.query_one_raw(asked).await?;
+            let bytes: Option<i64> = row.map(|row| row.try_get_by_index(0)).transpose()?;
+            return Ok(bytes.unwrap_or(0).unsigned_abs());
+        };
+        let months = self.stretches(0, i64::MAX)?.into_iter();
+        let each = months.flat_map(|month| files(dir, month));
+        Ok(each
+            .filter_map(|file| std::fs::metadata(file).ok())
+            .map(|file| file.len())
+            .sum())
+    }
+
+    /// Whether months have files of their own.
+    pub(super) fn are_files(&self) -> bool {
+        matches!(self.place, Place::Files(_))
+    }
+
+    /// Forgets a whole month with its file, if it has one. Whoever still reads it is told that it is closed.
+    pub(super) async fn forget(&self, month: Month) -> Result<(), StoreError> {
+        let Place::Files(dir) = &self.place else {
+            return Ok(());
+        };
+        // Locked until the file is gone: nobody opens it meanwhile.
+        let mut open = self.open.lock().await;
+        if let Some(open) = open.1.remove(&month) {
+            let _ = open.shelf.read.clone().close().await;
+            let _ = open.shelf.write.clone().close().await;
+        }
+        for file in files(dir, month) {
+            match std::fs::remove_file(file) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(error.into());
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     pub(super) async fn close(&self) {
         let open = std::mem::take(&mut self.open.lock().await.1);
         for (_, open) in open {
@@ -323,6 +375,11 @@ impl Shelves {
             let _ = write.clone().close().await;
         }
     }
+}
+
+/// The files of a month: the table, and what its journal needs.
+fn files(dir: &Path, month: Month) -> [PathBuf; 3] {
+    ["", "-wal", "-shm"].map(|end| dir.join(format!("{}{FILE_SUFFIX}{end}", month.name())))
 }
 
 /// The directory, readable by its owner only.

@@ -1,6 +1,7 @@
 //! Storing and deleting. A transaction a month.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use prost::Message;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, FromQueryResult, Statement};
@@ -13,6 +14,7 @@ use super::shelf::{Month, Shelf};
 use super::sql::Sql;
 use super::{ContentStore, StoreError, Totals};
 use crate::domain::rid::Rid;
+use crate::retention::Step;
 
 /// On PostgreSQL whoever stores holds this lock shared, whoever deletes alone. Any number nobody else uses.
 const DELETION_LOCK: i64 = 0x5374_6577_436f_6e74;
@@ -145,7 +147,8 @@ impl ContentStore {
             rid_to: rid.saturating_add(1),
             ..Selection::default()
         };
-        Ok(delete_step(&shelf, &selection).await? > 0)
+        let step = delete_step(&shelf, &selection, (First::Newest, 1)).await?;
+        Ok(step.rows > 0)
     }
 
     /// Deletes some of what is selected; how many, 0 when nothing is left. The tombstone has been committed before.
@@ -158,7 +161,8 @@ impl ContentStore {
             .stretches(selection.rid_from, selection.rid_to)?
         {
             let shelf = self.shelves.at(month).await?;
-            let deleted = delete_step(&shelf, selection).await?;
+            let step = delete_step(&shelf, selection, (First::Newest, DELETED_AT_ONCE)).await?;
+            let deleted = step.rows;
             if deleted > 0 {
                 return Ok(deleted);
             }
@@ -278,9 +282,22 @@ pub(super) async fn add(
     Ok(())
 }
 
-async fn delete_step(shelf: &Shelf, selection: &Selection) -> Result<u64, StoreError> {
+/// Which end a deletion begins at.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum First {
+    Newest,
+    Oldest,
+}
+
+/// Deletes some rows in a transaction; how many, and how long that held the writer.
+pub(super) async fn delete_step(
+    shelf: &Shelf,
+    selection: &Selection,
+    (first, most): (First, u64),
+) -> Result<Step, StoreError> {
     let backend = shelf.backend();
     let txn = begin_write(&shelf.write).await?;
+    let begun = Instant::now();
     lock(&txn, "").await?;
     let mut sql = Sql::new(
         "SELECT rid, is_compressed, original_bytes, stored_bytes FROM conversation_contents WHERE rid >= ",
@@ -296,8 +313,11 @@ async fn delete_step(shelf: &Shelf, selection: &Selection) -> Result<u64, StoreE
     if let Some(user) = &selection.end_user {
         sql.push(" AND end_user = ").bind(user.clone());
     }
-    sql.push(" ORDER BY rid DESC LIMIT ")
-        .bind(DELETED_AT_ONCE.cast_signed());
+    sql.push(match first {
+        First::Newest => " ORDER BY rid DESC LIMIT ",
+        First::Oldest => " ORDER BY rid LIMIT ",
+    });
+    sql.bind(most.cast_signed());
     let gone = Gone::find_by_statement(sql.done(backend)).all(&txn).await?;
     let mut sums = Totals::default();
     for row in &gone {
@@ -322,5 +342,8 @@ async fn delete_step(shelf: &Shelf, selection: &Selection) -> Result<u64, StoreE
         add(&txn, Rid(first.rid).node(), sums).await?;
     }
     txn.commit().await?;
-    Ok(gone.len() as u64)
+    Ok(Step {
+        rows: gone.len() as u64,
+        held: begun.elapsed(),
+    })
 }

@@ -1,21 +1,36 @@
-//! `log_collector`: from the log's feed into the ring of the latest lines, and to whoever watches them live.
+//! `log_collector`: from the log's feed into the ring of the latest lines, to whoever watches them live, and, what is
+//! bad enough, into the table `system_logs`.
 //!
 //! Woken by the first line after a pause; then it gathers for a moment, so that a storm becomes a few messages and not
-//! thousands. A topic `logs:<LEVEL>` carries that level and everything worse.
+//! thousands. A topic `logs:<LEVEL>` carries that level and everything worse. Storing is a task of its own: a database
+//! that takes nothing holds up neither ring nor topics; what waits for it is bounded, and counted when it is lost. How
+//! bad is bad enough is a setting.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, WrapFuture};
+use sea_orm::DbErr;
 use serde::Serialize;
-use tokio::time::sleep;
+use steward_entities::column::TextMap;
+use steward_entities::database::{Databases, begin_write};
+use steward_entities::system_log::{self, NewLine};
+use tokio::time::{Instant, sleep};
 
+use crate::domain::setting::InForce;
 use crate::live::{Switchboard, Topic};
 use crate::log_feed::{Level, Line, LogFeed};
-use crate::supervision::{ActorRef, ChildSpec, Incarnation, Placement};
+use crate::supervision::{ActorRef, ChildSpec, Placement};
 
 /// How long it gathers.
 pub const GATHER: Duration = Duration::from_millis(200);
+/// Lines of one transaction.
+const BATCH_LINES: usize = 500;
+/// How long it waits after the database took nothing, at first and at most.
+const AGAIN: Duration = Duration::from_secs(1);
+const AGAIN_MAX: Duration = Duration::from_secs(30);
+/// Lines that were lost are told of at most so often.
+const TOLD_EVERY: Duration = Duration::from_secs(60);
 /// Lines of one message.
 const LINES_MAX: usize = 100;
 
@@ -36,34 +51,38 @@ struct News<'a> {
     dropped: u64,
 }
 
+/// What it works with. Clones share everything.
+#[derive(Clone)]
+pub struct Parts {
+    pub feed: Arc<LogFeed>,
+    pub board: Arc<Switchboard>,
+    pub databases: Databases,
+    /// What says how bad a line is that is stored.
+    pub settings: InForce,
+    /// This node.
+    pub node: u8,
+}
+
 /// The actor.
 pub struct LogCollector {
-    feed: Arc<LogFeed>,
-    board: Arc<Switchboard>,
+    parts: Parts,
 }
 
-/// The child spec of `root/watch/log_collector`.
-pub fn spec(
-    actor: &ActorRef<LogCollector>,
-    feed: Arc<LogFeed>,
-    board: Arc<Switchboard>,
-) -> ChildSpec {
-    ChildSpec::new("log_collector", actor, move |me| {
-        LogCollector::new(me, Arc::clone(&feed), Arc::clone(&board))
+/// The child spec of `root/watch/log_collector`; at the end it stores what waits, if the database lets it.
+pub fn spec(actor: &ActorRef<LogCollector>, parts: Parts) -> ChildSpec {
+    let gate = Arc::clone(&parts.feed);
+    ChildSpec::new("log_collector", actor, move |_| LogCollector {
+        parts: parts.clone(),
     })
     .placement(Placement::Dedicated)
-}
-
-impl LogCollector {
-    /// One that has collected nothing yet.
-    pub fn new(_me: Incarnation<Self>, feed: Arc<LogFeed>, board: Arc<Switchboard>) -> Self {
-        Self { feed, board }
-    }
+    .drain_gate(move || gate.unstored().has_work())
 }
 
 /// Moves what came, and tells of it.
-fn collect(feed: &LogFeed, board: &Switchboard) {
-    let (lines, dropped) = feed.collect();
+fn collect(feed: &LogFeed, board: &Switchboard, node: u8, stored: Level) {
+    let (lines, dropped) = feed.collect(node);
+    let bad = lines.iter().filter(|line| line.level >= stored);
+    feed.unstored().push(bad.cloned());
     for (level, topic) in TOPICS {
         let heard: Vec<&Line> = lines
             .iter()
@@ -76,19 +95,92 @@ fn collect(feed: &LogFeed, board: &Switchboard) {
     }
 }
 
+/// Writes lines down; those that are there already do no harm.
+async fn write(databases: &Databases, lines: &[Arc<Line>], node: u8) -> Result<(), DbErr> {
+    let rows = lines.iter().map(|line| new_line(line)).collect();
+    let databases = databases.clone();
+    let home = databases.clone();
+    home.at_home(async move {
+        let txn = begin_write(&databases.events).await?;
+        system_log::insert(&txn, rows, node).await?;
+        txn.commit().await
+    })
+    .await
+}
+
+/// As the table takes it: PostgreSQL keeps no NUL.
+fn new_line(line: &Line) -> NewLine {
+    let bare = |text: &str| text.replace('\0', "\u{fffd}");
+    let fields = line.fields.iter();
+    NewLine {
+        line: line.id,
+        at: line.at,
+        level: line.level.as_str(),
+        target: bare(&line.target),
+        message: bare(&line.message),
+        user_id: line.user.as_deref().map(bare),
+        request_id: line.request_id.as_deref().map(bare),
+        fields: TextMap(
+            fields
+                .map(|(name, value)| (bare(name), bare(value)))
+                .collect(),
+        ),
+    }
+}
+
+/// Stores what waits, for good.
+async fn store(parts: Parts) {
+    let unstored = parts.feed.unstored();
+    let mut again = AGAIN;
+    let mut told: Option<Instant> = None;
+    loop {
+        let lines = unstored.take(BATCH_LINES);
+        if lines.is_empty() {
+            unstored.came().await;
+            continue;
+        }
+        match write(&parts.databases, &lines, parts.node).await {
+            Ok(()) => {
+                unstored.stored();
+                again = AGAIN;
+                if told.is_some_and(|told| told.elapsed() < TOLD_EVERY) {
+                    continue;
+                }
+                let lost = unstored.untold();
+                if lost > 0 {
+                    told = Some(Instant::now());
+                    tracing::warn!(
+                        lines = lost,
+                        "lines of the log were not stored: they came too fast, or the database took none"
+                    );
+                }
+            }
+            Err(error) => {
+                if unstored.is_stuck() {
+                    tracing::warn!(%error, "the log cannot be stored; trying again");
+                }
+                sleep(again).await;
+                again = (again * 2).min(AGAIN_MAX);
+            }
+        }
+    }
+}
+
 impl Actor for LogCollector {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        let (feed, board) = (Arc::clone(&self.feed), Arc::clone(&self.board));
+        let parts = self.parts.clone();
         let collecting = async move {
             loop {
-                feed.pushed().await;
+                parts.feed.pushed().await;
                 sleep(GATHER).await;
-                collect(&feed, &board);
+                let stored = parts.settings.load().stored_level;
+                collect(&parts.feed, &parts.board, parts.node, stored);
             }
         };
         ctx.spawn(collecting.into_actor(self));
+        ctx.spawn(store(self.parts.clone()).into_actor(self));
     }
 }
 
@@ -103,6 +195,7 @@ mod tests {
     fn line(level: Level) -> Line {
         Line {
             id: 0,
+            node: 0,
             at: 1_773_599_400_000_000,
             level,
             target: "steward".into(),
@@ -120,7 +213,7 @@ mod tests {
         for level in [Level::Info, Level::Error, Level::Warn, Level::Debug] {
             feed.push(line(level));
         }
-        collect(&feed, &board);
+        collect(&feed, &board, 0, Level::Warn);
         let heard = |topic| {
             let mut listener = board.subscribe();
             listener.add(topic, Since::Seq(0));
@@ -142,7 +235,8 @@ mod tests {
         for _ in 0..250 {
             feed.push(line(Level::Warn));
         }
-        collect(&feed, &board);
+        collect(&feed, &board, 0, Level::Warn);
         assert_eq!(heard(Topic::LogsWarn).len(), 252);
+        assert_eq!(feed.unstored().take(999).len(), 252, "what is stored");
     }
 }

@@ -11,8 +11,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::courier::Courier;
-use crate::live::Switchboard;
-use crate::log_feed::LogFeed;
 use crate::supervision::{ActorRef, Group, Intensity};
 
 use alert_evaluator::AlertEvaluator;
@@ -42,12 +40,11 @@ impl std::fmt::Debug for AlertSettings {
 pub fn group(
     alerts: (alert_evaluator::Parts, ActorRef<AlertEvaluator>),
     notifier: notifier::Parts,
-    logs: (Arc<LogFeed>, Arc<Switchboard>),
+    logs: log_collector::Parts,
     health: health_prober::Parts,
     queue: usize,
 ) -> Group {
     let (evaluator, alert_evaluator) = alerts;
-    let (feed, board) = logs;
     Group::new("watch")
         .intensity(Intensity {
             max: 30,
@@ -55,6 +52,6 @@ pub fn group(
         })
         .child(alert_evaluator::spec(&alert_evaluator, evaluator))
         .child(notifier::spec(&ActorRef::new(queue), notifier))
-        .child(log_collector::spec(&ActorRef::new(queue), feed, board))
+        .child(log_collector::spec(&ActorRef::new(queue), logs))
         .child(health_prober::spec(&ActorRef::new(queue), health))
 }

@@ -1,7 +1,7 @@
-// The log's lines: filters and range from the URL, newer lines as they are pushed.
+// The log's lines: filters and range from the URL, newer lines as they are pushed, unless the tail is paused.
 import { useMutation, useQuery } from '@tanstack/vue-query'
 import { useIntervalFn } from '@vueuse/core'
-import { computed } from 'vue'
+import { computed, ref, watch } from 'vue'
 import { useRoute, useRouter } from 'vue-router'
 import { answer, api } from '@/api/client'
 import { download } from '@/api/download'
@@ -28,7 +28,8 @@ export function useLogs(isAtTop: () => boolean) {
       options: levels.map((level) => ({ value: level, label: t(`from.${level}`) })),
     },
     { key: 'source', label: t('filter.source'), kind: 'text', placeholder: 'steward::gateway' },
-    { key: 'keyword', label: t('filter.keyword'), kind: 'text' },
+    { key: 'user', label: t('filter.user'), kind: 'text', placeholder: 'admin' },
+    { key: 'request_id', label: t('filter.request_id'), kind: 'text' },
   ])
   const filters = useFilters(() => specs.value)
   const level = computed({
@@ -38,7 +39,7 @@ export function useLogs(isAtTop: () => boolean) {
   const query = computed(() => ({ ...range.query.value, ...filters.values.value, level: level.value }) as Query)
   const list = useCursorList<Line>({
     key: computed(() => JSON.stringify(query.value)),
-    rowKey: (line) => String(line.id),
+    rowKey: (line) => line.id,
     fetchPage: (cursor, signal) =>
       answer(
         api.GET('/api/v1/ops/logs/query', {
@@ -53,10 +54,12 @@ export function useLogs(isAtTop: () => boolean) {
     refetchInterval: live.interval,
   })
 
-  // The tail: shown at once to somebody at its end, announced to somebody who reads further down.
+  // The tail: shown at once to somebody at its end, announced to somebody who reads further down or has paused it.
+  const paused = ref(false)
   const look = () => {
-    if (live.interval.value !== false) void list.look(isAtTop())
+    if (live.interval.value !== false) void list.look(isAtTop() && !paused.value)
   }
+  watch(paused, (now) => now || list.restart())
   const beat = computed(() => (live.interval.value === false ? 1_000 : live.interval.value))
   useIntervalFn(look, beat)
   onAnyNews(() => `logs:${level.value}`, 500, look)
@@ -70,5 +73,5 @@ export function useLogs(isAtTop: () => boolean) {
       await download(url)
     },
   })
-  return { specs, filters, level, list, dropped: computed(() => stats.data.value?.dropped ?? 0), save }
+  return { specs, filters, level, list, paused, stats: stats.data, save }
 }

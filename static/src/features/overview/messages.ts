@@ -78,6 +78,13 @@ export const useText = featureText(
       numbers: 'Statistics',
       counting: 'Counted anew: past days still too low',
     },
+    log: {
+      title: 'System log',
+      level: 'Level',
+      all: 'All lines',
+      none: 'Nothing was reported',
+      from: { ERROR: 'Errors', WARN: 'Errors and warnings', INFO: 'Information and worse' },
+    },
     start: {
       title: 'Three steps to the first call',
       account: 'Add an account at a provider',
@@ -166,6 +173,13 @@ export const useText = featureText(
       waitingWord: '{n} 条等待写入',
       numbers: '统计数据',
       counting: '正在重新统计，过去的日子暂时偏低',
+    },
+    log: {
+      title: '系统日志',
+      level: '级别',
+      all: '全部日志',
+      none: '没有任何报告',
+      from: { ERROR: '错误', WARN: '错误与警告', INFO: '信息及更严重' },
     },
     start: {
       title: '三步完成第一次调用',

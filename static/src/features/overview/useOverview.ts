@@ -151,6 +151,7 @@ export function useOverview() {
     steps,
     problem,
     seesStats: sees('read:stats'),
+    seesLog: sees('read:logs'),
     /** Asks again for whatever was refused. */
     retry: () => queries.refetchQueries({ type: 'active', predicate: ({ state }) => state.status === 'error' }),
   }

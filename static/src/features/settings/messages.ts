@@ -12,6 +12,9 @@ export const useText = featureText(
       stats: 'Statistics',
       conversations: 'Conversations',
       api: 'Limits of the console and its API',
+      log: 'System log',
+      retention: 'Days that things are kept',
+      archive: 'Archive',
     },
     of: {
       prices_currency: {
@@ -67,8 +70,49 @@ export const useText = featureText(
         label: 'Requests a minute of an address',
         explain: 'More are refused with 429.',
       },
+      log_stored_level: {
+        label: 'Level that is stored',
+        explain: 'Lines so bad, or worse, stay for weeks. The others are there while they are among the latest.',
+      },
+      retention_request_logs_days: {
+        label: 'Calls',
+        explain: 'Who, what, how long, how much. Sums by the day stay for ever.',
+      },
+      retention_contents_days: {
+        label: 'What was said',
+        explain: 'Where it is kept at all; apart from the calls.',
+      },
+      retention_system_logs_days: {
+        label: 'System log',
+        explain: 'Lines that are stored.',
+      },
+      retention_health_checks_days: {
+        label: 'Looks at components',
+        explain: 'Availability is told over thirty days.',
+      },
+      retention_metrics_snapshots_days: {
+        label: 'Measured values',
+        explain: 'Lines of metrics reach back so far.',
+      },
+      retention_deliveries_days: {
+        label: 'Notices',
+        explain: 'Those that left or were given up, and each attempt.',
+      },
+      retention_alerts_days: {
+        label: 'Incidents',
+        explain: 'Those that are over.',
+      },
+      archive_enabled: {
+        label: 'Archive months',
+        explain: 'Calls and conversations are written to files that stay; none goes before it is.',
+      },
+      archive_after_days: {
+        label: 'Days after the end of a month',
+        explain: 'Then it is archived.',
+      },
     },
     range: 'Between {min} and {max}.',
+    rangeDays: 'Between {min} and {max} days; 0 is for ever.',
     default: 'Default: {value}.',
     locked: 'Set by the environment',
     savedAt: 'Saved',
@@ -89,6 +133,9 @@ export const useText = featureText(
       stats: '统计',
       conversations: '会话',
       api: '控制台与 API 限制',
+      log: '系统日志',
+      retention: '保留天数',
+      archive: '归档',
     },
     of: {
       prices_currency: {
@@ -143,8 +190,49 @@ export const useText = featureText(
         label: '每个地址每分钟的请求数',
         explain: '超出的请求返回 429。',
       },
+      log_stored_level: {
+        label: '存储的级别',
+        explain: '此级别及更严重的日志会保留数周，其余只在最近的日志行中。',
+      },
+      retention_request_logs_days: {
+        label: '调用',
+        explain: '谁、做了什么、多久、多少。每日汇总永久保留。',
+      },
+      retention_contents_days: {
+        label: '对话内容',
+        explain: '仅限已保存的内容，与调用分开。',
+      },
+      retention_system_logs_days: {
+        label: '系统日志',
+        explain: '已存储的日志行。',
+      },
+      retention_health_checks_days: {
+        label: '组件检查',
+        explain: '可用率按三十天统计。',
+      },
+      retention_metrics_snapshots_days: {
+        label: '测量值',
+        explain: '指标曲线可回溯的时间。',
+      },
+      retention_deliveries_days: {
+        label: '通知',
+        explain: '已发送或已放弃的通知及每次尝试。',
+      },
+      retention_alerts_days: {
+        label: '事件',
+        explain: '已结束的事件。',
+      },
+      archive_enabled: {
+        label: '按月归档',
+        explain: '调用与对话写入长期保存的文件，归档之前不会删除。',
+      },
+      archive_after_days: {
+        label: '月份结束后的天数',
+        explain: '届时归档该月。',
+      },
     },
     range: '取值范围 {min} 至 {max}。',
+    rangeDays: '{min} 至 {max} 天；0 表示永久。',
     default: '默认值：{value}。',
     locked: '由环境变量设定',
     savedAt: '保存于',

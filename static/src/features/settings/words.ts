@@ -15,8 +15,18 @@ const named = [
   'conversations_compress_after_days',
   'api_rate_limit_per_operator',
   'api_rate_limit_per_address',
+  'log_stored_level',
+  'retention_request_logs_days',
+  'retention_contents_days',
+  'retention_system_logs_days',
+  'retention_health_checks_days',
+  'retention_metrics_snapshots_days',
+  'retention_deliveries_days',
+  'retention_alerts_days',
+  'archive_enabled',
+  'archive_after_days',
 ] as const
-const grouped = ['prices', 'gateway', 'ledger', 'stats', 'conversations', 'api'] as const
+const grouped = ['prices', 'gateway', 'ledger', 'stats', 'conversations', 'api', 'log', 'retention', 'archive'] as const
 
 export function useWords() {
   const t = useText()

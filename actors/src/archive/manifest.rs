@@ -1,0 +1,116 @@
+//! What lies in the archive of a month, and how to know that it is still what was written.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// Name of a month's manifest, beside its files.
+pub(super) const NAME: &str = "manifest.json";
+/// Of this version's archives; a greater one is not read.
+pub(super) const FORMAT: u32 = 1;
+
+/// A file of the archive.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(super) struct Part {
+    pub(super) table: String,
+    pub(super) file: String,
+    pub(super) rows: u64,
+    pub(super) bytes: u64,
+    /// Hexadecimal.
+    pub(super) sha256: String,
+}
+
+/// See the module.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(super) struct Manifest {
+    pub(super) format: u32,
+    pub(super) kind: String,
+    pub(super) month: String,
+    /// Record ids: from the first up to the second.
+    pub(super) rids: (i64, i64),
+    /// Microseconds since the Unix epoch.
+    pub(super) written_at: i64,
+    /// The version of Steward that wrote it.
+    pub(super) written_by: String,
+    /// Of calls or conversations.
+    pub(super) rows: u64,
+    pub(super) files: Vec<Part>,
+}
+
+/// What a file hashes to, hexadecimal, and its length. Blocking.
+pub(super) fn digest(path: &Path) -> io::Result<(String, u64)> {
+    let mut file = File::open(path)?;
+    let mut hash = Sha256::new();
+    let mut piece = vec![0; 1 << 16];
+    let mut bytes = 0;
+    loop {
+        match file.read(&mut piece)? {
+            0 => break,
+            many => {
+                hash.update(&piece[..many]);
+                bytes += many as u64;
+            }
+        }
+    }
+    Ok((hexadecimal(&hash.finalize()), bytes))
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+impl Manifest {
+    /// Writes it beside the files it names; on the disk when it answers. What it hashes to. Blocking.
+    pub(super) fn write(&self, dir: &Path) -> io::Result<String> {
+        let text = serde_json::to_vec_pretty(self)?;
+        let path = dir.join(NAME);
+        let mut file = File::create(&path)?;
+        file.write_all(&text)?;
+        file.sync_all()?;
+        File::open(dir)?.sync_all()?;
+        Ok(hexadecimal(&Sha256::digest(&text)))
+    }
+
+    /// Reads the manifest at `path` and sees that it and every file it names are what was written. Blocking.
+    ///
+    /// # Errors
+    /// A sentence that says what is missing or was changed.
+    pub(super) fn verified(path: &Path, sha256: &str) -> Result<Self, String> {
+        let text = std::fs::read(path)
+            .map_err(|error| format!("the manifest {} cannot be read: {error}", path.display()))?;
+        if hexadecimal(&Sha256::digest(&text)) != sha256 {
+            return Err(format!(
+                "the manifest {} is not the one that was written",
+                path.display()
+            ));
+        }
+        let manifest: Self = serde_json::from_slice(&text)
+            .map_err(|error| format!("the manifest {} cannot be read: {error}", path.display()))?;
+        if manifest.format > FORMAT {
+            let newer = manifest.format;
+            return Err(format!(
+                "the archive has format {newer}, this version reads up to {FORMAT}"
+            ));
+        }
+        let dir = path.parent().unwrap_or(Path::new("."));
+        for part in &manifest.files {
+            let path = dir.join(&part.file);
+            let found = digest(&path)
+                .map_err(|error| format!("the file {} cannot be read: {error}", path.display()))?;
+            if found.0 != part.sha256 {
+                return Err(format!(
+                    "the file {} is not the one that was written",
+                    path.display()
+                ));
+            }
+        }
+        Ok(manifest)
+    }
+}

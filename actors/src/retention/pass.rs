@@ -1,0 +1,294 @@
+//! One pass over everything that grows old: what is due goes, a little at a time.
+//!
+//! It can be run any number of times and stopped at any point. Each step is a transaction that is measured while it holds
+//! its writer; between steps it rests, so that whoever records calls has most of the writer.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use sea_orm::DbErr;
+use serde::Serialize;
+use steward_entities::archive;
+use steward_entities::database::{Databases, begin_write};
+use steward_entities::expiry::{self, Census};
+use tokio::time::sleep;
+
+use super::board::{Board, Turn};
+use super::holds::Holds;
+use super::kind::{Home, Kind};
+use super::pace::{HELD_MAX, Pace, Step};
+use crate::contents::store::{ContentStore, Month};
+use crate::domain::clock::SharedClock;
+use crate::domain::rid::Rid;
+use crate::domain::setting::{InForce, Settings};
+
+const DAY_MICROS: i64 = 24 * 3_600_000_000;
+/// Rows of a kind that are counted.
+pub const COUNTED_MAX: u64 = 1_000_000;
+/// Pages that hold nothing and stay in a file for what comes next.
+const SPARE_PAGES: u64 = 2_000;
+
+/// What it works with. Clones share everything.
+#[derive(Clone)]
+pub struct Parts {
+    pub databases: Databases,
+    pub contents: Arc<ContentStore>,
+    pub settings: InForce,
+    pub board: Arc<Board>,
+    pub clock: SharedClock,
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("retention::Parts")
+    }
+}
+
+/// What a pass did.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct Report {
+    /// Rows by kind; those of which none went are left out.
+    pub removed: BTreeMap<&'static str, u64>,
+    pub steps: u64,
+    /// The longest time that a writer was held by a step.
+    pub longest_hold_us: u64,
+    /// Steps that held it longer than they shall.
+    pub slow_steps: u64,
+    /// Somebody stopped it.
+    pub is_stopped: bool,
+}
+
+impl Report {
+    /// Rows of every kind.
+    pub fn rows(&self) -> u64 {
+        self.removed.values().sum()
+    }
+
+    fn note(&mut self, kind: Option<Kind>, step: Step) {
+        self.steps += 1;
+        let held = u64::try_from(step.held.as_micros()).unwrap_or(u64::MAX);
+        self.longest_hold_us = self.longest_hold_us.max(held);
+        self.slow_steps += u64::from(step.held > HELD_MAX);
+        if let Some(kind) = kind
+            && step.rows > 0
+        {
+            *self.removed.entry(kind.name()).or_default() += step.rows;
+        }
+    }
+}
+
+/// What is due of a kind: stretches of its age column.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Due {
+    pub stretches: Vec<(i64, i64)>,
+    /// Rows in them; at most [`COUNTED_MAX`] are counted.
+    pub rows: u64,
+}
+
+/// Whether months of this kind are archived, and which are.
+fn holds(kind: Kind, settings: &Settings, archived: &[archive::Model]) -> Holds {
+    let of_kind = archived.iter().filter(|row| row.kind == kind.name());
+    let months = of_kind.filter_map(|row| {
+        let month = Month::parse(&row.month)?;
+        Some((month, row.kept_until.unwrap_or(0)))
+    });
+    Holds {
+        archives: settings.archives && kind.by_rid(),
+        archived: months.collect(),
+    }
+}
+
+impl Parts {
+    /// What there is of a kind between two ages.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn census(&self, kind: Kind, ages: (i64, i64)) -> Result<Census, DbErr> {
+        let Some(table) = kind.table() else {
+            let census = self.contents.census(ages, COUNTED_MAX).await;
+            return census.map_err(|error| DbErr::Custom(error.to_string()));
+        };
+        let read = match kind.home() {
+            Home::Ledger => &self.databases.ledger_read,
+            Home::Events => &self.databases.events_read,
+            Home::Control | Home::Contents => &self.databases.control_read,
+        };
+        table.census(read, ages, COUNTED_MAX).await
+    }
+
+    /// Removes some of the oldest.
+    async fn remove(&self, kind: Kind, ages: (i64, i64), most: u64) -> Result<Step, DbErr> {
+        let Some(table) = kind.table() else {
+            let step = self.contents.remove_some(ages, most).await;
+            return step.map_err(|error| DbErr::Custom(error.to_string()));
+        };
+        let write = self.writer(kind.home());
+        let txn = begin_write(write).await?;
+        let begun = Instant::now();
+        let rows = match kind {
+            Kind::RequestLogs => expiry::remove_calls(&txn, ages, most).await?,
+            _ => table.remove_some(&txn, ages, most).await?,
+        };
+        txn.commit().await?;
+        Ok(Step {
+            rows,
+            held: begun.elapsed(),
+        })
+    }
+
+    fn writer(&self, home: Home) -> &sea_orm::DatabaseConnection {
+        match home {
+            Home::Ledger => &self.databases.ledger,
+            Home::Events => &self.databases.events,
+            Home::Control | Home::Contents => &self.databases.control,
+        }
+    }
+}
+
+/// What is due of a kind at `now_micros`.
+///
+/// # Errors
+/// When a database cannot be read.
+pub async fn due(parts: &Parts, kind: Kind, now_micros: i64) -> Result<Due, DbErr> {
+    let settings = parts.settings.load_full();
+    let days = kind.days(&settings);
+    if days == 0 {
+        return Ok(Due::default());
+    }
+    let before = now_micros - i64::from(days) * DAY_MICROS;
+    if !kind.by_rid() {
+        let stretch = (i64::MIN, before);
+        let rows = parts.census(kind, stretch).await?.rows;
+        let stretches = if rows > 0 { vec![stretch] } else { Vec::new() };
+        return Ok(Due { stretches, rows });
+    }
+    let cutoff = Rid::floor_of_ms(before.max(0) / 1_000).0;
+    let Some(oldest) = parts.census(kind, (0, cutoff)).await?.oldest else {
+        return Ok(Due::default());
+    };
+    let archived = archive::all(&parts.databases.control_read).await?;
+    let stretches = holds(kind, &settings, &archived).free(oldest, cutoff, now_micros);
+    let mut rows = 0;
+    for stretch in &stretches {
+        rows += parts.census(kind, *stretch).await?.rows;
+    }
+    Ok(Due {
+        stretches,
+        rows: rows.min(COUNTED_MAX),
+    })
+}
+
+/// Makes a pass; `None` when one is under way already. `progress` is told per cent.
+///
+/// # Errors
+/// When a database cannot be read or written; what was not removed then is removed by the next pass.
+pub async fn pass(
+    parts: &Parts,
+    now_micros: i64,
+    progress: &(dyn Fn(u8) + Sync),
+    is_cancelled: &(dyn Fn() -> bool + Sync),
+) -> Result<Option<Report>, DbErr> {
+    let Some(turn) = parts.board.begin(now_micros) else {
+        return Ok(None);
+    };
+    let mut all = Vec::new();
+    let mut expected = 0;
+    for kind in Kind::ALL {
+        let due = due(parts, kind, now_micros).await?;
+        expected += due.rows;
+        if !due.stretches.is_empty() {
+            all.push((kind, due.stretches));
+        }
+    }
+    turn.expects(expected);
+    let mut report = Report::default();
+    for (kind, stretches) in &all {
+        let tell = |report: &Report| {
+            let rows = report.rows();
+            turn.is_at(*kind, rows);
+            progress(
+                u8::try_from(rows * 100 / expected.max(1))
+                    .unwrap_or(99)
+                    .min(99),
+            );
+        };
+        turn.is_at(*kind, report.rows());
+        for stretch in stretches {
+            remove_all(parts, *kind, *stretch, &mut report, &tell, is_cancelled).await?;
+        }
+    }
+    for home in [Home::Ledger, Home::Events] {
+        if all.iter().any(|(kind, _)| kind.home() == home) && !report.is_stopped {
+            give_back(parts, home, &mut report, is_cancelled).await?;
+        }
+    }
+    finish(parts, turn, &report);
+    Ok(Some(report))
+}
+
+fn finish(parts: &Parts, turn: Turn<'_>, report: &Report) {
+    if report.rows() > 0 {
+        tracing::info!(
+            rows = report.rows(),
+            steps = report.steps,
+            longest_hold_us = report.longest_hold_us,
+            slow_steps = report.slow_steps,
+            removed = ?report.removed,
+            "forgot what had outlived its use"
+        );
+    }
+    turn.done(parts.clock.now_micros(), report);
+}
+
+async fn remove_all(
+    parts: &Parts,
+    kind: Kind,
+    ages: (i64, i64),
+    report: &mut Report,
+    tell: &impl Fn(&Report),
+    is_cancelled: &(dyn Fn() -> bool + Sync),
+) -> Result<(), DbErr> {
+    let mut pace = Pace::default();
+    loop {
+        if is_cancelled() {
+            report.is_stopped = true;
+            return Ok(());
+        }
+        let step = parts.remove(kind, ages, pace.rows()).await?;
+        report.note(Some(kind), step);
+        tell(report);
+        if step.rows == 0 {
+            return Ok(());
+        }
+        pace = pace.after(step.rows, step.held);
+        sleep(Pace::rest(step.held)).await;
+    }
+}
+
+/// Gives pages that hold nothing back to the disk, but for some that are filled again anyway.
+async fn give_back(
+    parts: &Parts,
+    home: Home,
+    report: &mut Report,
+    is_cancelled: &(dyn Fn() -> bool + Sync),
+) -> Result<(), DbErr> {
+    let mut pace = Pace::default();
+    let mut before = u64::MAX;
+    while !is_cancelled() {
+        let txn = begin_write(parts.writer(home)).await?;
+        let begun = Instant::now();
+        let left = expiry::give_back(&txn, pace.rows()).await?;
+        txn.commit().await?;
+        let held = begun.elapsed();
+        let rows = pace.rows();
+        report.note(None, Step { rows, held });
+        if left <= SPARE_PAGES || left >= before {
+            break;
+        }
+        before = left;
+        pace = pace.after(rows, held);
+        sleep(Pace::rest(held)).await;
+    }
+    Ok(())
+}

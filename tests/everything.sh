@@ -135,6 +135,9 @@ sdk_conformance() {
     python3 tests/sdk/compare.py --steward "$target/debug/steward" --provider "$target/debug/examples/fake_provider" \
         --python "$build/venv/bin/python" --python "$build/venv-previous/bin/python" --node tests/sdk/node
 }
+notices_received() {
+    "$build/venv/bin/python" tests/notices/receivers.py --steward "$target/debug/steward" --provider "$target/debug/examples/fake_provider"
+}
 openapi_fuzzing() {
     "$build/venv/bin/python" tests/openapi/fuzz.py --steward "$target/debug/steward" --provider "$target/debug/examples/fake_provider"
 }
@@ -179,6 +182,7 @@ all)
     step "integration tests on PostgreSQL" it_on_postgres
     step "kill -9 and lost databases" rust_tests chaos
     step "SDK conformance" sdk_conformance
+    step "notices at real receivers" notices_received
     step "OpenAPI fuzzing" openapi_fuzzing
     step "the console in a browser" browser_tests
     ;;

@@ -1,0 +1,213 @@
+"""Notices as receivers get them: mail through aiosmtpd, webhooks checked by the standardwebhooks library.
+
+    build/venv/bin/python tests/notices/receivers.py --steward target/debug/steward --provider target/debug/examples/fake_provider
+
+An upstream that fails makes a rule fire; the incident is acknowledged, and ends when the upstream does well again. Each of
+the three must arrive at both receivers, in order, once: the webhooks signed, before and after the secret was changed, the
+mails in one thread, the first of them although the relay put it off. Runs in the environment of tests/sdk/requirements.txt.
+"""
+
+import argparse
+import email
+import email.policy
+import http.server
+import json
+import pathlib
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+
+from aiosmtpd.controller import Controller
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "sdk"))
+
+from running import Provider, Steward, free_port
+
+PATIENCE_S = 60
+
+
+def eventually(what, ask):
+    """What `ask` answers, once it is true."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        found = ask()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"waited {PATIENCE_S} s in vain: {what}")
+
+
+def expect(found, wanted, what):
+    if found != wanted:
+        raise AssertionError(f"{what}: {found!r} instead of {wanted!r}")
+
+
+class Mailbox:
+    """What a relay took. It puts the first mail off and rejects whatever goes to nobody."""
+
+    def __init__(self):
+        self.mails = []
+        self.put_off = []
+
+    async def handle_RCPT(self, server, session, envelope, address, options):
+        if address.startswith("nobody@"):
+            return "550 5.1.1 no such user here"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server, session, envelope):
+        mail = email.message_from_bytes(envelope.content, policy=email.policy.default)
+        if not self.put_off:
+            self.put_off.append(mail["Message-ID"])
+            return "451 4.7.1 try again later"
+        self.mails.append((envelope.mail_from, list(envelope.rcpt_tos), mail))
+        return "250 2.0.0 kept"
+
+
+class Hook:
+    """A receiver of webhooks that believes nothing it cannot verify."""
+
+    def __init__(self):
+        self.secrets = []
+        self.told = []
+        self.refused = []
+        hook = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["content-length"]))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                verified = []
+                for secret in hook.secrets:
+                    try:
+                        Webhook(secret).verify(body.decode(), headers)
+                        verified.append(secret)
+                    except WebhookVerificationError as error:
+                        hook.refused.append(str(error))
+                status = 202 if verified else 401
+                if verified:
+                    notice = json.loads(body)
+                    hook.told.append((headers["webhook-id"], notice["type"], notice["data"], verified))
+                self.send_response(status)
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/hook"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+def call(steward, key, model):
+    """A call of an application; its status."""
+    body = json.dumps({"model": model, "messages": [{"role": "user", "content": "hi"}]}).encode()
+    headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
+    request = urllib.request.Request(f"{steward.url}/v1/chat/completions", body, headers)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def check_webhooks(hook, incident, old, new):
+    expect([kind for _, kind, _, _ in hook.told], ["test", "alert.fired", "alert.acknowledged", "alert.resolved"], "the webhooks")
+    expect(len({name for name, *_ in hook.told}), 4, "their ids")
+    # While the secret changes over, both sign.
+    expect(hook.told[0][3], [old], "what signed before the change")
+    for _, kind, data, verified in hook.told[1:]:
+        expect(verified, [old, new], f"what signed {kind}")
+        expect(incident in json.dumps(data), True, f"{kind} names its incident")
+
+
+def check_mails(mailbox):
+    expect(len(mailbox.mails), 3, "the mails")
+    threads = set()
+    for (sender, recipients, mail), word in zip(mailbox.mails, ["FIRING", "ACK", "RESOLVED"]):
+        expect(sender, "alerts@example.com", "the sender")
+        expect(recipients, ["ada@example.com", "bob@example.com"], "the recipients")
+        expect(mail["Auto-Submitted"], "auto-generated", "Auto-Submitted")
+        expect(mail.get_content_type(), "multipart/alternative", "the mail")
+        expect([part.get_content_type() for part in mail.iter_parts()], ["text/plain", "text/html"], "its parts")
+        expect(word in mail["Subject"].upper() and "errors" in mail["Subject"], True, f"{word} in {mail['Subject']!r}")
+        expect(mail["References"], mail["In-Reply-To"], "what it answers")
+        threads.add(mail["References"])
+        expect("error_rate" in mail.get_body(("plain",)).get_content(), True, "the condition in the text")
+    expect(len(threads), 1, "the threads")
+    expect(len({mail["Message-ID"] for *_, mail in mailbox.mails}), 3, "the ids of the mails")
+    # Put off is not lost, and not another notice.
+    expect(mailbox.mails[0][2]["Message-ID"], mailbox.put_off[0], "the id of the mail that was put off")
+
+
+def run(steward, provider, mailbox, hook):
+    account = {"name": "upstream", "provider": "fake", "protocol": "openai", "base_url": f"{provider.url}/v1", "api_key": "sk-upstream", "models": ["*"]}
+    steward.create("accounts", account)
+    key = steward.create("tokens", {"name": "app"})["token"]
+    steward.call("PUT", "ops/alerts/rules", {"rules": []})
+    webhook = steward.create("ops/alerts/channels", {"name": "hook", "kind": "webhook", "url": hook.url})
+    old = webhook["secret"]
+    hook.secrets.append(old)
+    tested = steward.create(f"ops/alerts/channels/{webhook['id']}/test", None)
+    expect((tested["outcome"], tested["status_code"]), ("delivered", 202), "the test of the webhook")
+    new = steward.create(f"ops/alerts/channels/{webhook['id']}/rotate", None)["secret"]
+    hook.secrets.append(new)
+
+    nobody = steward.create("ops/alerts/channels", {"name": "nobody", "kind": "email", "to": ["nobody@example.com"], "takes_all": False})
+    tested = steward.create(f"ops/alerts/channels/{nobody['id']}/test", None)
+    expect((tested["outcome"], tested["status_code"]), ("rejected", 550), "the test of a mail to nobody")
+    mail = steward.create("ops/alerts/channels", {"name": "mail", "kind": "email", "to": ["ada@example.com", "bob@example.com"]})
+    rule = {"name": "errors", "condition": "error_rate > 0.5", "severity": "critical", "channels": [webhook["id"], mail["id"]]}
+    steward.create("ops/alerts/rules", rule)
+
+    call(steward, key, "gpt-4o+status=500")
+    active = eventually("the incident", lambda: steward.call("GET", "ops/alerts/active")["items"])
+    incident = active[0]["id"]
+    eventually("the fire at the webhook", lambda: len(hook.told) >= 2)
+    steward.create(f"ops/alerts/{incident}/acknowledge", {})
+    eventually("the acknowledgement at the webhook", lambda: len(hook.told) >= 3)
+    for _ in range(4):
+        expect(call(steward, key, "gpt-4o"), 200, "a call that succeeds")
+    eventually("the end at the webhook", lambda: len(hook.told) >= 4)
+    eventually("three mails", lambda: len(mailbox.mails) >= 3)
+    check_webhooks(hook, incident, old, new)
+    check_mails(mailbox)
+    kept = steward.call("GET", f"ops/alerts/channels/{mail['id']}/deliveries")["items"]
+    answers = [one["status_code"] for one in reversed(kept)]
+    expect((answers[0], answers.count(250)), (451, 3), "what the relay answered, as it is kept")
+
+
+def main():
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--steward", required=True)
+    options.add_argument("--provider", required=True)
+    options = options.parse_args()
+    mailbox, hook = Mailbox(), Hook()
+    relay = Controller(mailbox, hostname="127.0.0.1", port=free_port())
+    relay.start()
+    try:
+        with Provider(options.provider) as provider, tempfile.TemporaryDirectory() as directory:
+            environment = {
+                "STEWARD__ALERTS__INTERVAL_MS": "200",
+                "STEWARD__EGRESS__ALLOW_PRIVATE": "true",
+                "STEWARD__SMTP__URL": f"smtp://127.0.0.1:{relay.port}",
+                "STEWARD__SMTP__FROM": "Steward <alerts@example.com>",
+            }
+            steward = Steward(options.steward, directory, environment=environment)
+            try:
+                run(steward, provider, mailbox, hook)
+            finally:
+                steward.stop()
+    finally:
+        relay.stop()
+        hook.server.shutdown()
+    print("Mails and webhooks arrived: fired, acknowledged, resolved.")
+
+
+if __name__ == "__main__":
+    main()

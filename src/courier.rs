@@ -86,10 +86,7 @@ impl Outgoing {
                     transport: builder.timeout(Some(MAIL_WITHIN)).build(),
                     from,
                 }),
-            reach: match config.egress.allow_private {
-                true => Reach::Private,
-                false => Reach::Public,
-            },
+            reach: Reach::of(config.egress.allow_private),
             tls,
         }
     }

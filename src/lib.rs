@@ -14,6 +14,7 @@ pub mod error;
 pub mod features;
 pub mod gateway;
 pub mod http;
+mod issuing;
 mod memory;
 pub mod otlp;
 pub mod probes;

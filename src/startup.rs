@@ -49,6 +49,7 @@ use crate::courier::Outgoing;
 use crate::demo::guard::{self, GuardError, Purpose};
 use crate::demo::{self, DemoError, Ground, Stage};
 use crate::error::ApiError;
+use crate::features::jwt_tests::Bench;
 use crate::gateway::budget::Budgets;
 use crate::gateway::limits::Limits;
 use crate::gateway::{self, Gateway};
@@ -275,13 +276,14 @@ impl Application {
             open_contents(&config, &databases, &vault, &clock, in_force).await?;
         let store_of_contents = Arc::clone(&contents.store);
         let snapshot = Arc::new(ArcSwap::default());
+        let bench = Bench::default();
         let tree = Tree::start(TreeDeps {
             contents,
             databases: databases.clone(),
             vault: Arc::clone(&vault),
             snapshot: Arc::clone(&snapshot),
             settings: settings.clone(),
-            jobs: JobKinds::new(),
+            jobs: JobKinds::new().with(bench.clone()),
             spool: Arc::clone(&spool),
             store,
             node: config.node.id,
@@ -348,6 +350,7 @@ impl Application {
         push::attach(&state);
         probes::attach(&state);
         let (server, address) = listen(&config, &state)?;
+        bench.open(&state, address);
         if let Some(stage) = &stage {
             stage.open(address);
         }

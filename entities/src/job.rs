@@ -150,6 +150,23 @@ pub async fn by_public_id(
         .await
 }
 
+/// Those of these public ids that there are.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn by_public_ids(
+    connection: &impl ConnectionTrait,
+    public_ids: Vec<String>,
+) -> Result<Vec<Model>, DbErr> {
+    if public_ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    Entity::find()
+        .filter(Column::PublicId.is_in(public_ids))
+        .all(connection)
+        .await
+}
+
 /// A page, newest first.
 ///
 /// # Errors

@@ -203,6 +203,14 @@ pub async fn by_public_id(
         .await
 }
 
+/// By key; revoked ones too.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn by_id(connection: &impl ConnectionTrait, id: i64) -> Result<Option<Model>, DbErr> {
+    Entity::find_by_id(id).one(connection).await
+}
+
 /// A page, newest first.
 ///
 /// # Errors

@@ -65,6 +65,10 @@ catalog! {
         "Ask an operator for a new token or a later expiry.";
     TokenDisabled Both 401 "token_disabled": "The API key is disabled.",
         "Ask an operator to enable it.";
+    UserTokenInvalid Gateway 401 "user_token_invalid": "The user token is not accepted.",
+        "The message says what is wrong with it; an operator sees the issuers that are in force.";
+    UserTokenExpired Gateway 401 "user_token_expired": "The user token has expired.",
+        "Sign in again for a new one.";
     TenantSuspended Both 403 "tenant_suspended": "The tenant of this API key is suspended.",
         "Ask an operator why, and to activate it.";
     ModelNotAllowed Gateway 403 "model_not_allowed": "The API key may not use this model.",

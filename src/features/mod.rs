@@ -20,6 +20,8 @@ pub mod health;
 pub mod ingest;
 pub mod instance;
 pub mod jobs;
+pub mod jwt_issuers;
+pub mod jwt_tests;
 pub mod logs;
 pub mod operator_keys;
 pub mod operators;

@@ -5,6 +5,7 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::Poll;
 
 use actix_web::HttpRequest;
@@ -26,6 +27,7 @@ use super::pulse::{Expired, Pulse};
 use super::refusal::Refusal;
 use super::request::{Reading, RequestHead};
 use super::token_key::{self, KeyFault};
+use super::user_token::{self, Fault};
 use super::{Gateway, dialect, headers};
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -35,24 +37,49 @@ const FIRST_ROOM_BYTES: usize = 1 << 20;
 /// millisecond of work when it is dense.
 const TURN_BYTES: usize = 128 * 1024;
 
-/// Whose call it is. Fails for those nobody knows: they are counted, not recorded.
+/// Whose call it is: a token, or a user of an issuer, who has what the issuer's token has. Fails for those nobody knows:
+/// they are counted, not recorded.
 ///
 /// # Errors
 /// No credential, more than one of a kind, or one that opens nothing.
-pub(super) fn identify(gateway: &Gateway, headers: &HeaderMap) -> Result<TokenKey, Refusal> {
-    let found = credential(headers).and_then(|presented| {
-        let hash = token_key::TOKEN
-            .parse(presented)
-            .map_err(|_| ErrorCode::TokenInvalid)?;
-        let snapshot = gateway.snapshot.load();
-        token_key::find(&snapshot, &hash)
-            .cloned()
-            .ok_or(ErrorCode::TokenInvalid)
-    });
-    found.map_err(|code| {
-        gateway.counters.unknown_credential();
-        code.into()
-    })
+pub(super) fn identify(
+    gateway: &Gateway,
+    headers: &HeaderMap,
+) -> Result<(TokenKey, Option<Arc<str>>), Refusal> {
+    let found = credential(headers)
+        .map_err(Refusal::from)
+        .and_then(|presented| match user_token::looks_like_one(presented) {
+            true => user(gateway, presented).map(|(key, user)| (key, Some(user))),
+            false => token(gateway, presented).map(|key| (key, None)),
+        });
+    found.inspect_err(|_| gateway.counters.unknown_credential())
+}
+
+fn token(gateway: &Gateway, presented: &str) -> Result<TokenKey, Refusal> {
+    let hash = token_key::TOKEN
+        .parse(presented)
+        .map_err(|_| ErrorCode::TokenInvalid)?;
+    let snapshot = gateway.snapshot.load();
+    let key = token_key::find(&snapshot, &hash).cloned();
+    key.ok_or_else(|| ErrorCode::TokenInvalid.into())
+}
+
+fn user(gateway: &Gateway, presented: &str) -> Result<(TokenKey, Arc<str>), Refusal> {
+    let snapshot = gateway.snapshot.load();
+    let now = gateway.clock.now_micros();
+    let verified = user_token::verify(&snapshot, presented, now).map_err(|fault| {
+        if fault == Fault::KeyUnknown
+            && let Some(issuer) = user_token::stranger(&snapshot, presented)
+        {
+            gateway.missing_keys.miss(&issuer.public_id, now);
+        }
+        Refusal::new(fault.code()).detail(format!("The user token is not accepted. {fault}"))
+    })?;
+    let key = TokenKey {
+        token: Arc::clone(&verified.issuer.token),
+        valid_until: None,
+    };
+    Ok((key, verified.user))
 }
 
 fn credential(headers: &HeaderMap) -> Result<&str, ErrorCode> {

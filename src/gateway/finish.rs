@@ -107,8 +107,13 @@ pub(super) struct Finish {
 }
 
 impl Finish {
-    /// A call of a known token has come in.
-    pub(super) fn open(asked: &Asked<'_>, key: &TokenKey, operation: Operation) -> Self {
+    /// A call of a known token, or of a user, has come in.
+    pub(super) fn open(
+        asked: &Asked<'_>,
+        key: &TokenKey,
+        user: Option<Arc<str>>,
+        operation: Operation,
+    ) -> Self {
         let gateway = Arc::clone(asked.gateway);
         gateway.counters.opened();
         Self {
@@ -116,10 +121,13 @@ impl Finish {
             started: Instant::now(),
             gateway,
             id: asked.id,
-            caller: Caller::Token(Arc::clone(&key.token)),
+            about: About {
+                end_user: user.as_deref().unwrap_or_default().to_owned(),
+                ..About::default()
+            },
+            caller: Caller::of(Arc::clone(&key.token), user),
             operation,
             protocol: asked.protocol,
-            about: About::default(),
             attempts: Vec::new(),
             trial: None,
             aside: None,
@@ -176,7 +184,11 @@ impl Finish {
         } else {
             app.clone()
         };
-        let end_user = head.user.clone().or_else(|| header(&X_USER_ID));
+        // Who signed in is known; what the body says of it is anybody's word.
+        let end_user = match self.caller.user() {
+            Some(user) => Some(user.to_owned()),
+            None => head.user.clone().or_else(|| header(&X_USER_ID)),
+        };
         let conversation = header(&X_CONVERSATION_ID).or_else(|| head.conversation.clone());
         let address = self
             .gateway

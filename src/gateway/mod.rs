@@ -22,6 +22,7 @@ pub mod scan;
 pub mod sse;
 pub mod token_key;
 pub mod usage;
+pub mod user_token;
 
 mod accounts;
 mod admit;
@@ -31,6 +32,7 @@ mod closing;
 mod counters;
 mod echo;
 mod finish;
+mod missing_keys;
 mod models;
 mod names;
 mod outside;
@@ -49,6 +51,7 @@ pub use accounts::AccountStates;
 pub use capture::text_of as capture_text;
 pub(crate) use client::tls_config;
 pub use counters::{Counters, Reading};
+pub use missing_keys::MissingKeys;
 pub use server::{KEEP_ALIVE, LINGER, on_connect};
 
 use std::sync::Arc;
@@ -114,6 +117,7 @@ pub struct Gateway {
     contents: Option<Arc<Intake>>,
     accounts: AccountStates,
     counters: Counters,
+    missing_keys: MissingKeys,
     models: models::Known,
     settings: InForce,
     connect_timeout: Duration,
@@ -139,6 +143,7 @@ impl Gateway {
                 ..BreakerConfig::default()
             }),
             counters: Counters::default(),
+            missing_keys: MissingKeys::default(),
             models: models::Known::default(),
             connect_timeout: Duration::from_millis(config.connect_timeout_ms),
             max_body_bytes: config.max_body_bytes,
@@ -173,6 +178,11 @@ impl Gateway {
     /// For `/metrics` and for knowing when a drain is over.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// Issuers whose key set seems to have changed.
+    pub fn missing_keys(&self) -> &MissingKeys {
+        &self.missing_keys
     }
 
     /// Breakers and load of the accounts.
@@ -270,11 +280,11 @@ fn dialect_of(request: &HttpRequest, endpoint: Option<Endpoint<'_>>) -> Protocol
 /// One call, from its credential to its answer. From the moment the token is known there is a [`Finish`],
 /// and with it a record, however this ends.
 async fn call(asked: &Asked<'_>, operation: Operation, payload: web::Payload) -> HttpResponse {
-    let key = match admit::identify(asked.gateway, asked.request.headers()) {
-        Ok(key) => key,
+    let (key, user) = match admit::identify(asked.gateway, asked.request.headers()) {
+        Ok(found) => found,
         Err(refusal) => return asked.refuse(&refusal),
     };
-    let mut finish = Finish::open(asked, &key, operation);
+    let mut finish = Finish::open(asked, &key, user, operation);
     match forward(&mut finish, &key, asked, payload).await {
         Ok(answer) => relay::respond(finish, answer).await,
         Err(refusal) => finish.refuse(&refusal).await,

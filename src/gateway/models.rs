@@ -105,7 +105,7 @@ pub(super) async fn show(asked: &Asked<'_>, model: &str) -> HttpResponse {
 }
 
 fn caller(asked: &Asked<'_>) -> Result<Arc<TokenView>, Refusal> {
-    let key = admit::identify(asked.gateway, asked.request.headers())?;
+    let (key, _) = admit::identify(asked.gateway, asked.request.headers())?;
     admit::standing(&key, asked.gateway.clock.now_micros())?;
     Ok(key.token)
 }

@@ -23,7 +23,11 @@ impl Gateway {
     /// # Errors
     /// As for a call: no credential, an unknown one, a token that may not call, or full books.
     pub fn sign_in(&self, headers: &HeaderMap) -> Result<Arc<TokenView>, ErrorCode> {
-        let key = admit::identify(self, headers).map_err(|refusal| refusal.code)?;
+        let (key, user) = admit::identify(self, headers).map_err(|refusal| refusal.code)?;
+        // Users call; what happened elsewhere is told by who holds a token.
+        if user.is_some() {
+            return Err(ErrorCode::TokenInvalid);
+        }
         admit::standing(&key, self.clock.now_micros()).map_err(|refusal| refusal.code)?;
         admit::books(self).map_err(|refusal| refusal.code)?;
         Ok(key.token)

@@ -162,19 +162,37 @@ pub fn find<'a>(snapshot: &'a Snapshot, presented: &KeyHash) -> Option<&'a Token
     same(stored, presented).then_some(key)
 }
 
-/// Who makes a call. Calls by JWT will be a second kind.
+/// Who makes a call.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Caller {
     /// By a token that Steward issued.
     Token(Arc<TokenView>),
+    /// By a user whom an issuer vouches for, with the issuer's token.
+    User(Arc<TokenView>, Arc<str>),
 }
 
 impl Caller {
+    /// The user's call, where there is one; the token's own otherwise.
+    pub fn of(token: Arc<TokenView>, user: Option<Arc<str>>) -> Self {
+        match user {
+            Some(user) => Self::User(token, user),
+            None => Self::Token(token),
+        }
+    }
+
+    /// Who signed in.
+    pub fn user(&self) -> Option<&str> {
+        match self {
+            Self::Token(_) => None,
+            Self::User(_, user) => Some(user),
+        }
+    }
+
     /// The token that is charged.
     pub fn token(&self) -> &Arc<TokenView> {
         match self {
-            Self::Token(token) => token,
+            Self::Token(token) | Self::User(token, _) => token,
         }
     }
 
@@ -182,6 +200,7 @@ impl Caller {
     pub fn mode(&self) -> Mode {
         match self {
             Self::Token(_) => Mode::Api,
+            Self::User(..) => Mode::Web,
         }
     }
 }

@@ -42,6 +42,14 @@ pub enum Reach {
 }
 
 impl Reach {
+    /// What `egress.allow_private` says of addresses other than accounts'.
+    pub const fn of(allow_private: bool) -> Self {
+        match allow_private {
+            true => Self::Private,
+            false => Self::Public,
+        }
+    }
+
     fn refuses(self, address: IpAddr) -> bool {
         is_forbidden(address) || (self == Self::Public && is_private(address))
     }
@@ -166,7 +174,7 @@ enum Long {
     Cut,
 }
 
-/// One GET on a connection of its own. At most `max_bytes` of body.
+/// One GET on a connection of its own, within a time. At most so many bytes of body.
 ///
 /// # Errors
 /// See [`NoAnswer`].
@@ -174,13 +182,13 @@ pub async fn get(
     tls: ClientConfig,
     url: &str,
     headers: HeaderMap,
-    within: Duration,
-    max_bytes: usize,
+    (within, max_bytes): (Duration, usize),
+    reach: Reach,
 ) -> Result<Fetched, NoAnswer> {
     let mut request = http::Request::new(Full::default());
     *request.headers_mut() = headers;
     let bounds = (within, max_bytes, Long::Refuse);
-    call(tls, url, request, bounds, Reach::Private).await
+    call(tls, url, request, bounds, reach).await
 }
 
 /// One POST on a connection of its own, within a time, and of the answer at most so many bytes from its beginning: once

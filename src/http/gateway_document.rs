@@ -336,7 +336,7 @@ fn schemas() -> [(&'static str, Value); 2] {
 }
 
 fn schemes() -> [(&'static str, Value); 2] {
-    let description = "A token of an application (POST /api/v1/tokens), `sk-stw-…`.";
+    let description = "A token of an application (POST /api/v1/tokens), `sk-stw-…`, or the JWT of a signed-in user of an issuer (POST /api/v1/jwt-issuers).";
     [
         (
             BEARER,

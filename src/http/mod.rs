@@ -16,6 +16,7 @@ pub mod extract;
 mod gateway_document;
 pub mod idempotency;
 pub mod job;
+pub mod jwks;
 pub mod middleware;
 pub mod money;
 pub mod openapi;

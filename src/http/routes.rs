@@ -81,6 +81,8 @@ fn control(config: &mut ServiceConfig<'_>) {
         .configure(features::roles::routes)
         .configure(features::audit::routes)
         .configure(features::tokens::routes)
+        .configure(features::jwt_issuers::routes)
+        .configure(features::jwt_tests::routes)
         .configure(features::accounts::routes)
         .configure(features::tenants::routes)
         .configure(features::supervision::routes)

@@ -76,7 +76,7 @@ fn component(account: &AccountView) -> Component {
 }
 
 /// `host:port` of an address that is reached over our line to the outside; `None` for neighbours and this machine.
-fn outside(base_url: &str) -> Option<String> {
+pub(super) fn outside(base_url: &str) -> Option<String> {
     let uri: Uri = base_url.parse().ok()?;
     let host = uri.host()?.to_ascii_lowercase();
     let bare = host.trim_start_matches('[').trim_end_matches(']');

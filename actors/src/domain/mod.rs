@@ -9,6 +9,7 @@ pub mod calendar;
 pub mod clock;
 pub mod decimal;
 pub mod health;
+pub mod issuer;
 pub mod notice;
 pub mod price;
 pub mod recent;

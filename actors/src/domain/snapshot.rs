@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::issuer::IssuerView;
 use super::price::{Currency, PriceBook};
 use super::redaction::{RedactionMode, Redactor};
 
@@ -178,6 +179,8 @@ pub fn matches(pattern: &str, model: &str) -> bool {
 pub struct Snapshot {
     /// SHA-256 of a secret → what it opens.
     pub tokens: HashMap<[u8; 32], TokenKey>,
+    /// Whose user tokens are taken, by `iss`: those enabled.
+    pub issuers: HashMap<String, Arc<IssuerView>>,
     /// Enabled or not, by id.
     pub accounts: Vec<Arc<AccountView>>,
     /// Takes personal data and secrets out of what is kept.

@@ -27,6 +27,11 @@ pub trait Probe: Send + Sync + 'static {
     /// One look. Awaits, does not block; it is given up after a while and then counts as failed.
     async fn look(&self, component: &Component) -> Finding;
 
+    /// Whether somebody waits for the next look: it is made now. Asked once a beat, and answered once.
+    fn is_awaited(&self, _component: &Component) -> bool {
+        false
+    }
+
     /// Calls that used the component since the process began, where there are such.
     fn traffic(&self, _component: &Component) -> Traffic {
         Traffic::default()

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use steward_entities::{account, price, redaction_rule, tenant, token};
+use steward_entities::{account, jwt_issuer, price, redaction_rule, tenant, token};
 
+use crate::domain::issuer::{IssuerKey, IssuerView};
 use crate::domain::price::{Currency, Price, PriceBook, PriceRow};
 use crate::domain::redaction::{RedactionMode, Redactor};
 use crate::domain::snapshot::{
@@ -24,6 +25,8 @@ pub struct Rows {
     pub redaction_rules: Vec<redaction_rule::Model>,
     /// All of them, those of the past too.
     pub prices: Vec<price::Model>,
+    /// Those enabled, with what proves their tokens.
+    pub issuers: Vec<(jwt_issuer::Model, Vec<IssuerKey>)>,
 }
 
 /// An account that is in the snapshot as disabled, because it cannot be used.
@@ -51,8 +54,26 @@ pub fn build(rows: Rows, unseal: impl Fn(&account::Model) -> Result<Secret, Stri
     let tenants: HashMap<i64, tenant::Model> =
         rows.tenants.into_iter().map(|row| (row.id, row)).collect();
     let mut built = Built::default();
+    let mut views = HashMap::new();
     for row in rows.tokens {
-        add_token(&mut built.snapshot, row, &tenants);
+        let view = add_token(&mut built.snapshot, row, &tenants);
+        views.insert(view.id, view);
+    }
+    for (row, keys) in rows.issuers {
+        // Without its token an issuer has no limits to hold its callers to: it opens nothing.
+        if let Some(token) = views.get(&row.token_id) {
+            let issuer = IssuerView {
+                public_id: row.public_id,
+                name: row.name,
+                is_own: row.kind == jwt_issuer::OWN,
+                issuer: row.issuer.clone(),
+                audience: row.audience,
+                token: Arc::clone(token),
+                jwks_url: row.jwks_url,
+                keys,
+            };
+            built.snapshot.issuers.insert(row.issuer, Arc::new(issuer));
+        }
     }
     built.snapshot.redactor = Arc::new(redactor(rows.redaction_rules));
     for row in rows.accounts {
@@ -86,7 +107,11 @@ pub fn price_row(row: price::Model) -> Option<PriceRow> {
     })
 }
 
-fn add_token(snapshot: &mut Snapshot, row: token::Model, tenants: &HashMap<i64, tenant::Model>) {
+fn add_token(
+    snapshot: &mut Snapshot,
+    row: token::Model,
+    tenants: &HashMap<i64, tenant::Model>,
+) -> Arc<TokenView> {
     let present = <[u8; 32]>::try_from(row.hash.as_slice());
     let previous = row
         .previous_hash
@@ -137,11 +162,12 @@ fn add_token(snapshot: &mut Snapshot, row: token::Model, tenants: &HashMap<i64, 
     }
     if let Ok(hash) = present {
         let key = TokenKey {
-            token: view,
+            token: Arc::clone(&view),
             valid_until: None,
         };
         snapshot.tokens.insert(hash, key);
     }
+    view
 }
 
 /// The rules; one that no longer compiles (it was checked when it was saved) is told and left out.

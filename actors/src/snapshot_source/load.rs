@@ -6,9 +6,10 @@ use sea_orm::{
     AccessMode, DatabaseConnection, DatabaseTransaction, DbErr, IsolationLevel, TransactionTrait,
 };
 use steward_entities::database::{DatabaseKind, Databases};
-use steward_entities::{account, price, redaction_rule, revision, tenant, token};
+use steward_entities::{account, jwt_issuer, price, redaction_rule, revision, tenant, token};
 
 use super::build::{Built, Rows, build};
+use super::issuer_keys::proving;
 use crate::domain::snapshot::{AccountView, Secret};
 use crate::vault::{ACCOUNT_SECRET, Place, Vault};
 
@@ -41,6 +42,15 @@ pub async fn load(
         accounts: account::all(&txn).await?,
         redaction_rules: redaction_rule::enabled(&txn).await?,
         prices: price::all(&txn).await?,
+        issuers: jwt_issuer::all(&txn)
+            .await?
+            .into_iter()
+            .filter(|row| row.enabled)
+            .map(|row| {
+                let keys = proving(vault, &row);
+                (row, keys)
+            })
+            .collect(),
     };
     txn.rollback().await?;
     let built = build(rows, |row| secret_of(vault, row));

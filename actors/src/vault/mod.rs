@@ -32,6 +32,10 @@ pub const REMOTE_ADDRESS: &str = "remote-address";
 pub const BACKUP_PLACE: &str = "backup-place";
 /// Purpose of the subkey that seals database backups.
 pub const DATABASE_BACKUP: &str = "database-backup";
+/// Purpose of the subkey that seals the keys of issuers of user tokens.
+pub const ISSUER_KEYS: &str = "issuer-keys";
+/// Purpose of the subkey that seals tokens that wait to be tried.
+pub const JWT_TEST_TOKEN: &str = "jwt-test-token";
 /// Purpose of the subkey that signs operators' access tokens.
 pub const OPERATOR_JWT: &str = "operator-jwt";
 
@@ -124,6 +128,24 @@ impl<'a> Place<'a> {
             table: "backup_plans",
             column: "sealed",
             row: "1",
+        }
+    }
+
+    /// Where the keys of an issuer belong.
+    pub const fn issuer_keys(public_id: &'a str) -> Self {
+        Self {
+            table: "jwt_issuers",
+            column: "keys",
+            row: public_id,
+        }
+    }
+
+    /// Where a token that waits to be tried belongs.
+    pub const fn jwt_test_token(public_id: &'a str) -> Self {
+        Self {
+            table: "jwt_tests",
+            column: "token",
+            row: public_id,
         }
     }
 

@@ -3,10 +3,11 @@
 use sea_orm::DbErr;
 use serde_json::json;
 use steward_entities::database::{Databases, begin_write};
-use steward_entities::{account, audit, backup_plan, channel, remote_backup};
+use steward_entities::{account, audit, backup_plan, channel, jwt_issuer, remote_backup};
 
 use super::{
-    ACCOUNT_SECRET, BACKUP_PLACE, CHANNEL_ADDRESS, Place, REMOTE_ADDRESS, Vault, VaultError,
+    ACCOUNT_SECRET, BACKUP_PLACE, CHANNEL_ADDRESS, ISSUER_KEYS, Place, REMOTE_ADDRESS, Vault,
+    VaultError,
 };
 
 /// What was done.
@@ -16,7 +17,7 @@ pub struct Resealed {
     pub moved: usize,
     /// Secrets that were under it already.
     pub unchanged: usize,
-    /// Public ids of accounts and channels, or the remote's name, whose secret does not open and was left as it is.
+    /// Public ids of accounts, channels and issuers, or the remote's name, whose secret does not open and was left as it is.
     pub unopened: Vec<String>,
 }
 
@@ -31,8 +32,8 @@ pub enum ResealError {
     Vault(#[from] VaultError),
 }
 
-/// Seals the secrets of all accounts and channels and of the remote under the current key, with an audit row, in one transaction. Doing it
-/// again moves nothing.
+/// Seals the secrets of all accounts and channels, of the remote, and the keys of all issuers under the current key, with an
+/// audit row, in one transaction. Doing it again moves nothing.
 ///
 /// # Errors
 /// When the database fails or the vault cannot seal; nothing has been changed then.
@@ -103,6 +104,21 @@ pub async fn reseal_accounts(
                 }
                 Err(_) => done.unopened.push("backup_plan".to_owned()),
             }
+        }
+    }
+    for row in jwt_issuer::all(&txn).await? {
+        if row.keys_key_id == current {
+            done.unchanged += 1;
+            continue;
+        }
+        let place = Place::issuer_keys(&row.public_id);
+        match vault.unseal(ISSUER_KEYS, place, &row.keys_key_id, &row.keys_sealed.0) {
+            Ok(keys) => {
+                let sealed = vault.seal(ISSUER_KEYS, place, &keys)?;
+                jwt_issuer::reseal(&txn, &row, sealed.bytes, &sealed.key_id).await?;
+                done.moved += 1;
+            }
+            Err(_) => done.unopened.push(row.public_id),
         }
     }
     if done.moved > 0 {

@@ -67,6 +67,8 @@ struct Stage {
     does: Mutex<HashMap<String, Does>>,
     looked: Mutex<HashMap<String, Vec<Instant>>>,
     answered: AtomicU64,
+    /// Somebody waits for a look at it.
+    awaited: Mutex<Option<String>>,
 }
 
 impl Stage {
@@ -97,6 +99,11 @@ impl Probe for Stage {
             Some(Does::Find(finding)) => finding,
             _ => std::future::pending().await,
         }
+    }
+
+    fn is_awaited(&self, component: &Component) -> bool {
+        let mut awaited = self.awaited.lock();
+        awaited.take_if(|id| *id == component.id).is_some()
     }
 
     fn traffic(&self, _: &Component) -> Traffic {
@@ -190,6 +197,23 @@ fn each_is_looked_at_once_an_interval_and_not_in_step() {
         gaps.dedup();
         assert!(gaps.len() > 10, "no jitter: {gaps:?}");
         assert_eq!(house.status("c0"), Status::Healthy);
+    });
+}
+
+#[test]
+fn who_waits_for_a_look_gets_one_at_once_and_the_others_keep_their_time() {
+    let stage = Stage::default();
+    stage.has(own("a"), Finding::up());
+    stage.has(own("b"), Finding::up());
+    in_virtual_time(stage, async |house| {
+        sleep(MINUTE / 2).await;
+        let looks = |id: &str| house.stage.looked.lock()[id].len();
+        assert_eq!((looks("a"), looks("b")), (1, 1));
+        *house.stage.awaited.lock() = Some("a".to_owned());
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!((looks("a"), looks("b")), (2, 1));
+        sleep(Duration::from_secs(10)).await;
+        assert_eq!((looks("a"), looks("b")), (2, 1));
     });
 }
 

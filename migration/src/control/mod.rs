@@ -14,6 +14,8 @@ mod m0015_alerts;
 mod m0016_remote_backup;
 mod m0017_backups;
 mod m0018_exchange_rates;
+mod m0020_jwt_issuers;
+mod m0021_jwt_tests;
 mod m0022_archives;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
@@ -39,6 +41,8 @@ impl MigratorTrait for ControlMigrator {
             Box::new(m0016_remote_backup::Change),
             Box::new(m0017_backups::Change),
             Box::new(m0018_exchange_rates::Change),
+            Box::new(m0020_jwt_issuers::Change),
+            Box::new(m0021_jwt_tests::Change),
             Box::new(m0022_archives::Change),
         ]
     }

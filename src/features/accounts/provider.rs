@@ -19,7 +19,7 @@ use utoipa::ToSchema;
 use crate::error::ErrorCode;
 use crate::gateway::dialect::{self, ModelCard, anthropic, openai};
 use crate::gateway::{headers, redact};
-use crate::http::egress::{self, NoAnswer};
+use crate::http::egress::{self, NoAnswer, Reach};
 use crate::http::range::rfc3339;
 use crate::state::AppState;
 
@@ -161,7 +161,8 @@ async fn ask(state: &AppState, row: &account::Model) -> (AccountTest, Vec<ModelC
         url.push_str("?limit=1000");
     }
     let tls = state.gateway.tls().clone();
-    let fetched = egress::get(tls, &url, headers, PATIENCE, ANSWER_MAX_BYTES).await;
+    let bounds = (PATIENCE, ANSWER_MAX_BYTES);
+    let fetched = egress::get(tls, &url, headers, bounds, Reach::Private).await;
     let fetched = match fetched {
         Ok(fetched) => fetched,
         Err(cause) => {

@@ -540,10 +540,7 @@ async fn address(
         (Some(_), None) => Err(ApiError::invalid("url", "is missing")),
         (Some(_), Some(url)) => {
             let url = egress::whole_url("url", &url)?;
-            let reach = match state.config.egress.allow_private {
-                true => Reach::Private,
-                false => Reach::Public,
-            };
+            let reach = Reach::of(state.config.egress.allow_private);
             egress::check("url", &url, reach).await?;
             Ok(url)
         }

@@ -1,9 +1,11 @@
-//! Whether sign-in tokens could be issued: the share of the time in which a token just signed was accepted.
+//! Whether tokens could be issued: the share of the time in which a token just signed was accepted. Operators' own tokens,
+//! and those of every issuer of user tokens.
 
 use actix_web::{get, web};
 use serde::Serialize;
 use steward_actors::domain::calendar;
 use steward_actors::domain::health::history::STEP_US;
+use steward_actors::health::{HealthBoard, Report};
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -12,7 +14,7 @@ use crate::http::check;
 use crate::http::extract::Json;
 use crate::http::permission::{Can, ReadStats};
 use crate::http::range::{RangeQuery, TimeRange, rfc3339};
-use crate::probes::JWT;
+use crate::probes::{ISSUER, JWT};
 use crate::state::AppState;
 
 const DAY_US: i64 = 24 * 3_600_000_000;
@@ -49,6 +51,45 @@ struct JwtAvailability {
     to: String,
     /// Days of the stretch, rising.
     items: Vec<JwtDay>,
+    /// Issuers of user tokens that can be looked at: not those that share a secret.
+    issuers: Vec<JwtIssuerAvailability>,
+}
+
+/// Whether an issuer's tokens could be issued here, or its keys be fetched.
+#[derive(Debug, Serialize, ToSchema)]
+struct JwtIssuerAvailability {
+    id: String,
+    name: String,
+    /// `healthy`, `degraded`, `unhealthy` or `unknown`, now.
+    status: &'static str,
+    /// Over the stretch, between 0 and 1; null when nobody looked.
+    availability: Option<f64>,
+    /// Of the latest look.
+    latency_ms: Option<u64>,
+    last_check: String,
+    /// What is wrong, for people.
+    reason: Option<String>,
+}
+
+fn issuers(board: &HealthBoard, (from, end): (i64, i64), now: i64) -> Vec<JwtIssuerAvailability> {
+    let of_issuer = |report: Report| {
+        let id = report.component.id.strip_prefix(ISSUER)?.to_owned();
+        let history = board.history(&report.component.id, now).unwrap_or_default();
+        Some(JwtIssuerAvailability {
+            id,
+            name: report.component.name,
+            status: report.status.as_str(),
+            availability: history.sum(from, end).uptime(),
+            latency_ms: report.latency_ms,
+            last_check: rfc3339(report.checked_at),
+            reason: report.reason,
+        })
+    };
+    board
+        .reports(now)
+        .into_iter()
+        .filter_map(of_issuer)
+        .collect()
 }
 
 /// How much of the time tokens could be issued and were accepted: the last seven days unless asked otherwise, thirty at
@@ -93,5 +134,6 @@ async fn availability(
         from: rfc3339(from),
         to: rfc3339(to),
         items,
+        issuers: issuers(board, (from, end), now),
     }))
 }

@@ -97,6 +97,42 @@ async fn components_are_told_with_their_history() {
 }
 
 #[actix_web::test]
+async fn issuers_of_user_tokens_are_looked_at_by_signing_one() {
+    let world = looked_at().await;
+    let app = world.app().await;
+    let root = world.signed_in("root", "ops_admin").await;
+    let post = async |path: &str, body: Value| {
+        let path = format!("/api/v1/{path}");
+        let made = Ask::post(&path, body).bearer(&root).to(&app).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{}", made.text);
+        made.body
+    };
+    let token = post("tokens", json!({"name": "web users"})).await;
+    let issuer = json!({"name": "own", "kind": "own", "issuer": "steward", "audience": "gateway", "token_id": token["id"]});
+    let issuer = post("jwt-issuers", issuer).await;
+    let secret = json!({"name": "shared", "kind": "secret", "issuer": "other", "audience": "gateway", "token_id": token["id"],
+        "secret": "a secret of at least thirty-two bytes"});
+    post("jwt-issuers", secret).await;
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let found = loop {
+        let answer = Ask::get("/api/v1/stats/jwt-availability").bearer(&root);
+        let answer = answer.to(&app).await.body;
+        match answer["issuers"].as_array().unwrap().as_slice() {
+            // Of a shared secret there is nothing to look at.
+            [one] if one["status"] == "healthy" => break one.clone(),
+            _ => assert!(Instant::now() < deadline, "{answer:#}"),
+        }
+        sleep(Duration::from_millis(20)).await;
+    };
+    assert_eq!(
+        (&found["id"], &found["name"], &found["reason"]),
+        (&issuer["id"], &json!("own"), &Value::Null)
+    );
+    assert!(found["latency_ms"].is_number(), "{found}");
+    world.end().await;
+}
+
+#[actix_web::test]
 async fn the_scheduler_is_restarted_and_caches_are_filled_again() {
     let world = looked_at().await;
     let app = world.app().await;

@@ -1267,6 +1267,152 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/jwt-issuers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Issuers, newest first. */
+        get: operations["jwt_issuers_list"];
+        put?: never;
+        /** Makes an issuer. Of another's key set the keys are fetched at once, so that a wrong address is told now. */
+        post: operations["jwt_issuers_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jwt-issuers/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One issuer. */
+        get: operations["jwt_issuers_show"];
+        put?: never;
+        post?: never;
+        /** Removes an issuer: its tokens open nothing from now on. */
+        delete: operations["jwt_issuers_remove"];
+        options?: never;
+        head?: never;
+        /** Changes an issuer. Its kind and its `iss` stay: another of either is another issuer. */
+        patch: operations["jwt_issuers_update"];
+        trace?: never;
+    };
+    "/api/v1/jwt-issuers/{id}/jwks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The public keys of an issuer of our own, as others fetch them to verify its tokens: a JWK set. Empty for HS256, whose
+         *     key is a secret.
+         */
+        get: operations["jwt_issuers_published"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jwt-issuers/{id}/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Has an issuer of our own sign with a new key. Tokens signed with the one before are taken for a grace period. */
+        post: operations["jwt_issuers_rotate"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jwt-issuers/{id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Tries an issuer: of our own, or with a secret we share, a token is signed and taken as the gateway takes it; of another,
+         *     its keys are fetched, and new ones are in force at once. A token that is sent along is looked at instead.
+         */
+        post: operations["jwt_issuers_test"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jwt-issuers/{id}/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Issues a token for a user, by an issuer of our own. It is in this answer only. */
+        post: operations["jwt_issuers_issue"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jwt-tests": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Runs, newest first. */
+        get: operations["jwt_tests_list"];
+        put?: never;
+        /** Queues a run. */
+        post: operations["jwt_tests_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jwt-tests/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One run, with every result. */
+        get: operations["jwt_tests_show"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/llm/monitor/status": {
         parameters: {
             query?: never;
@@ -4616,6 +4762,80 @@ export interface components {
             /** @description The secret: `sk-stw-…`. */
             token: string;
         };
+        /**
+         * @description How an issuer of our own signs.
+         * @enum {string}
+         */
+        IssuerAlgorithm: "EdDSA" | "HS256";
+        /** @description What to change of an issuer. A field that is missing stays. */
+        IssuerChanges: {
+            audience?: string | null;
+            enabled?: boolean | null;
+            jwks_url?: string | null;
+            name?: string | null;
+            secret?: string | null;
+            token_id?: string | null;
+            /** Format: int64 */
+            ttl_s?: number | null;
+        };
+        /** @description A key of an issuer, without what is secret of it. */
+        IssuerKeyShown: {
+            /** @description `EdDSA`, `HS256`, `RS256` or `ES256`. */
+            algorithm: string;
+            /** @description Null where the issuer gives its keys no ids. */
+            kid?: string | null;
+            /** @description The public key, so that others can verify too: the `x` of a JWK. EdDSA of our own only. */
+            public_key?: string | null;
+            /** @description Until when it is taken; null while it signs. */
+            valid_until?: string | null;
+        };
+        /**
+         * @description Who signs.
+         * @enum {string}
+         */
+        IssuerKind: "own" | "jwks" | "secret";
+        /** @description An issuer. */
+        IssuerShown: {
+            audience: string;
+            created_at: string;
+            created_by: string;
+            enabled: boolean;
+            id: string;
+            issuer: string;
+            /** @description When its keys were fetched last. */
+            jwks_fetched_at?: string | null;
+            /** @description Where its public keys are: another's, fetched from there; our own, published there (a path of this server). */
+            jwks_url?: string | null;
+            /** @description What tokens may be signed with, the one in force first. */
+            keys: components["schemas"]["IssuerKeyShown"][];
+            /** @description `own`, `jwks` or `secret`. */
+            kind: string;
+            name: string;
+            /** @description The API key whose settings its callers have. */
+            token_id?: string | null;
+            token_name?: string | null;
+            /** Format: int64 */
+            ttl_s: number;
+            updated_at: string;
+            /** Format: int64 */
+            version: number;
+        };
+        /** @description What came of trying an issuer. */
+        IssuerTest: {
+            /** @description Stable name of what is wrong, such as `signature_invalid` or `timed_out`. */
+            code?: string | null;
+            /** @description When that token ends. */
+            expires_at?: string | null;
+            /** @description Keys that were found at its address. */
+            keys?: number | null;
+            /** Format: int64 */
+            latency_ms: number;
+            /** @description The same for people. */
+            message?: string | null;
+            ok: boolean;
+            /** @description The user of the token that was looked at. */
+            user?: string | null;
+        };
         /** @description The answer to a request whose work goes on after it. */
         JobAccepted: {
             job: components["schemas"]["JobView"];
@@ -4653,6 +4873,10 @@ export interface components {
             /** @description `queued`, `running`, `succeeded`, `failed` or `cancelled`. */
             state: string;
         };
+        /** @description Public keys, as RFC 7517 has them. */
+        JwkSet: {
+            keys: components["schemas"]["PublicJwk"][];
+        };
         /** @description Whether tokens could be issued. */
         JwtAvailability: {
             /**
@@ -4661,6 +4885,8 @@ export interface components {
              */
             availability?: number | null;
             from: string;
+            /** @description Issuers of user tokens that can be looked at: not those that share a secret. */
+            issuers: components["schemas"]["JwtIssuerAvailability"][];
             /** @description Days of the stretch, rising. */
             items: components["schemas"]["JwtDay"][];
             /** @description When it was looked at last. */
@@ -4685,6 +4911,160 @@ export interface components {
              * @description Mean time to sign and read a token back; null when nobody looked.
              */
             latency_ms?: number | null;
+        };
+        /** @description Whether an issuer's tokens could be issued here, or its keys be fetched. */
+        JwtIssuerAvailability: {
+            /**
+             * Format: double
+             * @description Over the stretch, between 0 and 1; null when nobody looked.
+             */
+            availability?: number | null;
+            id: string;
+            last_check: string;
+            /**
+             * Format: int64
+             * @description Of the latest look.
+             */
+            latency_ms?: number | null;
+            name: string;
+            /** @description What is wrong, for people. */
+            reason?: string | null;
+            /** @description `healthy`, `degraded`, `unhealthy` or `unknown`, now. */
+            status: string;
+        };
+        /** @description A run that was queued. */
+        JwtTestAccepted: {
+            job: components["schemas"]["JobView"];
+            test: components["schemas"]["JwtTestShown"];
+        };
+        /** @description Steps that took less than so long, and not less than the bucket before. */
+        JwtTestBucket: {
+            /** Format: int64 */
+            below_us: number;
+            call: number;
+            issue: number;
+            verify: number;
+        };
+        /**
+         * @description What is called with each token.
+         * @enum {string}
+         */
+        JwtTestCall: "none" | "models" | "chat" | "messages";
+        /** @description A run with every result. */
+        JwtTestDetail: components["schemas"]["JwtTestShown"] & {
+            /** @description In the order of their numbers; of a run that goes on, those there are. */
+            results: components["schemas"]["JwtTestResult"][];
+        };
+        /** @description A failure and how often it was met. */
+        JwtTestFailure: {
+            /** @description Stable name, such as `signature_invalid` or `rate_limit_exceeded`. */
+            code: string;
+            count: number;
+            /** @description What it said the first time. */
+            message: string;
+            /** @description `issue`, `verify` or `call`. */
+            step: string;
+        };
+        /** @description What became of one token. */
+        JwtTestResult: {
+            at: string;
+            /** Format: int64 */
+            call_us?: number | null;
+            /** @description Stable name of what failed. */
+            code?: string | null;
+            /** @description `issue`, `verify` or `call`, when one of them failed. */
+            failed_at?: string | null;
+            /**
+             * Format: int64
+             * @description How long each step took, in microseconds; null when it was not come to.
+             */
+            issue_us?: number | null;
+            /** @description The same for people. */
+            message?: string | null;
+            /**
+             * Format: int64
+             * @description From 1.
+             */
+            number: number;
+            ok: boolean;
+            /** @description The call's `x-request-id`. */
+            request_id?: string | null;
+            /**
+             * Format: int64
+             * @description Status of the call.
+             */
+            status?: number | null;
+            /** Format: int64 */
+            verify_us?: number | null;
+        };
+        /** @description A run. */
+        JwtTestShown: {
+            call: components["schemas"]["JwtTestCall"];
+            /** Format: int64 */
+            concurrency: number;
+            /** Format: int64 */
+            count: number;
+            created_at: string;
+            created_by: string;
+            /** @description Why it failed. */
+            error?: string | null;
+            finished_at?: string | null;
+            id: string;
+            issuer_id: string;
+            issuer_name: string;
+            job_id: string;
+            model?: string | null;
+            /**
+             * Format: int64
+             * @description Per cent.
+             */
+            progress: number;
+            started_at?: string | null;
+            /** @description `queued`, `running`, `succeeded`, `failed` or `cancelled`: how its job stands. */
+            state: string;
+            summary?: components["schemas"]["JwtTestSummary"] | null;
+        };
+        /** @description How long a step took, in microseconds. */
+        JwtTestStep: {
+            /** @description How often it was come to. */
+            count: number;
+            /** @description How often it failed. */
+            failed: number;
+            /** Format: int64 */
+            max_us: number;
+            /** Format: double */
+            mean_us: number;
+            /** Format: int64 */
+            p50_us: number;
+            /** Format: int64 */
+            p95_us: number;
+            /** Format: int64 */
+            p99_us: number;
+        };
+        /** @description A run as a whole. */
+        JwtTestSummary: {
+            call?: components["schemas"]["JwtTestStep"] | null;
+            /** @description How the times are distributed. */
+            distribution: components["schemas"]["JwtTestBucket"][];
+            /** @description Tokens that were tried so far. */
+            done: number;
+            /**
+             * Format: int64
+             * @description From the first to the last of them.
+             */
+            duration_ms: number;
+            failed: number;
+            /** @description What failed, most often first. */
+            failures: components["schemas"]["JwtTestFailure"][];
+            issue?: components["schemas"]["JwtTestStep"] | null;
+            /** @description All steps of which held. */
+            ok: number;
+            /**
+             * Format: double
+             * @description Tokens a second; null when it took no time.
+             */
+            per_second?: number | null;
+            verify?: components["schemas"]["JwtTestStep"] | null;
         };
         /** @description An operator key just made. */
         KeyCreated: components["schemas"]["KeyShown"] & {
@@ -4944,6 +5324,50 @@ export interface components {
              * @description From when on it holds, RFC 3339; from now on unless given.
              */
             valid_from?: string | null;
+        };
+        /** @description An issuer to make. */
+        NewIssuer: {
+            algorithm?: components["schemas"]["IssuerAlgorithm"] | null;
+            /** @description Must be among their `aud`. */
+            audience: string;
+            enabled?: boolean | null;
+            /** @description The `iss` of its tokens, to the letter. */
+            issuer: string;
+            /** @description Of the kind `jwks`. */
+            jwks_url?: string | null;
+            kind: components["schemas"]["IssuerKind"];
+            name: string;
+            /** @description Of the kind `secret`. */
+            secret?: string | null;
+            /** @description The API key whose tenant, limits, models, budgets and choice about conversations its callers have. */
+            token_id: string;
+            /**
+             * Format: int64
+             * @description Seconds that a token of ours holds unless asked otherwise; 3600 unless given.
+             */
+            ttl_s?: number | null;
+        };
+        /** @description A run to make. */
+        NewJwtTest: {
+            call?: components["schemas"]["JwtTestCall"] | null;
+            /**
+             * Format: int64
+             * @description How many at the same time; 1 unless given.
+             */
+            concurrency?: number | null;
+            /**
+             * Format: int64
+             * @description How many tokens.
+             */
+            count: number;
+            issuer_id: string;
+            /** @description The model of calls of the kinds `chat` and `messages`. */
+            model?: string | null;
+            /**
+             * @description A token to verify and call with each time instead of issuing one: the only way with an issuer whose keys are
+             *     another's. Sealed until the run has ended, then forgotten.
+             */
+            token?: string | null;
         };
         /** @description A prompt to make, with its first version. Send `messages`, or `content` for a single system message. */
         NewPrompt: {
@@ -5543,6 +5967,43 @@ export interface components {
             total_is_exact: boolean;
         };
         /** @description One page of a list. */
+        Page_IssuerShown: {
+            items: {
+                audience: string;
+                created_at: string;
+                created_by: string;
+                enabled: boolean;
+                id: string;
+                issuer: string;
+                /** @description When its keys were fetched last. */
+                jwks_fetched_at?: string | null;
+                /** @description Where its public keys are: another's, fetched from there; our own, published there (a path of this server). */
+                jwks_url?: string | null;
+                /** @description What tokens may be signed with, the one in force first. */
+                keys: components["schemas"]["IssuerKeyShown"][];
+                /** @description `own`, `jwks` or `secret`. */
+                kind: string;
+                name: string;
+                /** @description The API key whose settings its callers have. */
+                token_id?: string | null;
+                token_name?: string | null;
+                /** Format: int64 */
+                ttl_s: number;
+                updated_at: string;
+                /** Format: int64 */
+                version: number;
+            }[];
+            /** @description Ask for what follows with `?cursor=`; null on the last page. */
+            next_cursor?: string | null;
+            /**
+             * Format: int64
+             * @description How many there are in all; null where counting would cost too much.
+             */
+            total?: number | null;
+            /** @description Whether `total` is a count rather than an estimate. */
+            total_is_exact: boolean;
+        };
+        /** @description One page of a list. */
         Page_JobView: {
             items: {
                 /**
@@ -5575,6 +6036,44 @@ export interface components {
                 started_at?: string | null;
                 /** @description `queued`, `running`, `succeeded`, `failed` or `cancelled`. */
                 state: string;
+            }[];
+            /** @description Ask for what follows with `?cursor=`; null on the last page. */
+            next_cursor?: string | null;
+            /**
+             * Format: int64
+             * @description How many there are in all; null where counting would cost too much.
+             */
+            total?: number | null;
+            /** @description Whether `total` is a count rather than an estimate. */
+            total_is_exact: boolean;
+        };
+        /** @description One page of a list. */
+        Page_JwtTestShown: {
+            items: {
+                call: components["schemas"]["JwtTestCall"];
+                /** Format: int64 */
+                concurrency: number;
+                /** Format: int64 */
+                count: number;
+                created_at: string;
+                created_by: string;
+                /** @description Why it failed. */
+                error?: string | null;
+                finished_at?: string | null;
+                id: string;
+                issuer_id: string;
+                issuer_name: string;
+                job_id: string;
+                model?: string | null;
+                /**
+                 * Format: int64
+                 * @description Per cent.
+                 */
+                progress: number;
+                started_at?: string | null;
+                /** @description `queued`, `running`, `succeeded`, `failed` or `cancelled`: how its job stands. */
+                state: string;
+                summary?: components["schemas"]["JwtTestSummary"] | null;
             }[];
             /** @description Ask for what follows with `?cursor=`; null on the last page. */
             next_cursor?: string | null;
@@ -6386,6 +6885,19 @@ export interface components {
             /** @description Whom to sign in as; null unless this is a demonstration. */
             demo_username?: string | null;
         };
+        /** @description An Ed25519 public key. */
+        PublicJwk: {
+            /** @description `EdDSA`. */
+            alg: string;
+            /** @description `Ed25519`. */
+            crv: string;
+            kid: string;
+            /** @description `OKP`. */
+            kty: string;
+            /** @description `sig`. */
+            use: string;
+            x: string;
+        };
         /** @description How far the caller has read. */
         ReadTo: {
             /**
@@ -6739,14 +7251,14 @@ export interface components {
              */
             version: number;
         };
-        /** @description How to rotate a token. */
+        /** @description How to rotate. */
         Rotation: {
+            algorithm?: components["schemas"]["IssuerAlgorithm"] | null;
             /**
              * Format: int64
-             * @description How long the present secret goes on working, in seconds; a day unless said otherwise, 0 ends it now.
-             * @default 86400
+             * @description Seconds that tokens of the key before are still taken; a day unless given.
              */
-            grace_s: number | null;
+            grace_s?: number | null;
         };
         /** @description How often a rule found something. */
         RuleHits: {
@@ -6976,6 +7488,11 @@ export interface components {
             /** Format: int64 */
             version: number;
         };
+        /** @description What to try an issuer with. */
+        TestWish: {
+            /** @description A token to look at; kept nowhere. Without one the issuer itself is tried. */
+            token?: string | null;
+        };
         /** @description What to change of a token. A field that is missing stays; null takes a limit away. */
         TokenChanges: {
             allowed_models?: string[] | null;
@@ -7098,6 +7615,16 @@ export interface components {
             updated_at: string;
             /** Format: int64 */
             version: number;
+        };
+        /** @description Whose token. */
+        TokenWish: {
+            /** @description The user. */
+            sub: string;
+            /**
+             * Format: int64
+             * @description Seconds that it holds; the issuer's unless given.
+             */
+            ttl_s?: number | null;
         };
         /** @description One finished call. */
         ToldRecord: {
@@ -16096,6 +16623,1559 @@ export interface operations {
             };
             /** @description Some fields are not valid. */
             422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    jwt_issuers_list: {
+        parameters: {
+            query?: {
+                /** @description Rows of a page. */
+                limit?: number;
+                /** @description The same as `limit`. */
+                page_size?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Number of the page, from 1; not together with `cursor`. */
+                page?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_IssuerShown"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    jwt_issuers_create: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Sent again with the same key and body, the request has its effect once. */
+                "idempotency-key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewIssuer"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            201: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IssuerShown"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It conflicts with what exists. */
+            409: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request body is too large. */
+            413: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body's media type or encoding is not supported. */
+            415: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    jwt_issuers_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IssuerShown"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is nothing at this address. */
+            404: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    jwt_issuers_remove: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The ETag the change was made from; 412 when somebody changed it first. */
+                "if-match"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is nothing at this address. */
+            404: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It conflicts with what exists. */
+            409: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Someone else has changed it since you read it. */
+            412: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    jwt_issuers_update: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The ETag the change was made from; 412 when somebody changed it first. */
+                "if-match"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["IssuerChanges"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IssuerShown"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is nothing at this address. */
+            404: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It conflicts with what exists. */
+            409: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Someone else has changed it since you read it. */
+            412: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request body is too large. */
+            413: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body's media type or encoding is not supported. */
+            415: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    jwt_issuers_published: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JwkSet"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is nothing at this address. */
+            404: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    jwt_issuers_rotate: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Sent again with the same key and body, the request has its effect once. */
+                "idempotency-key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Rotation"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IssuerShown"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is nothing at this address. */
+            404: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It conflicts with what exists. */
+            409: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Someone else has changed it since you read it. */
+            412: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request body is too large. */
+            413: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body's media type or encoding is not supported. */
+            415: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    jwt_issuers_test: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Sent again with the same key and body, the request has its effect once. */
+                "idempotency-key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TestWish"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IssuerTest"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is nothing at this address. */
+            404: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It conflicts with what exists. */
+            409: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Someone else has changed it since you read it. */
+            412: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request body is too large. */
+            413: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body's media type or encoding is not supported. */
+            415: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    jwt_issuers_issue: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Sent again with the same key and body, the request has its effect once. */
+                "idempotency-key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TokenWish"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            201: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IssuedToken"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is nothing at this address. */
+            404: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It conflicts with what exists. */
+            409: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Someone else has changed it since you read it. */
+            412: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request body is too large. */
+            413: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body's media type or encoding is not supported. */
+            415: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    jwt_tests_list: {
+        parameters: {
+            query?: {
+                /** @description Of this issuer. */
+                issuer_id?: string;
+                /** @description Rows of a page. */
+                limit?: number;
+                /** @description The same as `limit`. */
+                page_size?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Number of the page, from 1; not together with `cursor`. */
+                page?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_JwtTestShown"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    jwt_tests_create: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Sent again with the same key and body, the request has its effect once. */
+                "idempotency-key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewJwtTest"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            202: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JwtTestAccepted"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It conflicts with what exists. */
+            409: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request body is too large. */
+            413: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body's media type or encoding is not supported. */
+            415: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    jwt_tests_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JwtTestDetail"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is nothing at this address. */
+            404: {
                 headers: {
                     /** @description Names this request in the log. */
                     "x-request-id"?: string;
@@ -33152,7 +35232,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
-            /** @description No API key was sent. The API key is not known here. The API key has expired. The API key is disabled. */
+            /** @description No API key was sent. The API key is not known here. The API key has expired. The API key is disabled. The user token is not accepted. The user token has expired. */
             401: {
                 headers: {
                     /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
@@ -33329,7 +35409,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
-            /** @description No API key was sent. The API key is not known here. The API key has expired. The API key is disabled. */
+            /** @description No API key was sent. The API key is not known here. The API key has expired. The API key is disabled. The user token is not accepted. The user token has expired. */
             401: {
                 headers: {
                     /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
@@ -33501,7 +35581,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
-            /** @description No API key was sent. The API key is not known here. The API key has expired. The API key is disabled. */
+            /** @description No API key was sent. The API key is not known here. The API key has expired. The API key is disabled. The user token is not accepted. The user token has expired. */
             401: {
                 headers: {
                     /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
@@ -33680,7 +35760,7 @@ export interface operations {
                     "application/json": components["schemas"]["AnthropicError"];
                 };
             };
-            /** @description No API key was sent. The API key is not known here. The API key has expired. The API key is disabled. */
+            /** @description No API key was sent. The API key is not known here. The API key has expired. The API key is disabled. The user token is not accepted. The user token has expired. */
             401: {
                 headers: {
                     /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
@@ -33854,7 +35934,7 @@ export interface operations {
                     "application/json": components["schemas"]["AnthropicError"];
                 };
             };
-            /** @description No API key was sent. The API key is not known here. The API key has expired. The API key is disabled. */
+            /** @description No API key was sent. The API key is not known here. The API key has expired. The API key is disabled. The user token is not accepted. The user token has expired. */
             401: {
                 headers: {
                     /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
@@ -34025,7 +36105,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAiError"] | components["schemas"]["AnthropicError"];
                 };
             };
-            /** @description No API key was sent. The API key is not known here. The API key has expired. The API key is disabled. */
+            /** @description No API key was sent. The API key is not known here. The API key has expired. The API key is disabled. The user token is not accepted. The user token has expired. */
             401: {
                 headers: {
                     /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
@@ -34191,7 +36271,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAiError"] | components["schemas"]["AnthropicError"];
                 };
             };
-            /** @description No API key was sent. The API key is not known here. The API key has expired. The API key is disabled. */
+            /** @description No API key was sent. The API key is not known here. The API key has expired. The API key is disabled. The user token is not accepted. The user token has expired. */
             401: {
                 headers: {
                     /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
@@ -34369,7 +36449,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
-            /** @description No API key was sent. The API key is not known here. The API key has expired. The API key is disabled. */
+            /** @description No API key was sent. The API key is not known here. The API key has expired. The API key is disabled. The user token is not accepted. The user token has expired. */
             401: {
                 headers: {
                     /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */

@@ -35,6 +35,8 @@ export type NavKey =
   | 'alerts'
   | 'channels'
   | 'retention'
+  | 'jwt-issuers'
+  | 'jwt-tests'
 
 const found = import.meta.glob<{ default: Feature }>('./*/index.ts', { eager: true })
 const order: NavKey[] = [
@@ -43,6 +45,8 @@ const order: NavKey[] = [
   'usage',
   'conversations',
   'tokens',
+  'jwt-issuers',
+  'jwt-tests',
   'accounts',
   'prices',
   'prompts',

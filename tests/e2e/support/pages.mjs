@@ -35,6 +35,10 @@ export async function fill(ui) {
   await ui.api('POST', '/api/v1/accounts', { ...account, name: 'unused', models: ['nothing'] })
   const { token } = await ui.api('POST', '/api/v1/tokens', { name: 'billing', rpm: 100_000, enable_conversation_logging: true })
   await ui.api('POST', '/api/v1/tokens', { name: 'reports' })
+  const { id: token_id } = await ui.api('POST', '/api/v1/tokens', { name: 'web users' })
+  const issuer = { name: 'shop', kind: 'own', issuer: 'steward', audience: 'steward-gateway', token_id }
+  const { id: issuer_id } = await ui.api('POST', '/api/v1/jwt-issuers', issuer)
+  await ui.api('POST', '/api/v1/jwt-tests', { issuer_id, count: 20, concurrency: 4 })
   await ui.api('POST', '/api/v1/ops/users', { username: 'looker', role: 'ops_viewer', password })
   await ui.api('POST', '/api/v1/ops/roles', { name: 'support', permissions: ['read:requests'] }).catch(() => {})
   await ui.api('POST', '/api/v1/prompts', { name: 'support/first-answer', content: 'You help at {{shop}}.' })

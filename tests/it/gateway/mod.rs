@@ -12,3 +12,4 @@ mod slow_peers;
 mod streams;
 mod timeouts;
 mod tokens;
+mod users;

@@ -104,8 +104,8 @@ impl HealthProber {
                 present.insert(component.id.clone());
                 self.forget_changed(&component);
                 let is_due = self.due.get(&component.id).is_none_or(|due| *due <= now);
-                if is_due
-                    && self.under_way.len() < SIDE_BY_SIDE
+                if self.under_way.len() < SIDE_BY_SIDE
+                    && (is_due || probe.is_awaited(&component))
                     && self.under_way.insert(component.id.clone())
                 {
                     self.look(Arc::clone(&probe), component, ctx);

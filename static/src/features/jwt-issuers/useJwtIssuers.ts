@@ -1,0 +1,119 @@
+import { useMutation, useQuery, useQueryClient } from '@tanstack/vue-query'
+import { computed } from 'vue'
+import { answer, api, idempotencyKey, tagged } from '@/api/client'
+import { Problem } from '@/api/problem'
+import { useEdit, useLive } from '@/kit'
+import { useSession } from '@/session'
+import type { Availabilities, Issuer, IssuerChanges, NewIssuer } from './issuer'
+
+const problemOf = (error: unknown) => (error ? Problem.from(error) : null)
+
+export function useJwtIssuers() {
+  const queries = useQueryClient()
+  const live = useLive()
+  const query = useQuery({
+    queryKey: ['jwt-issuers'],
+    refetchInterval: live.interval,
+    // There are never more than a hundred.
+    queryFn: ({ signal }) => answer(api.GET('/api/v1/jwt-issuers', { params: { query: { limit: 200 } }, signal })),
+  })
+  const changed = () =>
+    Promise.all([
+      queries.invalidateQueries({ queryKey: ['jwt-issuers'] }),
+      queries.invalidateQueries({ queryKey: ['jwt-availability'] }),
+    ])
+  const create = useMutation({
+    mutationFn: (body: NewIssuer) =>
+      answer(api.POST('/api/v1/jwt-issuers', { params: { header: { 'idempotency-key': idempotencyKey() } }, body })),
+    onSuccess: changed,
+  })
+  const remove = useMutation({
+    mutationFn: (id: string) => answer(api.DELETE('/api/v1/jwt-issuers/{id}', { params: { path: { id } } })),
+    onSuccess: changed,
+  })
+  const rotate = useMutation({
+    mutationFn: ({ id, version, grace_s }: { id: string; version: number; grace_s: number }) =>
+      answer(
+        api.POST('/api/v1/jwt-issuers/{id}/rotate', {
+          params: { path: { id } },
+          headers: { 'if-match': `"${version}"` },
+          body: { grace_s },
+        }),
+      ),
+    onSettled: changed,
+  })
+  const test = useMutation({
+    mutationFn: ({ id, token }: { id: string; token: string | null }) =>
+      answer(
+        api.POST('/api/v1/jwt-issuers/{id}/test', { params: { path: { id } }, body: token === null ? {} : { token } }),
+      ),
+    onSettled: changed,
+  })
+  const issue = useMutation({
+    mutationFn: ({ id, sub }: { id: string; sub: string }) =>
+      answer(api.POST('/api/v1/jwt-issuers/{id}/tokens', { params: { path: { id } }, body: { sub } })),
+  })
+  return {
+    issuers: computed(() => query.data.value?.items ?? []),
+    loading: query.isPending,
+    problem: computed(() => problemOf(query.error.value)),
+    retry: () => query.refetch(),
+    changed,
+    create,
+    remove,
+    rotate,
+    test,
+    issue,
+  }
+}
+
+export function useIssuerEdit(id: () => string, changed: () => Promise<unknown>) {
+  const path = () => ({ id: id() })
+  return useEdit<Issuer, IssuerChanges>({
+    fetch: () => tagged(api.GET('/api/v1/jwt-issuers/{id}', { params: { path: path() } })),
+    save: async (body, etag) => {
+      await answer(
+        api.PATCH('/api/v1/jwt-issuers/{id}', { params: { path: path(), header: { 'if-match': etag } }, body }),
+      )
+      await changed()
+    },
+  })
+}
+
+/** How much of the last seven days tokens could be issued and keys be fetched; asked for often while it is not known of all. */
+export function useAvailability(looked: () => readonly Issuer[]) {
+  const session = useSession()
+  const live = useLive()
+  const query = useQuery<Availabilities>({
+    queryKey: ['jwt-availability'],
+    enabled: computed(() => session.can('read:stats')),
+    refetchInterval: ({ state }) => {
+      const known = new Map((state.data?.issuers ?? []).map((one) => [one.id, one.status]))
+      return looked().every(({ id }) => (known.get(id) ?? 'unknown') !== 'unknown') ? live.interval.value : 2_000
+    },
+    queryFn: ({ signal }) => answer(api.GET('/api/v1/stats/jwt-availability', { signal })),
+  })
+  const issuers = computed(() => new Map((query.data.value?.issuers ?? []).map((one) => [one.id, one])))
+  return { availability: query.data, of: (id: string) => issuers.value.get(id) }
+}
+
+/** API keys that issuers may name, and the making of one for an issuer alone. */
+export function useKeys() {
+  const queries = useQueryClient()
+  const query = useQuery({
+    queryKey: ['tokens', 'names'],
+    staleTime: 60_000,
+    queryFn: ({ signal }) => answer(api.GET('/api/v1/tokens', { params: { query: { limit: 200 } }, signal })),
+  })
+  const make = useMutation({
+    mutationFn: ({ name, description }: { name: string; description: string }) =>
+      answer(
+        api.POST('/api/v1/tokens', {
+          params: { header: { 'idempotency-key': idempotencyKey() } },
+          body: { name, description },
+        }),
+      ),
+    onSuccess: () => queries.invalidateQueries({ queryKey: ['tokens'] }),
+  })
+  return { keys: computed(() => query.data.value?.items ?? []), make }
+}

@@ -32,7 +32,9 @@ describe('words', () => {
 
   it('sets Chinese with full-width punctuation', () => {
     const wrong = [...zh].filter(([, text]) =>
-      /[\u4e00-\u9fff][,;!?](?!\w)|[\u4e00-\u9fff]:(?=[\u4e00-\u9fff])/.test(text),
+      /[\u4e00-\u9fff][,;!?](?!\w)|[\u4e00-\u9fff]:(?=[\u4e00-\u9fff])|[\u4e00-\u9fff] ?\(|\) ?[\u4e00-\u9fff]/.test(
+        text,
+      ),
     )
     expect(wrong.map(([key, text]) => `${key}: ${text}`)).toEqual([])
   })

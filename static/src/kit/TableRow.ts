@@ -25,6 +25,7 @@ export const TableRow = defineComponent({
     cells: { type: Object as PropType<Slots>, required: true },
     isSelected: Boolean,
     isTabStop: Boolean,
+    opens: Boolean,
   },
   setup(props) {
     const cell = (column: Column<Row>) =>
@@ -62,8 +63,10 @@ export const TableRow = defineComponent({
           'aria-selected': props.isSelected,
           'data-index': props.index,
           tabindex: props.isTabStop ? 0 : -1,
-          class:
-            'border-line hover:bg-hover aria-selected:bg-accent-soft absolute top-0 left-0 grid w-full cursor-pointer items-center border-b text-sm contain-strict focus-visible:outline-offset-[-2px]',
+          class: [
+            'border-line aria-selected:bg-accent-soft absolute top-0 left-0 grid w-full items-center border-b text-sm contain-strict focus-visible:outline-offset-[-2px]',
+            props.opens ? 'hover:bg-hover cursor-pointer' : '',
+          ],
           style: {
             gridTemplateColumns: props.tracks,
             height: `${props.height}px`,

@@ -1,11 +1,9 @@
 // Numbers, durations and times as a reader of the chosen language writes them. Pure but for the locale in force.
 import { currentLocale } from '@/i18n'
 
-const cache = new Map<string, Intl.NumberFormat | Intl.DateTimeFormat | Intl.RelativeTimeFormat>()
-function made<T extends Intl.NumberFormat | Intl.DateTimeFormat | Intl.RelativeTimeFormat>(
-  kind: string,
-  make: (locale: string) => T,
-): T {
+type Format = Intl.NumberFormat | Intl.DateTimeFormat | Intl.RelativeTimeFormat | Intl.ListFormat
+const cache = new Map<string, Format>()
+function made<T extends Format>(kind: string, make: (locale: string) => T): T {
   const locale = currentLocale()
   const key = `${locale} ${kind}`
   const known = cache.get(key) as T | undefined
@@ -70,6 +68,14 @@ export function formatBytes(bytes: Figure): string {
   return `${formatNumber(value, value < 10 && unit > 0 ? 1 : 0)} ${units[unit]}`
 }
 
+/** A, B and C / A、B和C. */
+export const formatList = (items: readonly string[]): string =>
+  made('list', (l) => new Intl.ListFormat(l)).format(items)
+
+/** Sentences one after the other; in Chinese no blank stands between them. */
+export const formatSentences = (sentences: readonly string[]): string =>
+  sentences.filter(Boolean).join(currentLocale() === 'zh-CN' ? '' : ' ')
+
 const stamp = (at: string | number | Date): Date => (at instanceof Date ? at : new Date(at))
 
 /** Date and time to the second, in the browser's zone. */
@@ -77,6 +83,10 @@ export const formatTime = (at: string | number | Date | null | undefined): strin
   at == null
     ? none
     : made('time', (l) => new Intl.DateTimeFormat(l, { dateStyle: 'medium', timeStyle: 'medium' })).format(stamp(at))
+
+/** The day alone, of what is counted by days. */
+export const formatDay = (at: string | number | Date | null | undefined): string =>
+  at == null ? none : made('date', (l) => new Intl.DateTimeFormat(l, { dateStyle: 'medium' })).format(stamp(at))
 
 /** As short as the moment allows: the time today, else the day too. */
 export function formatMoment(at: string | number | Date, now: number): string {

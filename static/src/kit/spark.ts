@@ -1,5 +1,14 @@
-/** An SVG path through the values in a box, a gap where one is missing. A flat series lies on the middle line. */
-export function sparkPath(values: readonly (number | null)[], width: number, height: number): string {
+/**
+ * An SVG path through the values in a box, a gap where one is missing; through those from `from` to before `to` where not
+ * all are drawn alike. A flat series lies on the middle line.
+ */
+export function sparkPath(
+  values: readonly (number | null)[],
+  width: number,
+  height: number,
+  from = 0,
+  to = values.length,
+): string {
   const known = values.filter((value): value is number => value !== null)
   if (known.length === 0) return ''
   const least = Math.min(...known)
@@ -9,7 +18,7 @@ export function sparkPath(values: readonly (number | null)[], width: number, hei
   let path = ''
   let drawing = false
   values.forEach((value, index) => {
-    if (value === null) {
+    if (value === null || index < from || index >= to) {
       drawing = false
       return
     }

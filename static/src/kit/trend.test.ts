@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { bucketLabel, change, grainOf } from './trend'
+import { bucketLabel, change, goesOn, grainOf, isToday } from './trend'
 
 describe('change to the period before', () => {
   it('is relative', () => expect(change(110, 100)).toBeCloseTo(0.1))
@@ -16,6 +16,24 @@ describe('the label of a bucket', () => {
     expect(bucketLabel('2026-03-01T23:00:00Z', 'hour', 'en', 'Europe/Berlin')).toContain('Mar 2')
     expect(bucketLabel('2026-03-01T23:00:00Z', 'day', 'en', 'UTC')).toBe('Mar 1')
   })
+})
+
+describe('what goes on', () => {
+  const now = Date.parse('2026-03-01T23:30:00Z')
+  it.each([
+    ['2026-03-02T00:00:00Z', true],
+    ['2026-03-01T23:30:00Z', false],
+    ['2026-03-01T00:00:00Z', false],
+    [undefined, false],
+  ])('a bucket that ends at %s: %s', (to, expected) => expect(goesOn(to, now)).toBe(expected))
+
+  it.each([
+    ['2026-03-01', 'UTC', true],
+    ['2026-03-02', 'UTC', false],
+    ['2026-03-02', 'Asia/Shanghai', true],
+    ['2026-03-01', 'Asia/Shanghai', false],
+    [undefined, 'UTC', false],
+  ])('%s is today in %s: %s', (date, zone, expected) => expect(isToday(date, zone, now)).toBe(expected))
 })
 
 describe('how long buckets are', () => {

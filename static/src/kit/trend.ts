@@ -16,6 +16,13 @@ export function bucketLabel(at: string, by: string, locale: string, timeZone: st
   }).format(new Date(at))
 }
 
+/** The last bucket of what reaches to `to` goes on. */
+export const goesOn = (to: string | null | undefined, nowMs: number): boolean => to != null && Date.parse(to) > nowMs
+
+/** The day a date tells is today, on the calendar of `timeZone`. */
+export const isToday = (date: string | undefined, timeZone: string, nowMs: number): boolean =>
+  date === new Intl.DateTimeFormat('en-CA', { timeZone }).format(nowMs)
+
 const hourMs = 3_600_000
 const dayMs = 24 * hourMs
 

@@ -12,4 +12,5 @@ export const refused = new Problem(
     { field: 'limits.rpm', message: 'must be at least 1' },
   ],
 )
+export const gone = new Problem(404, 'not_found', 'Not found', 'There is no such record.', null)
 export const unreachable = Problem.unreachable(new TypeError('Failed to fetch'))

@@ -26,7 +26,7 @@ test('health on a phone, in Chinese', () =>
   ui.visit(
     '/ops/health',
     async (page) => {
-      await page.getByText('令牌签发').waitFor()
+      await page.getByText('JWT 签发').waitFor()
       await assertAccessible(page, 'health, phone')
       await assertNoSidewaysScrolling(page, 'health, phone')
     },

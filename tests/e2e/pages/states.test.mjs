@@ -83,6 +83,21 @@ test('a long list is drawn as far as it is seen, a drawer opens at its heading, 
     await page.getByRole('dialog').waitFor()
     const focused = await page.evaluate(() => document.activeElement?.tagName)
     assert.equal(focused, 'H2', 'what it is comes before what can be done')
+
+    // The way along the list starts where the record stands, wherever one came from.
+    const drawer = page.getByRole('dialog')
+    const shown = () => page.evaluate(() => new URL(location.href).pathname.split('/').at(-1))
+    await page.goto(`/ops/requests/${call(7).id}`)
+    await drawer.getByText('8 of 100,000').waitFor()
+    await page.keyboard.press('j')
+    await drawer.getByText('9 of 100,000').waitFor()
+    assert.equal(await shown(), call(8).id)
+    await drawer.getByRole('button', { name: /^Previous/ }).click()
+    await drawer.getByText('8 of 100,000').waitFor()
+    assert.equal(await shown(), call(7).id)
+    await page.goto(`/ops/requests/${call(0).id}`)
+    await drawer.getByText('1 of 100,000').waitFor()
+    assert.ok(await drawer.getByRole('button', { name: /^Previous/ }).isDisabled())
   }, { tolerated: [/404/] }))
 
 /** A call as the list gives it. */

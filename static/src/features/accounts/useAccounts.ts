@@ -60,7 +60,6 @@ export function useAccount(id: () => string | null) {
   })
   return {
     account: computed(() => query.data.value?.data ?? null),
-    loading: query.isPending,
     problem: computed(() => (query.error.value ? Problem.from(query.error.value) : null)),
     retry: () => query.refetch(),
     edit,

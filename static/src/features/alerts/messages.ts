@@ -65,6 +65,7 @@ export const useText = featureText(
     },
     detail: {
       title: 'Incident',
+      gone: 'There is no such incident',
       since: 'Breached since',
       id: 'Id',
       steps: 'What became of it',
@@ -75,7 +76,7 @@ export const useText = featureText(
       threshold: 'Threshold',
       nothing: 'Nothing is kept of this metric to preview.',
       never: 'It would not have fired.',
-      fired: 'It would have fired {n} times, last at {at}.',
+      fired: 'It would have fired once, at {at}. | It would have fired {n} times, last at {at}.',
       unreadable: 'The preview comes once the rule can be read.',
     },
     remove: {
@@ -148,13 +149,20 @@ export const useText = featureText(
       filter: '仅限',
       channels: '通知渠道',
     },
-    detail: { title: '告警', since: '异常开始', id: '编号', steps: '经过', quiet: '未通知' },
+    detail: {
+      title: '告警',
+      gone: '没有这条告警',
+      since: '异常开始',
+      id: '编号',
+      steps: '经过',
+      quiet: '未通知',
+    },
     preview: {
       title: '最近一天',
       threshold: '阈值',
       nothing: '没有可供预览的历史数据。',
       never: '期间不会触发。',
-      fired: '期间会触发 {n} 次，最近：{at}。',
+      fired: '期间会触发 1 次，时间：{at}。 | 期间会触发 {n} 次，最近：{at}。',
       unreadable: '规则填写正确后显示预览。',
     },
     remove: {

@@ -3,21 +3,41 @@ import { useIntervalFn } from '@vueuse/core'
 import { computed, type Ref } from 'vue'
 import { answer, api, idempotencyKey, tagged } from '@/api/client'
 import { Problem } from '@/api/problem'
-import { useCursorList, useEdit, useLive } from '@/kit'
+import type { paths } from '@/api/schema'
+import { type FilterSpec, useCursorList, useEdit, useFilters, useLive } from '@/kit'
 import { onAnyNews } from '@/live/push'
 import { useSession } from '@/session'
-import type { Alert, NewRule, Rule } from './alert'
+import { type Alert, type NewRule, type Rule, severities } from './alert'
+import { useText } from './messages'
 
+type Query = NonNullable<paths['/api/v1/ops/alerts/history']['get']['parameters']['query']>
 const problemOf = (error: unknown) => (error ? Problem.from(error) : null)
 
 /** Incidents that fire, or all of them. */
-export function useIncidents(scope: Ref<string>) {
+export function useIncidents(scope: () => 'active' | 'history') {
+  const t = useText()
+  const { rules } = useRules()
+  const specs = computed<FilterSpec[]>(() => [
+    {
+      key: 'severity',
+      label: t('col.severity'),
+      kind: 'select',
+      options: severities.map((value) => ({ value, label: t(`severity.${value}`) })),
+    },
+    {
+      key: 'rule_id',
+      label: t('col.rule'),
+      kind: 'select',
+      options: rules.value.map((rule) => ({ value: rule.id, label: rule.name })),
+    },
+  ])
+  const filters = useFilters(() => specs.value)
   const list = useCursorList<Alert>({
-    key: scope,
+    key: computed(() => JSON.stringify([scope(), filters.values.value])),
     rowKey: (alert) => alert.id,
     fetchPage: (cursor, signal) => {
-      const query = { limit: 100, ...(cursor ? { cursor } : {}) }
-      return scope.value === 'active'
+      const query = { ...(filters.values.value as Query), limit: 100, ...(cursor ? { cursor } : {}) }
+      return scope() === 'active'
         ? answer(api.GET('/api/v1/ops/alerts/active', { params: { query }, signal }))
         : answer(api.GET('/api/v1/ops/alerts/history', { params: { query }, signal }))
     },
@@ -31,7 +51,7 @@ export function useIncidents(scope: Ref<string>) {
     computed(() => (live.interval.value === false ? 5_000 : live.interval.value)),
   )
   onAnyNews('alerts', 1_000, look)
-  return list
+  return { specs, filters, list }
 }
 
 export function useIncident(id: () => string | null) {
@@ -56,7 +76,6 @@ export function useIncident(id: () => string | null) {
   })
   return {
     incident: query.data,
-    loading: query.isPending,
     problem: computed(() => problemOf(query.error.value)),
     retry: () => query.refetch(),
     acknowledge,

@@ -33,6 +33,7 @@ export const useText = featureText(
       enabled: 'In force',
     },
     empty: 'No channel yet',
+    missing: 'There is no such channel',
     emptyBody: 'Without a channel alerts are told in the console only.',
     test: 'Send a test',
     testing: 'The receiver answered',
@@ -42,8 +43,6 @@ export const useText = featureText(
     secret: {
       title: 'The signing secret',
       body: 'Receivers check signatures with it. It is not shown again.',
-      saved: 'I saved it',
-      done: 'Done',
     },
     deliveries: 'Deliveries',
     noDeliveries: 'Nothing was sent yet',
@@ -82,6 +81,7 @@ export const useText = featureText(
       enabled: '启用',
     },
     empty: '还没有通知渠道',
+    missing: '没有这个渠道',
     emptyBody: '没有渠道时，告警只在控制台显示。',
     test: '发送测试',
     testing: '接收方应答',
@@ -91,8 +91,6 @@ export const useText = featureText(
     secret: {
       title: '签名密钥',
       body: '接收方用它验证签名，之后不再显示。',
-      saved: '我已保存',
-      done: '完成',
     },
     deliveries: '发送记录',
     noDeliveries: '还没有发送过',

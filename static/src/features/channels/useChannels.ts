@@ -27,7 +27,8 @@ export function useChannels() {
   })
   const remove = useMutation({
     mutationFn: (id: string) => answer(api.DELETE('/api/v1/ops/alerts/channels/{id}', { params: { path: { id } } })),
-    onSuccess: changed,
+    // Not its deliveries, which went with it.
+    onSuccess: () => queries.invalidateQueries({ queryKey: ['channels'], exact: true }),
   })
   const test = useMutation({
     mutationFn: (id: string) => answer(api.POST('/api/v1/ops/alerts/channels/{id}/test', { params: { path: { id } } })),
@@ -82,5 +83,6 @@ export function useDeliveries(id: () => string | null) {
   return {
     deliveries: computed(() => query.data.value?.items ?? []),
     problem: computed(() => problemOf(query.error.value)),
+    retry: () => query.refetch(),
   }
 }

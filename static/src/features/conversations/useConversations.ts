@@ -5,7 +5,7 @@ import { useRoute, useRouter } from 'vue-router'
 import { answer, api, idempotencyKey } from '@/api/client'
 import { Problem } from '@/api/problem'
 import type { components, paths } from '@/api/schema'
-import { type FilterSpec, useCursorList, useFilters, useTimeRange } from '@/kit'
+import { type FilterSpec, useCursorList, useFilters, useTimeRange, useWalk } from '@/kit'
 import { useSession } from '@/session'
 import { useText } from './messages'
 
@@ -94,17 +94,14 @@ export function useConversations() {
   })
 
   const selected = computed(() => (typeof route.params.id === 'string' && route.params.id ? route.params.id : null))
-  const place = ref(-1)
   const open = (id: string | null) =>
     router.push({ name: 'conversations', params: { id: id ?? undefined }, query: route.query })
-  function step(by: number) {
-    const to = place.value + by
-    const row = list.at(to)
-    if (place.value < 0 || !row) return
-    place.value = to
-    list.need(Math.max(0, to - 5), to + 25)
-    void open(row.id)
-  }
+  const walk = useWalk(
+    list,
+    (row) => row.id,
+    () => selected.value,
+    open,
+  )
   /** Ids of the rows that are known, in order. */
   const known = (): string[] => {
     const ids: string[] = []
@@ -125,9 +122,8 @@ export function useConversations() {
     searching,
     stopped,
     selected,
-    place,
     open,
-    step,
+    walk,
     known,
   }
 }
@@ -156,7 +152,6 @@ export function useConversation(id: () => string | null) {
   })
   return {
     kept: query.data,
-    loading: query.isPending,
     problem: computed(() => (query.error.value ? Problem.from(query.error.value) : null)),
     retry: () => query.refetch(),
     async remove(): Promise<void> {

@@ -85,7 +85,6 @@ export function useJob(id: () => string | null) {
   })
   return {
     job: query.data,
-    loading: query.isPending,
     problem: computed(() => (query.error.value ? Problem.from(query.error.value) : null)),
     retry: () => query.refetch(),
     cancel,

@@ -6,6 +6,6 @@ export default {
   group: 'system',
   icon: Users,
   permission: 'read:operators',
-  shortcut: 'p',
+  shortcut: 'o',
   routes: [{ path: '/operators', name: 'operators', component: () => import('./OperatorsPage.vue') }],
 } satisfies Feature

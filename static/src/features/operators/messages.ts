@@ -34,8 +34,6 @@ export const useText = featureText(
       passwordBody: 'It is shown this once. {name} chooses another at the first sign-in.',
       keyTitle: 'Copy the key now',
       keyBody: 'It is shown this once. It may do what you may do; send it as a bearer token to the control API.',
-      saved: 'I saved it',
-      done: 'Done',
     },
     reset: {
       action: 'Reset password',
@@ -111,8 +109,6 @@ export const useText = featureText(
       passwordBody: '密码只显示这一次。{name} 首次登录时需另设密码。',
       keyTitle: '请立即复制密钥',
       keyBody: '密钥只显示这一次。它拥有与您相同的权限；调用控制接口时以 bearer token 发送。',
-      saved: '我已保存',
-      done: '完成',
     },
     reset: {
       action: '重置密码',

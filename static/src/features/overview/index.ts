@@ -6,6 +6,6 @@ export default {
   group: 'traffic',
   icon: LayoutDashboard,
   permission: 'read:logs',
-  shortcut: 'o',
+  shortcut: 'd',
   routes: [{ path: '/overview', name: 'overview', component: () => import('./OverviewPage.vue') }],
 } satisfies Feature

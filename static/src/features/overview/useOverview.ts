@@ -12,6 +12,7 @@ import { usePreferences } from '@/preferences'
 import { useSession } from '@/session'
 
 const latestCalls = 10
+const latestAlerts = 6
 /** The range's numbers are asked for again at most so often while calls come in. */
 const countEveryMs = 5_000
 
@@ -86,6 +87,20 @@ export function useOverview() {
     queryFn: ({ signal }) => answer(api.GET('/api/v1/accounts', { params: { query: { limit: 200 } }, signal })),
     ...common,
   })
+  const health = useQuery({
+    queryKey: ['health', 'components'],
+    enabled: sees('read:supervision'),
+    queryFn: ({ signal }) => answer(api.GET('/api/v1/ops/system/components', { signal })),
+    ...common,
+  })
+  const alerts = useQuery({
+    queryKey: ['alerts', 'recent'],
+    enabled: sees('read:alerts'),
+    queryFn: ({ signal }) =>
+      answer(api.GET('/api/v1/ops/alerts/history', { params: { query: { limit: latestAlerts } }, signal })),
+    ...common,
+    refetchInterval: live.unless('alerts'),
+  })
   const tokens = useQuery({
     queryKey: ['tokens', 'any'],
     enabled: sees('read:tokens'),
@@ -123,8 +138,21 @@ export function useOverview() {
     () => void accounts.refetch(),
     () => session.can('read:accounts'),
   )
+  onAnyNews(
+    'health',
+    2_000,
+    () => void health.refetch(),
+    () => session.can('read:supervision'),
+  )
+  onAnyNews(
+    'alerts',
+    1_000,
+    () => void alerts.refetch(),
+    () => session.can('read:alerts'),
+  )
   const problem = computed(() => {
-    const cause = overview.error.value ?? trend.error.value ?? latest.error.value
+    const asked = [overview, trend, latest, alerts, health]
+    const cause = asked.map((query) => query.error.value).find(Boolean)
     return cause ? Problem.from(cause) : null
   })
   /** What is still to be done before the first call; null while it is not known. */
@@ -148,6 +176,10 @@ export function useOverview() {
     ledger: ledger.data,
     tree: tree.data,
     accounts: accounts.data,
+    health: health.data,
+    /** Undefined for those who may not see them. */
+    alerts: alerts.data,
+    seesAlerts: sees('read:alerts'),
     steps,
     problem,
     seesStats: sees('read:stats'),

@@ -78,12 +78,11 @@ export function usePrice(id: () => string | null) {
   return {
     price: query.data,
     history: computed(() => history.data.value?.items ?? []),
-    loading: query.isPending,
     problem: computed(() => {
       const cause = query.error.value ?? history.error.value
       return cause ? Problem.from(cause) : null
     }),
-    retry: () => query.refetch(),
+    retry: () => Promise.all([query.refetch(), history.refetch()]),
   }
 }
 

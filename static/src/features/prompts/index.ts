@@ -6,7 +6,7 @@ export default {
   group: 'traffic',
   icon: FileText,
   permission: 'read:prompts',
-  shortcut: 'm',
+  shortcut: 'p',
   routes: [
     { path: '/prompts', name: 'prompts', component: () => import('./PromptsPage.vue') },
     { path: '/prompts/:id', name: 'prompt', component: () => import('./PromptPage.vue') },

@@ -6,6 +6,6 @@ export default {
   group: 'system',
   icon: ShieldCheck,
   permission: 'read:settings',
-  shortcut: 'd',
+  shortcut: 'x',
   routes: [{ path: '/redaction-rules', name: 'redaction-rules', component: () => import('./RulesPage.vue') }],
 } satisfies Feature

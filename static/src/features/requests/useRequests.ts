@@ -6,7 +6,7 @@ import { useRoute, useRouter } from 'vue-router'
 import { answer, api } from '@/api/client'
 import { Problem } from '@/api/problem'
 import type { components, paths } from '@/api/schema'
-import { type FilterSpec, useCursorList, useFilters, useLive, useTimeRange } from '@/kit'
+import { type FilterSpec, useCursorList, useFilters, useLive, useTimeRange, useWalk } from '@/kit'
 import { onAnyNews } from '@/live/push'
 import { useNames } from '@/names'
 import { useText } from './messages'
@@ -110,34 +110,14 @@ export function useRequests() {
   onAnyNews('requests', 1_000, look)
 
   const selected = computed(() => (typeof route.params.id === 'string' && route.params.id ? route.params.id : null))
-  const place = ref(-1)
-  watch(
-    // Newer calls move every row down without changing how many are known.
-    [selected, list.count, () => list.at(0)?.id],
-    () => {
-      if (selected.value === null) place.value = -1
-      else if (list.at(place.value)?.id !== selected.value) {
-        place.value = -1
-        for (let index = 0; index < list.count.value; index++) {
-          if (list.at(index)?.id === selected.value) {
-            place.value = index
-            break
-          }
-        }
-      }
-    },
-    { immediate: true },
-  )
   const open = (id: string | null) =>
     router.push({ name: 'requests', params: { id: id ?? undefined }, query: route.query })
-  function step(by: number) {
-    const to = place.value + by
-    const call = list.at(to)
-    if (place.value < 0 || !call) return
-    place.value = to
-    list.need(Math.max(0, to - 5), to + 25)
-    void open(call.id)
-  }
+  const walk = useWalk(
+    list,
+    (call) => call.id,
+    () => selected.value,
+    open,
+  )
   onScopeDispose(() => (atTop = () => false))
   return {
     specs,
@@ -148,9 +128,8 @@ export function useRequests() {
     searching,
     stopped,
     selected,
-    place,
     open,
-    step,
+    walk,
     nameOf: names.nameOf,
     whereTop(tell: () => boolean) {
       atTop = tell
@@ -168,7 +147,6 @@ export function useRequest(id: () => string | null) {
   })
   return {
     call: query.data,
-    loading: query.isPending,
     problem: computed(() => (query.error.value ? Problem.from(query.error.value) : null)),
     retry: () => query.refetch(),
   }

@@ -76,8 +76,6 @@ export const useText = featureText(
     reveal: {
       title: 'Copy the key now',
       body: 'This is the only time it is shown. Steward keeps a fingerprint, not the key.',
-      saved: 'I saved it',
-      done: 'Done',
       try: 'Ready to run',
       model: 'Model',
     },
@@ -214,8 +212,6 @@ export const useText = featureText(
     reveal: {
       title: '请立即复制密钥',
       body: '密钥只在此刻显示。Steward 只保存它的指纹，不保存密钥本身。',
-      saved: '我已保存',
-      done: '完成',
       try: '可直接运行',
       model: '模型',
     },

@@ -125,7 +125,6 @@ export function useToken(id: () => string | null) {
   })
   return {
     token: computed(() => query.data.value?.data ?? null),
-    loading: query.isPending,
     problem: computed(() => (query.error.value ? Problem.from(query.error.value) : null)),
     retry: () => query.refetch(),
     edit,

@@ -78,6 +78,7 @@ export function againstSeries(
       name: names.before,
       colour: 'series-2',
       dashed: true,
+      isPast: true,
       values: now.map((_, index) => (before[index] ? valueOf(measure, before[index]) : null)),
     },
   ]

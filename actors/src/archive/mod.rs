@@ -4,7 +4,7 @@
 //! A month is a directory, `<kind>/<YYYY-MM>`: Parquet files and a manifest with their hashes and numbers of rows. It is
 //! written beside its name and takes its place when it is whole; then a row of `archives` says so, and retention may let
 //! the month go. Bringing back puts in what is missing, so it can be done any number of times; rollups never lost what
-//! it told and are left alone. What is *not* here: other places than a directory (docs/decisions/0018), and encryption.
+//! it told and are left alone. What is *not* here: other places than a directory (docs/decisions/0020), and encryption.
 
 mod calls;
 mod import;

@@ -892,6 +892,41 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/archives": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Archived months, the newest first. */
+        get: operations["archives_list"];
+        put?: never;
+        /** Writes every month that is over for long enough and not archived yet, as a job. */
+        post: operations["archives_write"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/archives/{id}/import": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Brings a month back, as a job: what is missing of it is put in. Its files are compared with their hashes first. */
+        post: operations["archives_import"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/auth/download-ticket": {
         parameters: {
             query?: never;
@@ -2143,7 +2178,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Every kept line that passes, one JSON object a line, oldest first. */
+        /** Every line that passes, one JSON object a line, in the order of the list: newest first. */
         get: operations["system_logs_export"];
         put?: never;
         post?: never;
@@ -2198,6 +2233,40 @@ export interface paths {
         get: operations["system_logs_stats"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ops/retention": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What is kept, for how long, what there is of it, and what the next pass removes. */
+        get: operations["retention_show"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ops/retention/run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Makes a pass now, as a job. */
+        post: operations["retention_run"];
         delete?: never;
         options?: never;
         head?: never;
@@ -3736,6 +3805,55 @@ export interface components {
         ApiUsage: components["schemas"]["Numbers"] & {
             by_provider: components["schemas"]["TopItem"][];
         };
+        /** @description A month that was written. */
+        ArchiveShown: {
+            /** Format: int64 */
+            bytes: number;
+            /** Format: date-time */
+            created_at: string;
+            id: string;
+            /**
+             * Format: date-time
+             * @description When it was last brought back.
+             */
+            imported_at?: string | null;
+            /** @description Its manifest is where it was written. */
+            is_there: boolean;
+            /**
+             * Format: date-time
+             * @description Until when retention leaves what was brought back; null when it leaves nothing.
+             */
+            kept_until?: string | null;
+            /** @description `request_logs` or `contents`. */
+            kind: string;
+            /** @description Its manifest, below the directory. */
+            manifest: string;
+            /** @description Such as `2026-03`, in UTC. */
+            month: string;
+            /**
+             * Format: int64
+             * @description Calls or conversations.
+             */
+            rows: number;
+            /** @description What the manifest hashes to; it names the hashes of the files. */
+            sha256: string;
+        };
+        /** @description Archived months. */
+        Archives: {
+            /**
+             * Format: int64
+             * @description So many days after their end.
+             */
+            after_days: number;
+            /** @description On the node that answers. */
+            directory: string;
+            /** @description Months are archived by themselves, and none goes before it is. */
+            enabled: boolean;
+            /** @description Newest first. */
+            items: components["schemas"]["ArchiveShown"][];
+            /** @description Months that could be archived and are not. */
+            waiting: string[];
+        };
         /** @description One try on one account. */
         AttemptView: {
             account_id?: string | null;
@@ -5066,6 +5184,74 @@ export interface components {
             per_second?: number | null;
             verify?: components["schemas"]["JwtTestStep"] | null;
         };
+        /** @description What is kept and for how long. */
+        Kept: {
+            /**
+             * Format: int64
+             * @description A pass is made so often.
+             */
+            every_s: number;
+            /** @description SQLite: files that hold several kinds. */
+            files: components["schemas"]["KeptFile"][];
+            /**
+             * Format: int64
+             * @description A step of a pass shall hold a writer no longer.
+             */
+            hold_max_ms: number;
+            items: components["schemas"]["KeptKind"][];
+            last?: components["schemas"]["PassDone"] | null;
+            running?: components["schemas"]["PassRunning"] | null;
+        };
+        /** @description A file that holds several kinds. */
+        KeptFile: {
+            /** Format: int64 */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description Of those, what holds nothing and is filled again first.
+             */
+            free_bytes: number;
+            kinds: string[];
+        };
+        /** @description Something that is kept. */
+        KeptKind: {
+            /**
+             * Format: int64
+             * @description What it takes on the disk; null where that is told for several kinds at once.
+             */
+            bytes?: number | null;
+            /**
+             * Format: int32
+             * @description For how many days it stays; null: for ever.
+             */
+            days?: number | null;
+            /**
+             * Format: int64
+             * @description What the next pass removes; counted up to a million.
+             */
+            due: number;
+            due_is_exact: boolean;
+            /** @description Old enough to go, and left until its month is archived, or because it was brought back from the archive. */
+            is_held: boolean;
+            /**
+             * @description `request_logs`, `contents`, `system_logs`, `health_checks`, `metrics_snapshots`, `deliveries`, `outbox`, `alerts`,
+             *     `usage_stats_hourly`, `sessions` or `idempotency_keys`.
+             */
+            kind: string;
+            /**
+             * Format: date-time
+             * @description When the oldest was written; null when there is none.
+             */
+            oldest_at?: string | null;
+            /**
+             * Format: int64
+             * @description How many there are; counted up to a million.
+             */
+            rows: number;
+            rows_is_exact: boolean;
+            /** @description The setting that says so; null where it is fixed. */
+            setting?: string | null;
+        };
         /** @description An operator key just made. */
         KeyCreated: components["schemas"]["KeyShown"] & {
             /** @description The secret, only here. Send it as `Authorization: Bearer …`. */
@@ -5124,19 +5310,17 @@ export interface components {
         };
         /** @description A line of the log. */
         LogLine: {
+            /** Format: date-time */
             at: string;
             fields: {
                 [key: string]: string;
             };
-            /**
-             * Format: int64
-             * @description Rising from 1 in this process.
-             */
-            id: number;
+            /** @description Its number and its node. */
+            id: string;
             /** @description `TRACE`, `DEBUG`, `INFO`, `WARN` or `ERROR`. */
             level: string;
             message: string;
-            /** @description Of the request it was written in. */
+            /** @description Of the request or call that it was written in or is about. */
             request_id?: string | null;
             /** @description The module that wrote it. */
             target: string;
@@ -5146,18 +5330,34 @@ export interface components {
         /** @description How many lines of which kind there are. */
         LogStats: {
             /**
+             * Format: date-time
+             * @description When the oldest line of every level was written: of those before, only what is stored is there.
+             */
+            complete_since?: string | null;
+            /**
              * Format: int64
              * @description Lines since the process began that came too fast to be kept.
              */
             dropped: number;
-            /** @description When the oldest line that is kept was written; null when there is none. */
+            /**
+             * Format: date-time
+             * @description When the oldest line that is there was written; null when there is none.
+             */
             kept_since?: string | null;
             /** @description By level. */
             levels: {
                 [key: string]: number;
             };
+            /**
+             * Format: int64
+             * @description Lines since the process began that are not in the table and should be: they came too fast, or the database took
+             *     none for too long.
+             */
+            not_stored: number;
             /** @description By module, those with most lines first. */
             sources: components["schemas"]["SourceCount"][];
+            /** @description That level and worse is stored. */
+            stored_level: string;
             /** Format: int64 */
             total: number;
         };
@@ -5606,6 +5806,8 @@ export interface components {
             target_type: string;
             /** Format: date-time */
             timestamp: string;
+            /** @description Public id of the operator; null when it was Steward itself, or nobody who had signed in. */
+            user_id?: string | null;
             /** @description The operator's name at that time; `steward` for the process itself. */
             user_name: string;
         };
@@ -6117,19 +6319,17 @@ export interface components {
         /** @description One page of a list. */
         Page_LogLine: {
             items: {
+                /** Format: date-time */
                 at: string;
                 fields: {
                     [key: string]: string;
                 };
-                /**
-                 * Format: int64
-                 * @description Rising from 1 in this process.
-                 */
-                id: number;
+                /** @description Its number and its node. */
+                id: string;
                 /** @description `TRACE`, `DEBUG`, `INFO`, `WARN` or `ERROR`. */
                 level: string;
                 message: string;
-                /** @description Of the request it was written in. */
+                /** @description Of the request or call that it was written in or is about. */
                 request_id?: string | null;
                 /** @description The module that wrote it. */
                 target: string;
@@ -6180,6 +6380,8 @@ export interface components {
                 target_type: string;
                 /** Format: date-time */
                 timestamp: string;
+                /** @description Public id of the operator; null when it was Steward itself, or nobody who had signed in. */
+                user_id?: string | null;
                 /** @description The operator's name at that time; `steward` for the process itself. */
                 user_name: string;
             }[];
@@ -6606,6 +6808,39 @@ export interface components {
             total?: number | null;
             /** @description Whether `total` is a count rather than an estimate. */
             total_is_exact: boolean;
+        };
+        /** @description What the latest pass of this process did. */
+        PassDone: {
+            /** Format: date-time */
+            at: string;
+            is_stopped: boolean;
+            /**
+             * Format: int64
+             * @description The longest time that a step held a writer, in microseconds.
+             */
+            longest_hold_us: number;
+            /** @description Rows by kind. */
+            removed: {
+                [key: string]: number;
+            };
+            /**
+             * Format: int64
+             * @description Steps that held it longer than `hold_max_ms`.
+             */
+            slow_steps: number;
+            /** Format: int64 */
+            steps: number;
+        };
+        /** @description A pass under way. */
+        PassRunning: {
+            /** Format: date-time */
+            began_at: string;
+            /** Format: int64 */
+            due: number;
+            /** @description What it is at. */
+            kind: string;
+            /** Format: int64 */
+            removed: number;
         };
         /** @description A new password, and the one in force as proof. */
         PasswordChange: {
@@ -7299,7 +7534,7 @@ export interface components {
          * @description What may stand in a setting.
          * @enum {string}
          */
-        SettingKind: "whole" | "decimal" | "choice";
+        SettingKind: "whole" | "days" | "decimal" | "choice";
         /** @description A change of a setting. */
         SettingVersion: {
             /** Format: date-time */
@@ -8861,9 +9096,9 @@ export interface operations {
                 model?: string;
                 /** @description Gathers a thread. */
                 conversation_id?: string;
-                /** @description Beginning, RFC 3339 or a date. */
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
-                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
@@ -9374,9 +9609,9 @@ export interface operations {
                 model?: string;
                 /** @description Gathers a thread. */
                 conversation_id?: string;
-                /** @description Beginning, RFC 3339 or a date. */
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
-                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
@@ -10042,9 +10277,9 @@ export interface operations {
                 min_duration_ms?: number;
                 /** @description Part of a user's, app's, model's or token's name, of the error, or a whole conversation id. */
                 q?: string;
-                /** @description Beginning, RFC 3339 or a date. */
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
-                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
@@ -10181,9 +10416,9 @@ export interface operations {
                 min_duration_ms?: number;
                 /** @description Part of a user's, app's, model's or token's name, of the error, or a whole conversation id. */
                 q?: string;
-                /** @description Beginning, RFC 3339 or a date. */
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
-                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
@@ -10397,9 +10632,9 @@ export interface operations {
             query?: {
                 /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
-                /** @description Beginning, RFC 3339 or a date. */
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
-                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
@@ -10507,9 +10742,9 @@ export interface operations {
             query?: {
                 /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
-                /** @description Beginning, RFC 3339 or a date. */
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
-                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
@@ -10617,9 +10852,9 @@ export interface operations {
             query?: {
                 /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
-                /** @description Beginning, RFC 3339 or a date. */
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
-                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
@@ -10727,9 +10962,9 @@ export interface operations {
             query?: {
                 /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
-                /** @description Beginning, RFC 3339 or a date. */
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
-                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
@@ -10939,9 +11174,9 @@ export interface operations {
             query?: {
                 /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
-                /** @description Beginning, RFC 3339 or a date. */
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
-                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
@@ -11049,9 +11284,9 @@ export interface operations {
             query?: {
                 /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
-                /** @description Beginning, RFC 3339 or a date. */
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
-                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
@@ -11173,9 +11408,9 @@ export interface operations {
                 /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
                 by?: "hour" | "day";
-                /** @description Beginning, RFC 3339 or a date. */
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
-                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
@@ -11294,9 +11529,9 @@ export interface operations {
     stats_ai_requests_by_old_name: {
         parameters: {
             query?: {
-                /** @description Beginning, RFC 3339 or a date. */
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
-                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
@@ -11402,9 +11637,9 @@ export interface operations {
     stats_conversations_by_old_name: {
         parameters: {
             query?: {
-                /** @description Beginning, RFC 3339 or a date. */
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
-                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
@@ -11532,9 +11767,9 @@ export interface operations {
                 user?: string;
                 /** @description How the caller signed in. */
                 mode?: "api" | "web";
-                /** @description Beginning, RFC 3339 or a date. */
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
-                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
@@ -11640,9 +11875,9 @@ export interface operations {
     stats_daily_active_users_by_old_name: {
         parameters: {
             query?: {
-                /** @description Beginning, RFC 3339 or a date. */
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
-                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
@@ -11770,9 +12005,9 @@ export interface operations {
                 user?: string;
                 /** @description How the caller signed in. */
                 mode?: "api" | "web";
-                /** @description Beginning, RFC 3339 or a date. */
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
-                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
@@ -11882,9 +12117,9 @@ export interface operations {
     stats_availability_by_old_name: {
         parameters: {
             query?: {
-                /** @description Beginning, RFC 3339 or a date. */
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
-                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
@@ -12012,9 +12247,9 @@ export interface operations {
                 user?: string;
                 /** @description How the caller signed in. */
                 mode?: "api" | "web";
-                /** @description Beginning, RFC 3339 or a date. */
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
-                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
@@ -12134,9 +12369,9 @@ export interface operations {
                 user?: string;
                 /** @description How the caller signed in. */
                 mode?: "api" | "web";
-                /** @description Beginning, RFC 3339 or a date. */
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
-                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
@@ -12383,9 +12618,9 @@ export interface operations {
             query?: {
                 /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
-                /** @description Beginning, RFC 3339 or a date. */
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
-                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
@@ -12507,9 +12742,9 @@ export interface operations {
                 /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
                 by?: "hour" | "day";
-                /** @description Beginning, RFC 3339 or a date. */
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
-                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
@@ -12650,9 +12885,9 @@ export interface operations {
                 user?: string;
                 /** @description How the caller signed in. */
                 mode?: "api" | "web";
-                /** @description Beginning, RFC 3339 or a date. */
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
-                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
@@ -12773,9 +13008,9 @@ export interface operations {
                 user?: string;
                 /** @description How the caller signed in. */
                 mode?: "api" | "web";
-                /** @description Beginning, RFC 3339 or a date. */
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
-                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
@@ -13800,6 +14035,344 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AccountTest"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is nothing at this address. */
+            404: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It conflicts with what exists. */
+            409: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Someone else has changed it since you read it. */
+            412: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    archives_list: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Archives"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    archives_write: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Sent again with the same key and body, the request has its effect once. */
+                "idempotency-key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            202: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobAccepted"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It conflicts with what exists. */
+            409: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    archives_import: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Sent again with the same key and body, the request has its effect once. */
+                "idempotency-key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            202: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobAccepted"];
                 };
             };
             /** @description The request is not valid. */
@@ -15089,9 +15662,9 @@ export interface operations {
                 model?: string;
                 /** @description Gathers a thread. */
                 conversation_id?: string;
-                /** @description Beginning, RFC 3339 or a date. */
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
-                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
@@ -15602,9 +16175,9 @@ export interface operations {
                 model?: string;
                 /** @description Gathers a thread. */
                 conversation_id?: string;
-                /** @description Beginning, RFC 3339 or a date. */
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
-                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
@@ -18550,9 +19123,9 @@ export interface operations {
                 min_duration_ms?: number;
                 /** @description Part of a user's, app's, model's or token's name, of the error, or a whole conversation id. */
                 q?: string;
-                /** @description Beginning, RFC 3339 or a date. */
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
-                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
@@ -18689,9 +19262,9 @@ export interface operations {
                 min_duration_ms?: number;
                 /** @description Part of a user's, app's, model's or token's name, of the error, or a whole conversation id. */
                 q?: string;
-                /** @description Beginning, RFC 3339 or a date. */
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
-                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
@@ -22177,9 +22750,9 @@ export interface operations {
             query?: {
                 /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
-                /** @description Beginning, RFC 3339 or a date. */
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
-                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
@@ -22287,9 +22860,9 @@ export interface operations {
             query?: {
                 /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
-                /** @description Beginning, RFC 3339 or a date. */
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
-                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
@@ -22397,9 +22970,9 @@ export interface operations {
             query?: {
                 /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
-                /** @description Beginning, RFC 3339 or a date. */
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
-                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
@@ -22507,9 +23080,9 @@ export interface operations {
             query?: {
                 /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
-                /** @description Beginning, RFC 3339 or a date. */
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
-                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
@@ -24717,9 +25290,9 @@ export interface operations {
             query?: {
                 /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
-                /** @description Beginning, RFC 3339 or a date. */
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
-                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
@@ -24833,9 +25406,13 @@ export interface operations {
                 keyword?: string;
                 /** @description The same as `keyword`. */
                 q?: string;
-                /** @description Beginning, RFC 3339 or a date. */
+                /** @description User name of the operator in whose request it was written. */
+                user?: string;
+                /** @description Id of a request or call. */
+                request_id?: string;
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
-                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
@@ -24945,13 +25522,19 @@ export interface operations {
             query?: {
                 /** @description Id or user name of an operator. */
                 operator?: string;
+                /** @description The same as `operator`. */
+                user_id?: string;
                 /** @description The whole action, or all of a resource with a dot at the end: `tokens.` */
                 action?: string;
                 target_type?: string;
                 target_id?: string;
-                /** @description Beginning, RFC 3339 or a date. */
+                /** @description Stands somewhere in who, what, on what, from where or in which request, in whatever case. */
+                keyword?: string;
+                /** @description The same as `keyword`. */
+                q?: string;
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
-                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
@@ -25073,9 +25656,13 @@ export interface operations {
                 keyword?: string;
                 /** @description The same as `keyword`. */
                 q?: string;
-                /** @description Beginning, RFC 3339 or a date. */
+                /** @description User name of the operator in whose request it was written. */
+                user?: string;
+                /** @description Id of a request or call. */
+                request_id?: string;
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
-                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
@@ -25197,9 +25784,13 @@ export interface operations {
                 keyword?: string;
                 /** @description The same as `keyword`. */
                 q?: string;
-                /** @description Beginning, RFC 3339 or a date. */
+                /** @description User name of the operator in whose request it was written. */
+                user?: string;
+                /** @description Id of a request or call. */
+                request_id?: string;
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
-                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
@@ -25247,6 +25838,207 @@ export interface operations {
             };
             /** @description Your role does not permit this. */
             403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    retention_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Kept"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    retention_run: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Sent again with the same key and body, the request has its effect once. */
+                "idempotency-key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            202: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobAccepted"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It conflicts with what exists. */
+            409: {
                 headers: {
                     /** @description Names this request in the log. */
                     "x-request-id"?: string;
@@ -28596,9 +29388,9 @@ export interface operations {
     prices_unpriced_models: {
         parameters: {
             query?: {
-                /** @description Beginning, RFC 3339 or a date. */
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
-                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
@@ -31499,9 +32291,9 @@ export interface operations {
             query?: {
                 /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
-                /** @description Beginning, RFC 3339 or a date. */
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
-                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
@@ -31623,9 +32415,9 @@ export interface operations {
                 /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
                 by?: "hour" | "day";
-                /** @description Beginning, RFC 3339 or a date. */
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
-                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
@@ -31744,9 +32536,9 @@ export interface operations {
     stats_ai_requests: {
         parameters: {
             query?: {
-                /** @description Beginning, RFC 3339 or a date. */
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
-                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
@@ -31852,9 +32644,9 @@ export interface operations {
     stats_conversations: {
         parameters: {
             query?: {
-                /** @description Beginning, RFC 3339 or a date. */
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
-                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
@@ -31982,9 +32774,9 @@ export interface operations {
                 user?: string;
                 /** @description How the caller signed in. */
                 mode?: "api" | "web";
-                /** @description Beginning, RFC 3339 or a date. */
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
-                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
@@ -32090,9 +32882,9 @@ export interface operations {
     stats_daily_active_users: {
         parameters: {
             query?: {
-                /** @description Beginning, RFC 3339 or a date. */
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
-                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
@@ -32220,9 +33012,9 @@ export interface operations {
                 user?: string;
                 /** @description How the caller signed in. */
                 mode?: "api" | "web";
-                /** @description Beginning, RFC 3339 or a date. */
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
-                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
@@ -32332,9 +33124,9 @@ export interface operations {
     stats_availability: {
         parameters: {
             query?: {
-                /** @description Beginning, RFC 3339 or a date. */
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
-                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
@@ -32462,9 +33254,9 @@ export interface operations {
                 user?: string;
                 /** @description How the caller signed in. */
                 mode?: "api" | "web";
-                /** @description Beginning, RFC 3339 or a date. */
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
-                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
@@ -32584,9 +33376,9 @@ export interface operations {
                 user?: string;
                 /** @description How the caller signed in. */
                 mode?: "api" | "web";
-                /** @description Beginning, RFC 3339 or a date. */
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
-                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
@@ -32833,9 +33625,9 @@ export interface operations {
             query?: {
                 /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
-                /** @description Beginning, RFC 3339 or a date. */
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
-                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
@@ -32957,9 +33749,9 @@ export interface operations {
                 /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
                 by?: "hour" | "day";
-                /** @description Beginning, RFC 3339 or a date. */
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
-                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
@@ -33100,9 +33892,9 @@ export interface operations {
                 user?: string;
                 /** @description How the caller signed in. */
                 mode?: "api" | "web";
-                /** @description Beginning, RFC 3339 or a date. */
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
-                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
@@ -33223,9 +34015,9 @@ export interface operations {
                 user?: string;
                 /** @description How the caller signed in. */
                 mode?: "api" | "web";
-                /** @description Beginning, RFC 3339 or a date. */
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
-                /** @description End, RFC 3339 (exclusive) or a date (that day included). */
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;

@@ -214,7 +214,10 @@ mod tests {
                 "ledger",
                 "stats",
                 "conversations",
-                "api"
+                "api",
+                "log",
+                "retention",
+                "archive"
             ]
         );
         assert_eq!(

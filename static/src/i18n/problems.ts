@@ -7,6 +7,8 @@ const zh: Record<string, string> = {
   token_missing: '没有提供 API 密钥。',
   token_invalid: '此 API 密钥不存在。',
   token_expired: 'API 密钥已过期。',
+  user_token_invalid: '此用户令牌未被接受。',
+  user_token_expired: '用户令牌已过期，请重新登录。',
   token_disabled: 'API 密钥已停用。',
   tenant_suspended: '此 API 密钥所属的租户已被停用。',
   model_not_allowed: '此 API 密钥不能使用该模型。',

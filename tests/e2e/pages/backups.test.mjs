@@ -17,9 +17,16 @@ before(async () => {
     request.on('end', () => {
       if (request.headers.apikey !== 'sb_secret_canary') {
         answer.writeHead(401, { 'content-type': 'application/json' })
-        return answer.end(JSON.stringify({ message: 'Invalid API key', hint: 'Double check it.' }))
+        return answer.end(
+          JSON.stringify({
+            message: 'Invalid API key',
+            hint: 'Double check it.',
+          }),
+        )
       }
-      answer.writeHead(request.method === 'POST' ? 201 : 200, { 'content-type': 'application/json' })
+      answer.writeHead(request.method === 'POST' ? 201 : 200, {
+        'content-type': 'application/json',
+      })
       answer.end(request.method === 'GET' ? '[]' : '')
     })
   })
@@ -33,26 +40,38 @@ after(async () => {
 })
 
 test('databases: a place is chosen, the first backup is made and restored, another one is asked for', () =>
-  ui.visit('/ops/backups', async (page) => {
-    await page.getByText('Nobody has said where backups go').waitFor()
-    await assertAccessible(page, 'backups, none')
-    await page.getByRole('button', { name: 'Choose a place' }).click()
-    await page.getByLabel('Folder', { exact: true }).fill('relative')
-    await assertAccessible(page, 'backup form')
-    await page.getByRole('button', { name: 'Save', exact: true }).click()
-    await page.getByText('must begin with / and hold no ..').waitFor()
-    await page.getByLabel('Folder', { exact: true }).fill(folder)
-    await page.getByRole('button', { name: 'Save', exact: true }).click()
-    await page.getByText(folder, { exact: true }).first().waitFor()
-    await page.getByRole('button', { name: 'Test', exact: true }).click()
-    await page.getByText(/^Works \(/).first().waitFor()
-    await page.getByRole('button', { name: 'Back up now' }).click()
-    const row = page.getByRole('row').filter({ hasText: 'steward-' })
-    await row.filter({ hasText: 'Restored whole' }).first().waitFor({ timeout: 60_000 })
-    await page.getByRole('button', { name: 'Restore somewhere and compare' }).click()
-    await page.getByText(/^Succeeded|succeeded/i).first().waitFor({ timeout: 60_000 })
-    await assertAccessible(page, 'backups')
-  }, { tolerated: [/422 \(Unprocessable Entity\) .*\/api\/v1\/ops\/backups\/plan/] }))
+  ui.visit(
+    '/ops/backups',
+    async (page) => {
+      await page.getByText('Nobody has said where backups go').waitFor()
+      await assertAccessible(page, 'backups, none')
+      await page.getByRole('button', { name: 'Choose a place' }).click()
+      await page.getByLabel('Folder', { exact: true }).fill('relative')
+      await assertAccessible(page, 'backup form')
+      await page.getByRole('button', { name: 'Save', exact: true }).click()
+      await page.getByText('must begin with / and hold no ..').waitFor()
+      await page.getByLabel('Folder', { exact: true }).fill(folder)
+      await page.getByRole('button', { name: 'Save', exact: true }).click()
+      await page.getByText(folder, { exact: true }).first().waitFor()
+      await page.getByRole('button', { name: 'Test', exact: true }).click()
+      await page
+        .getByText(/^Works \(/)
+        .first()
+        .waitFor()
+      await page.getByRole('button', { name: 'Back up now' }).click()
+      const row = page.getByRole('row').filter({ hasText: 'steward-' })
+      await row.filter({ hasText: 'Restored whole' }).first().waitFor({ timeout: 60_000 })
+      await page.getByRole('button', { name: 'Restore somewhere and compare' }).click()
+      await page
+        .getByText(/^Succeeded|succeeded/i)
+        .first()
+        .waitFor({ timeout: 60_000 })
+      await assertAccessible(page, 'backups')
+    },
+    {
+      tolerated: [/422 \(Unprocessable Entity\) .*\/api\/v1\/ops\/backups\/plan/],
+    },
+  ))
 
 test('statistics elsewhere: set with a wrong key, told so, mended, pushed, compared', () =>
   ui.visit('/ops/backups?tab=remote', async (page) => {
@@ -70,7 +89,10 @@ test('statistics elsewhere: set with a wrong key, told so, mended, pushed, compa
     await page.getByRole('button', { name: 'Save', exact: true }).click()
     await page.getByRole('dialog').waitFor({ state: 'detached' })
     await page.getByRole('button', { name: 'Test', exact: true }).click()
-    await page.getByText(/^Works \(/).first().waitFor()
+    await page
+      .getByText(/^Works \(/)
+      .first()
+      .waitFor()
     await page.getByRole('button', { name: 'Push now' }).click()
     await page.getByRole('button', { name: 'Compare' }).click()
     await page.getByText(/Nothing to compare yet|Here and there differ/).waitFor()

@@ -80,7 +80,10 @@ test('runs: made, followed, shown result by result, compared', async () => {
     })
     assert.equal((await metric('Failed').innerText()).trim(), '25')
     await page.getByText('What failed').waitFor()
-    await page.getByText(/^\d+ times$/).first().waitFor()
+    await page
+      .getByText(/^\d+ times$/)
+      .first()
+      .waitFor()
 
     const select = page.getByLabel('Compare with')
     await select.selectOption({ index: 1 })

@@ -1,95 +1,85 @@
 // System logs: a line is found, leads to what it was about, and the tail stands still when it is told to.
-import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import {
-  assertAccessible,
-  assertNoSidewaysScrolling,
-  Console,
-} from "../support/console.mjs";
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { assertAccessible, assertNoSidewaysScrolling, Console } from '../support/console.mjs'
 
-let ui;
+let ui
 /** Something to report: an account whose address nobody listens on is tested, and a sign-in fails. */
 before(async () => {
   // What is written beside calls of the console is `info`.
-  ui = await Console.start({ env: { STEWARD__LOG__STORED_LEVEL: "INFO" } });
-  await ui.api("POST", "/api/v1/ops/retention/run", {});
-});
-after(() => ui?.stop());
+  ui = await Console.start({ env: { STEWARD__LOG__STORED_LEVEL: 'INFO' } })
+  await ui.api('POST', '/api/v1/ops/retention/run', {})
+})
+after(() => ui?.stop())
 
-test("logs: lines of a level, searched, opened, the tail paused", () =>
-  ui.visit("/ops/logs?level=INFO", async (page) => {
-    const grid = page.getByRole("grid", { name: "System logs" });
-    await grid.getByText("a job begins").first().waitFor();
-    await assertAccessible(page, "logs");
-    await page.getByText(/Every level since/).waitFor();
+test('logs: lines of a level, searched, opened, the tail paused', () =>
+  ui.visit('/ops/logs?level=INFO', async (page) => {
+    const grid = page.getByRole('grid', { name: 'System logs' })
+    await grid.getByText('a job begins').first().waitFor()
+    await assertAccessible(page, 'logs')
+    await page.getByText(/Every level since/).waitFor()
 
-    await page.getByPlaceholder("Search lines").fill("a job begins");
-    await page.waitForURL("**q=a+job+begins**");
-    await grid.getByRole("row").nth(1).waitFor();
-    await page.getByRole("button", { name: "Pause" }).click();
-    const paused = page.getByRole("button", { name: "Resume" });
-    await paused.waitFor();
-    const before = await grid.getByRole("row").count();
-    await ui.api("POST", "/api/v1/ops/retention/run", {});
-    await page.getByRole("button", { name: /new line/ }).waitFor();
-    assert.equal(
-      await grid.getByRole("row").count(),
-      before,
-      "what one reads stays",
-    );
-    await paused.click();
-    await page
-      .getByRole("button", { name: /new line/ })
-      .waitFor({ state: "detached" });
+    await page.getByPlaceholder('Search lines').fill('a job begins')
+    await page.waitForURL('**q=a+job+begins**')
+    await grid.getByRole('row').nth(1).waitFor()
+    await page.getByRole('button', { name: 'Pause' }).click()
+    const paused = page.getByRole('button', { name: 'Resume' })
+    await paused.waitFor()
+    const before = await grid.getByRole('row').count()
+    await ui.api('POST', '/api/v1/ops/retention/run', {})
+    await page.getByRole('button', { name: /new line/ }).waitFor()
+    assert.equal(await grid.getByRole('row').count(), before, 'what one reads stays')
+    await paused.click()
+    await page.getByRole('button', { name: /new line/ }).waitFor({ state: 'detached' })
 
-    await grid.getByText("a job begins").first().click();
-    const drawer = page.getByRole("dialog");
-    await drawer.getByText("retention.run").first().waitFor();
-    await assertAccessible(page, "a line");
-    await drawer.getByRole("button", { name: "Only this source" }).click();
-    await page.waitForURL("**source=**");
-  }));
+    await grid.getByText('a job begins').first().click()
+    const drawer = page.getByRole('dialog')
+    await drawer.getByText('retention.run').first().waitFor()
+    await assertAccessible(page, 'a line')
+    await drawer.getByRole('button', { name: 'Only this source' }).click()
+    await page.waitForURL('**source=**')
+  }))
 
-test("logs: the pane on the overview", async () => {
+test('logs: the pane on the overview', async () => {
   const account = {
-    name: "upstream",
-    provider: "fake",
-    protocol: "openai",
+    name: 'upstream',
+    provider: 'fake',
+    protocol: 'openai',
     base_url: `${ui.provider.url}/v1`,
-    api_key: "sk-upstream",
-    models: ["*"],
-  };
-  await ui.api("POST", "/api/v1/accounts", account);
-  const { token } = await ui.api("POST", "/api/v1/tokens", { name: "billing" });
+    api_key: 'sk-upstream',
+    models: ['*'],
+  }
+  await ui.api('POST', '/api/v1/accounts', account)
+  const { token } = await ui.api('POST', '/api/v1/tokens', { name: 'billing' })
   const answer = await fetch(`${ui.url}/v1/chat/completions`, {
-    method: "POST",
+    method: 'POST',
     headers: {
       authorization: `Bearer ${token}`,
-      "content-type": "application/json",
+      'content-type': 'application/json',
     },
     body: JSON.stringify({
-      model: "gpt-4o",
-      messages: [{ role: "user", content: "Hello" }],
+      model: 'gpt-4o',
+      messages: [{ role: 'user', content: 'Hello' }],
     }),
-  });
-  await answer.text();
-  await ui.visit("/ops/overview", async (page) => {
-    const level = page.getByLabel("Level", { exact: true });
-    await level.waitFor();
-    assert.equal(await level.inputValue(), "WARN");
-    await level.selectOption("INFO");
-    await page.getByText("a job begins").first().waitFor();
-    await assertAccessible(page, "overview");
-  });
-});
+  })
+  await answer.text()
+  await ui.visit('/ops/overview', async (page) => {
+    const level = page.getByRole('combobox', { name: 'Level', exact: true })
+    await level.waitFor()
+    assert.equal(await level.inputValue(), 'WARN')
+    await level.selectOption('INFO')
+    await page.getByText('a job begins').first().waitFor()
+    await assertAccessible(page, 'overview')
+  })
+})
 
-test("logs on a phone, in Chinese", () =>
+test('logs on a phone, in Chinese', () =>
   ui.visit(
-    "/ops/logs?level=INFO",
+    '/ops/logs?level=INFO',
     async (page) => {
-      await page.getByText("a job begins").first().waitFor();
-      await assertAccessible(page, "logs, phone");
-      await assertNoSidewaysScrolling(page, "logs, phone");
+      await page.getByText('a job begins').first().waitFor()
+      await assertAccessible(page, 'logs, phone')
+      await assertNoSidewaysScrolling(page, 'logs, phone')
     },
-    { size: "phone", language: "zh", theme: "dark" },
-  ));
+    { size: 'phone', language: 'zh', theme: 'dark' },
+  ))

@@ -17,12 +17,22 @@ before(async () => {
     api_key: 'sk-upstream',
     models: ['gpt-4o', 'gpt-4o-mini'],
   })
-  key = await ui.api('POST', '/api/v1/tokens', { name: 'shop', app: 'storefront', token_quota: 1_000_000 })
+  key = await ui.api('POST', '/api/v1/tokens', {
+    name: 'shop',
+    app: 'storefront',
+    token_quota: 1_000_000,
+  })
   for (const model of ['gpt-4o', 'gpt-4o', 'gpt-4o', 'gpt-4o-mini', 'unknown-model']) {
     const answer = await fetch(`${ui.url}/v1/chat/completions`, {
       method: 'POST',
-      headers: { authorization: `Bearer ${key.token}`, 'content-type': 'application/json' },
-      body: JSON.stringify({ model, messages: [{ role: 'user', content: 'Hello' }] }),
+      headers: {
+        authorization: `Bearer ${key.token}`,
+        'content-type': 'application/json',
+      },
+      body: JSON.stringify({
+        model,
+        messages: [{ role: 'user', content: 'Hello' }],
+      }),
     })
     await answer.text()
   }
@@ -94,7 +104,7 @@ test('numbers and calls become files that the browser fetches by itself', async 
     const fetched = page.waitForEvent('download')
     await page.getByRole('menuitem', { name: item, exact: true }).click()
     const download = await fetched
-    const lines = (await readFile(await download.path(), 'utf8')).trim().split('\r\n')
+    const lines = (await readFile(await download.path(), 'utf8')).replace(/\r\n$/, '').split('\r\n')
     return { name: download.suggestedFilename(), lines }
   }
   await ui.visit('/ops/usage', async (page) => {

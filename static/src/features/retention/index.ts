@@ -6,6 +6,6 @@ export default {
   group: 'system',
   icon: Hourglass,
   permission: 'read:settings',
-  shortcut: 'y',
+  shortcut: 'v',
   routes: [{ path: '/retention', name: 'retention', component: () => import('./RetentionPage.vue') }],
 } satisfies Feature

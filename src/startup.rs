@@ -228,6 +228,16 @@ impl Application {
             );
         }
         let store = ledger_store::open(&databases.ledger, time_zone);
+        let defaults = config.setting_defaults()?;
+        note_exchange_rate(&databases, &defaults, clock.as_ref()).await?;
+        let settings = settings_keeper::Says {
+            published: Arc::new(ArcSwap::from_pointee(defaults.settings().clone())),
+            defaults: Arc::new(defaults),
+        };
+        let in_force = &settings.published;
+        let (contents, intake) =
+            open_contents(&config, &databases, &vault, &clock, in_force).await?;
+        let store_of_contents = Arc::clone(&contents.store);
         let stage = match demo {
             None => None,
             Some(options) => {
@@ -236,6 +246,7 @@ impl Application {
                     databases: &databases,
                     vault: &vault,
                     store: store.as_ref(),
+                    contents: &store_of_contents,
                     clock: &clock,
                     node: config.node.id,
                 };
@@ -251,13 +262,6 @@ impl Application {
             }
         };
         let limits = Arc::new(Limits::new());
-        let defaults = config.setting_defaults()?;
-        note_exchange_rate(&databases, &defaults, clock.as_ref()).await?;
-        let settings = settings_keeper::Says {
-            published: Arc::new(ArcSwap::from_pointee(defaults.settings().clone())),
-            defaults: Arc::new(defaults),
-        };
-        let in_force = &settings.published;
         let budgets = Arc::new(Budgets::new(time_zone, Arc::clone(in_force)));
         let seed = take_stock(
             &config,
@@ -272,9 +276,6 @@ impl Application {
         )
         .await?;
 
-        let (contents, intake) =
-            open_contents(&config, &databases, &vault, &clock, in_force).await?;
-        let store_of_contents = Arc::clone(&contents.store);
         let snapshot = Arc::new(ArcSwap::default());
         let bench = Bench::default();
         let tree = Tree::start(TreeDeps {

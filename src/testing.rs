@@ -237,6 +237,17 @@ impl World {
 
 /// Everything a state is made of, with the actors drawn but not running: the snapshot is built in the place
 /// of `snapshot_keeper`.
+/// Files on either database: what PostgreSQL does differently is tested where the store is.
+pub(crate) fn contents_store(database: &TestDatabase) -> Arc<ContentStore> {
+    ContentStore::new(
+        Place::Files(database.dir().join("contents")),
+        database.control_read.clone(),
+        Arc::new(|connection| {
+            Box::pin(async move { steward_migration::migrate_contents(&connection).await })
+        }),
+    )
+}
+
 fn parts(database: &TestDatabase, clock: Arc<ManualClock>, config: Config) -> (Parts, Supervisor) {
     let databases: Databases = (**database).clone();
     let vault = Arc::new(Vault::open(database.dir()).unwrap());
@@ -261,14 +272,7 @@ fn parts(database: &TestDatabase, clock: Arc<ManualClock>, config: Config) -> (P
         says.published.clone(),
         config.conversations.max_memory_bytes,
     );
-    // Files on either database: what PostgreSQL does differently is tested where the store is.
-    let contents = ContentStore::new(
-        Place::Files(database.dir().join("contents")),
-        databases.control_read.clone(),
-        Arc::new(|connection| {
-            Box::pin(async move { steward_migration::migrate_contents(&connection).await })
-        }),
-    );
+    let contents = contents_store(database);
     let (supervisor, tree) = Tree::plan(TreeDeps {
         contents: content_writer::Parts {
             spool: contents_spool,

@@ -1,4 +1,5 @@
-//! Writes the history through the ledger's own door, batch by batch, as a node of its own.
+//! Writes the history through the ledger's own door, batch by batch, as a node of its own; what was said before the rows
+//! it belongs to.
 //!
 //! The records have a node number that no Steward of the demonstration runs under, so that this node's cursor
 //! tells exactly how far the history has come: each batch moves it in the transaction of its rows. A start that
@@ -8,6 +9,7 @@ use std::time::Instant;
 
 use chrono::{DateTime, Datelike as _};
 use sea_orm::DbErr;
+use steward_actors::contents::store::{ContentStore, StoreError};
 use steward_actors::domain::price::PriceBook;
 use steward_actors::domain::record::Record;
 use steward_actors::ledger_store::{Batch, LedgerStore, WriteError};
@@ -17,6 +19,7 @@ use steward_entities::{instance, price};
 
 use super::history::Past;
 use super::stock::Stocked;
+use super::talks;
 
 /// Rows of `instance`: which history it is, and that it is complete.
 const PLAN: &str = "demo_history";
@@ -31,6 +34,8 @@ pub enum BackfillError {
     Database(#[from] DbErr),
     #[error("the history cannot be written: {0}")]
     Ledger(#[from] WriteError),
+    #[error("the history's conversations cannot be written: {0}")]
+    Contents(#[from] StoreError),
     #[error(
         "the database remembers no history that this version can go on with; delete it and start anew"
     )]
@@ -62,6 +67,7 @@ pub struct Filled {
 pub async fn fill(
     databases: &Databases,
     store: &dyn LedgerStore,
+    contents: &ContentStore,
     stocked: &Stocked,
     wanted: Past,
     mut tell: impl FnMut(Progress),
@@ -85,8 +91,13 @@ pub async fn fill(
     let cursor = store.cursor(past.node).await?;
     let mut seq = 0;
     let mut batch: Vec<(u64, Record)> = Vec::with_capacity(2 * BATCH);
+    let mut said = Vec::new();
     for hour in 0..past.hours() {
-        for mut record in past.hour(hour, stocked) {
+        let records = past.hour(hour, stocked);
+        if seq + records.len() as u64 > cursor {
+            said.extend(talks::of_hour(past.seed, &records, stocked));
+        }
+        for mut record in records {
             seq += 1;
             if seq > cursor {
                 prices.price(&mut record);
@@ -96,6 +107,9 @@ pub async fn fill(
         if batch.len() < BATCH && hour + 1 < past.hours() {
             continue;
         }
+        // Before their rows: a history that stops in between writes both again, and a content is stored once.
+        contents.write(&said).await?;
+        said.clear();
         for part in batch.chunks(BATCH) {
             let Some((upto_seq, last)) = part.last() else {
                 continue;
@@ -171,6 +185,7 @@ mod tests {
 
     use super::*;
     use crate::demo::history::tests::{PAST, stocked};
+    use crate::testing::contents_store;
 
     const SHORT: Past = Past {
         days: 3,
@@ -217,10 +232,12 @@ mod tests {
                 }
             })
         };
+        let contents = contents_store(&database);
         let store = failing(&database, breakpoints);
         let killed = futures_util::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(fill(
             &database,
             store.as_ref(),
+            &contents,
             &stocked,
             SHORT,
             |_| {},
@@ -236,16 +253,30 @@ mod tests {
             ..SHORT
         };
         let mut told = Vec::new();
-        let filled = fill(&database, store.as_ref(), &stocked, later, |progress| {
-            told.push(progress);
-        })
-        .await
-        .unwrap();
+        let tell = |progress| told.push(progress);
+        let filled = fill(&database, store.as_ref(), &contents, &stocked, later, tell)
+            .await
+            .unwrap();
         assert_eq!(filled.written, due - BATCH as u64);
         assert_eq!(told.last().unwrap().records, due);
         let due = due as i64;
         assert_eq!(books(&database).await, (due, due, due));
-        let again = fill(&database, store.as_ref(), &stocked, SHORT, |_| {}).await;
+        // What was said is there once, too.
+        let kept = contents.totals().await.unwrap().contents;
+        let expected: usize = (0..SHORT.hours())
+            .map(|hour| talks::of_hour(SHORT.seed, &SHORT.hour(hour, &stocked), &stocked).len())
+            .sum();
+        assert!(expected > 10, "{expected}");
+        assert_eq!(kept, expected as i64);
+        let again = fill(
+            &database,
+            store.as_ref(),
+            &contents,
+            &stocked,
+            SHORT,
+            |_| {},
+        )
+        .await;
         assert_eq!(again.unwrap().written, 0);
         assert_eq!(books(&database).await, (due, due, due));
     }

@@ -17,6 +17,12 @@ pub fn mixed(seed: u64, parts: &[u64]) -> u64 {
     })
 }
 
+/// A number that `text` determines.
+pub fn of_text(seed: u64, text: &str) -> u64 {
+    text.bytes()
+        .fold(seed, |hash, byte| mixed(hash, &[u64::from(byte)]))
+}
+
 impl Chance {
     /// The stream of `seed` for the purpose that `parts` name.
     pub fn of(seed: u64, parts: &[u64]) -> Self {

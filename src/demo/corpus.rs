@@ -241,22 +241,75 @@ pub fn system(topic: Topic, language: Language) -> &'static str {
 
 /// What somebody asks.
 pub fn question(topic: Topic, language: Language, chance: &mut Chance) -> String {
-    let items = match language {
-        Language::English => ITEMS_EN,
-        Language::Chinese => ITEMS_ZH,
-    };
     let template = chance.pick(texts(topic, language).questions).copied();
-    template
-        .unwrap_or_default()
-        .replace("{item}", chance.pick(items).copied().unwrap_or_default())
+    let item = chance.pick(items(language)).copied().unwrap_or_default();
+    let asked = template.unwrap_or_default().replace("{item}", item);
+    // A sentence that begins with what it is about still begins with a capital.
+    let mut letters = asked.chars();
+    letters.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(letters).collect()
+    })
 }
 
-/// Background that applications put before the question: what they know of product and customer.
+fn items(language: Language) -> &'static [&'static str] {
+    match language {
+        Language::English => ITEMS_EN,
+        Language::Chinese => ITEMS_ZH,
+    }
+}
+
+/// Background that applications put before the question: how similar ones were answered, each with its number.
 pub fn background(topic: Topic, language: Language, chance: &mut Chance) -> String {
-    let known = texts(topic, language).sentences;
-    let many = chance.log_normal(22.0, 0.7).min(120.0) as usize;
+    let Texts {
+        sentences,
+        questions,
+        ..
+    } = texts(topic, language);
+    let about_items = questions.iter().any(|question| question.contains("{item}"));
+    let many = chance.log_normal(14.0, 0.7).min(80.0) as usize;
+    let mut number = 10_000 + chance.below(40_000);
+    let cases: String = (0..many)
+        .filter_map(|_| {
+            number += 1 + chance.below(600);
+            let item = chance
+                .pick(items(language))
+                .copied()
+                .filter(|_| about_items);
+            let said = chance.pick(sentences)?.trim_end();
+            Some(match (language, item) {
+                (Language::English, Some(item)) => format!("- {number} ({item}): {said}\n"),
+                (Language::English, None) => format!("- {number}: {said}\n"),
+                (Language::Chinese, Some(item)) => {
+                    format!("- {number}\u{ff08}{item}\u{ff09}\u{ff1a}{said}\n")
+                }
+                (Language::Chinese, None) => format!("- {number}\u{ff1a}{said}\n"),
+            })
+        })
+        .collect();
+    match language {
+        _ if cases.is_empty() => cases,
+        Language::English => format!("Similar questions were answered so:\n\n{cases}"),
+        Language::Chinese => format!("相似问题的答复\u{ff1a}\n\n{cases}"),
+    }
+}
+
+/// What one person asks and is answered, `many` times. The same draws begin alike: with a chance of its own, a
+/// conversation tells the same from call to call.
+pub fn exchanges(
+    topic: Topic,
+    language: Language,
+    many: usize,
+    chance: &mut Chance,
+) -> Vec<(String, String)> {
+    let sentences = texts(topic, language).sentences;
     (0..many)
-        .filter_map(|_| chance.pick(known).copied())
+        .map(|_| {
+            let asked = question(topic, language, chance);
+            let (from, long) = (chance.below(sentences.len()), 2 + chance.below(2));
+            let told = sentences.iter().cycle().skip(from).take(long);
+            let said: String = told.copied().collect();
+            (asked, said.trim_end().to_owned())
+        })
         .collect()
 }
 
@@ -370,6 +423,44 @@ mod tests {
                 if topic != Topic::Translation {
                     assert_eq!(language, texts.language, "{question}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn background_repeats_no_line_and_speaks_its_language() {
+        let mut chance = Chance::of(7, &[]);
+        for (language, first) in [(Language::English, "Similar"), (Language::Chinese, "相似")] {
+            for _ in 0..40 {
+                let known = background(Topic::Support, language, &mut chance);
+                let mut lines = known.lines();
+                assert!(lines.next().is_some_and(|line| line.starts_with(first)));
+                assert_eq!(lines.next(), Some(""));
+                let cases: Vec<&str> = lines.collect();
+                assert!(!cases.is_empty() && cases.iter().all(|it| it.starts_with("- ")));
+                let different: std::collections::HashSet<_> = cases.iter().collect();
+                assert_eq!(different.len(), cases.len(), "{known}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_conversation_tells_the_same_from_call_to_call() {
+        for language in [Language::English, Language::Chinese] {
+            let talk = |many| {
+                let mut chance = Chance::of(7, &[]);
+                let said = exchanges(Topic::Support, language, many, &mut chance);
+                (said, question(Topic::Support, language, &mut chance))
+            };
+            let (all, _) = talk(4);
+            for many in 0..4 {
+                let (said, asked) = talk(many);
+                assert_eq!(said, all[..many]);
+                assert_eq!(asked, all[many].0);
+            }
+            for (asked, said) in all {
+                assert_eq!(recognise(&asked), (Topic::Support, language), "{asked}");
+                assert!(!said.is_empty() && said == said.trim_end(), "{said:?}");
             }
         }
     }

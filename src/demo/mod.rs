@@ -1,7 +1,7 @@
 //! Steward with a pretended world around it: what `steward demo` is.
 //!
 //! The product itself is the real one. Pretended are the providers its accounts lead to ([`provider`]), the
-//! clients that call it ([`traffic`], [`caller`]) and the days before ([`history`]). [`guard`] keeps all of that
+//! clients that call it ([`traffic`], [`caller`]) and the days before ([`history`], [`talks`]). [`guard`] keeps all of that
 //! away from real data. A [`Stage`] is set up between opening the ledger and starting the tree, to which it adds
 //! a group of its own.
 
@@ -14,6 +14,7 @@ pub mod history;
 pub mod provider;
 pub mod stock;
 pub mod stumbler;
+pub mod talks;
 pub mod traffic;
 pub mod weather;
 pub mod world;
@@ -23,6 +24,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use sea_orm::DbErr;
+use steward_actors::contents::store::ContentStore;
 use steward_actors::domain::clock::SharedClock;
 use steward_actors::domain::snapshot::Secret;
 use steward_actors::ledger_store::LedgerStore;
@@ -86,6 +88,7 @@ pub struct Ground<'a> {
     pub databases: &'a Databases,
     pub vault: &'a Vault,
     pub store: &'a dyn LedgerStore,
+    pub contents: &'a ContentStore,
     pub clock: &'a SharedClock,
     /// The process's own number.
     pub node: u8,
@@ -115,6 +118,7 @@ impl Stage {
             databases,
             vault,
             store,
+            contents,
             clock,
             node,
         } = ground;
@@ -133,7 +137,7 @@ impl Stage {
                 u8::MAX
             },
         };
-        let filled = backfill::fill(databases, store, &stocked, wanted, tell).await?;
+        let filled = backfill::fill(databases, store, contents, &stocked, wanted, tell).await?;
         let (gateway, _) = watch::channel(None);
         let stage = Self {
             listener: Arc::new(listener),

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use steward_actors::domain::record::Operation;
 
-use super::chance::Chance;
+use super::chance::{self, Chance};
 use super::corpus;
 use super::world::{self, KEYS, Key, Topic};
 
@@ -67,6 +67,16 @@ pub fn next(now_ms: i64, chance: &mut Chance) -> Call {
             format!("conv-{}-{number}-{}", key.app, talk % 100_000),
         )
     };
+    // Of one conversation several calls come, each with some of what was said before.
+    let talk = match conversation.as_str() {
+        "" => chance.bits(),
+        known => chance::of_text(0, known),
+    };
+    let mut talk = Chance::of(talk, &[]);
+    let many = chance.below(7).saturating_sub(3);
+    let earlier = corpus::exchanges(key.topic, key.language, many, &mut talk);
+    let question = corpus::question(key.topic, key.language, &mut talk);
+    let body = body(key, model, stream, &earlier, &question, chance);
     Call {
         key: index,
         path: match key.operation {
@@ -75,7 +85,7 @@ pub fn next(now_ms: i64, chance: &mut Chance) -> Call {
             Operation::Embedding => "/v1/embeddings",
             _ => "/v1/chat/completions",
         },
-        body: body(key, model, stream, chance),
+        body,
         user,
         conversation,
         leaves_after_ms: (stream && chance.happens(LEAVES))
@@ -83,30 +93,43 @@ pub fn next(now_ms: i64, chance: &mut Chance) -> Call {
     }
 }
 
-fn body(key: &Key, model: &str, stream: bool, chance: &mut Chance) -> Value {
-    let question = corpus::question(key.topic, key.language, chance);
-    let system = corpus::system(key.topic, key.language);
+/// The request of `question`, after what was said `earlier`.
+pub(super) fn body(
+    key: &Key,
+    model: &str,
+    stream: bool,
+    earlier: &[(String, String)],
+    question: &str,
+    chance: &mut Chance,
+) -> Value {
     if key.operation == Operation::Embedding {
         let more = corpus::question(Topic::Support, key.language, chance);
         return json!({"model": model, "input": [question, more]});
     }
+    let system = corpus::system(key.topic, key.language);
     let known = corpus::background(key.topic, key.language, chance);
-    let system = format!("{system}\n\n{known}");
+    let system = format!("{system}\n\n{known}").trim_end().to_owned();
+    let turn = |role: &str, content: &str| json!({"role": role, "content": content});
+    let mut turns: Vec<Value> = earlier
+        .iter()
+        .flat_map(|(asked, said)| [turn("user", asked), turn("assistant", said)])
+        .collect();
+    turns.push(turn("user", question));
     let tool = key.topic == Topic::Support && chance.happens(OFFERS_TOOL);
     let parameters = json!({"type": "object", "properties": {"order_id": {"type": "string"}}});
     let told = "Looks an order up by its number";
     let mut body = match key.operation {
         Operation::Messages => json!({
             "model": model, "max_tokens": 1_024, "system": system,
-            "messages": [{"role": "user", "content": question}],
+            "messages": turns,
         }),
         Operation::Responses => {
             json!({"model": model, "instructions": system, "input": question})
         }
-        _ => json!({
-            "model": model,
-            "messages": [{"role": "system", "content": system}, {"role": "user", "content": question}],
-        }),
+        _ => {
+            turns.insert(0, turn("system", &system));
+            json!({"model": model, "messages": turns})
+        }
     };
     if tool && key.operation == Operation::Chat {
         body["tools"] = json!([{"type": "function", "function": {

@@ -111,9 +111,36 @@ impl Capture {
         if let Some(answer) = answer {
             content.truncated |= answer.read(max, rules, &mut hits, &mut said);
         }
-        content.redactions = hits.values().map(|count| i64::from(*count)).sum();
+        content.redactions = counted(&hits);
         content.said = Some(said);
     }
+}
+
+/// What is kept of a call that nobody relayed, its request's `body` and its answer's text at hand and short: of a
+/// demonstration's past.
+pub fn kept(
+    record: &Record,
+    mode: RedactionMode,
+    body: &[u8],
+    completion: &str,
+    redactor: &Redactor,
+) -> Content {
+    let mut content = about(record, mode);
+    if mode == RedactionMode::MetadataOnly {
+        return content;
+    }
+    let mut hits = Hits::new();
+    let rules = (mode == RedactionMode::Redact).then_some(redactor);
+    let mut said = Said::default();
+    content.truncated = request::read(body, usize::MAX, rules, &mut hits, &mut said);
+    (said.completion, _) = bounded(completion, usize::MAX, rules, &mut hits);
+    content.redactions = counted(&hits);
+    content.said = Some(said);
+    content
+}
+
+fn counted(hits: &Hits) -> i64 {
+    hits.values().map(|count| i64::from(*count)).sum()
 }
 
 /// Who, when, which model.

@@ -48,7 +48,7 @@ mod upstream;
 mod tests;
 
 pub use accounts::AccountStates;
-pub use capture::text_of as capture_text;
+pub use capture::{kept as capture_kept, text_of as capture_text};
 pub(crate) use client::tls_config;
 pub use counters::{Counters, Reading};
 pub use missing_keys::MissingKeys;

@@ -58,7 +58,7 @@ test('the keyboard alone: palette, shortcuts, rows and drawer', () =>
   ui.visit('/ops/overview', async (page) => {
     await heading(page)
     await page.keyboard.press('Control+k')
-    await page.getByRole('combobox').fill('superv')
+    await page.getByRole('dialog').getByRole('combobox').fill('superv')
     await assertAccessible(page, 'palette')
     await page.keyboard.press('Enter')
     await page.waitForURL('**/ops/supervision')

@@ -54,7 +54,6 @@ use crate::gateway::budget::Budgets;
 use crate::gateway::limits::Limits;
 use crate::gateway::{self, Gateway};
 use crate::http::routes;
-use crate::memory;
 use crate::probes;
 use crate::push;
 use crate::schema;
@@ -392,7 +391,6 @@ impl Application {
                 outcome = &mut server => (true, outcome.map_err(StartError::Server).err()),
                 () = stop => (false, None),
                 exit = self.tree.supervisor.exited() => (false, Some(gave_up(&exit))),
-                never = memory::keep_giving_back() => match never {},
             };
             self.state.begin_drain();
             if let Some(stage) = &self.stage {

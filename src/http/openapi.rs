@@ -133,7 +133,9 @@ fn complete(path: &str, item: &mut PathItem) {
             refuses(operation, ErrorCode::TokenInvalid);
             refuses(operation, ErrorCode::TenantSuspended);
         }
-        if named || method == "DELETE" {
+        // Of the remote, the plan and the newest backup there is one or none.
+        let one_or_none = path.starts_with("/api/v1/ops/backups");
+        if named || one_or_none || method == "DELETE" {
             refuses(operation, ErrorCode::NotFound);
         }
         refuses(operation, ErrorCode::RequestInvalid);

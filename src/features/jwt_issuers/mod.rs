@@ -46,7 +46,7 @@ use crate::issuing;
 use crate::state::AppState;
 
 use view::{
-    IssuedToken, IssuerAlgorithm, IssuerChanges, IssuerKind, IssuerShown, IssuerTest, JwkSet,
+    IssuedUserToken, IssuerAlgorithm, IssuerChanges, IssuerKind, IssuerShown, IssuerTest, JwkSet,
     NewIssuer, Rotation, TestWish, TokenWish,
 };
 
@@ -318,7 +318,7 @@ async fn rotate(
 }
 
 /// Issues a token for a user, by an issuer of our own. It is in this answer only.
-#[utoipa::path(tag = "jwt issuers", responses((status = 201, body = IssuedToken)))]
+#[utoipa::path(tag = "jwt issuers", responses((status = 201, body = IssuedUserToken)))]
 #[post("/jwt-issuers/{id}/tokens")]
 async fn issue(
     state: web::Data<AppState>,
@@ -340,7 +340,7 @@ async fn issue(
         .with("ttl_s", ttl_s);
     change.commit(audit).await?;
     let expires_at = rfc3339((now_s + ttl_s).saturating_mul(1_000_000));
-    Ok(HttpResponse::Created().json(IssuedToken {
+    Ok(HttpResponse::Created().json(IssuedUserToken {
         token,
         token_type: "Bearer",
         expires_at,

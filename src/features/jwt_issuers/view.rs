@@ -126,7 +126,7 @@ pub(super) struct TokenWish {
 
 /// A token just issued.
 #[derive(Serialize, ToSchema)]
-pub(super) struct IssuedToken {
+pub(super) struct IssuedUserToken {
     pub(super) token: String,
     /// `Bearer`.
     pub(super) token_type: &'static str,

@@ -15,6 +15,7 @@ pub mod features;
 pub mod gateway;
 pub mod http;
 mod issuing;
+mod memory;
 pub mod otlp;
 pub mod probes;
 pub mod push;

@@ -54,6 +54,7 @@ use crate::gateway::budget::Budgets;
 use crate::gateway::limits::Limits;
 use crate::gateway::{self, Gateway};
 use crate::http::routes;
+use crate::memory;
 use crate::probes;
 use crate::push;
 use crate::schema;
@@ -450,12 +451,16 @@ impl Application {
 /// # Errors
 /// As [`Application::build`] and [`Application::run_until_stopped`].
 pub fn serve(config: Config) -> Result<ExitCode, StartError> {
+    let memory = memory::Startup::begin();
     raise_file_limit();
     actix_rt::System::new().block_on(async {
         let application = Application::build(config).await?;
         let address = application.address();
         tracing::info!(%address, console = %format_args!("http://{address}/ops/"), "listening");
-        application.run_until_stopped(told_to_stop()).await
+        tokio::select! {
+            ended = application.run_until_stopped(told_to_stop()) => ended,
+            never = memory.settle() => match never {},
+        }
     })
 }
 

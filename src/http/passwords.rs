@@ -10,6 +10,7 @@ use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use tokio::sync::Semaphore;
 
 use crate::error::{ApiError, ErrorCode};
+use crate::memory;
 
 /// Passwords worked on at the same time: each takes 19 MiB.
 const AT_ONCE: usize = 2;
@@ -85,7 +86,7 @@ pub fn hash(password: &str) -> Option<String> {
         .hash_password(password.as_bytes())
         .ok()
         .map(|hash| hash.to_string());
-    return_memory();
+    memory::return_freed();
     hash
 }
 
@@ -95,19 +96,8 @@ fn verify(password: &str, hash: &str) -> bool {
             .verify_password(password.as_bytes(), &parsed)
             .is_ok()
     });
-    return_memory();
+    memory::return_freed();
     matches
-}
-
-/// The allocator returns freed memory to the system while others allocate much; after a hash in an idle
-/// process nobody does, and 19 MiB would stay resident.
-#[allow(
-    unsafe_code,
-    reason = "the allocator's interface is C; the call takes no pointer and may be made at any time"
-)]
-fn return_memory() {
-    // SAFETY: nothing is passed but a flag; the function is thread-safe and has no precondition.
-    unsafe { libmimalloc_sys::mi_collect(true) }
 }
 
 /// A password for somebody who will change it: 115 random bits, no characters that look alike.

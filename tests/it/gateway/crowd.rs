@@ -26,6 +26,7 @@ async fn a_thousand_calls_at_once() {
     allow_many_sockets();
     let app = App::serving().await;
     app.chat("gpt-4o").await.expect_status(200);
+    let before = app.resident_kib();
     let mut calls = JoinSet::new();
     for _ in 0..CALLS {
         let (http, url, authorization) = (
@@ -55,6 +56,12 @@ async fn a_thousand_calls_at_once() {
         },
     )
     .await;
+    let peak = app.resident_kib();
+    println!("{before} KiB before, {peak} KiB while {CALLS} calls wait");
+    assert!(
+        peak < before + KIB_PER_STREAM * CALLS as u64,
+        "{before} KiB became {peak} KiB"
+    );
     let mut served = 0;
     while let Some(status) = calls.join_next().await {
         assert_eq!(status.unwrap(), 200);
@@ -95,7 +102,12 @@ async fn five_hundred_streams_at_once_take_little_memory() {
             )
         });
     }
-    let mut peak = before;
+    eventually("all of them are under way", || async {
+        let streams = app.provider().received();
+        (streams.len() == STREAMS + 1).then_some(())
+    })
+    .await;
+    let mut peak = before.max(app.resident_kib());
     while let Some(done) = streams.join_next().await {
         assert_eq!(done.unwrap(), (200, End::Clean, true));
         peak = peak.max(app.resident_kib());

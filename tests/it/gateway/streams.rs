@@ -312,13 +312,17 @@ async fn many_streams_at_once_all_end_whole() {
         let mut stream = app
             .chat_stream(&format!("gpt-4o+n=40+pause_ms=5+id={number}"))
             .await;
-        streams.spawn(async move { (stream.rest().await, stream.text(), stream.request_id()) });
+        assert_eq!(stream.status, 200, "stream {number}");
+        streams.spawn(async move { (stream.rest().await, stream) });
     }
     let mut ids = std::collections::HashSet::new();
     while let Some(done) = streams.join_next().await {
-        let (end, text, id) = done.unwrap();
-        assert_eq!(end, End::Clean);
-        assert!(text.contains("[DONE]") && text.contains(" w39"));
+        let (end, stream) = done.unwrap();
+        let (id, text) = (stream.request_id(), stream.text());
+        if end != End::Clean || !text.contains("[DONE]") || !text.contains(" w39") {
+            let record = app.record(&id).await;
+            panic!("{end:?} {:?} {record}\n{text}", stream.cause);
+        }
         ids.insert(id);
     }
     assert_eq!(ids.len(), 64);

@@ -3,7 +3,7 @@
 //! Two levels: [`Setup::start`] is the bare process with an operator; [`App::serving`] adds a fake provider, one account
 //! per protocol for every model, and a token.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -267,24 +267,19 @@ impl App {
     /// Starts the process and waits until it serves. The first start picks the port, later ones keep it.
     pub async fn start_process(&mut self) {
         for _ in 0..5 {
-            if self.address.port() == 0 {
-                // Somebody else may take the port before the child does; then another is tried.
-                let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-                    .and_then(|l| l.local_addr())
-                    .expect("a free port");
-                self.address.set_port(free.port());
-            }
+            let said_before = self.log().len();
             let address = self.address.to_string();
             let mut arguments: Vec<&str> = self.start_with.iter().map(String::as_str).collect();
             arguments.extend(["--listen", &address]);
             let child = self.command(&arguments).spawn().expect("start steward");
             self.process = Some(child);
-            if self.ready_within(PATIENCE * 2).await {
+            if self.ready_within(PATIENCE * 2, said_before).await {
                 return;
             }
             let taken = self.log().to_lowercase().contains("address already in use")
                 || self.log().contains("AddrInUse");
             assert!(taken, "steward did not become ready:\n{}", self.log());
+            // Somebody else took the port that was kept.
             self.address.set_port(0);
         }
         panic!("found no free port");
@@ -316,20 +311,23 @@ impl App {
         command
     }
 
-    async fn ready_within(&mut self, time: Duration) -> bool {
+    /// Asks only who says in its own log that it listens: at that port somebody else may serve until then.
+    async fn ready_within(&mut self, time: Duration, said_before: usize) -> bool {
         let deadline = Instant::now() + time;
         while Instant::now() < deadline {
             if !matches!(self.process.as_mut().map(Child::try_wait), Some(Ok(None))) {
                 return false;
             }
-            // Only our own child's answer counts: were the port another's, the child would have ended.
-            if let Ok(answer) = self
-                .http
-                .try_call(Method::GET, &self.url("/readyz"), &[], "")
-                .await
-                && answer.status == 200
-            {
-                return true;
+            if let Some(address) = listening_at(self.log().get(said_before..).unwrap_or_default()) {
+                self.address = address;
+                if let Ok(answer) = self
+                    .http
+                    .try_call(Method::GET, &self.url("/readyz"), &[], "")
+                    .await
+                    && answer.status == 200
+                {
+                    return true;
+                }
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -368,6 +366,17 @@ impl App {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
+}
+
+/// The address in the line that says so, in either format of the log.
+fn listening_at(log: &str) -> Option<SocketAddr> {
+    let lines = log.lines().filter(|line| line.contains("listening"));
+    let mut told = lines.filter_map(|line| line.split_once("address").map(|(_, rest)| rest));
+    told.find_map(|rest| {
+        let address = &rest[rest.find(|c: char| c.is_ascii_digit())?..];
+        let to = address.find(|c: char| c.is_whitespace() || c == '"');
+        address[..to.unwrap_or(address.len())].parse().ok()
+    })
 }
 
 impl Drop for App {

@@ -60,6 +60,8 @@ pub struct Streaming {
     pub headers: HeaderMap,
     body: Incoming,
     pub seen: Vec<u8>,
+    /// What the client said of a broken stream.
+    pub cause: Option<String>,
 }
 
 /// Why a stream gave no more.
@@ -87,7 +89,10 @@ impl Streaming {
                 .expect("a stream that goes on");
             match frame {
                 None => return Err(End::Clean),
-                Some(Err(_)) => return Err(End::Broken),
+                Some(Err(cause)) => {
+                    self.cause = Some(format!("{cause:?}"));
+                    return Err(End::Broken);
+                }
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
                         self.seen.extend_from_slice(&data);
@@ -160,6 +165,7 @@ impl Client {
             headers: head.headers,
             body,
             seen: Vec::new(),
+            cause: None,
         })
     }
 

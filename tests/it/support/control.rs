@@ -1,11 +1,17 @@
 //! The control face of the application under test: signing in, making and changing things, reading the books.
 
+use std::time::{Duration, Instant};
+
 use http::Method;
 use serde_json::{Value, json};
 
 use super::app::{App, OPERATOR_PASSWORD, PROVIDER_KEY};
 use super::client::Answer;
 use super::eventually;
+
+/// Longer than the writer may need after a disk that stood still: 10 s until it counts as stuck, a restart, a wait for the
+/// database and one more try.
+const RECORDED_WITHIN: Duration = Duration::from_secs(60);
 
 /// The body that creates an account.
 pub fn account(protocol: &str, base_url: &str, models: &[&str]) -> Value {
@@ -136,11 +142,21 @@ impl App {
     /// The record of a call, once it is in the database.
     pub async fn record(&self, request_id: &str) -> Value {
         let path = format!("logs/requests/{request_id}");
-        eventually(&format!("the record {request_id}"), || async {
+        let deadline = Instant::now() + RECORDED_WITHIN;
+        loop {
             let answer = self.api(Method::GET, &path, None).await;
-            (answer.status == 200).then(|| answer.json())
-        })
-        .await
+            if answer.status == 200 {
+                return answer.json();
+            }
+            assert!(
+                Instant::now() < deadline,
+                "no record {request_id} in {RECORDED_WITHIN:?}; the last answer: {} {}; the books: {:?}",
+                answer.status,
+                answer.text(),
+                self.loss_ledger().await,
+            );
+            tokio::time::sleep(Duration::from_millis(15)).await;
+        }
     }
 
     /// Asks for a job; its result, once it is done.

@@ -98,4 +98,10 @@ impl AccountStates {
     pub fn reset(&self, account_id: i64) {
         self.breakers.of(account_id).reset();
     }
+
+    /// The account was removed: nothing is known of it any more.
+    pub fn forget(&self, account_id: i64) {
+        self.breakers.forget(account_id);
+        self.places.forget(account_id);
+    }
 }

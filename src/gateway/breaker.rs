@@ -425,9 +425,9 @@ impl Breakers {
         )
     }
 
-    /// Forgets the breakers of accounts that are gone.
-    pub fn retain(&self, mut keep: impl FnMut(i64) -> bool) {
-        self.by_account.write().retain(|account, _| keep(*account));
+    /// Forgets the breaker of an account that is gone.
+    pub fn forget(&self, account_id: i64) {
+        self.by_account.write().remove(&account_id);
     }
 }
 

@@ -18,13 +18,13 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::ClientConfig;
+use steward_actors::domain::setting::InForce;
 use tower_service::Service;
 
 use crate::http::egress;
 
 /// Sends requests whose bodies are whole in memory.
-pub(super) type UpstreamClient =
-    Client<Bounded<HttpsConnector<HttpConnector<egress::Guarded>>>, WholeBody>;
+pub(super) type UpstreamClient = Client<Bounded<HttpsConnector<Tcp>>, WholeBody>;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -33,7 +33,31 @@ type BoxError = Box<dyn Error + Send + Sync>;
 #[derive(Clone)]
 pub(super) struct Bounded<C> {
     connector: C,
-    limit: Duration,
+    settings: InForce,
+}
+
+/// TCP towards upstreams, under the time-out in force: of several addresses one that does not answer leaves time for the
+/// next.
+#[derive(Clone)]
+pub(super) struct Tcp {
+    connector: HttpConnector<egress::Guarded>,
+    settings: InForce,
+}
+
+impl Service<http::Uri> for Tcp {
+    type Response = <HttpConnector<egress::Guarded> as Service<http::Uri>>::Response;
+    type Error = <HttpConnector<egress::Guarded> as Service<http::Uri>>::Error;
+    type Future = <HttpConnector<egress::Guarded> as Service<http::Uri>>::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.connector.poll_ready(cx)
+    }
+
+    fn call(&mut self, to: http::Uri) -> Self::Future {
+        let limit = self.settings.load().connect_timeout;
+        self.connector.set_connect_timeout(Some(limit));
+        self.connector.call(to)
+    }
 }
 
 impl<C> Service<http::Uri> for Bounded<C>
@@ -54,7 +78,8 @@ where
         if let Err(refused) = egress::refuse_host(to.host().unwrap_or_default()) {
             return Box::pin(async move { Err(refused.into()) });
         }
-        let connecting = tokio::time::timeout(self.limit, self.connector.call(to));
+        let limit = self.settings.load().connect_timeout;
+        let connecting = tokio::time::timeout(limit, self.connector.call(to));
         Box::pin(async move { connecting.await? })
     }
 }
@@ -126,12 +151,10 @@ pub(crate) fn tls_config() -> Result<ClientConfig, rustls::Error> {
 }
 
 /// One worker's client. Must be called where a tokio runtime will drive it, that is in the App factory.
-pub(super) fn build(tls: ClientConfig, connect_timeout: Duration) -> UpstreamClient {
+pub(super) fn build(tls: ClientConfig, settings: InForce) -> UpstreamClient {
     let mut tcp = HttpConnector::new_with_resolver(egress::Guarded(egress::Reach::Private));
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
-    // One address that does not answer leaves time for the next.
-    tcp.set_connect_timeout(Some(connect_timeout));
     tcp.set_keepalive(Some(KEEPALIVE));
     tcp.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
     let connector = HttpsConnectorBuilder::new()
@@ -139,7 +162,10 @@ pub(super) fn build(tls: ClientConfig, connect_timeout: Duration) -> UpstreamCli
         .https_or_http()
         .enable_http1()
         .enable_http2()
-        .wrap_connector(tcp);
+        .wrap_connector(Tcp {
+            connector: tcp,
+            settings: Arc::clone(&settings),
+        });
     Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .timer(TokioTimer::new())
@@ -148,7 +174,7 @@ pub(super) fn build(tls: ClientConfig, connect_timeout: Duration) -> UpstreamCli
         .http2_initial_connection_window_size(HTTP2_WINDOW_BYTES * 4)
         .build(Bounded {
             connector,
-            limit: connect_timeout,
+            settings,
         })
 }
 
@@ -158,7 +184,7 @@ mod tests {
 
     #[actix_web::test]
     async fn an_address_that_is_never_called_is_refused_when_it_is_connected_to() {
-        let client = build(tls_config().unwrap(), Duration::from_secs(2));
+        let client = build(tls_config().unwrap(), InForce::default());
         for (to, refused) in [
             // A name that resolves to a metadata address: resolvers read a bare number as one.
             ("http://2852039166/v1", true),

@@ -110,6 +110,8 @@ pub(super) struct Closing {
     pub(super) heard: Option<Box<Heard>>,
     pub(super) admission: Option<Admission>,
     pub(super) hold: Option<Hold>,
+    /// Refused while the books are full: what room is left belongs to the calls under way.
+    pub(super) unrecorded: bool,
     pub(super) written: bool,
 }
 
@@ -166,9 +168,12 @@ impl Closing {
             .collect();
         self.gateway.snapshot.load().prices.price(record);
         record.bound();
-        let appended = encoded(record, |bytes| {
-            self.gateway.spool.append(RECORD_KIND, bytes)
-        });
+        let appended = match self.unrecorded {
+            true => None,
+            false => Some(encoded(record, |bytes| {
+                self.gateway.spool.append(RECORD_KIND, bytes)
+            })),
+        };
         if let Some(mut admission) = self.admission.take() {
             let used = u64::try_from(record.total_tokens).unwrap_or(0);
             admission.settle(used, self.gateway.accounts.now_ms());
@@ -178,12 +183,12 @@ impl Closing {
         }
         let status = u16::try_from(record.status_code).unwrap_or(500);
         self.gateway.counters.closed(status);
-        match appended {
+        match appended.transpose() {
             Ok(appended) => {
                 if let Some(capture) = self.capture.take() {
                     capture.keep(&self.record, self.heard.take());
                 }
-                Ok(appended.recorded.then_some(appended.seq))
+                Ok(appended.filter(|a| a.recorded).map(|a| a.seq))
             }
             Err(cause) => {
                 self.gateway.counters.append_failure();

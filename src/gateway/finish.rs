@@ -16,6 +16,7 @@ use bytes::Bytes;
 use steward_actors::domain::record::{Attempt, Operation, Record, Source};
 use steward_actors::domain::rid::RecordId;
 use steward_actors::domain::snapshot::{AccountView, Protocol, TokenKey};
+use steward_actors::spool;
 
 use crate::error::catalog::ErrorCode;
 use crate::error::dialect::{self, Failure};
@@ -371,6 +372,8 @@ impl Finish {
             prompt: about.prompt,
             admission: self.admission.take(),
             hold: self.hold.take(),
+            unrecorded: matches!(end, End::Refused(_))
+                && matches!(self.gateway.spool.admits(), spool::Admission::Refuse(_)),
             written: false,
         }
         .run()

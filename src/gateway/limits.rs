@@ -250,11 +250,9 @@ impl Limits {
         self.state(token_id).0.lock().in_flight
     }
 
-    /// Forgets tokens that are gone; calls in flight keep their own hold.
-    pub fn retain(&self, mut keep: impl FnMut(i64) -> bool) {
-        for shard in &self.shards {
-            shard.lock().retain(|token, _| keep(*token));
-        }
+    /// Forgets a token that is gone; calls in flight keep their own hold.
+    pub fn forget(&self, token_id: i64) {
+        self.shard(token_id).lock().remove(&token_id);
     }
 
     /// Admits a call and reserves what it needs, or says which limit refuses it; a refused call counts for
@@ -408,18 +406,22 @@ impl Places {
         }
     }
 
+    fn shard(&self, id: i64) -> &Mutex<HashMap<i64, Arc<AtomicU32>>> {
+        &self.shards[(id.unsigned_abs() % SHARDS as u64) as usize]
+    }
+
     fn counter(&self, id: i64) -> Arc<AtomicU32> {
-        Arc::clone(
-            self.shards[(id.unsigned_abs() % SHARDS as u64) as usize]
-                .lock()
-                .entry(id)
-                .or_default(),
-        )
+        Arc::clone(self.shard(id).lock().entry(id).or_default())
     }
 
     /// Calls under way on an account.
     pub fn taken(&self, account_id: i64) -> u32 {
         self.counter(account_id).load(Ordering::Acquire)
+    }
+
+    /// Forgets an account that is gone; calls in flight keep their own hold.
+    pub fn forget(&self, account_id: i64) {
+        self.shard(account_id).lock().remove(&account_id);
     }
 
     /// Whether the next call would find no place.

@@ -54,14 +54,15 @@ pub use counters::{Counters, Reading};
 pub use missing_keys::MissingKeys;
 pub use server::{KEEP_ALIVE, LINGER, on_connect};
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 use arc_swap::ArcSwap;
+use futures_util::FutureExt;
 use steward_actors::contents::intake::Intake;
 use steward_actors::domain::clock::SharedClock;
 use steward_actors::domain::record::Operation;
@@ -73,6 +74,7 @@ use steward_actors::spool::Spool;
 
 use crate::config;
 use crate::error::catalog::ErrorCode;
+use crate::http::middleware::panic_text;
 
 use breaker::BreakerConfig;
 use budget::Budgets;
@@ -120,7 +122,6 @@ pub struct Gateway {
     missing_keys: MissingKeys,
     models: models::Known,
     settings: InForce,
-    connect_timeout: Duration,
     max_body_bytes: usize,
     record_client_ip: bool,
     wait_durable: bool,
@@ -145,7 +146,6 @@ impl Gateway {
             counters: Counters::default(),
             missing_keys: MissingKeys::default(),
             models: models::Known::default(),
-            connect_timeout: Duration::from_millis(config.connect_timeout_ms),
             max_body_bytes: config.max_body_bytes,
             settings: parts.settings,
             record_client_ip: config.record_client_ip,
@@ -206,7 +206,7 @@ impl Gateway {
 pub fn configure(gateway: &Arc<Gateway>) -> impl FnOnce(&mut web::ServiceConfig) + use<> {
     let gateway = Arc::clone(gateway);
     move |routes| {
-        let client = client::build(gateway.tls.clone(), gateway.connect_timeout);
+        let client = client::build(gateway.tls.clone(), Arc::clone(&gateway.settings));
         routes.service(
             web::scope("/v1")
                 .app_data(web::Data::from(gateway))
@@ -239,15 +239,15 @@ impl Asked<'_> {
     }
 }
 
-/// Every request under `/v1`.
+/// Every request under `/v1`. A panic is answered as every other failure is: in the caller's dialect, under the id that its
+/// record has.
 async fn serve(
     request: HttpRequest,
     payload: web::Payload,
     gateway: web::Data<Gateway>,
     client: web::Data<UpstreamClient>,
 ) -> HttpResponse {
-    let path = request.uri().path();
-    let endpoint = dialect::endpoint(path);
+    let endpoint = dialect::endpoint(request.uri().path());
     let asked = Asked {
         protocol: dialect_of(&request, endpoint),
         id: gateway.rids.next(),
@@ -255,13 +255,25 @@ async fn serve(
         client: &client,
         request: &request,
     };
-    let method = request.method();
+    let answer = AssertUnwindSafe(answer(&asked, endpoint, payload)).catch_unwind();
+    answer.await.unwrap_or_else(|panic| {
+        tracing::error!(request_id = %asked.id, "a call panicked: {}", panic_text(&*panic));
+        asked.refuse(&ErrorCode::Internal.into())
+    })
+}
+
+async fn answer(
+    asked: &Asked<'_>,
+    endpoint: Option<Endpoint<'_>>,
+    payload: web::Payload,
+) -> HttpResponse {
+    let method = asked.request.method();
     match endpoint {
         Some(Endpoint::Call(operation)) if method == Method::POST => {
-            call(&asked, operation, payload).await
+            call(asked, operation, payload).await
         }
-        Some(Endpoint::Models) if method == Method::GET => models::list(&asked).await,
-        Some(Endpoint::Model(model)) if method == Method::GET => models::show(&asked, model).await,
+        Some(Endpoint::Models) if method == Method::GET => models::list(asked).await,
+        Some(Endpoint::Model(model)) if method == Method::GET => models::show(asked, model).await,
         Some(Endpoint::Call(_)) => asked.refuse_method("POST"),
         Some(_) => asked.refuse_method("GET"),
         None => asked.refuse(&ErrorCode::NotFound.into()),
@@ -313,6 +325,8 @@ async fn forward(
     let (body, head) = admit::read(received)?;
     finish.reads(&head, &body, asked.request);
     let model = admit::model(&key.token, &head)?;
+    #[cfg(test)]
+    assert_ne!(model, tests::PANICS, "asked for by a test");
     let operation = finish.operation();
     let demand = Demand {
         prompt_tokens: head.prompt.tokens(),

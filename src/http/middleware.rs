@@ -186,7 +186,8 @@ fn dress(headers: &mut HeaderMap, id: Uuid, gateway: bool, control: bool) {
     }
 }
 
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
+/// What a panic said.
+pub fn panic_text(panic: &(dyn Any + Send)) -> &str {
     panic
         .downcast_ref::<&str>()
         .copied()

@@ -42,6 +42,7 @@ const KEPT: &str = "conversations.enabled";
 const BATCH: &str = "ledger.batch_size";
 const FLUSH: &str = "ledger.flush_interval_ms";
 const AGGREGATION: &str = "stats.aggregation_interval_s";
+const CONNECT: &str = "gateway.connect_timeout_ms";
 const FIRST_BYTE: &str = "gateway.first_byte_timeout_ms";
 const IDLE: &str = "gateway.idle_timeout_ms";
 const ATTEMPTS: &str = "gateway.max_attempts";
@@ -80,7 +81,7 @@ const fn days(key: &'static str, min: i64) -> Definition {
 }
 
 /// Every setting, in the order in which they are shown.
-pub static DEFINITIONS: [Definition; 23] = [
+pub static DEFINITIONS: [Definition; 24] = [
     Definition {
         key: CURRENCY,
         kind: Kind::Choice(&["USD", "CNY"]),
@@ -93,6 +94,7 @@ pub static DEFINITIONS: [Definition; 23] = [
             max_nano: 1_000_000_000_000,
         },
     },
+    whole(CONNECT, 1, DAY_MS),
     whole(FIRST_BYTE, 1, DAY_MS),
     whole(IDLE, 1, DAY_MS),
     whole(ATTEMPTS, 1, 8),
@@ -204,6 +206,8 @@ pub struct Settings {
     pub rate: Rate,
     /// Those that were in force before it, and since when it is. Kept beside the settings, by whoever read them.
     pub rates: Rates,
+    /// Until a connection to a provider stands, name and TLS included.
+    pub connect_timeout: Duration,
     /// From sending a request to the first byte of its answer.
     pub first_byte_timeout: Duration,
     /// Longest silence inside an answer.
@@ -245,6 +249,7 @@ impl Default for Settings {
             currency: Currency::Usd,
             rate: Rate::new(7_100_000_000).unwrap_or(Rate::ONE),
             rates: Rates::default(),
+            connect_timeout: Duration::from_secs(10),
             first_byte_timeout: Duration::from_secs(120),
             idle_timeout: Duration::from_secs(60),
             max_attempts: 3,
@@ -278,6 +283,7 @@ impl Settings {
                 .and_then(Rate::new)
                 .ok_or_else(|| format!("{USD_CNY} must be greater than 0"))?,
             rates: Rates::default(),
+            connect_timeout: Duration::from_millis(whole(CONNECT)?.into()),
             first_byte_timeout: Duration::from_millis(whole(FIRST_BYTE)?.into()),
             idle_timeout: Duration::from_millis(whole(IDLE)?.into()),
             max_attempts: whole(ATTEMPTS)? as usize,

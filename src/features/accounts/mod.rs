@@ -117,7 +117,7 @@ async fn create(
     let version = row.version;
     let view = AccountShown::of(row, &state);
     let created = change.created(audit, version, view).await?;
-    state.apply_to_gateway().await?;
+    state.announce_to_gateway().await;
     Ok(created)
 }
 
@@ -202,6 +202,7 @@ async fn remove(
         .commit(Audit::of("accounts.remove", "account", &row.public_id).with("name", &row.name))
         .await?;
     state.apply_to_gateway().await?;
+    state.gateway.accounts().forget(row.id);
     Ok(HttpResponse::NoContent().finish())
 }
 

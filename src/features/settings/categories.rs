@@ -222,7 +222,12 @@ mod tests {
         );
         assert_eq!(
             listed["items"][1]["names"],
-            json!(["first_byte_timeout_ms", "idle_timeout_ms", "max_attempts"])
+            json!([
+                "connect_timeout_ms",
+                "first_byte_timeout_ms",
+                "idle_timeout_ms",
+                "max_attempts"
+            ])
         );
         // Every category there is answers, and so does every name in it.
         for item in listed["items"].as_array().unwrap() {
@@ -240,7 +245,7 @@ mod tests {
         assert_eq!(saved.status, StatusCode::OK, "{saved:?}");
         assert_eq!(
             saved.body["config"],
-            json!({"first_byte_timeout_ms": "120000", "idle_timeout_ms": "9000", "max_attempts": "2"})
+            json!({"connect_timeout_ms": "10000", "first_byte_timeout_ms": "120000", "idle_timeout_ms": "9000", "max_attempts": "2"})
         );
         assert_eq!(world.state.settings.load().max_attempts, 2);
         let off = json!({"enabled": false});

@@ -56,6 +56,17 @@ fn requests_a_minute_are_refused_until_the_oldest_has_left() {
 }
 
 #[test]
+fn a_token_that_is_gone_is_forgotten_and_its_calls_end_well() {
+    let limits = Limits::new();
+    limits.seed_used(7, 500);
+    let mut flying = limits.admit(&token(), demand(10, 10), 0).unwrap();
+    limits.forget(7);
+    flying.settle(15, 1);
+    drop(flying);
+    assert_eq!((limits.used(7), limits.in_flight(7)), (0, 0));
+}
+
+#[test]
 fn tokens_are_reserved_by_estimate_and_settled_on_the_count() {
     let limits = Limits::new();
     let token = TokenView {

@@ -292,13 +292,19 @@ impl House {
 pub(super) async fn read_until(socket: &mut TcpStream, seen: &mut String, wanted: &str) -> bool {
     let mut buffer = [0; 4096];
     let reading = async {
-        while !seen.contains(wanted) {
+        let mut looked_at = 0;
+        loop {
+            // What is wanted may have begun in the piece before.
+            let from = seen.floor_char_boundary(looked_at);
+            if seen[from..].contains(wanted) {
+                return true;
+            }
+            looked_at = seen.len().saturating_sub(wanted.len());
             match socket.read(&mut buffer).await {
                 Ok(0) | Err(_) => return false,
                 Ok(n) => seen.push_str(&String::from_utf8_lossy(&buffer[..n])),
             }
         }
-        true
     };
     tokio::time::timeout(PATIENCE, reading).await.unwrap()
 }

@@ -11,3 +11,5 @@ mod panics;
 mod rules;
 mod streams;
 mod turns;
+
+pub(super) use panics::PANICS;

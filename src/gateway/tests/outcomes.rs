@@ -456,7 +456,10 @@ async fn a_full_spool_refuses_before_the_call_is_made() {
                 "{seen}"
             );
             assert!(upstream.seen.borrow().is_empty());
-            assert_eq!(house.gateway.counters().read().refused_unrecorded, 1);
+            let counted = house.gateway.counters().read();
+            assert_eq!((counted.refused_unrecorded, counted.in_flight), (1, 0));
+            // What room there is belongs to the calls under way: a caller that keeps asking takes none of it.
+            assert_eq!(house.spool.ledger().accepted, 0);
         },
     )
     .await;

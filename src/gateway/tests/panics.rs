@@ -20,6 +20,9 @@ const WHERE: &str = "x-test-panic";
 
 static HANDLER_PANICS: Semaphore = Semaphore::const_new(0);
 
+/// A model whose call panics in the handler.
+pub(in crate::gateway) const PANICS: &str = "a-model-that-panics-the-handler";
+
 /// Stands around every call of a test and panics, when asked to, on the call's own stack.
 pub(super) async fn trap<B: MessageBody + 'static>(
     request: ServiceRequest,
@@ -118,6 +121,27 @@ async fn an_estimate_that_fails_does_not_fail_the_call() {
         let record = house.record().await;
         assert_eq!((record.status_code, record.success), (200, true));
         assert!(record.usage_estimated && record.prompt_tokens > 0);
+    })
+    .await;
+}
+
+#[actix_web::test]
+async fn a_panic_is_answered_under_the_records_id_in_the_callers_dialect() {
+    let fake = Fake::new(vec![]).await;
+    at(&fake, |house| async move {
+        let ask = format!(r#"{{"model":"{PANICS}","messages":[]}}"#);
+        let (seen, complete) = read_answer(&mut house.post(CHAT, &ask).await).await;
+        assert!(complete && seen.starts_with("HTTP/1.1 500"), "{seen}");
+        assert!(
+            seen.contains(r#""type":"server_error""#) && !seen.contains("problem+json"),
+            "{seen}"
+        );
+        let record = house.record().await;
+        assert_eq!(record.error_code, "internal_error");
+        assert!(
+            seen.contains(&format!("x-request-id: {}", record.id())),
+            "{seen}"
+        );
     })
     .await;
 }

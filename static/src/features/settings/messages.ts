@@ -25,9 +25,14 @@ export const useText = featureText(
         label: 'Yuan for a US dollar',
         explain: 'Costs in two currencies are shown, ranked and held against budgets by it. What was charged stays.',
       },
+      gateway_connect_timeout_ms: {
+        label: 'Wait for a connection to a provider, ms',
+        explain: 'Name, TCP and TLS together. Then another account is tried.',
+      },
       gateway_first_byte_timeout_ms: {
         label: 'Wait for the first byte of an answer, ms',
-        explain: 'Then another account is tried. Calls under way keep what held when they began to wait.',
+        explain:
+          'Then the call fails: it may have been made and billed, so no other account is asked. Calls under way keep what held when they began to wait.',
       },
       gateway_idle_timeout_ms: {
         label: 'Longest silence inside an answer, ms',
@@ -147,9 +152,13 @@ export const useText = featureText(
         label: '美元兑人民币汇率',
         explain: '从今天起，两种货币的费用按此汇率合并显示、排序并计入预算；过去每天仍按当天的汇率，已计费的金额不变。',
       },
+      gateway_connect_timeout_ms: {
+        label: '等待连接上游的时间（毫秒）',
+        explain: '包含域名解析、TCP 与 TLS。超时后改试另一个账号。',
+      },
       gateway_first_byte_timeout_ms: {
         label: '等待回答首字节的时间（毫秒）',
-        explain: '超时后改试另一个账号。进行中的等待不受影响。',
+        explain: '超时后调用失败：请求可能已被处理并计费，因此不再改试其他账号。进行中的等待不受影响。',
       },
       gateway_idle_timeout_ms: {
         label: '回答中最长的静默时间（毫秒）',

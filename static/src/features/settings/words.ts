@@ -4,6 +4,7 @@ import { useText } from './messages'
 const named = [
   'prices_currency',
   'prices_usd_cny',
+  'gateway_connect_timeout_ms',
   'gateway_first_byte_timeout_ms',
   'gateway_idle_timeout_ms',
   'gateway_max_attempts',

@@ -125,11 +125,15 @@ pub fn run(cli: Cli) -> ExitCode {
         Ok(code) => code,
         Err(cause) => {
             say(&format!("steward: {cause}"));
-            match cause {
-                StartError::TreeGaveUp(_) => ExitCode::from(70),
-                _ => ExitCode::FAILURE,
-            }
+            ExitCode::from(status_of(&cause))
         }
+    }
+}
+
+const fn status_of(cause: &StartError) -> u8 {
+    match cause {
+        StartError::TreeGaveUp(_) => 70,
+        _ => 1,
     }
 }
 
@@ -299,4 +303,21 @@ fn print(text: &str) {
 #[allow(clippy::print_stderr, reason = "the command line's own messages")]
 fn say(text: &str) {
     eprintln!("{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tree_that_gave_up_is_told_from_what_was_refused() {
+        assert_eq!(status_of(&StartError::TreeGaveUp("ledger".into())), 70);
+        assert_eq!(status_of(&StartError::EmptyPassword), 1);
+    }
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
 }

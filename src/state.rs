@@ -229,4 +229,12 @@ impl AppState {
                 .because(cause)
         })
     }
+
+    /// [`Self::apply_to_gateway`] after something was made, or given a secret that is shown once: the answer must not be lost
+    /// to a gateway that cannot be told in time. It sees the change by itself within a second.
+    pub async fn announce_to_gateway(&self) {
+        if let Err(cause) = (self.refresh_snapshot)().await {
+            tracing::warn!(%cause, "the gateway could not be told of a change at once; it looks for itself every second");
+        }
+    }
 }

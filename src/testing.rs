@@ -80,6 +80,23 @@ impl World {
         }
     }
 
+    /// On SQLite, with a gateway that cannot be told of a change.
+    pub(crate) async fn untold() -> Self {
+        let database = TestDatabase::sqlite().await;
+        let clock = Arc::new(ManualClock::at_micros(START));
+        let config = Config::load(None, []).unwrap();
+        let (parts, _) = parts(&database, clock.clone(), config);
+        let state = AppState::new(Parts {
+            refresh_snapshot: Arc::new(|| Box::pin(async { Err("nobody listens".to_owned()) })),
+            ..parts
+        });
+        Self {
+            state: web::Data::new(state.unwrap()),
+            clock,
+            database,
+        }
+    }
+
     /// On any database; `adjust` changes the default configuration.
     pub(crate) fn on(database: TestDatabase, adjust: impl FnOnce(&mut Config)) -> Self {
         let clock = Arc::new(ManualClock::at_micros(START));
@@ -235,8 +252,6 @@ impl World {
     }
 }
 
-/// Everything a state is made of, with the actors drawn but not running: the snapshot is built in the place
-/// of `snapshot_keeper`.
 /// Files on either database: what PostgreSQL does differently is tested where the store is.
 pub(crate) fn contents_store(database: &TestDatabase) -> Arc<ContentStore> {
     ContentStore::new(
@@ -248,6 +263,8 @@ pub(crate) fn contents_store(database: &TestDatabase) -> Arc<ContentStore> {
     )
 }
 
+/// Everything a state is made of, with the actors drawn but not running: the snapshot is built in the place
+/// of `snapshot_keeper`.
 fn parts(database: &TestDatabase, clock: Arc<ManualClock>, config: Config) -> (Parts, Supervisor) {
     let databases: Databases = (**database).clone();
     let vault = Arc::new(Vault::open(database.dir()).unwrap());
@@ -255,6 +272,7 @@ fn parts(database: &TestDatabase, clock: Arc<ManualClock>, config: Config) -> (P
     let mut spool = SpoolConfig::new(database.dir().join("spool"), config.node.id);
     spool.segment_bytes = 64 * 1024;
     spool.min_free_bytes = 0;
+    spool.max_bytes = Some(config.spool.max_bytes).filter(|bytes| *bytes > 0);
     let (spool, _) = Spool::open(spool).unwrap();
     let mut contents_spool =
         SpoolConfig::new(database.dir().join("contents-spool"), config.node.id);

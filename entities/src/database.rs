@@ -42,6 +42,8 @@ const POSTGRES_EVENTS_WRITERS: u32 = 2;
 pub const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pages of a write-ahead log that a commit moves into the file.
 pub const SQLITE_WAL_AUTOCHECKPOINT_PAGES: u32 = 4_000;
+/// A write-ahead log that grew beyond this while somebody read for long is cut back as soon as it begins anew.
+pub const SQLITE_WAL_KEPT_BYTES: u32 = 64 << 20;
 /// How long a caller waits for a connection of the pool. Longer than the busy time-out, so that a locked
 /// database is reported as what it is.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(8);
@@ -115,6 +117,10 @@ impl Databases {
     ///
     /// # Errors
     /// Those of `work`, and when Steward is shutting down.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "no process: it ends with its caller, who waits for it"
+    )]
     pub async fn at_home<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, DbErr>> + Send + 'static,
@@ -320,6 +326,7 @@ async fn sqlite_writer(
                     "wal_autocheckpoint",
                     SQLITE_WAL_AUTOCHECKPOINT_PAGES.to_string(),
                 )
+                .pragma("journal_size_limit", SQLITE_WAL_KEPT_BYTES.to_string())
                 .optimize_on_close(true, 400)
         });
     Database::connect(options).await

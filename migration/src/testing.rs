@@ -104,6 +104,10 @@ impl Deref for TestDatabase {
 }
 
 impl Drop for TestDatabase {
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "no process of Steward's: it ends with the test"
+    )]
     fn drop(&mut self) {
         let Some((server, name)) = self.server.take() else {
             return;

@@ -172,7 +172,12 @@ impl fmt::Debug for ApiError {
 
 impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.0.code.slug(), self.shown_detail())
+        write!(f, "{}: {}", self.0.code.slug(), self.shown_detail())?;
+        // Where there is no list of fields to look at, as on a command line.
+        self.0
+            .errors
+            .iter()
+            .try_for_each(|error| write!(f, " {} {}.", error.field, error.message))
     }
 }
 

@@ -183,7 +183,7 @@ async fn create(
     let audit =
         Audit::of("redaction_rules.create", "redaction_rule", &view.id).with("created", &view);
     let made = change.created(audit, view.version, view).await?;
-    state.apply_to_gateway().await?;
+    state.announce_to_gateway().await;
     Ok(made)
 }
 

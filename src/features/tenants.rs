@@ -238,7 +238,7 @@ async fn create(
     let audit = Audit::of("tenants.create", "tenant", &view.id).with("name", &view.name);
     let version = view.version;
     let created = change.created(audit, version, view).await?;
-    state.apply_to_gateway().await?;
+    state.announce_to_gateway().await;
     Ok(created)
 }
 

@@ -149,6 +149,22 @@ impl<'a> Change<'a> {
         Ok(Tagged::created(version, body))
     }
 
+    /// Writes the audit row, keeps the answer for a repetition of the request, commits, and answers 200.
+    ///
+    /// # Errors
+    /// When any of it fails; nothing has happened then.
+    pub async fn answered<T: Serialize>(
+        self,
+        audit: Audit,
+        version: i64,
+        body: T,
+    ) -> Result<Tagged<T>, ApiError> {
+        self.audit(audit).await?;
+        self.keep(StatusCode::OK, Some(version), &body).await?;
+        self.txn.commit().await?;
+        Ok(Tagged::ok(version, body))
+    }
+
     /// Writes the audit row, keeps the answer for a repetition of the request, commits, and answers 202: what
     /// was asked for goes on after the answer.
     ///

@@ -61,7 +61,7 @@ pub async fn rotate_keys(config: &Config) -> Result<usize, StartError> {
     let databases = offline_databases(config).await?;
     let vault = Vault::open(&config.data.dir)?;
     vault.rotate()?;
-    let resealed = vault::reseal_accounts(&vault, &databases, SystemClock.now_micros())
+    let resealed = vault::reseal_all(&vault, &databases, SystemClock.now_micros())
         .await
         .map_err(|cause| StartError::Reseal(cause.to_string()))?;
     databases.close().await;

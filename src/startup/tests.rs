@@ -27,6 +27,28 @@ fn as_many_files_may_be_open_as_the_system_allows() {
     assert_eq!(limit.current, limit.maximum);
 }
 
+#[test]
+fn what_becomes_of_a_full_spool_is_what_was_configured() {
+    for (word, meant) in [
+        ("refuse", spool::Overflow::Refuse),
+        ("drop_oldest", spool::Overflow::DropOldest),
+        ("serve_unrecorded", spool::Overflow::ServeUnrecorded),
+    ] {
+        let set = ("STEWARD__LEDGER__OVERFLOW".to_owned(), word.to_owned());
+        let config = Config::load(None, [set]).unwrap();
+        assert_eq!(spool_config(&config).overflow, meant, "{word}");
+    }
+    for (word, meant) in [
+        ("always", FsyncPolicy::Always),
+        ("never", FsyncPolicy::Never),
+        ("interval", FsyncPolicy::Interval(Duration::from_millis(10))),
+    ] {
+        let set = ("STEWARD__SPOOL__FSYNC".to_owned(), word.to_owned());
+        let config = Config::load(None, [set]).unwrap();
+        assert_eq!(spool_config(&config).fsync, meant, "{word}");
+    }
+}
+
 #[actix_web::test]
 async fn a_tree_that_gives_up_ends_the_process() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,7 +1,7 @@
 //! The `steward` binary as a child process, seen as its users see it: through HTTP, and through its database.
 //!
 //! Folders by face: `gateway/` (`/v1/*`), `api/` (`/api/v1/*`), `push/` (WebSockets), `tree/` (supervision, start and stop), `chaos/` (kill -9
-//! and lost databases), and `demo`. Nothing here links the product's insides. `STEWARD_IT_DATABASE=postgres` runs it all on the
+//! and lost databases), and `commands`, `demo`. Nothing here links the product's insides. `STEWARD_IT_DATABASE=postgres` runs it all on the
 //! PostgreSQL server named by `STEWARD_TEST_POSTGRES_URL`; otherwise it is SQLite.
 
 // A helper of a test may panic: that is how a test fails. What it prints is for whoever reads the failure.
@@ -19,6 +19,7 @@ mod fake_provider;
 
 mod api;
 mod chaos;
+mod commands;
 mod demo;
 mod gateway;
 mod provider;

@@ -19,7 +19,9 @@ use serde_json::json;
 
 use crate::domain::price::PriceBook;
 use crate::domain::record::Record;
-use steward_entities::database::{SQLITE_BUSY_TIMEOUT, SQLITE_WAL_AUTOCHECKPOINT_PAGES};
+use steward_entities::database::{
+    SQLITE_BUSY_TIMEOUT, SQLITE_WAL_AUTOCHECKPOINT_PAGES, SQLITE_WAL_KEPT_BYTES,
+};
 use steward_entities::ledger::rollup::{ROLLUPS, RollupTable, SUMS};
 
 use super::line::{Held, Line, Purpose, Source};
@@ -73,6 +75,7 @@ impl Source for File {
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", true)?;
         connection.pragma_update(None, "wal_autocheckpoint", SQLITE_WAL_AUTOCHECKPOINT_PAGES)?;
+        connection.pragma_update(None, "journal_size_limit", SQLITE_WAL_KEPT_BYTES)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
         Ok((connection, ()))
     }

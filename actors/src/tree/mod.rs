@@ -354,6 +354,7 @@ impl Tree {
             zone: deps.time_zone,
             settings: Arc::clone(&in_force),
             outside: Arc::new(Outside::default()),
+            writer: watched.clone(),
         };
         let alert_evaluator = ActorRef::new(QUEUE);
         let alerts = alert_evaluator::Shared::default();

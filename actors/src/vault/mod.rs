@@ -3,7 +3,7 @@
 //! The key file (`steward.key`, beside the data, readable by its owner only) holds several keys, one of them
 //! current. From each, one subkey per purpose is derived, so that a subkey given away opens nothing else. A
 //! sealed value is bound to its table, column and row: copied elsewhere it does not open. Old keys stay, so
-//! whatever they sealed can be opened until [`reseal_accounts`] has moved it to the current one.
+//! whatever they sealed can be opened until [`reseal_all`] has moved it to the current one.
 //! The file is in no backup, and what it is worth is the operator's to keep.
 
 mod key_file;
@@ -20,7 +20,7 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 pub use key_file::KEY_FILE;
-pub use reseal::{ResealError, Resealed, reseal_accounts};
+pub use reseal::{ResealError, Resealed, reseal_all};
 
 /// Purpose of the subkey that seals accounts' secrets.
 pub const ACCOUNT_SECRET: &str = "account-secret";

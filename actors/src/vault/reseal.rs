@@ -37,7 +37,7 @@ pub enum ResealError {
 ///
 /// # Errors
 /// When the database fails or the vault cannot seal; nothing has been changed then.
-pub async fn reseal_accounts(
+pub async fn reseal_all(
     vault: &Vault,
     databases: &Databases,
     at_micros: i64,

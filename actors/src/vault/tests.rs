@@ -206,12 +206,12 @@ async fn resealing(database: &TestDatabase) {
     }
     txn.commit().await.unwrap();
 
-    let none = reseal_accounts(&vault, database, 2).await.unwrap();
+    let none = reseal_all(&vault, database, 2).await.unwrap();
     assert_eq!((none.moved, none.unchanged), (0, 3));
     let key_id = vault.rotate().unwrap();
-    let done = reseal_accounts(&vault, database, 3).await.unwrap();
+    let done = reseal_all(&vault, database, 3).await.unwrap();
     assert_eq!((done.moved, done.unchanged, done.unopened.len()), (2, 0, 1));
-    let again = reseal_accounts(&vault, database, 4).await.unwrap();
+    let again = reseal_all(&vault, database, 4).await.unwrap();
     assert_eq!((again.moved, again.unchanged), (0, 2));
     for row in account::all(&database.control_read).await.unwrap() {
         if done.unopened.contains(&row.public_id) {

@@ -190,6 +190,24 @@ async fn the_tree_is_drawn_as_it_runs() {
 }
 
 #[tokio::test]
+async fn the_architecture_page_draws_the_same_tree() {
+    let database = TestDatabase::sqlite().await;
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../ARCHITECTURE.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let name = |node: &Node| node.id.rsplit('/').next().unwrap_or_default().to_owned();
+    for group in &planned(&database).await.children {
+        let processes: Vec<String> = group.children.iter().map(name).collect();
+        let told = page.lines().find_map(|line| {
+            let (drawn, processes) = line
+                .trim_start_matches(['├', '└', '─', ' '])
+                .split_once("  ")?;
+            (drawn.trim() == name(group)).then(|| processes.trim().to_owned())
+        });
+        assert_eq!(told, Some(processes.join(" · ")), "{}", group.id);
+    }
+}
+
+#[tokio::test]
 async fn folders_are_supervisors_and_files_are_processes() {
     let database = TestDatabase::sqlite().await;
     let tree = planned(&database).await;

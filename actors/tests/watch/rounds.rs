@@ -2,6 +2,7 @@
 //! it knows, it read.
 
 use steward_actors::alert_book;
+use steward_actors::spool::Settled;
 use steward_entities::alert_silence::{self, NewSilence};
 use steward_entities::database::begin_write;
 use steward_entities::scope::Page;
@@ -33,6 +34,7 @@ on_both! {
     by_hand_it_ends_and_begins_anew by_hand_it_ends_and_begins_anew_postgres by_hand;
     a_rule_that_goes_takes_its_incident_along a_rule_that_goes_takes_its_incident_along_postgres retires;
     flapping_is_told_once flapping_is_told_once_postgres flaps;
+    what_the_tables_would_not_take_is_told what_the_tables_would_not_take_is_told_postgres set_aside;
 }
 
 async fn incidents(world: &World) -> Vec<alert::Model> {
@@ -251,4 +253,35 @@ async fn what_cannot_be_measured_is_an_alert_of_its_own() {
     assert_eq!(rules[1].error, None);
     world.edit(&rules[0], |rule| rule.enabled = false).await;
     world.trace("2 up | resolved").await;
+}
+
+async fn set_aside(world: World) {
+    for metric in ["dead_letters", "stray_rows"] {
+        world
+            .rule(|rule| {
+                rule.name = metric.into();
+                rule.condition = format!("{metric} > 0");
+            })
+            .await;
+    }
+    assert_eq!(world.round("healthy").await, "");
+    world.minutes(1);
+    world.writer.send_modify(|writer| writer.stray_rows = 3);
+    assert_eq!(world.round("healthy").await, "fired");
+    world.minutes(1);
+    world.spool.append(1, b"what no table takes").unwrap();
+    let lease = world.spool.lease(1, 10).unwrap().unwrap();
+    let settled = Settled {
+        dead_lettered: 1,
+        ..Settled::default()
+    };
+    lease.ack(settled).unwrap();
+    assert_eq!(world.round("healthy").await, "fired");
+    let mut values: Vec<_> = incidents(&world)
+        .await
+        .into_iter()
+        .map(|a| a.value)
+        .collect();
+    values.sort_unstable();
+    assert_eq!(values, ["1", "3"]);
 }

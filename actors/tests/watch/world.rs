@@ -14,6 +14,7 @@ use steward_actors::domain::recent::Recent;
 use steward_actors::domain::setting::InForce;
 use steward_actors::live::Switchboard;
 use steward_actors::spool::{Spool, SpoolConfig};
+use steward_actors::tree::ledger::batch_writer::delivery::Condition;
 use steward_actors::tree::watch::alert_evaluator::measure::{Gauges, Outside};
 use steward_actors::tree::watch::alert_evaluator::{self, Shared, round};
 use steward_actors::tree::watch::notifier::{self, Turn, drain};
@@ -21,6 +22,7 @@ use steward_actors::vault::Vault;
 use steward_entities::database::begin_write;
 use steward_entities::{alert_rule, channel, public_id};
 use steward_migration::testing::TestDatabase;
+use tokio::sync::watch;
 
 /// 2026-03-15T18:30:00Z.
 pub(crate) const START: i64 = 1_773_599_400_000_000;
@@ -125,7 +127,9 @@ pub(crate) struct World {
     pub(crate) vault: Arc<Vault>,
     /// By whose exchange rates costs are compared.
     pub(crate) settings: InForce,
-    spool: Arc<Spool>,
+    pub(crate) spool: Arc<Spool>,
+    /// How the writer stands.
+    pub(crate) writer: watch::Sender<Condition>,
     pub(crate) secret: String,
 }
 
@@ -139,6 +143,7 @@ impl World {
             vault: Arc::new(Vault::open(database.dir()).unwrap()),
             settings: Arc::default(),
             spool,
+            writer: watch::Sender::new(Condition::default()),
             secret: Secret::generate().unwrap().reveal().to_string(),
             database,
         };
@@ -163,6 +168,7 @@ impl World {
                 zone: chrono_tz::Tz::UTC,
                 settings: Arc::clone(&self.settings),
                 outside: Arc::new(outside),
+                writer: self.writer.subscribe(),
             },
             every: Duration::from_secs(60),
             console_url: "https://steward.example.com/ops".to_owned(),

@@ -2,6 +2,7 @@
 //!
 //! In memory, one per process; nothing is stored, and no password is seen here.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::IpAddr;
 
@@ -10,8 +11,10 @@ use steward_actors::domain::clock::SharedClock;
 
 use crate::config;
 use crate::error::{ApiError, ErrorCode};
+use crate::http::middleware::client_address;
 
-/// Above this many names and addresses, those whose window has passed are forgotten.
+/// So many names and addresses are counted at most. Beyond it those whose window has passed are forgotten, and when that is
+/// not enough the half that failed least: a closed one stays closed.
 const COUNTED_MAX: usize = 20_000;
 const NAME_MAX_BYTES: usize = 128;
 
@@ -56,10 +59,9 @@ impl Doorman {
         let now = self.clock.now_micros();
         let mut failures = self.failures.lock();
         if failures.len() >= COUNTED_MAX {
-            let window = self.window_us;
-            failures.retain(|_, failed| (0..window).contains(&(now - failed.since)));
+            self.forget_some(&mut failures, now);
         }
-        let keys = [name(username), Who::Address(address)];
+        let keys = [name(username), at(address)];
         for who in &keys {
             let Some(failed) = failures.get(who) else {
                 continue;
@@ -83,15 +85,30 @@ impl Doorman {
         Ok(())
     }
 
+    fn forget_some(&self, failures: &mut HashMap<Who, Failures>, now: i64) {
+        failures.retain(|_, failed| (0..self.window_us).contains(&(now - failed.since)));
+        if failures.len() >= COUNTED_MAX {
+            let mut kept: Vec<(Who, Failures)> = failures.drain().collect();
+            kept.sort_unstable_by_key(|(_, failed)| (Reverse(failed.count), Reverse(failed.since)));
+            kept.truncate(COUNTED_MAX / 2);
+            failures.extend(kept);
+        }
+    }
+
     /// The password was right. The name starts afresh; the address only gets this attempt back, or one
     /// good account would clear it for guessing at others.
     pub fn welcome(&self, username: &str, address: IpAddr) {
         let mut failures = self.failures.lock();
         failures.remove(&name(username));
-        if let Some(failed) = failures.get_mut(&Who::Address(address)) {
+        if let Some(failed) = failures.get_mut(&at(address)) {
             failed.count = failed.count.saturating_sub(1);
         }
     }
+}
+
+/// Whoever has an IPv6 address has all of its network's.
+fn at(address: IpAddr) -> Who {
+    Who::Address(client_address(&Some(address)))
 }
 
 fn name(username: &str) -> Who {
@@ -140,5 +157,33 @@ mod tests {
         doorman.welcome("mine", address(1));
         doorman.admit("e", address(1)).unwrap();
         assert!(doorman.admit("mine", address(1)).is_err());
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_address() {
+        let (doorman, _) = doorman();
+        let inside = |last: u16| IpAddr::from([0x2001, 0xdb8, 1, 2, 0, 0, 0, last]);
+        for last in 0..5 {
+            doorman
+                .admit(&format!("name {last}"), inside(last))
+                .unwrap();
+        }
+        assert!(doorman.admit("another", inside(99)).is_err());
+        let outside = IpAddr::from([0x2001, 0xdb8, 1, 3, 0, 0, 0, 1]);
+        doorman.admit("another", outside).unwrap();
+    }
+
+    #[test]
+    fn a_crowd_of_names_is_forgotten_before_one_that_is_closed() {
+        let (doorman, _) = doorman();
+        for last in 0..5 {
+            doorman.admit("ada", address(last)).unwrap();
+        }
+        for number in 0..u32::try_from(COUNTED_MAX).unwrap() {
+            let from = IpAddr::from((0x0a00_0000 + number).to_be_bytes());
+            doorman.admit(&format!("guess {number}"), from).unwrap();
+            assert!(doorman.failures.lock().len() <= COUNTED_MAX + 1);
+        }
+        assert!(doorman.admit("ada", address(200)).is_err());
     }
 }

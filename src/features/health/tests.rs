@@ -43,6 +43,22 @@ async fn a_process_that_shuts_down_asks_for_no_more() {
 }
 
 #[actix_web::test]
+async fn a_process_whose_books_are_full_asks_for_no_more() {
+    let world = World::on(TestDatabase::sqlite().await, |config| {
+        config.spool.max_bytes = 128 * 1024;
+    });
+    for _ in 0..3 {
+        world.state.spool.append(1, &[0; 60_000]).unwrap();
+    }
+    let app = world.app().await;
+    let answer = Ask::get("/readyz").to(&app).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(answer.body["reason"], "the books are full");
+    let alive = Ask::get("/livez").to(&app).await;
+    assert_eq!(alive.status, StatusCode::OK);
+}
+
+#[actix_web::test]
 async fn strangers_see_no_details() {
     let world = World::sqlite().await;
     let app = world.app().await;

@@ -163,7 +163,7 @@ async fn create(
     let view = shown_as(&state, &*change, row).await?;
     let audit = Audit::of("jwt_issuers.create", "jwt_issuer", &view.id).with("created", &view);
     let made = change.created(audit, view.version, view).await?;
-    state.apply_to_gateway().await?;
+    state.announce_to_gateway().await;
     Ok(made)
 }
 

@@ -165,7 +165,7 @@ async fn issue(
     let issued = change
         .created(audit, version, IssuedToken { token, view })
         .await?;
-    state.apply_to_gateway().await?;
+    state.announce_to_gateway().await;
     Ok(issued)
 }
 
@@ -247,11 +247,18 @@ async fn rotate(
     let audit = Audit::of("tokens.rotate", "token", &row.public_id)
         .with("name", &row.name)
         .with("grace_s", grace_s);
-    change.commit(audit).await?;
-    state.apply_to_gateway().await?;
-    let view = full(&state, caller.operator.scope(), row).await?;
+    let scope = caller.operator.scope();
+    let tenants = tenants_of(&*change, scope, std::slice::from_ref(&row)).await?;
+    let totals = total::of_tokens(&state.databases.ledger_read, &[row.id]).await?;
+    let used = totals.get(&row.id);
+    let view = TokenView::of(row, &tenants, used);
     let token = key.secret.reveal().to_owned();
-    Ok(Tagged::ok(view.version, IssuedToken { token, view }))
+    let version = view.version;
+    let issued = change
+        .answered(audit, version, IssuedToken { token, view })
+        .await?;
+    state.announce_to_gateway().await;
+    Ok(issued)
 }
 
 /// Closes a token for good; acts on its next request. What it did stays on the books.
@@ -284,7 +291,9 @@ async fn revoke(
     change
         .commit(Audit::of("tokens.remove", "token", &row.public_id).with("name", &row.name))
         .await?;
-    state.apply_to_gateway().await
+    state.apply_to_gateway().await?;
+    state.gateway.limits().forget(row.id);
+    Ok(())
 }
 
 async fn replace(

@@ -203,3 +203,30 @@ async fn what_is_wrong_with_a_token_is_named() {
         );
     }
 }
+
+/// A secret is shown once: an answer that is lost would lose it for ever.
+#[actix_web::test]
+async fn a_secret_is_shown_also_when_the_gateway_cannot_be_told() {
+    let world = World::untold().await;
+    let app = world.app().await;
+    let root = world.signed_in("root", "ops_admin").await;
+    let made = Ask::post(TOKENS, json!({"name": "checkout"}))
+        .bearer(&root)
+        .to(&app)
+        .await;
+    assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+    assert!(made.body["token"].is_string());
+    let path = format!("{TOKENS}/{}", made.body["id"].as_str().unwrap());
+    let anew = Ask::post(&format!("{path}/rotate"), json!({}))
+        .bearer(&root)
+        .to(&app)
+        .await;
+    assert_eq!(anew.status, StatusCode::OK, "{anew:?}");
+    assert_ne!(anew.body["token"], made.body["token"]);
+    // What is to stop at once is another matter: whoever asked is told that it has not yet.
+    let off = Ask::patch(&path, json!({"enabled": false}))
+        .bearer(&root)
+        .to(&app)
+        .await;
+    assert_eq!(off.status, StatusCode::SERVICE_UNAVAILABLE, "{off:?}");
+}

@@ -138,6 +138,16 @@ pub const METRICS: &[Metric] = &[
         "Records that were lost since the process started.",
     ),
     of(
+        "dead_letters",
+        Unit::Count,
+        "Records set aside because the tables would not take them.",
+    ),
+    of(
+        "stray_rows",
+        Unit::Count,
+        "Records that no month's partition claimed.",
+    ),
+    of(
         "actor_restarts",
         Unit::Count,
         "Restarts of actors since the process started.",

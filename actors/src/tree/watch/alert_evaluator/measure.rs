@@ -14,6 +14,7 @@ use steward_entities::ledger::recent as active;
 use steward_entities::ledger::rollup::{self, MODEL_DAILY, MODEL_HOURLY, Measures};
 use steward_entities::ledger::spent::{self, By, Spent};
 use steward_entities::{backup, channel, metrics_snapshot};
+use tokio::sync::watch;
 
 use crate::domain::alert::Labels;
 use crate::domain::alert::condition::{Reading, change_against};
@@ -25,6 +26,7 @@ use crate::domain::recent::Recent;
 use crate::domain::ring::{Dimension, KEPT_US, SLOT_US};
 use crate::domain::setting::InForce;
 use crate::spool::Spool;
+use crate::tree::ledger::batch_writer::delivery::Condition;
 
 /// Longest window that is read from rollups.
 pub const WINDOW_MAX: Duration = Duration::from_secs(31 * 86_400);
@@ -73,6 +75,8 @@ pub struct Gauges {
     /// By whose exchange rates, each day's its own, costs in two currencies are compared, in dollars.
     pub settings: InForce,
     pub outside: Arc<Outside>,
+    /// How the writer stands to its database.
+    pub writer: watch::Receiver<Condition>,
 }
 
 /// What a rule reads now.
@@ -396,6 +400,8 @@ impl Gauges {
         Ok(match metric {
             "spool_depth" => Reading::Number(books.spooled as f64),
             "records_dropped" => Reading::Number(books.dropped as f64),
+            "dead_letters" => Reading::Number(books.dead_lettered as f64),
+            "stray_rows" => Reading::Number(self.writer.borrow().stray_rows as f64),
             "evaluation_failed" => Reading::Number(failed as f64),
             "actor_restarts" => match self.outside.restarts.get() {
                 Some(ask) => Reading::Number(ask() as f64),

@@ -97,18 +97,19 @@ export function useToken(id: () => string | null) {
   })
   const changed = () => queries.invalidateQueries({ queryKey: ['tokens'] })
   const path = () => ({ id: id() ?? '' })
+  const fetch = (id: string) => tagged(api.GET('/api/v1/tokens/{id}', { params: { path: { id } } }))
+  async function change(id: string, changes: TokenChanges, etag: string) {
+    await answer(
+      api.PATCH('/api/v1/tokens/{id}', { params: { path: { id }, header: { 'if-match': etag } }, body: changes }),
+    )
+    await changed()
+  }
   const edit = useEdit<Token, TokenChanges>({
-    fetch: () => tagged(api.GET('/api/v1/tokens/{id}', { params: { path: path() } })),
-    save: async (changes, etag) => {
-      await answer(
-        api.PATCH('/api/v1/tokens/{id}', {
-          params: { path: path(), header: { 'if-match': etag } },
-          body: changes,
-        }),
-      )
-      await changed()
-    },
+    fetch: () => fetch(path().id),
+    save: (changes, etag) => change(path().id, changes, etag),
   })
+  /** Of the key that is named, whichever is shown: what is undone is undone where it was done. */
+  const turn = async (id: string, enabled: boolean) => change(id, { enabled }, (await fetch(id)).etag)
   const revoke = useMutation({
     mutationFn: () => answer(api.DELETE('/api/v1/tokens/{id}', { params: { path: path() } })),
     onSuccess: changed,
@@ -128,6 +129,7 @@ export function useToken(id: () => string | null) {
     problem: computed(() => (query.error.value ? Problem.from(query.error.value) : null)),
     retry: () => query.refetch(),
     edit,
+    turn,
     revoke,
     rotate,
   }

@@ -6,7 +6,7 @@ import type { components, paths } from '@/api/schema'
 import { type FilterSpec, useCursorList, useEdit, useFilters } from '@/kit'
 import { useSession } from '@/session'
 import { useText } from './messages'
-import { offered, type Token } from './token'
+import type { Token } from './token'
 
 export type NewToken = components['schemas']['NewToken']
 export type TokenChanges = components['schemas']['TokenChanges']
@@ -24,9 +24,8 @@ export function useTenants() {
   return computed(() => query.data.value?.items ?? [])
 }
 
-/** Models that some account names; `*` names none. */
-/** What may be called, and by which protocols; both empty as long as nothing is known. */
-export function useOffered() {
+/** Who is called; nobody as long as it is not known. */
+export function useUpstreams() {
   const session = useSession()
   const query = useQuery({
     queryKey: ['accounts', 'names'],
@@ -34,7 +33,7 @@ export function useOffered() {
     enabled: computed(() => session.can('read:accounts')),
     queryFn: ({ signal }) => answer(api.GET('/api/v1/accounts', { params: { query: { limit: 200 } }, signal })),
   })
-  return computed(() => offered(query.data.value?.items ?? []))
+  return computed(() => query.data.value?.items ?? [])
 }
 
 export function useTokens() {

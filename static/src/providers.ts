@@ -1,21 +1,32 @@
-// What the providers' own documentation gives as protocol and base URL, so that nobody types it.
+// What the providers' own documentation gives as protocol and base URL, so that nobody types it, and a model that an
+// example can be run with: a cheap one that chats, by the name that goes on while its versions come and go.
+export type Protocol = 'openai' | 'anthropic'
 export interface Preset {
   /** The `provider` of the account. */
   provider: string
   name: string
-  protocol: 'openai' | 'anthropic'
+  protocol: Protocol
   baseUrl: string
+  model: string
   /** How a key of theirs begins, as a hint; empty when it says nothing. */
   keyHint: string
 }
 
 export const presets: readonly Preset[] = [
-  { provider: 'openai', name: 'OpenAI', protocol: 'openai', baseUrl: 'https://api.openai.com/v1', keyHint: 'sk-…' },
+  {
+    provider: 'openai',
+    name: 'OpenAI',
+    protocol: 'openai',
+    baseUrl: 'https://api.openai.com/v1',
+    model: 'gpt-4o-mini',
+    keyHint: 'sk-…',
+  },
   {
     provider: 'anthropic',
     name: 'Anthropic',
     protocol: 'anthropic',
     baseUrl: 'https://api.anthropic.com',
+    model: 'claude-haiku-4-5',
     keyHint: 'sk-ant-…',
   },
   {
@@ -23,6 +34,7 @@ export const presets: readonly Preset[] = [
     name: 'Google Gemini',
     protocol: 'openai',
     baseUrl: 'https://generativelanguage.googleapis.com/v1beta/openai',
+    model: 'gemini-flash-lite-latest',
     keyHint: 'AIza…',
   },
   {
@@ -30,6 +42,7 @@ export const presets: readonly Preset[] = [
     name: 'Azure OpenAI',
     protocol: 'openai',
     baseUrl: 'https://YOUR-RESOURCE.openai.azure.com/openai/v1',
+    model: 'gpt-4o-mini',
     keyHint: '',
   },
   {
@@ -37,6 +50,7 @@ export const presets: readonly Preset[] = [
     name: 'DeepSeek',
     protocol: 'openai',
     baseUrl: 'https://api.deepseek.com/v1',
+    model: 'deepseek-v4-flash',
     keyHint: 'sk-…',
   },
   {
@@ -44,6 +58,7 @@ export const presets: readonly Preset[] = [
     name: 'Qwen · DashScope 通义千问',
     protocol: 'openai',
     baseUrl: 'https://dashscope.aliyuncs.com/compatible-mode/v1',
+    model: 'qwen-flash',
     keyHint: 'sk-…',
   },
   {
@@ -51,6 +66,7 @@ export const presets: readonly Preset[] = [
     name: 'Moonshot · Kimi 月之暗面',
     protocol: 'openai',
     baseUrl: 'https://api.moonshot.cn/v1',
+    model: 'kimi-k2.5',
     keyHint: 'sk-…',
   },
   {
@@ -58,16 +74,43 @@ export const presets: readonly Preset[] = [
     name: 'Zhipu GLM 智谱',
     protocol: 'openai',
     baseUrl: 'https://open.bigmodel.cn/api/paas/v4',
+    model: 'glm-4.5-air',
     keyHint: '',
   },
-  { provider: 'mistral', name: 'Mistral', protocol: 'openai', baseUrl: 'https://api.mistral.ai/v1', keyHint: '' },
+  {
+    provider: 'mistral',
+    name: 'Mistral',
+    protocol: 'openai',
+    baseUrl: 'https://api.mistral.ai/v1',
+    model: 'mistral-small-latest',
+    keyHint: '',
+  },
   {
     provider: 'openrouter',
     name: 'OpenRouter',
     protocol: 'openai',
     baseUrl: 'https://openrouter.ai/api/v1',
+    model: 'openai/gpt-4o-mini',
     keyHint: 'sk-or-…',
   },
-  { provider: 'ollama', name: 'Ollama', protocol: 'openai', baseUrl: 'http://127.0.0.1:11434/v1', keyHint: 'ollama' },
-  { provider: 'vllm', name: 'vLLM', protocol: 'openai', baseUrl: 'http://127.0.0.1:8000/v1', keyHint: '' },
+  {
+    provider: 'ollama',
+    name: 'Ollama',
+    protocol: 'openai',
+    baseUrl: 'http://127.0.0.1:11434/v1',
+    model: 'llama3.2',
+    keyHint: 'ollama',
+  },
+  {
+    provider: 'vllm',
+    name: 'vLLM',
+    protocol: 'openai',
+    baseUrl: 'http://127.0.0.1:8000/v1',
+    model: 'Qwen/Qwen3-8B',
+    keyHint: '',
+  },
 ]
+
+/** Of this provider; of one nobody has heard of, what is asked for most by its protocol. */
+export const modelOf = (provider: string, protocol: Protocol): string =>
+  (presets.find((one) => one.provider === provider) ?? presets.find((one) => one.protocol === protocol)!).model

@@ -93,7 +93,7 @@ export async function mounted(
     global: { plugins: [pinia, i18n, router, [VueQueryPlugin, { queryClient }]] },
   })
   await flushPromises()
-  return { wrapper, router }
+  return { wrapper, router, queries: queryClient }
 }
 
 /** What is drawn anywhere, also in dialogs, which stand outside of what was mounted. */

@@ -1,6 +1,6 @@
 import { flushPromises } from '@vue/test-utils'
 import { afterEach, beforeEach, expect, it, vi } from 'vitest'
-import { json, mounted, play } from '@/testing'
+import { json, mounted, play, press } from '@/testing'
 import SupervisionPage from './SupervisionPage.vue'
 import type { TreeNode } from './tree'
 
@@ -17,7 +17,17 @@ afterEach(() => {
 })
 
 const node = (id: string, restarts: number, children: TreeNode[] = []) =>
-  ({ id, kind: children.length > 0 ? 'group' : 'actor', state: 'running', restarts, children, epoch: 1 }) as TreeNode
+  ({
+    id,
+    kind: children.length > 0 ? 'group' : 'actor',
+    state: 'running',
+    restarts,
+    children,
+    epoch: 1,
+    depth: 0,
+    capacity: 64,
+    processed: 0,
+  }) as TreeNode
 
 it.each(['tree', 'table'])('marks in the %s what changed, for ten seconds and more looks than one', async (view) => {
   let restarts = 0
@@ -41,5 +51,27 @@ it.each(['tree', 'table'])('marks in the %s what changed, for ten seconds and mo
   expect(marked()).toEqual(['hit'])
   await vi.advanceTimersByTimeAsync(15_000)
   expect(marked()).toEqual([])
+  wrapper.unmount()
+})
+
+it.each([
+  ['root/still', 'Restart still?'],
+  ['root', 'Restart root?'],
+])('asks once before %s is restarted, and says what is kept', async (path, title) => {
+  const asked = play(({ line, path: at }) => {
+    if (at.endsWith('/tree')) return json(node('root', 0, [node('root/still', 0), node('root/hit', 0)]))
+    return line.startsWith('POST') ? json({}) : undefined
+  })
+  const restarts = () => asked.filter(({ line }) => line.startsWith('POST')).map(({ line }) => line)
+  const { wrapper } = await mounted(SupervisionPage, { address: `/supervision/${path}` })
+  await press('Restart')
+  await vi.waitFor(() => expect(document.body.textContent).toContain(title))
+  const question = [...document.querySelectorAll('[role=dialog], [role=alertdialog]')].at(-1)!
+  expect(question.textContent).toMatch(/Waiting messages are kept.*records are safe/)
+  expect(restarts()).toEqual([])
+  ;[...question.querySelectorAll('button')].find((one) => one.textContent!.trim() === 'Restart')!.click()
+  await vi.waitFor(() =>
+    expect(restarts()).toEqual([`POST /api/v1/supervision/actors/${encodeURIComponent(path)}/restart`]),
+  )
   wrapper.unmount()
 })

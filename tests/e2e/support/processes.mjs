@@ -74,7 +74,7 @@ export async function startSteward(env = {}, { data, demo = false, secret = demo
   const log = createWriteStream(join(directory, 'steward.log'))
   const clean = () => rmSync(directory, { recursive: true, force: true })
   const started = await launch(stewardBinary, [...(demo ? demonstration : ['serve']), '--data-dir', data ? resolve(data) : join(directory, 'data'), '--listen', '127.0.0.1:0'], {
-    address: /listening address=(\S+)/,
+    address: /listening.* address=(\S+)/,
     cwd: directory,
     log,
     env: {

@@ -9,7 +9,7 @@ describe('an audit entry', () => {
       rest: { api_key: 'replaced' },
     })
   })
-  it.each(['tenants.suspend', 'prompts.label'])('is a change by %s too', (action) =>
+  it.each(['tenants.suspend', 'prompts.label', 'operators.reset_password'])('is a change by %s too', (action) =>
     expect(toldBy({ action, details: { state: ['a', 'b'] } }).change).toEqual({
       before: { state: 'a' },
       after: { state: 'b' },

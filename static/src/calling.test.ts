@@ -42,7 +42,7 @@ describe('what an example calls', () => {
   it.each(presets)('of $provider alone: its protocol, and a model that it has', (preset) => {
     const [offer, ...others] = offers([account({ provider: preset.provider, protocol: preset.protocol })])
     expect(others).toEqual([])
-    expect(offer).toEqual({ protocol: preset.protocol, model: preset.model, models: null })
+    expect(offer).toMatchObject({ protocol: preset.protocol, model: preset.model, models: null })
     // What others serve, or what was installed, is on no provider's list.
     if (['openrouter', 'ollama', 'vllm'].includes(preset.provider)) return
     const priced = list.split(`[providers.${preset.provider}.models]`)[1]?.split('\n[')[0]
@@ -52,12 +52,13 @@ describe('what an example calls', () => {
   it('is one that the first account names, unless it takes what its provider is asked for most', () => {
     expect(offers([account({ provider: 'deepseek' }), account()])[0]!.model).toBe('deepseek-v4-flash')
     expect(offers([account({ models: ['text-embedding-3-small', 'gpt-4.1', 'gpt-4o'] })])).toEqual([
-      { protocol: 'openai', model: 'gpt-4.1', models: ['gpt-4.1', 'gpt-4o', 'text-embedding-3-small'] },
+      { protocol: 'openai', model: 'gpt-4.1', models: ['gpt-4.1', 'gpt-4o', 'text-embedding-3-small'], ask: null },
     ])
     expect(offers([account({ models: ['gpt-*'], aliases: { fast: 'gpt-4o' } })])[0]).toEqual({
       protocol: 'openai',
       model: 'gpt-4o-mini',
       models: ['fast', 'gpt-4o-mini'],
+      ask: null,
     })
     expect(offers([account({ provider: 'house', models: ['*', 'o3'] })])[0]!.model).toBe('gpt-4o-mini')
   })
@@ -72,8 +73,20 @@ describe('what an example calls', () => {
     expect(protocols([account({ models: ['gpt-4o'] }), claude], ['claude-*'])).toEqual(['anthropic'])
   })
 
+  it('is asked for where only the account itself knows what it has', () => {
+    const ask = (more: Partial<Upstream>, allowed?: string[]) =>
+      offers([account({ id: 'acc_1', ...more })], allowed)[0]!.ask
+    expect(ask({ provider: 'ollama' })).toBe('acc_1')
+    expect(ask({ provider: 'house' })).toBe('acc_1')
+    expect(ask({ provider: 'openai' })).toBeNull()
+    expect(ask({ provider: 'house', models: ['gpt-4o-mini'] })).toBeNull()
+    expect(ask({ provider: 'house' }, ['o3'])).toBeNull()
+  })
+
   it('is one that the key may call', () => {
-    expect(offers([account()], ['o3', 'gpt-4.1*'])).toEqual([{ protocol: 'openai', model: 'o3', models: ['o3'] }])
+    expect(offers([account()], ['o3', 'gpt-4.1*'])).toEqual([
+      { protocol: 'openai', model: 'o3', models: ['o3'], ask: null },
+    ])
     expect(offers([account({ models: ['gpt-4o', 'o3'] })], ['gpt-*'])[0]!.models).toEqual(['gpt-4o'])
     expect(offers([account({ models: ['gpt-4o'] })], ['o3'])[0]!.model).toBe('o3')
   })

@@ -1,7 +1,8 @@
 // Code that calls through Steward and runs as it stands: what can be called here, and how that is written. Pure.
-import { modelOf, type Protocol } from './providers'
+import { isKnown, modelOf, type Protocol } from './providers'
 
 export interface Upstream {
+  id?: string
   provider: string
   protocol: string
   enabled: boolean
@@ -14,6 +15,8 @@ export interface Offer {
   model: string
   /** What else can be called, in order; null: whatever the provider has. */
   models: string[] | null
+  /** An account that may have other models: asked for them, it knows. */
+  ask: string | null
 }
 
 /** As the gateway takes it: a name, or how names begin. */
@@ -24,7 +27,7 @@ const aliasesOf = (account: Upstream) => Object.keys(account.aliases ?? {})
 const serves = (account: Upstream, model: string) =>
   aliasesOf(account).includes(model) || account.models.some((pattern) => matches(pattern, model))
 /** Something that can be talked to. */
-const chats = (model: string) => !/embed|rerank|whisper|tts|image/i.test(model)
+export const chats = (model: string) => !/embed|rerank|whisper|tts|image/i.test(model)
 
 /** Models that accounts in service name, in order. */
 export const named = (accounts: readonly Upstream[]): string[] => {
@@ -50,7 +53,10 @@ export function offers(accounts: readonly Upstream[], allowed: readonly string[]
       )
       const anything = !allowed && mine.some((one) => one.models.includes('*'))
       const model = fit.find(chats) ?? fit[0]
-      return model === undefined ? null : { protocol, model, models: anything ? null : fit.sort() }
+      if (model === undefined) return null
+      const by = mine.find((one) => serves(one, model))
+      const isGuess = anything && !named(mine).includes(model) && !isKnown(by?.provider ?? '')
+      return { protocol, model, models: anything ? null : fit.sort(), ask: isGuess ? (by?.id ?? null) : null }
     },
   )
   const reached = found.filter((one) => one !== null)
@@ -61,6 +67,7 @@ export function offers(accounts: readonly Upstream[], allowed: readonly string[]
     protocol,
     model: first ?? modelOf('', protocol),
     models: null,
+    ask: null,
   }))
 }
 

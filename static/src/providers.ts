@@ -8,6 +8,8 @@ export interface Preset {
   protocol: Protocol
   baseUrl: string
   model: string
+  /** It has what somebody installed there. */
+  isOwn?: true
   /** How a key of theirs begins, as a hint; empty when it says nothing. */
   keyHint: string
 }
@@ -99,6 +101,7 @@ export const presets: readonly Preset[] = [
     protocol: 'openai',
     baseUrl: 'http://127.0.0.1:11434/v1',
     model: 'llama3.2',
+    isOwn: true,
     keyHint: 'ollama',
   },
   {
@@ -107,9 +110,13 @@ export const presets: readonly Preset[] = [
     protocol: 'openai',
     baseUrl: 'http://127.0.0.1:8000/v1',
     model: 'Qwen/Qwen3-8B',
+    isOwn: true,
     keyHint: '',
   },
 ]
+
+/** Whether the model is one that everybody has there. */
+export const isKnown = (provider: string): boolean => presets.some((one) => one.provider === provider && !one.isOwn)
 
 /** Of this provider; of one nobody has heard of, what is asked for most by its protocol. */
 export const modelOf = (provider: string, protocol: Protocol): string =>

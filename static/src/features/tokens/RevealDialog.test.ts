@@ -9,7 +9,11 @@ afterEach(() => {
   vi.unstubAllGlobals()
 })
 async function reveal(...items: Upstream[]) {
-  play(({ path }) => (path === '/api/v1/accounts' ? json({ items }) : undefined))
+  play(({ path }) => {
+    if (path === '/api/v1/accounts/acc_1/models')
+      return json({ items: ['nomic-embed-text', 'gemma3:4b'].map((id) => ({ id })) })
+    return path === '/api/v1/accounts' ? json({ items }) : undefined
+  })
   const shown = await mounted(RevealDialog, { props: { issued: { token: 'sk-stw-1', allowed_models: null } } })
   await flushPromises()
   return shown
@@ -54,5 +58,11 @@ it('calls what is typed, where the account takes any model', async () => {
   field.name = 'model'
   await type('model', 'deepseek-v4-pro')
   expect(code()).toContain('"deepseek-v4-pro"')
+  wrapper.unmount()
+})
+
+it('calls what was installed where that is known to nobody else', async () => {
+  const { wrapper } = await reveal({ ...deepseek, id: 'acc_1', provider: 'ollama' })
+  await vi.waitFor(() => expect(code()).toContain('"gemma3:4b"'))
   wrapper.unmount()
 })

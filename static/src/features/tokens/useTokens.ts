@@ -36,6 +36,18 @@ export function useUpstreams() {
   return computed(() => query.data.value?.items ?? [])
 }
 
+/** What one of them says it has: of what was installed somewhere nobody else knows. */
+export function useModelsOf(id: () => string | null) {
+  const query = useQuery({
+    queryKey: computed(() => ['accounts', 'has', id()]),
+    staleTime: 60_000,
+    enabled: computed(() => id() !== null),
+    queryFn: ({ signal }) =>
+      answer(api.GET('/api/v1/accounts/{id}/models', { params: { path: { id: id()! } }, signal })),
+  })
+  return computed(() => (id() === null ? [] : (query.data.value?.items ?? []).map((model) => model.id)))
+}
+
 export function useTokens() {
   const t = useText()
   const tenants = useTenants()

@@ -173,6 +173,7 @@ all)
     must "clippy" cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
     must "build" build_tested_binaries
     step "generated files" generated_files
+    step "build.rs" tests/build_script.sh
     step "console: types, lints, format" web_check
     step "console: unit tests" web_tests
     step "console: size budget" web_budget
@@ -189,6 +190,7 @@ all)
 quick)
     must "cargo fmt" cargo fmt --all --check
     must "clippy" cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
+    step "build.rs" tests/build_script.sh
     step "Rust tests" rust_tests without_postgres
     step "documentation tests" documentation_tests
     if [ -z "${CONSOLE_SKIP_WEB:-}" ]; then

@@ -3,11 +3,12 @@
 //! | method | path | permission |
 //! |---|---|---|
 //! | GET | `/ops/logs/operations` | `read:audit` |
+//! | GET | `/ops/logs/operations/{id}` | `read:audit` |
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use actix_web::{get, web};
-use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use steward_entities::{audit, operator};
@@ -25,7 +26,7 @@ use crate::state::AppState;
 const NOBODY: i64 = 0;
 
 pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
-    config.service(list);
+    config.service(list).service(show);
 }
 
 /// Something an operator did.
@@ -123,14 +124,7 @@ async fn list(
     };
     let rows = audit::list(connection, &filter, page.rows()?).await?;
     let total = audit::count(connection, &filter).await?;
-    let ids: BTreeSet<i64> = rows.iter().filter_map(|row| row.operator_id).collect();
-    let operators: BTreeMap<i64, String> = operator::Entity::find()
-        .filter(operator::Column::Id.is_in(ids))
-        .all(connection)
-        .await?
-        .into_iter()
-        .map(|row| (row.id, row.public_id))
-        .collect();
+    let operators = operators_of(connection, &rows).await?;
     Ok(Json(Page::of(
         rows,
         &page,
@@ -138,6 +132,38 @@ async fn list(
         |row| row.id,
         |row| Operation::of(row, &operators),
     )))
+}
+
+/// One of them, wherever in the list it stands.
+#[utoipa::path(tag = "audit", responses((status = 200, body = Operation)))]
+#[get("/ops/logs/operations/{id}")]
+async fn show(
+    state: web::Data<AppState>,
+    _caller: Can<ReadAudit>,
+    id: web::Path<String>,
+) -> Result<Json<Operation>, ApiError> {
+    let connection = &state.databases.control_read;
+    let row = audit::by_public_id(connection, &id)
+        .await?
+        .ok_or_else(|| ApiError::not_found("operation"))?;
+    let operators = operators_of(connection, std::slice::from_ref(&row)).await?;
+    Ok(Json(Operation::of(row, &operators)))
+}
+
+/// Public ids of the operators who did these, by key.
+async fn operators_of(
+    connection: &impl ConnectionTrait,
+    rows: &[audit::Model],
+) -> Result<BTreeMap<i64, String>, ApiError> {
+    let ids: BTreeSet<i64> = rows.iter().filter_map(|row| row.operator_id).collect();
+    let known = operator::Entity::find()
+        .filter(operator::Column::Id.is_in(ids))
+        .all(connection)
+        .await?;
+    Ok(known
+        .into_iter()
+        .map(|row| (row.id, row.public_id))
+        .collect())
 }
 
 #[cfg(test)]
@@ -198,6 +224,17 @@ mod tests {
         assert_eq!(last["next_cursor"], json!(null));
         let numbered = find("limit=2&page=2").await;
         assert_eq!(numbered["items"], last["items"]);
+        let id = last["items"][0]["id"].as_str().unwrap();
+        let one = Ask::get(&format!("/api/v1/ops/logs/operations/{id}"))
+            .bearer(&root)
+            .to(&app)
+            .await;
+        assert_eq!(one.body, last["items"][0]);
+        let gone = Ask::get("/api/v1/ops/logs/operations/opl_nobody")
+            .bearer(&root)
+            .to(&app)
+            .await;
+        assert_eq!(gone.status, StatusCode::NOT_FOUND);
         let refused = Ask::get("/api/v1/ops/logs/operations?range=8y")
             .bearer(&root)
             .to(&app)

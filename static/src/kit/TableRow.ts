@@ -26,6 +26,7 @@ export const TableRow = defineComponent({
     isSelected: Boolean,
     isTabStop: Boolean,
     opens: Boolean,
+    look: { type: String, default: '' },
   },
   setup(props) {
     const cell = (column: Column<Row>) =>
@@ -66,6 +67,7 @@ export const TableRow = defineComponent({
           class: [
             'border-line aria-selected:bg-accent-soft absolute top-0 left-0 grid w-full items-center border-b text-sm contain-strict focus-visible:outline-offset-[-2px]',
             props.opens ? 'hover:bg-hover cursor-pointer' : '',
+            props.look,
           ],
           style: {
             gridTemplateColumns: props.tracks,

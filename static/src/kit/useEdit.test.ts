@@ -63,4 +63,18 @@ describe('editing what others edit too', () => {
     expect(it.edit.problem.value?.status).toBe(422)
     expect(it.edit.conflict.value).toBe(false)
   })
+
+  it('saves against the record that was asked for last, whichever answer came last', async () => {
+    const answers: ((name: string) => void)[] = []
+    const edit = useEdit<{ name: string }, object>({
+      fetch: () => new Promise((go) => answers.push((name) => go({ data: { name }, etag: `"${name}"` }))),
+      save: async () => undefined,
+    })
+    const [first, second] = [edit.load(), edit.load()]
+    answers[1]!('second')
+    await second
+    answers[0]!('first')
+    await first
+    expect(edit.base.value?.etag).toBe('"second"')
+  })
 })

@@ -18,12 +18,17 @@ export function useEdit<T, C>(work: {
   const problem = shallowRef<Problem | null>(null)
   const busy = ref(false)
 
+  let loads = 0
+
+  /** Only what was asked for last is what is shown: an answer that comes late is another record's. */
   async function load(): Promise<T | null> {
+    const mine = ++loads
     problem.value = null
     theirs.value = null
     try {
-      base.value = await work.fetch()
-      return base.value.data
+      const found = await work.fetch()
+      if (mine === loads) base.value = found
+      return found.data
     } catch (cause) {
       problem.value = Problem.from(cause)
       return null

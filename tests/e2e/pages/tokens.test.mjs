@@ -103,6 +103,23 @@ test('a key has an address; Escape closes it; disabling can be undone', async ()
   })
 })
 
+test('Undo is for the key that was disabled, whichever is open by then', async () => {
+  const keys = []
+  for (const name of ['next in the list', 'disabled by mistake'])
+    keys.push((await ui.api('POST', '/api/v1/tokens', { name })).id)
+  const enabled = () => Promise.all(keys.map(async (id) => (await ui.api('GET', `/api/v1/tokens/${id}`)).enabled))
+  await ui.visit(`/ops/tokens/${keys[1]}`, async (page) => {
+    const drawer = dialog(page, 'disabled by mistake')
+    await button(drawer, 'Disable').click()
+    await button(drawer, 'Enable').waitFor()
+    await page.keyboard.press('j')
+    await dialog(page, 'next in the list').waitFor()
+    await button(page, 'Undo').click()
+    await page.getByText('disabled by mistake is enabled').waitFor()
+    assert.deepEqual(await enabled(), [true, true])
+  })
+})
+
 test('two people at once: theirs is shown, and mine does not overwrite what I did not touch', async () => {
   const { id } = await ui.api('POST', '/api/v1/tokens', { name: 'shared', rpm: 10 })
   await ui.visit(

@@ -54,12 +54,12 @@ const underWay = new WeakMap()
 const patienceMs = 15_000
 
 export class Console {
-  static async start({ env } = {}) {
+  static async start({ env, demo } = {}) {
     const started = []
     try {
       const provider = await startProvider()
       started.push(() => provider.stop())
-      const steward = await startSteward(env)
+      const steward = await startSteward(env, { demo })
       started.push(() => steward.stop())
       const browser = await chromium.launch({ executablePath, args, headless: true })
       started.push(() => browser.close())

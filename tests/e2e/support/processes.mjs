@@ -61,16 +61,20 @@ async function launch(binary, args, { address, env, cwd, log }) {
 /** The scripted model provider; a model's name tells it what to do (`tests/fake_provider/script.rs`). */
 export const startProvider = () => launch(providerBinary, ['127.0.0.1:0'], { address: /^(http:\/\/\S+)/ })
 
+/** A day of history at few calls a second: it is written before the process listens. */
+const demonstration = ['demo', '--history-days', '1', '--calls-per-second', '2']
+const demonstrationPassword = 'demo-steward'
+
 /**
- * A Steward with an empty data directory, or with `data`, which stays; `api` speaks to it as its first administrator,
- * whose password `secret` is.
+ * A Steward with an empty data directory, or with `data`, which stays, or a demonstration; `api` speaks to it as its first
+ * administrator, whose password `secret` is.
  */
-export async function startSteward(env = {}, { data, secret = password } = {}) {
+export async function startSteward(env = {}, { data, demo = false, secret = demo ? demonstrationPassword : password } = {}) {
   const directory = mkdtempSync(join(tmpdir(), 'steward-e2e-'))
   const log = createWriteStream(join(directory, 'steward.log'))
   const clean = () => rmSync(directory, { recursive: true, force: true })
-  const started = await launch(stewardBinary, ['serve', '--data-dir', data ? resolve(data) : join(directory, 'data'), '--listen', '127.0.0.1:0'], {
-    address: /listening address=(\S+)/,
+  const started = await launch(stewardBinary, [...(demo ? demonstration : ['serve']), '--data-dir', data ? resolve(data) : join(directory, 'data'), '--listen', '127.0.0.1:0'], {
+    address: /listening.* address=(\S+)/,
     cwd: directory,
     log,
     env: {

@@ -202,6 +202,16 @@ async fn every_change_leaves_an_audit_row() {
         assert!(!row[field].is_null(), "{field} in {row}");
     }
     assert_eq!(row["user_name"], "admin");
+    // Each has an address of its own, whatever was done since.
+    let id = row["id"].as_str().unwrap();
+    assert_eq!(
+        &app.get(&format!("ops/logs/operations/{id}")).await,
+        row,
+        "{id}"
+    );
+    app.api(Method::GET, "ops/logs/operations/opl_nobody", None)
+        .await
+        .expect_status(404);
     // A refused change leaves none.
     let before = rows["total"].as_u64().unwrap();
     app.api(Method::POST, "tokens", Some(json!({"rpm": -1})))

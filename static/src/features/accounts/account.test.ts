@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { type Account, changes, conditionOf, creation, emptyDraft, namesAll } from './account'
-import { presets } from './presets'
+import { presets } from '@/providers'
 
 const account = (more: Partial<Account> = {}, breaker: Partial<Account['breaker']> = {}): Account =>
   ({

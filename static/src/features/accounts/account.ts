@@ -1,5 +1,6 @@
 // How an account does, and what a form holds of it. Pure.
 import type { components } from '@/api/schema'
+import { type Preset, presets } from '@/providers'
 
 export type Account = components['schemas']['AccountShown']
 export type NewAccount = components['schemas']['NewAccount']
@@ -49,11 +50,15 @@ export interface AccountDraft {
   weight: number | null
   concurrency: number | null
 }
+/** What a preset says; nothing for a provider that is none of them. */
+export const filledIn = (preset?: Preset): Pick<AccountDraft, 'provider' | 'protocol' | 'base_url'> => ({
+  provider: preset?.provider ?? '',
+  protocol: preset?.protocol ?? 'openai',
+  base_url: preset?.baseUrl ?? '',
+})
 export const emptyDraft = (): AccountDraft => ({
+  ...filledIn(presets[0]),
   name: '',
-  provider: '',
-  protocol: 'openai',
-  base_url: '',
   api_key: '',
   models: ['*'],
   aliases: [],

@@ -37,15 +37,19 @@ export function useAccount(id: () => string | null) {
   })
   const changed = () => queries.invalidateQueries({ queryKey: ['accounts'] })
   const path = () => ({ id: id() ?? '' })
+  const fetch = (id: string) => tagged(api.GET('/api/v1/accounts/{id}', { params: { path: { id } } }))
+  async function change(id: string, changes: AccountChanges, etag: string) {
+    await answer(
+      api.PATCH('/api/v1/accounts/{id}', { params: { path: { id }, header: { 'if-match': etag } }, body: changes }),
+    )
+    await changed()
+  }
   const edit = useEdit<Account, AccountChanges>({
-    fetch: () => tagged(api.GET('/api/v1/accounts/{id}', { params: { path: path() } })),
-    save: async (changes, etag) => {
-      await answer(
-        api.PATCH('/api/v1/accounts/{id}', { params: { path: path(), header: { 'if-match': etag } }, body: changes }),
-      )
-      await changed()
-    },
+    fetch: () => fetch(path().id),
+    save: (changes, etag) => change(path().id, changes, etag),
   })
+  /** Of the account that is named, whichever is shown: what is undone is undone where it was done. */
+  const turn = async (id: string, enabled: boolean) => change(id, { enabled }, (await fetch(id)).etag)
   const remove = useMutation({
     mutationFn: () => answer(api.DELETE('/api/v1/accounts/{id}', { params: { path: path() } })),
     onMutate: () => void (leaving.value = id()),
@@ -63,6 +67,7 @@ export function useAccount(id: () => string | null) {
     problem: computed(() => (query.error.value ? Problem.from(query.error.value) : null)),
     retry: () => query.refetch(),
     edit,
+    turn,
     remove,
     test,
     offered,

@@ -1,14 +1,35 @@
 import { describe, expect, it } from 'vitest'
-import { changeOf, targetPage } from './entry'
+import { targetPage, toldBy } from './entry'
 
 describe('an audit entry', () => {
-  it('gathers the changed fields', () => {
-    expect(changeOf({ rpm: [60, 120], models: [['a'], ['a', 'b']], outcome: 'x' })).toEqual({
-      before: { rpm: 60, models: ['a'] },
-      after: { rpm: 120, models: ['a', 'b'] },
+  it('gathers the changed fields, and what is told beside them', () => {
+    const details = { rpm: [60, 120], models: [['a'], ['a', 'b']], api_key: 'replaced' }
+    expect(toldBy({ action: 'accounts.update', details })).toEqual({
+      change: { before: { rpm: 60, models: ['a'] }, after: { rpm: 120, models: ['a', 'b'] } },
+      rest: { api_key: 'replaced' },
     })
   })
-  it('is no change without sides', () => expect(changeOf({ outcome: 'restarted' })).toBeNull())
+  it.each(['tenants.suspend', 'prompts.label', 'operators.reset_password'])('is a change by %s too', (action) =>
+    expect(toldBy({ action, details: { state: ['a', 'b'] } }).change).toEqual({
+      before: { state: 'a' },
+      after: { state: 'b' },
+    }),
+  )
+  it.each([
+    ['roles.create', { name: 'support', permissions: ['read:logs', 'read:tokens'] }],
+    ['alert_rules.replace', { rules: [{ name: 'a' }, { name: 'b' }], removed: [] }],
+    ['supervision.restart', { outcome: 'restarted' }],
+  ])('is no change where two are two (%s)', (action, details) =>
+    expect(toldBy({ action, details })).toEqual({ change: null, rest: details }),
+  )
+  it('is a change told as before and after, also from nothing', () => {
+    const [before, after, valid_from] = [{ input: '1' }, { input: '2' }, '2026-01-01T00:00:00Z']
+    expect(toldBy({ action: 'prices.set', details: { before, after, valid_from } })).toEqual({
+      change: { before, after },
+      rest: { valid_from },
+    })
+    expect(toldBy({ action: 'prices.set', details: { before: null, after } }).change).toEqual({ before: null, after })
+  })
   it('knows where its target is shown', () => {
     expect(targetPage({ target_type: 'actor', target_id: 'root/ledger' })).toBe('/supervision/root/ledger')
     expect(targetPage({ target_type: 'session', target_id: 'ses_1' })).toBeNull()

@@ -3,15 +3,30 @@ import type { components } from '@/api/schema'
 
 export type Entry = components['schemas']['Operation']
 
-/** The two sides of a change: the server writes every changed field as `[before, after]`. */
-export function changeOf(details: Record<string, unknown>): { before: unknown; after: unknown } | null {
-  const changed = Object.entries(details).filter(
-    (entry): entry is [string, [unknown, unknown]] => Array.isArray(entry[1]) && entry[1].length === 2,
-  )
-  if (changed.length === 0) return null
+type Details = Record<string, unknown>
+export interface Told {
+  change: { before: unknown; after: unknown } | null
+  /** What is said beside the change. */
+  rest: Details
+}
+
+/** Where changed fields are told as `[before, after]`; elsewhere two of something are two of something. */
+const tellsPairs = (action: string) => /\.update$|^tenants\.|^prompts\.label$|^operators\.reset_password$/.test(action)
+
+/** The two sides of a change, told field by field or as `before` and `after`, apart from all else that is told. */
+export function toldBy({ action, details }: { action: string; details: Details }): Told {
+  if ('before' in details && 'after' in details) {
+    const { before, after, ...rest } = details
+    return { change: { before, after }, rest }
+  }
+  const isPair = ([, value]: [string, unknown]): boolean =>
+    tellsPairs(action) && Array.isArray(value) && value.length === 2
+  const all = Object.entries(details)
+  const pairs = all.filter(isPair) as [string, [unknown, unknown]][]
+  const side = (at: 0 | 1) => Object.fromEntries(pairs.map(([field, both]) => [field, both[at]]))
   return {
-    before: Object.fromEntries(changed.map(([field, [before]]) => [field, before])),
-    after: Object.fromEntries(changed.map(([field, [, after]]) => [field, after])),
+    change: pairs.length > 0 ? { before: side(0), after: side(1) } : null,
+    rest: Object.fromEntries(all.filter((entry) => !isPair(entry))),
   }
 }
 

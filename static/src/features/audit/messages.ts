@@ -16,6 +16,7 @@ export const useText = featureText(
       request: 'Request id',
       toTarget: 'Open the target',
       only: 'Only this operator',
+      gone: 'There is no such entry',
     },
   },
   {
@@ -32,6 +33,7 @@ export const useText = featureText(
       request: '请求 id',
       toTarget: '打开对象',
       only: '只看这位操作员',
+      gone: '没有这条记录',
     },
   },
 )

@@ -8,6 +8,10 @@ import type { Availabilities, Issuer, IssuerChanges, NewIssuer } from './issuer'
 
 const problemOf = (error: unknown) => (error ? Problem.from(error) : null)
 
+const fetch = (id: string) => tagged(api.GET('/api/v1/jwt-issuers/{id}', { params: { path: { id } } }))
+const patch = (id: string, body: IssuerChanges, etag: string) =>
+  answer(api.PATCH('/api/v1/jwt-issuers/{id}', { params: { path: { id }, header: { 'if-match': etag } }, body }))
+
 export function useJwtIssuers() {
   const queries = useQueryClient()
   const live = useLive()
@@ -53,6 +57,12 @@ export function useJwtIssuers() {
     mutationFn: ({ id, sub }: { id: string; sub: string }) =>
       answer(api.POST('/api/v1/jwt-issuers/{id}/tokens', { params: { path: { id } }, body: { sub } })),
   })
+  /** Of the issuer that is named, whichever is shown: what is undone is undone where it was done. */
+  const turn = useMutation({
+    mutationFn: async ({ id, enabled }: { id: string; enabled: boolean }) =>
+      patch(id, { enabled }, (await fetch(id)).etag),
+    onSettled: changed,
+  })
   return {
     issuers: computed(() => query.data.value?.items ?? []),
     loading: query.isPending,
@@ -64,21 +74,18 @@ export function useJwtIssuers() {
     rotate,
     test,
     issue,
+    turn,
   }
 }
 
-export function useIssuerEdit(id: () => string, changed: () => Promise<unknown>) {
-  const path = () => ({ id: id() })
-  return useEdit<Issuer, IssuerChanges>({
-    fetch: () => tagged(api.GET('/api/v1/jwt-issuers/{id}', { params: { path: path() } })),
+export const useIssuerEdit = (id: () => string, changed: () => Promise<unknown>) =>
+  useEdit<Issuer, IssuerChanges>({
+    fetch: () => fetch(id()),
     save: async (body, etag) => {
-      await answer(
-        api.PATCH('/api/v1/jwt-issuers/{id}', { params: { path: path(), header: { 'if-match': etag } }, body }),
-      )
+      await patch(id(), body, etag)
       await changed()
     },
   })
-}
 
 /** How much of the last seven days tokens could be issued and keys be fetched; asked for often while it is not known of all. */
 export function useAvailability(looked: () => readonly Issuer[]) {

@@ -36,8 +36,9 @@ export function usePrompt(id: () => string) {
   const queries = useQueryClient()
   const path = () => ({ id: id() })
   const key = computed(() => ['prompts', 'one', id()])
-  const fetch = (signal?: AbortSignal) => tagged(api.GET('/api/v1/prompts/{id}', { params: { path: path() }, signal }))
-  const query = useQuery({ queryKey: key, queryFn: ({ signal }) => fetch(signal) })
+  const fetch = (of: string, signal?: AbortSignal) =>
+    tagged(api.GET('/api/v1/prompts/{id}', { params: { path: { id: of } }, signal }))
+  const query = useQuery({ queryKey: key, queryFn: ({ signal }) => fetch(id(), signal) })
   const prompt = computed(() => query.data.value?.data ?? null)
   const etag = () => query.data.value?.etag ?? ''
   const changed = () => queries.invalidateQueries({ queryKey: ['prompts'] })
@@ -58,25 +59,27 @@ export function usePrompt(id: () => string) {
   )
 
   const edit = useEdit<Prompt, NewVersion>({
-    fetch,
+    fetch: () => fetch(id()),
     save: async (body, etag) => {
       await answer(api.PUT('/api/v1/prompts/{id}', { params: { path: path(), header: { 'if-match': etag } }, body }))
       await changed()
     },
   })
+  // Whoever undoes one of these names the prompt: another one may be shown by then.
   const rollback = useMutation({
-    mutationFn: (body: components['schemas']['Rollback']) =>
+    mutationFn: ({ of, ...body }: components['schemas']['Rollback'] & { of: string }) =>
       answer(
         api.POST('/api/v1/prompts/{id}/rollback', {
-          params: { path: path(), header: { 'idempotency-key': idempotencyKey() } },
+          params: { path: { id: of }, header: { 'idempotency-key': idempotencyKey() } },
           body,
         }),
       ),
     onSuccess: changed,
   })
   const label = useMutation({
-    mutationFn: ({ name, version }: { name: string; version: number | null }) => {
-      const params = { path: { ...path(), label: name }, header: { 'if-match': etag() } }
+    mutationFn: async ({ of, name, version }: { of?: string; name: string; version: number | null }) => {
+      const [it, seen] = of ? [of, (await fetch(of)).etag] : [id(), etag()]
+      const params = { path: { id: it, label: name }, header: { 'if-match': seen } }
       return version === null
         ? answer(api.DELETE('/api/v1/prompts/{id}/labels/{label}', { params })).then(() => undefined)
         : answer(api.PUT('/api/v1/prompts/{id}/labels/{label}', { params, body: { version } })).then(() => undefined)

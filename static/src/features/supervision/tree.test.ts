@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { movements, rowsOf, type TreeNode, unfolded, worst } from './tree'
+import { changedAt, markedMs, movements, rowsOf, type TreeNode, unfolded, worst } from './tree'
 
 const node = (id: string, more: Partial<TreeNode> = {}): TreeNode => ({
   id,
@@ -72,4 +72,11 @@ describe('movement between two looks', () => {
       expect(movements(look(0, {}), look(1_000, change)).get(id)?.changed).toBe(true)
     },
   )
+
+  it('marks a change for a while, however often it is looked at, and then no more', () => {
+    const quiet = movements(look(0, {}), look(1_000, {}))
+    const noted = changedAt(new Map(), movements(look(0, {}), look(1_000, { restarts: 1 })), 1_000)
+    expect([...changedAt(noted, quiet, 2_000)]).toEqual([[id, 1_000]])
+    expect([...changedAt(noted, quiet, 1_000 + markedMs)]).toEqual([])
+  })
 })

@@ -73,6 +73,20 @@ export function movements(before: Look | null, now: Look): Map<string, Movement>
   )
 }
 
+/** A change is marked this long, however often the tree is looked at meanwhile. */
+export const markedMs = 10_000
+
+/** When each row changed, with what the last look found: what is marked no more is forgotten. */
+export function changedAt(
+  known: ReadonlyMap<string, number>,
+  moved: ReadonlyMap<string, Movement>,
+  atMs: number,
+): Map<string, number> {
+  const still = [...known].filter(([, at]) => atMs - at < markedMs)
+  const found = [...moved].filter(([, { changed }]) => changed).map(([id]) => [id, atMs] as const)
+  return new Map([...still, ...found])
+}
+
 export type Tone = 'ok' | 'warn' | 'bad' | 'info' | 'idle'
 
 export function toneOf(state: string): Tone {

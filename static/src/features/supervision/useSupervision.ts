@@ -3,9 +3,9 @@ import { keepPreviousData, useMutation, useQuery, useQueryClient } from '@tansta
 import { computed, shallowRef, watch } from 'vue'
 import { answer, api, idempotencyKey } from '@/api/client'
 import { Problem } from '@/api/problem'
-import { useLive } from '@/kit'
+import { useLive, useNow } from '@/kit'
 import { followSupervision } from '@/live/supervision'
-import { type Look, movements, rowsOf, worst } from './tree'
+import { changedAt, type Look, markedMs, type Movement, movements, rowsOf, worst } from './tree'
 
 export function useSupervision() {
   const live = useLive()
@@ -24,17 +24,24 @@ export function useSupervision() {
     placeholderData: keepPreviousData,
   })
 
-  const looks = shallowRef<{ before: Look | null; now: Look } | null>(null)
+  const looks = shallowRef<{ now: Look; moved: Map<string, Movement>; changed: Map<string, number> } | null>(null)
   watch(
     treeQuery.dataUpdatedAt,
     (atMs) => {
       const root = treeQuery.data.value
-      if (root) looks.value = { before: looks.value?.now ?? null, now: { atMs, rows: rowsOf(root) } }
+      if (!root) return
+      const now = { atMs, rows: rowsOf(root) }
+      const found = movements(looks.value?.now ?? null, now)
+      looks.value = { now, moved: found, changed: changedAt(looks.value?.changed ?? new Map(), found, atMs) }
     },
     { immediate: true },
   )
+  const clock = useNow()
   const rows = computed(() => looks.value?.now.rows ?? [])
-  const moved = computed(() => (looks.value ? movements(looks.value.before, looks.value.now) : new Map()))
+  const moved = computed(() => {
+    const marked = (id: string) => clock.value - (looks.value?.changed.get(id) ?? -Infinity) < markedMs
+    return new Map([...(looks.value?.moved ?? [])].map(([id, it]) => [id, { ...it, changed: marked(id) }]))
+  })
   return {
     rows,
     moved,

@@ -78,6 +78,7 @@ export const useText = featureText(
       body: 'This is the only time it is shown. Steward keeps a fingerprint, not the key.',
       try: 'Ready to run',
       model: 'Model',
+      protocol: 'Protocol',
     },
     detail: {
       facts: 'Facts',
@@ -214,6 +215,7 @@ export const useText = featureText(
       body: '密钥只在此刻显示。Steward 只保存它的指纹，不保存密钥本身。',
       try: '可直接运行',
       model: '模型',
+      protocol: '协议',
     },
     detail: {
       facts: '详情',

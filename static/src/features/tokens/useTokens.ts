@@ -6,7 +6,7 @@ import type { components, paths } from '@/api/schema'
 import { type FilterSpec, useCursorList, useEdit, useFilters } from '@/kit'
 import { useSession } from '@/session'
 import { useText } from './messages'
-import { offered, type Token } from './token'
+import type { Token } from './token'
 
 export type NewToken = components['schemas']['NewToken']
 export type TokenChanges = components['schemas']['TokenChanges']
@@ -24,9 +24,8 @@ export function useTenants() {
   return computed(() => query.data.value?.items ?? [])
 }
 
-/** Models that some account names; `*` names none. */
-/** What may be called, and by which protocols; both empty as long as nothing is known. */
-export function useOffered() {
+/** Who is called; nobody as long as it is not known. */
+export function useUpstreams() {
   const session = useSession()
   const query = useQuery({
     queryKey: ['accounts', 'names'],
@@ -34,7 +33,19 @@ export function useOffered() {
     enabled: computed(() => session.can('read:accounts')),
     queryFn: ({ signal }) => answer(api.GET('/api/v1/accounts', { params: { query: { limit: 200 } }, signal })),
   })
-  return computed(() => offered(query.data.value?.items ?? []))
+  return computed(() => query.data.value?.items ?? [])
+}
+
+/** What one of them says it has: of what was installed somewhere nobody else knows. */
+export function useModelsOf(id: () => string | null) {
+  const query = useQuery({
+    queryKey: computed(() => ['accounts', 'has', id()]),
+    staleTime: 60_000,
+    enabled: computed(() => id() !== null),
+    queryFn: ({ signal }) =>
+      answer(api.GET('/api/v1/accounts/{id}/models', { params: { path: { id: id()! } }, signal })),
+  })
+  return computed(() => (id() === null ? [] : (query.data.value?.items ?? []).map((model) => model.id)))
 }
 
 export function useTokens() {
@@ -97,18 +108,19 @@ export function useToken(id: () => string | null) {
   })
   const changed = () => queries.invalidateQueries({ queryKey: ['tokens'] })
   const path = () => ({ id: id() ?? '' })
+  const fetch = (id: string) => tagged(api.GET('/api/v1/tokens/{id}', { params: { path: { id } } }))
+  async function change(id: string, changes: TokenChanges, etag: string) {
+    await answer(
+      api.PATCH('/api/v1/tokens/{id}', { params: { path: { id }, header: { 'if-match': etag } }, body: changes }),
+    )
+    await changed()
+  }
   const edit = useEdit<Token, TokenChanges>({
-    fetch: () => tagged(api.GET('/api/v1/tokens/{id}', { params: { path: path() } })),
-    save: async (changes, etag) => {
-      await answer(
-        api.PATCH('/api/v1/tokens/{id}', {
-          params: { path: path(), header: { 'if-match': etag } },
-          body: changes,
-        }),
-      )
-      await changed()
-    },
+    fetch: () => fetch(path().id),
+    save: (changes, etag) => change(path().id, changes, etag),
   })
+  /** Of the key that is named, whichever is shown: what is undone is undone where it was done. */
+  const turn = async (id: string, enabled: boolean) => change(id, { enabled }, (await fetch(id)).etag)
   const revoke = useMutation({
     mutationFn: () => answer(api.DELETE('/api/v1/tokens/{id}', { params: { path: path() } })),
     onSuccess: changed,
@@ -128,6 +140,7 @@ export function useToken(id: () => string | null) {
     problem: computed(() => (query.error.value ? Problem.from(query.error.value) : null)),
     retry: () => query.refetch(),
     edit,
+    turn,
     revoke,
     rotate,
   }

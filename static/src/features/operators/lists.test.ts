@@ -1,0 +1,116 @@
+// Two people at once: a question that is closed loses nothing, and what I did not touch stays theirs.
+import { flushPromises } from '@vue/test-utils'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { type Asked, button, json, mounted, play, press, records, type } from '@/testing'
+import OperatorList from './OperatorList.vue'
+import RoleList from './RoleList.vue'
+
+const created_at = '2026-01-01T00:00:00Z'
+const person = { display_name: '', role: 'ops_admin', enabled: true, created_at, must_change_password: false }
+const role = { built_in: false, permissions: ['read:*'], effective: ['read:logs', 'read:tokens'], created_at }
+const people = () =>
+  records(
+    '/api/v1/ops/users',
+    { ...person, id: 'ana', username: 'ana', display_name: 'Ana' },
+    { ...person, id: 'ben', username: 'ben', display_name: 'Ben', role: 'ops_viewer' },
+  )
+const roles = () => records('/api/v1/ops/roles', { ...role, id: 'r1', name: 'support' })
+
+beforeEach(() => {
+  // A box for the rows, which nothing lays out here.
+  for (const side of ['offsetHeight', 'clientHeight', 'offsetWidth'] as const)
+    vi.spyOn(HTMLElement.prototype, side, 'get').mockReturnValue(420)
+})
+afterEach(() => {
+  document.body.innerHTML = ''
+  vi.unstubAllGlobals()
+})
+const value = (field: string) => document.querySelector<HTMLInputElement>(`[name="${field}"]`)?.value
+async function openRow(text: string) {
+  const row = () =>
+    [...document.querySelectorAll<HTMLElement>('[role=row]')].find((one) => one.textContent.includes(text))
+  await vi.waitFor(() => expect(row()).toBeDefined())
+  row()!.click()
+  await flushPromises()
+}
+const conflict = () => document.body.textContent.includes('Somebody else changed this meanwhile')
+async function escape() {
+  document
+    .querySelectorAll('[role=dialog]')
+    .forEach((dialog) => dialog.dispatchEvent(new KeyboardEvent('keydown', { key: 'Escape', bubbles: true })))
+  await vi.waitFor(() => expect(conflict()).toBe(false))
+}
+const patches = (asked: Asked[]) => asked.filter(({ line }) => line.startsWith('PATCH')).map(({ body }) => body)
+
+describe('operators', () => {
+  it('a new name is all that is sent, and a role that was taken away stays away', async () => {
+    const all = people()
+    const asked = play((one) => all.server(one) ?? json({ items: [] }))
+    const { wrapper } = await mounted(OperatorList)
+    await openRow('ana')
+    await vi.waitFor(() => expect(button('Save')!.disabled).toBe(false))
+    await type('display_name', 'Anna')
+    all.change('ana', { role: 'ops_viewer' })
+    await press('Save')
+    await vi.waitFor(() => expect(conflict()).toBe(true))
+    await escape()
+    expect(value('display_name')).toBe('Anna')
+    await press('Save')
+    await press('Keep my changes')
+    await vi.waitFor(() => expect(all.of('ana')).toMatchObject({ display_name: 'Anna', role: 'ops_viewer' }))
+    expect(patches(asked)).toEqual(Array(3).fill({ display_name: 'Anna' }))
+    wrapper.unmount()
+  })
+
+  it('one who is opened is shown at once, and saved only when all of them is here', async () => {
+    const all = people()
+    let held: (() => void) | undefined
+    play((one) => {
+      const answer = all.server(one) ?? json({ items: [] })
+      return one.line === 'GET /api/v1/ops/users/ben' ? new Promise((go) => (held = () => go(answer))) : answer
+    })
+    const { wrapper } = await mounted(OperatorList)
+    await openRow('ana')
+    await vi.waitFor(() => expect(button('Save')!.disabled).toBe(false))
+    button('Close')!.click()
+    await vi.waitFor(() => expect(button('Save')).toBeUndefined())
+    await openRow('ben')
+    expect([value('username'), value('display_name'), value('role')]).toEqual(['ben', 'Ben', 'ops_viewer'])
+    expect(button('Save')!.disabled).toBe(true)
+    held!()
+    await vi.waitFor(() => expect(button('Save')!.disabled).toBe(false))
+    wrapper.unmount()
+  })
+})
+
+describe('roles', () => {
+  /** Each word has a button that removes it. */
+  const tags = () =>
+    [...document.querySelectorAll('[aria-label^="Remove "]')].map((one) => one.getAttribute('aria-label')!.slice(7))
+
+  it('what was typed stays when the question is closed', async () => {
+    const all = roles()
+    const asked = play((one) => all.server(one))
+    const { wrapper } = await mounted(RoleList)
+    await openRow('support')
+    await vi.waitFor(() => expect(button('Save')!.disabled).toBe(false))
+    const field = document.querySelector<HTMLInputElement>('[name=permissions]')!
+    await type('permissions', 'write:tokens')
+    field.dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter', bubbles: true, cancelable: true }))
+    await flushPromises()
+    expect(tags()).toEqual(['read:*', 'write:tokens'])
+    all.change('r1', { permissions: ['read:logs'] })
+    await press('Save')
+    await vi.waitFor(() => expect(conflict()).toBe(true))
+    await escape()
+    expect(tags()).toEqual(['read:*', 'write:tokens'])
+    await press('Save')
+    await press('Load their version')
+    await vi.waitFor(() => expect(tags()).toEqual(['read:logs']))
+    expect(all.of('r1').permissions).toEqual(['read:logs'])
+    await press('Save')
+    await vi.waitFor(() => expect(button('Save')).toBeUndefined())
+    expect(patches(asked)).toHaveLength(2)
+    wrapper.unmount()
+  })
+})

@@ -12,8 +12,10 @@ use http::header::HeaderName;
 
 use super::headers;
 
-/// Names remembered by a thread; a power of two.
-const SLOTS: usize = 256;
+/// Places in a thread's memory; a power of two.
+const PLACES: usize = 128;
+/// Names in one place, so that those of one client do not drive each other out.
+const ROOM: usize = 4;
 /// Longer names are made each time.
 const LONGEST: usize = 64;
 
@@ -41,38 +43,45 @@ impl Known {
     }
 }
 
+/// The names of one place, the one that was made last before the others.
+type Place = [Option<Known>; ROOM];
+
 /// Shows `then` what is known of a name, whatever its case; `None` when it is no name by HTTP's rules.
 pub(super) fn with<R>(name: &str, then: impl FnOnce(&Known) -> R) -> Option<R> {
     thread_local! {
-        static MET: RefCell<Vec<Option<Known>>> = const { RefCell::new(Vec::new()) };
+        static MET: RefCell<Vec<Place>> = const { RefCell::new(Vec::new()) };
     }
     if name.len() > LONGEST {
         return Known::make(name).as_ref().map(then);
     }
     MET.with_borrow_mut(|met| {
         if met.is_empty() {
-            met.resize_with(SLOTS, || None);
+            met.resize_with(PLACES, Place::default);
         }
-        let slot = &mut met[slot_of(name.as_bytes())];
-        let fits = |known: &Known| known.name.as_str() == name;
-        if !slot.as_ref().is_some_and(fits) {
-            *slot = Some(Known::make(name)?);
-        }
-        slot.as_ref().map(then)
+        let place = &mut met[place_of(name.as_bytes())];
+        let fits = |known: &Option<Known>| known.as_ref().is_some_and(|k| k.name.as_str() == name);
+        let at = match place.iter().position(fits) {
+            Some(at) => at,
+            None => {
+                let made = Known::make(name)?;
+                place.rotate_right(1);
+                place[0] = Some(made);
+                0
+            }
+        };
+        place[at].as_ref().map(then)
     })
 }
 
-/// Length, beginning and end tell the names of HTTP apart well enough.
-fn slot_of(name: &[u8]) -> usize {
-    let word = |bytes: &[u8]| {
+/// Of all of the name: those that one client sends often differ only in the middle (`x-stainless-package-version`,
+/// `x-stainless-runtime-version`).
+fn place_of(name: &[u8]) -> usize {
+    let mixed = name.chunks(8).fold(name.len() as u64, |mixed, chunk| {
         let mut word = [0; 8];
-        let len = bytes.len().min(8);
-        word[..len].copy_from_slice(&bytes[..len]);
-        u64::from_le_bytes(word)
-    };
-    let ends = word(name) ^ word(&name[name.len().saturating_sub(8)..]).rotate_left(29);
-    let mixed = (ends ^ name.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (mixed >> 48) as usize % SLOTS
+        word[..chunk.len()].copy_from_slice(chunk);
+        (mixed.rotate_left(5) ^ u64::from_le_bytes(word)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    });
+    (mixed >> 48) as usize % PLACES
 }
 
 #[cfg(test)]
@@ -96,5 +105,28 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// What SDKs send and providers answer, all of it in one memory.
+    const USUAL: &str = "x-stainless-lang x-stainless-package-version x-stainless-os x-stainless-arch x-stainless-runtime \
+        x-stainless-runtime-version x-stainless-async x-stainless-retry-count x-stainless-read-timeout x-stainless-timeout \
+        x-stainless-raw-response x-stainless-helper-method anthropic-version anthropic-beta x-api-key openai-organization \
+        openai-project idempotency-key x-request-id openai-processing-ms openai-version x-ratelimit-limit-requests \
+        x-ratelimit-limit-tokens x-ratelimit-remaining-requests x-ratelimit-remaining-tokens x-ratelimit-reset-requests \
+        x-ratelimit-reset-tokens cf-cache-status cf-ray anthropic-ratelimit-requests-limit anthropic-ratelimit-tokens-limit \
+        anthropic-ratelimit-requests-remaining anthropic-ratelimit-tokens-remaining anthropic-ratelimit-requests-reset \
+        anthropic-ratelimit-tokens-reset anthropic-organization-id request-id x-envoy-upstream-service-time";
+
+    #[test]
+    fn names_of_one_call_do_not_drive_each_other_out() {
+        // A name that is none of HTTP's own lies where it was made.
+        let met = || -> Vec<usize> {
+            let names = USUAL.split_whitespace();
+            names
+                .map(|name| with(name, |known| known.name.as_str().as_ptr().addr()).unwrap())
+                .collect()
+        };
+        let first = met();
+        assert_eq!(first, met());
     }
 }

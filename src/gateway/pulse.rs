@@ -47,14 +47,18 @@ impl Pulse {
         }
     }
 
-    /// Starts over with another limit, keeping the timer.
+    /// Starts over with another limit, keeping the timer; and its next beat, which is early enough unless beats become
+    /// faster: arming a timer costs more than a beat for nothing.
     pub(super) fn restart(&mut self, limit: Duration) {
         let now = Instant::now();
+        let beat = beat_of(limit);
+        if beat < self.beat {
+            self.sleep.as_mut().reset(now + beat);
+        }
         self.limit = limit;
-        self.beat = beat_of(limit);
+        self.beat = beat;
         self.quiet_since = now;
         self.moved = false;
-        self.sleep.as_mut().reset(now + self.beat);
     }
 
     /// Something came.
@@ -117,6 +121,27 @@ mod tests {
         assert_eq!(poll_fn(|cx| pulse.poll(cx, &cut)).await, Expired::Silence);
         let elapsed = start.elapsed();
         assert!((54..=57).contains(&elapsed.as_secs()), "{elapsed:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_limit_holds_from_its_start_on() {
+        let cut = AtomicBool::new(false);
+        for (first, then) in [(60_000, 2_000), (60_000, 90_000), (100, 60_000), (100, 20)] {
+            let mut pulse = Pulse::new(Duration::from_millis(first));
+            let early = tokio::time::timeout(
+                Duration::from_millis(first / 2),
+                poll_fn(|cx| pulse.poll(cx, &cut)),
+            );
+            assert!(early.await.is_err());
+            let start = Instant::now();
+            pulse.restart(Duration::from_millis(then));
+            assert_eq!(poll_fn(|cx| pulse.poll(cx, &cut)).await, Expired::Silence);
+            let took = start.elapsed().as_millis();
+            assert!(
+                (u128::from(then)..=u128::from(then) + 10).contains(&took),
+                "{first} then {then}: {took}"
+            );
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -16,7 +16,6 @@ afterEach(() => {
 /** A page in the console's place, with a secret and a drawer that may be open. */
 async function page() {
   const app = document.createElement('div')
-  app.id = 'app'
   document.body.append(app)
   const secret = ref<string | null>(null)
   const drawn = ref(false)
@@ -43,6 +42,7 @@ async function page() {
     ],
   })
   await router.push('/')
+  await router.push('/?new=1')
   mounted.push(mount(RouterView, { global: { plugins: [router] }, attachTo: app }))
   await flushPromises()
   const press = (...keys: string[]) => {
@@ -62,7 +62,11 @@ describe('a secret that is shown', () => {
     press('?', 'g', 'a')
     expect(pressed).toEqual([])
     await router.push('/other')
-    await router.push('/?tab=roles')
+    router.back()
+    await flushPromises()
+    expect(router.currentRoute.value.fullPath).toBe('/?new=1')
+    // The page itself is done with its form.
+    await router.push('/')
     expect(router.currentRoute.value.fullPath).toBe('/')
     expect(leaves()).toBe(false)
 

@@ -11,7 +11,7 @@ export function isTyping(event: Event): boolean {
 }
 
 /** Something lies over the page that must be answered first. A drawer beside its list is no such thing. */
-export const isModalOpen = (): boolean => document.querySelector('#app[aria-hidden=true]') !== null
+export const isModalOpen = (): boolean => document.querySelector('[data-modal]') !== null
 
 const sequenceMs = 1_200
 

@@ -188,6 +188,22 @@ describe('DataTable', () => {
     wrapper.unmount()
   })
 
+  it('announces newer rows, and asks for them from its top', async () => {
+    const wrapper = await table({ rows: rows(300), fresh: 0 })
+    const button = () => wrapper.findAll('button').find((one) => one.text() === '3 new')
+    expect(button()).toBeUndefined()
+    await wrapper.setProps({ fresh: 3 })
+    const grid = wrapper.get<HTMLElement>('[role=grid]')
+    grid.element.scrollTop = 900
+    await grid.trigger('scroll')
+    const isAtTop = wrapper.emitted<[number, number, () => boolean]>('view')!.at(-1)![2]
+    expect(isAtTop()).toBe(false)
+    await button()!.trigger('click')
+    expect(wrapper.emitted('fresh')).toHaveLength(1)
+    await vi.waitFor(() => expect(isAtTop()).toBe(true))
+    wrapper.unmount()
+  })
+
   it('tells apart nothing there, nothing that matches, and a failure', async () => {
     const none = await table({ rows: [] })
     expect(none.text()).toContain('None yet')

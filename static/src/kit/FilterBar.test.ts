@@ -1,0 +1,42 @@
+import { mount } from '@vue/test-utils'
+import { afterEach, expect, it } from 'vitest'
+import { nextTick } from 'vue'
+import { createMemoryHistory, createRouter } from 'vue-router'
+import FilterBar from './FilterBar.vue'
+import { type FilterSpec, useFilters } from './useFilters'
+
+afterEach(() => (document.body.innerHTML = ''))
+
+it('keeps the value that is being typed when the filters are told anew', async () => {
+  const specs = (tokens?: FilterSpec['options']): FilterSpec[] => [
+    { key: 'model', label: 'Model', kind: 'text' },
+    { key: 'token_id', label: 'Key', kind: tokens ? 'select' : 'text', options: tokens },
+  ]
+  const router = createRouter({
+    history: createMemoryHistory(),
+    routes: [{ path: '/:rest(.*)*', component: { render: () => null } }],
+  })
+  await router.push('/')
+  const Page = {
+    components: { FilterBar },
+    props: ['specs'],
+    setup: (props: { specs: FilterSpec[] }) => ({ filters: useFilters(() => props.specs) }),
+    template: '<FilterBar :specs="specs" :filters="filters" />',
+  }
+  const wrapper = mount(Page, { attachTo: document.body, global: { plugins: [router] }, props: { specs: specs() } })
+  await wrapper.get('button').trigger('click')
+  await nextTick()
+  const value = () => document.querySelector<HTMLInputElement>('form input')!
+  value().value = 'gpt-4o'
+  value().dispatchEvent(new Event('input'))
+  await wrapper.setProps({ specs: specs([{ value: 'tok_1', label: 'billing' }]) })
+  expect(value().value).toBe('gpt-4o')
+  // Another filter has other values.
+  const by = document.querySelector('select')!
+  by.value = 'token_id'
+  by.dispatchEvent(new Event('change'))
+  await nextTick()
+  await nextTick()
+  expect([...document.querySelectorAll('select')].at(-1)!.value).toBe('tok_1')
+  wrapper.unmount()
+})

@@ -92,7 +92,7 @@ test('chips, notices and a chart as a table', () =>
       // The keyboard gets to them, and what they say they are is in the reader's language.
       const messages = (name) => page.getByRole('region', { name })
       await page.keyboard.press('Alt+t')
-      await page.waitForFunction(() => document.activeElement?.closest('[data-sonner-toaster]') !== null)
+      await messages('Messages').locator('[data-button]:focus').filter({ hasText: 'Undo' }).waitFor()
       await messages('Messages').getByRole('button', { name: 'Close' }).first().waitFor()
       await turn(page, { size: 'desktop', theme: 'light', language: 'zh' })
       await messages('消息').getByRole('button', { name: '关闭' }).first().waitFor()

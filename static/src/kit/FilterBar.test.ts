@@ -1,6 +1,5 @@
-import { mount } from '@vue/test-utils'
+import { flushPromises, mount } from '@vue/test-utils'
 import { afterEach, expect, it } from 'vitest'
-import { nextTick } from 'vue'
 import { createMemoryHistory, createRouter } from 'vue-router'
 import FilterBar from './FilterBar.vue'
 import { type FilterSpec, useFilters } from './useFilters'
@@ -25,18 +24,21 @@ it('keeps the value that is being typed when the filters are told anew', async (
   }
   const wrapper = mount(Page, { attachTo: document.body, global: { plugins: [router] }, props: { specs: specs() } })
   await wrapper.get('button').trigger('click')
-  await nextTick()
+  await flushPromises()
   const value = () => document.querySelector<HTMLInputElement>('form input')!
   value().value = 'gpt-4o'
   value().dispatchEvent(new Event('input'))
+  await flushPromises()
+  const apply = () => document.querySelector<HTMLButtonElement>('form button[type=submit]')!
+  expect(apply().disabled).toBe(false)
   await wrapper.setProps({ specs: specs([{ value: 'tok_1', label: 'billing' }]) })
-  expect(value().value).toBe('gpt-4o')
+  await flushPromises()
+  expect([value().value, apply().disabled]).toEqual(['gpt-4o', false])
   // Another filter has other values.
   const by = document.querySelector('select')!
   by.value = 'token_id'
   by.dispatchEvent(new Event('change'))
-  await nextTick()
-  await nextTick()
+  await flushPromises()
   expect([...document.querySelectorAll('select')].at(-1)!.value).toBe('tok_1')
   wrapper.unmount()
 })

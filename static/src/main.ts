@@ -12,9 +12,12 @@ const queries = new QueryClient({
     queries: {
       staleTime: 5_000,
       refetchOnWindowFocus: true,
+      // Steward may stand in a network that leads nowhere else; whether it answers is learnt by asking.
+      networkMode: 'always',
       retry: (times, failure) =>
         times < 2 && (!(failure instanceof Problem) || failure.isUnreachable || failure.status >= 500),
     },
+    mutations: { networkMode: 'always' },
   },
 })
 

@@ -11,9 +11,8 @@ const json = (status: number, body: unknown) =>
 
 /** A server whose cookie gives a new token each time; only the newest token is good. */
 function server() {
-  const state = { refreshed: 0, signedIn: true, calls: [] as (string | null)[] }
+  const state = { refreshed: 0, signedIn: true, username: 'admin', logout: 204, calls: [] as (string | null)[] }
   const good = () => `token-${state.refreshed}`
-  const me = { username: 'admin', permissions: ['*'] }
   vi.stubGlobal('fetch', async (input: Request | string, init?: RequestInit) => {
     const request = new Request(input instanceof Request ? input : new URL(input, location.origin), init)
     const bearer = request.headers.get('authorization')?.replace('Bearer ', '') ?? null
@@ -24,14 +23,21 @@ function server() {
       return json(200, { access_token: good(), expires_in: 900 })
     }
     if (pathname.endsWith('/auth/login')) {
-      const { password } = (await request.json()) as { password: string }
+      const { username, password } = (await request.json()) as { username: string; password: string }
       if (password !== 'right')
         return json(401, { code: 'wrong_credentials', title: 'No', detail: 'Wrong', errors: [] })
-      state.signedIn = true
+      Object.assign(state, { signedIn: true, username })
       state.refreshed += 1
       return json(200, { access_token: good(), expires_in: 900 })
     }
-    if (pathname.endsWith('/auth/me')) return bearer === good() ? json(200, me) : json(401, { code: 'token_expired' })
+    if (pathname.endsWith('/auth/logout')) {
+      if (state.logout === 0) throw new TypeError('Failed to fetch')
+      return new Response(null, { status: state.logout })
+    }
+    if (pathname.endsWith('/auth/me')) {
+      const { username } = state
+      return bearer === good() ? json(200, { username, permissions: ['*'] }) : json(401, { code: 'token_expired' })
+    }
     state.calls.push(bearer)
     return bearer === good() ? json(200, { ok: true }) : json(401, { code: 'token_expired' })
   })
@@ -125,6 +131,62 @@ describe('tabs of one browser', () => {
   })
 })
 
+describe('somebody else', () => {
+  const reload = () => vi.spyOn(location, 'reload').mockImplementation(() => undefined)
+
+  it('who signs in in another tab does not send what waits in this one, and takes the page over anew', async () => {
+    tabs()
+    const at = server()
+    const waits = await tab()
+    const reloaded = reload()
+    at.signedIn = false
+    at.refreshed += 1
+    let answered = 0
+    void call().then((answer) => (answered = answer.status))
+    await settled()
+    const other = await tab()
+    expect([waits.state, other.state, answered]).toEqual(['ended', 'out', 0])
+    const done = other.signIn('grace', 'right')
+    await settled()
+    await done
+    expect([other.state, other.me?.username, waits.state, waits.me]).toEqual(['in', 'grace', 'out', null])
+    expect(reloaded).toHaveBeenCalledOnce()
+    expect(answered).toBe(401)
+  })
+
+  it('who signs in where a session ended sends nothing in the name of the one before', async () => {
+    const { at, session } = await signedIn()
+    const reloaded = reload()
+    at.signedIn = false
+    at.refreshed += 1
+    let answered = 0
+    void call().then((answer) => (answered = answer.status))
+    await settled()
+    const again = session.signIn('grace', 'right')
+    await settled()
+    await again
+    await settled()
+    expect(reloaded).toHaveBeenCalledOnce()
+    expect(answered).toBe(401)
+  })
+})
+
+describe('signing out', () => {
+  it.each([0, 500, 503])('that fails (%i) is told, and leaves one signed in', async (status) => {
+    const { at, session } = await signedIn()
+    at.logout = status
+    await expect(session.signOut()).rejects.toMatchObject({ status })
+    expect(session.state).toBe('in')
+  })
+
+  it('of a session that is over already is done', async () => {
+    const { at, session } = await signedIn()
+    at.logout = 401
+    await session.signOut()
+    expect(session.state).toBe('out')
+  })
+})
+
 describe('a session', () => {
   it('is resumed from the cookie, or is none', async () => {
     await signedIn()
@@ -195,6 +257,20 @@ describe('a session', () => {
     expect(at.refreshed).toBe(1)
     await vi.advanceTimersByTimeAsync(20_000)
     expect(at.refreshed).toBe(2)
+  })
+
+  it('that cannot be renewed ahead, since the server is out of reach, is renewed by the next call', async () => {
+    const { at } = await signedIn()
+    const answering = globalThis.fetch
+    vi.stubGlobal('fetch', () => Promise.reject(new TypeError('Failed to fetch')))
+    // Vitest fails for a rejection that nobody hears.
+    await vi.advanceTimersByTimeAsync(850_000)
+    vi.stubGlobal('fetch', answering)
+    await vi.advanceTimersByTimeAsync(60_000)
+    expect(at.refreshed).toBe(1)
+    const answer = call()
+    await settled()
+    expect([(await answer).status, at.refreshed]).toEqual([200, 2])
   })
 
   it('that ran out keeps calls waiting until somebody signs in again, and loses none', async () => {

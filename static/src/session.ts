@@ -12,7 +12,7 @@ import { oneTabAtATime, permits } from './session_rules'
 
 export type Me = components['schemas']['Me']
 type Access = components['schemas']['Access']
-type Told = { kind: 'token'; token: string; expiresAt: number } | { kind: 'out' }
+type Told = { kind: 'token'; token: string; expiresAt: number; username: string } | { kind: 'out' }
 
 /** Renewed this long before it ends. */
 const earlyMs = 60_000
@@ -47,22 +47,33 @@ export const useSession = defineStore('session', () => {
 
   const channel = typeof BroadcastChannel === 'undefined' ? null : new BroadcastChannel('steward.session')
   channel?.addEventListener('message', (event: MessageEvent<Told>) => {
-    if (event.data.kind === 'token') take(event.data.token, event.data.expiresAt)
-    else left()
+    if (event.data.kind === 'out') left()
+    else if (me.value && me.value.username !== event.data.username) replaced()
+    else take(event.data.token, event.data.expiresAt)
   })
 
   function take(fresh: string, until: number) {
     token = fresh
     expiresAt = until
     clearTimeout(timer)
-    timer = setTimeout(() => void renew(fresh), Math.max(1_000, until - Date.now() - earlyMs))
+    // A renewal that fails is told to the next call, which tries again.
+    timer = setTimeout(() => void renew(fresh).catch(() => null), Math.max(1_000, until - Date.now() - earlyMs))
     if (me.value && state.value === 'ended') state.value = 'in'
     for (const go of waiting.splice(0)) go(fresh)
   }
   function accept(access: Access) {
-    const until = Date.now() + access.expires_in * 1000
-    take(access.access_token, until)
-    channel?.postMessage({ kind: 'token', token: access.access_token, expiresAt: until } satisfies Told)
+    take(access.access_token, Date.now() + access.expires_in * 1000)
+    tell()
+  }
+  /** Tells the other tabs, once it is known whose token it is. */
+  function tell() {
+    const username = me.value?.username
+    if (token && username) channel?.postMessage({ kind: 'token', token, expiresAt, username } satisfies Told)
+  }
+  /** Somebody else is signed in now: what was asked in the name on the page is not asked in theirs. */
+  function replaced() {
+    left()
+    location.reload()
   }
   function left() {
     token = null
@@ -103,37 +114,35 @@ export const useSession = defineStore('session', () => {
     if (early?.access) {
       accept(early.access)
       if (early.me) me.value = early.me
-      else await learnWhoIAm()
-      state.value = 'in'
-      return
     }
-    if (early) {
+    if (early ? !early.access : !(await renew(null))) {
       state.value = 'out'
       return
     }
-    if (!(await renew(null))) {
-      state.value = 'out'
-      return
-    }
-    await learnWhoIAm()
+    if (!me.value) await learnWhoIAm()
+    tell()
     state.value = 'in'
   }
   async function signIn(username: string, password: string): Promise<void> {
     const answer = await post('login', { username, password })
     if (!answer.ok) throw await Problem.of(answer)
     const access = (await answer.json()) as Access
-    const until = Date.now() + access.expires_in * 1000
     token = access.access_token
+    expiresAt = Date.now() + access.expires_in * 1000
     // Who it is comes first: calls that waited must not go out under another name than the page shows.
     const before = me.value?.username
     await learnWhoIAm()
-    if (before && before !== me.value?.username) location.reload()
+    if (before && before !== me.value?.username) {
+      tell()
+      return replaced()
+    }
     accept(access)
-    expiresAt = until
     state.value = 'in'
   }
   async function signOut(): Promise<void> {
-    await post('logout', undefined, token ?? undefined).catch(() => undefined)
+    const answer = await post('logout', undefined, token ?? undefined)
+    // 401: there was nothing left to end. Anything else would leave the cookie good while the page says otherwise.
+    if (!answer.ok && answer.status !== 401) throw await Problem.of(answer)
     channel?.postMessage({ kind: 'out' } satisfies Told)
     left()
   }

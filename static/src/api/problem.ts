@@ -30,7 +30,8 @@ export class Problem extends Error {
   }
 
   static unreachable(cause: unknown): Problem {
-    return new Problem(0, 'unreachable', 'Steward cannot be reached', cause instanceof Error ? cause.message : '', null)
+    // What a browser says of it (“Failed to fetch”) helps nobody but who looks at the console.
+    return Object.assign(new Problem(0, 'unreachable', 'Steward cannot be reached', '', null), { cause })
   }
 
   static async of(response: Response, parsed?: unknown): Promise<Problem> {

@@ -1,6 +1,6 @@
 // The console's contents page: every feature gives its pages; menu, routes and palette are made from this list alone.
 import type { Component } from 'vue'
-import type { RouteRecordRaw } from 'vue-router'
+import type { LocationQuery, RouteRecordRaw } from 'vue-router'
 
 export interface Feature {
   /** The noun: folder name, path, and key of its name in `shell.nav`. */
@@ -9,6 +9,8 @@ export interface Feature {
   icon: Component
   /** Permission needed to see it, `read:<resource>`. */
   permission: string
+  /** What of it every operator may see. */
+  isEverybodys?: (query: LocationQuery) => boolean
   /** Second key of the shortcut `g x`. */
   shortcut: string
   routes: RouteRecordRaw[]

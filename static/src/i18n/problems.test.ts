@@ -25,6 +25,13 @@ describe('what the server refuses', () => {
     expect(sentenceOf(problem('code_of_tomorrow', 'New.', 'New things.'))).toBe('New things.')
   })
 
+  it('that was never reached is told in the words of the console, not of the browser', () => {
+    const lost = Problem.from(new TypeError('Failed to fetch'))
+    expect(sentenceOf(lost)).toBe('Steward cannot be reached')
+    setLocale('zh-CN')
+    expect([titleOf(lost), sentenceOf(lost)]).toEqual(['无法连接 Steward', '无法连接 Steward'])
+  })
+
   it('knows every code of the catalog in Chinese', () => {
     setLocale('zh-CN')
     const codes = [...catalog.matchAll(/^\| `([a-z_]+)` \|/gm)].map((row) => row[1] ?? '')

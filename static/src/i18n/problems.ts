@@ -1,7 +1,7 @@
 // What the server refuses, in the reader's language. The server speaks English; its codes are stable, so Chinese is kept here
 // by code. Details (which field, which limit) stay as the server said them: they name things that have no translation.
 import type { Problem } from '@/api/problem'
-import { currentLocale } from '@/i18n'
+import { currentLocale, useShellText } from '@/i18n'
 
 const zh: Record<string, string> = {
   token_missing: '没有提供 API 密钥。',
@@ -69,6 +69,7 @@ const zh: Record<string, string> = {
 
 /** What went wrong, in a few words. */
 export function titleOf(problem: Problem): string {
+  if (problem.isUnreachable) return useShellText()('error.unreachable')
   return (currentLocale() === 'zh-CN' && zh[problem.code]) || problem.title
 }
 
@@ -80,6 +81,6 @@ export function detailOf(problem: Problem): string {
 /** Both as one line: English details say what their title says. */
 export function sentenceOf(problem: Problem): string {
   const detail = detailOf(problem)
-  if (currentLocale() !== 'zh-CN' || !zh[problem.code]) return detail || problem.title
+  if (currentLocale() !== 'zh-CN' || !zh[problem.code]) return detail || titleOf(problem)
   return detail ? `${titleOf(problem)} ${detail}` : titleOf(problem)
 }

@@ -1,12 +1,13 @@
 import { mount } from '@vue/test-utils'
 import { createPinia, setActivePinia } from 'pinia'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { nextTick } from 'vue'
+import { defineComponent, nextTick } from 'vue'
 import { createMemoryHistory, createRouter } from 'vue-router'
 import { usePreferences } from '@/preferences'
 import { useSession } from '@/session'
 import type { Column } from './column'
 import DataTable from './DataTable.vue'
+import { useTableLook } from './useTableLook'
 import { useViews } from './useViews'
 
 interface Row {
@@ -87,8 +88,8 @@ describe('DataTable', () => {
     const focused = document.activeElement
     await vi.waitFor(() => expect(indexes()).toEqual([...indexes()].sort((one, other) => one - other)))
     expect(document.activeElement).toBe(focused)
-    const views = wrapper.emitted<[number, number]>('view')!
-    expect(views.at(-1)).toEqual([indexes()[0], indexes().at(-1)])
+    const views = wrapper.emitted<[number, number, () => boolean]>('view')!
+    expect(views.at(-1)).toEqual([indexes()[0], indexes().at(-1), expect.any(Function)])
     wrapper.unmount()
   })
 
@@ -105,6 +106,32 @@ describe('DataTable', () => {
     expect(wrapper.emitted('update:sort')).toEqual([['size'], ['-id']])
     await wrapper.setProps({ sort: 'size' })
     expect(headers(wrapper)[1]).toEqual(['Size', 'ascending'])
+    wrapper.unmount()
+  })
+
+  it('offers its orders and its row height on a phone, where there are no heads to click', async () => {
+    vi.spyOn(window, 'matchMedia').mockImplementation(
+      (query) => Object.assign(new EventTarget(), { matches: query.includes('max-width'), media: query }) as never,
+    )
+    const wrapper = await table({ rows: rows(3), sort: '-size' })
+    const row = () => wrapper.get<HTMLElement>('[data-index]').element.style.height
+    expect(row()).toBe('64px')
+    await wrapper.get('button[aria-label="Order and row height"]').trigger('click')
+    await settle()
+    const select = document.querySelector('select')!
+    expect([...select.options].map((option) => option.text)).toEqual([
+      'Name, falling',
+      'Name, rising',
+      'Size, falling',
+      'Size, rising',
+    ])
+    expect(select.value).toBe('-size')
+    select.value = 'id'
+    select.dispatchEvent(new Event('change'))
+    expect(wrapper.emitted('update:sort')).toEqual([['id']])
+    document.querySelector<HTMLElement>('[role=dialog] [role=checkbox], [role=dialog] [type=checkbox]')!.click()
+    await settle()
+    expect(row()).toBe('80px')
     wrapper.unmount()
   })
 
@@ -161,6 +188,22 @@ describe('DataTable', () => {
     wrapper.unmount()
   })
 
+  it('announces newer rows, and asks for them from its top', async () => {
+    const wrapper = await table({ rows: rows(300), fresh: 0 })
+    const button = () => wrapper.findAll('button').find((one) => one.text() === '3 new')
+    expect(button()).toBeUndefined()
+    await wrapper.setProps({ fresh: 3 })
+    const grid = wrapper.get<HTMLElement>('[role=grid]')
+    grid.element.scrollTop = 900
+    await grid.trigger('scroll')
+    const isAtTop = wrapper.emitted<[number, number, () => boolean]>('view')!.at(-1)![2]
+    expect(isAtTop()).toBe(false)
+    await button()!.trigger('click')
+    expect(wrapper.emitted('fresh')).toHaveLength(1)
+    await vi.waitFor(() => expect(isAtTop()).toBe(true))
+    wrapper.unmount()
+  })
+
   it('tells apart nothing there, nothing that matches, and a failure', async () => {
     const none = await table({ rows: [] })
     expect(none.text()).toContain('None yet')
@@ -173,44 +216,81 @@ describe('DataTable', () => {
 })
 
 describe('saved views', () => {
-  async function views(hidden: { value: string[] | null }) {
+  const open: { unmount: () => void }[] = []
+  afterEach(() => open.splice(0).forEach((wrapper) => wrapper.unmount()))
+  async function views() {
     let made: ReturnType<typeof useViews> | undefined
-    const wrapper = mount(
-      {
-        setup() {
-          made = useViews('rows', hidden)
-          return () => null
-        },
+    let table: ReturnType<typeof useTableLook> | undefined
+    const Page = defineComponent({
+      setup() {
+        table = useTableLook('rows', () => columns)
+        made = useViews('rows', table)
+        return () => null
       },
-      { global: { plugins: [router] } },
-    )
-    await nextTick()
-    return { it: made!, wrapper }
+    })
+    const wrapper = mount(Page, { global: { plugins: [router] } })
+    open.push(wrapper)
+    await settle()
+    return { it: made!, table: table! }
   }
   const as = (username: string) => (useSession().me = { username, permissions: ['*'] } as unknown as never)
 
   it('keep filters, order, columns and density, and leave the time range as it is', async () => {
     as('ada')
     await router.push('/rows?model=gpt&sort=-size&range=7d')
-    const hidden: { value: string[] | null } = { value: ['note'] }
-    const { it: saved } = await views(hidden)
-    usePreferences().density = 'comfortable'
+    const { it: saved, table } = await views()
+    table.choose({ hidden: ['note'], density: 'comfortable' })
+    await settle()
     saved.save('  big ones ')
     expect(saved.current.value).toBe('big ones')
-    hidden.value = null
-    usePreferences().density = 'compact'
+    table.choose({ hidden: null, density: 'compact' })
+    await settle()
     await router.push('/rows?q=other&range=1h')
     expect(saved.current.value).toBeNull()
     await saved.apply(saved.views.value[0]!)
-    expect(router.currentRoute.value.query).toEqual({ model: 'gpt', sort: '-size', range: '1h' })
-    expect(hidden.value).toEqual(['note'])
-    expect(usePreferences().density).toBe('comfortable')
+    expect(router.currentRoute.value.query).toEqual({
+      model: 'gpt',
+      sort: '-size',
+      range: '1h',
+      'cols.rows': 'id,size',
+      density: 'comfortable',
+    })
+    expect(table.look.value).toEqual({ hidden: ['note'], density: 'comfortable' })
+  })
+
+  it('are in the address as far as they differ from how the table comes, wherever they were chosen', async () => {
+    as('ada')
+    await router.push('/rows?model=gpt')
+    const first = await views()
+    expect(router.currentRoute.value.query).toEqual({ model: 'gpt' })
+    first.table.choose({ hidden: ['size'] })
+    first.table.choose({ density: 'comfortable' })
+    await settle()
+    const said = { 'cols.rows': 'id,note', density: 'comfortable' }
+    expect(router.currentRoute.value.query).toEqual({ model: 'gpt', ...said })
+    // Days later, from the menu.
+    await router.push('/rows')
+    await settle()
+    expect(router.currentRoute.value.query).toEqual(said)
+    first.table.choose({ hidden: [], density: 'compact' })
+    await settle()
+    expect(router.currentRoute.value.query).toEqual({})
+  })
+
+  it('of an address are shown to whoever opens it, and are not taken for what they chose', async () => {
+    as('bob')
+    await router.push('/rows?cols.rows=id,note&density=comfortable')
+    const { table } = await views()
+    expect(table.look.value).toEqual({ hidden: ['size'], density: 'comfortable' })
+    expect(usePreferences().density).toBe('compact')
+    await router.push('/rows?cols.rows=of,another,console')
+    expect(table.look.value).toEqual({ hidden: null, density: 'compact' })
   })
 
   it('are replaced under the same name, dropped, and nameless ones are not kept', async () => {
     as('ada')
     await router.push('/rows?model=a')
-    const { it: saved } = await views({ value: null })
+    const { it: saved } = await views()
     saved.save('mine')
     await router.push('/rows?model=b')
     saved.save('mine')
@@ -222,15 +302,14 @@ describe('saved views', () => {
 
   it('are each operator’s own', async () => {
     as('ada')
-    const mine = await views({ value: null })
+    const mine = await views()
     mine.it.save('mine')
     await nextTick()
-    mine.wrapper.unmount()
     setActivePinia(createPinia())
     as('bob')
-    expect((await views({ value: null })).it.views.value).toEqual([])
+    expect((await views()).it.views.value).toEqual([])
     setActivePinia(createPinia())
     as('ada')
-    expect((await views({ value: null })).it.views.value.map((view) => view.name)).toEqual(['mine'])
+    expect((await views()).it.views.value.map((view) => view.name)).toEqual(['mine'])
   })
 })

@@ -28,11 +28,11 @@ async function at<T>(path: string, use: () => T) {
         go()
       })
     })
-    act()
+    await act()
     await done
     return router.currentRoute.value.query
   }
-  return { it: made!, moved }
+  return { it: made!, moved, back: () => moved(() => router.back()), go: (to: string) => router.push(to) }
 }
 const specs = () => [{ key: 'model', label: 'Model', kind: 'text' as const }]
 
@@ -75,6 +75,28 @@ describe('the time range', () => {
     expect(await first.moved(() => first.it.set({ range: '7d' }))).toEqual({ range: '7d' })
     const second = await at('/requests', useTimeRange)
     expect(second.it.query.value).toEqual({ range: '7d' })
+  })
+
+  it('comes back with Back, here and on the page before', async () => {
+    const page = await at('/overview?model=gpt', useTimeRange)
+    await page.moved(() => page.it.set({ range: '7d' }))
+    await page.moved(() => page.it.set({ range: '30d' }))
+    await page.back()
+    expect(page.it.query.value).toEqual({ range: '7d' })
+    expect(await page.back()).toEqual({ model: 'gpt', range: '24h' })
+    expect(page.it.query.value).toEqual({ range: '24h' })
+    await page.go('/requests')
+    expect(page.it.query.value).toEqual({ range: '24h' })
+  })
+
+  it('of an address that somebody sent holds on the next page', async () => {
+    const page = await at('/overview?range=30d', useTimeRange)
+    await page.go('/requests')
+    expect(page.it.query.value).toEqual({ range: '30d' })
+    const from = '2026-01-02T03:04:05Z'
+    await page.go(`/usage?from=${from}`)
+    await page.go('/overview')
+    expect(page.it.query.value).toEqual({ from })
   })
 
   it('of an address comes before the one chosen', async () => {

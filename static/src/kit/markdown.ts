@@ -2,7 +2,8 @@
 import createDOMPurify from 'dompurify'
 import MarkdownIt from 'markdown-it'
 
-const renderer = new MarkdownIt({ html: false, linkify: true, breaks: true })
+// A picture is a link: only who follows it asks for it, and not everybody who reads what was said.
+const renderer = new MarkdownIt({ html: false, linkify: true, breaks: true }).disable('image')
 const purifier = createDOMPurify(window)
 
 export function markdown(text: string): DocumentFragment {

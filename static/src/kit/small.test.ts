@@ -7,6 +7,7 @@ import { useNow } from './clock'
 import ConfirmByName from './ConfirmByName.vue'
 import Copy from './Copy.vue'
 import FormErrors from './FormErrors.vue'
+import Menu from './Menu.vue'
 import RelativeTime from './RelativeTime.vue'
 
 afterEach(() => {
@@ -167,5 +168,32 @@ describe('the clock', () => {
     expect(vi.getTimerCount()).toBe(before + 1)
     second.stop()
     expect(vi.getTimerCount()).toBe(before)
+  })
+})
+
+describe('Menu', () => {
+  it('tells which of several is chosen, and only of those', async () => {
+    const items = [
+      { label: 'Light', checked: true, run: vi.fn() },
+      { label: 'Dark', checked: false, run: vi.fn() },
+      { label: 'Sign out', run: vi.fn() },
+    ]
+    const wrapper = mount(Menu, {
+      attachTo: document.body,
+      props: { items },
+      slots: { trigger: '<button type="button">Menu</button>' },
+    })
+    await wrapper.get('button').trigger('keydown', { key: 'Enter' })
+    await nextTick()
+    const shown = [...document.querySelectorAll<HTMLElement>('[role^=menuitem]')]
+    expect(shown.map((one) => [one.getAttribute('role'), one.getAttribute('aria-checked')])).toEqual([
+      ['menuitemcheckbox', 'true'],
+      ['menuitemcheckbox', 'false'],
+      ['menuitem', null],
+    ])
+    shown[1]!.click()
+    await nextTick()
+    expect(items.map((item) => item.run.mock.calls.length)).toEqual([0, 1, 0])
+    wrapper.unmount()
   })
 })

@@ -1,29 +1,39 @@
-import { afterEach, describe, expect, it } from 'vitest'
+import { createPinia, setActivePinia } from 'pinia'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { effectScope, type EffectScope, nextTick, ref } from 'vue'
 import { Problem } from '@/api/problem'
+import { useLive } from '@/live/polling'
+import { usePreferences } from '@/preferences'
 import { type CursorPage, useCursorList } from './useCursorList'
 
 interface Row {
   id: number
+  state?: string
 }
 const pageSize = 10
 const settle = async () => {
   for (let turn = 0; turn < 10; turn++) await nextTick()
 }
 let scope: EffectScope | undefined
-afterEach(() => scope?.stop())
+beforeEach(() => setActivePinia(createPinia()))
+afterEach(() => {
+  scope?.stop()
+  vi.useRealTimers()
+})
 
 /** A list of `length` rows at a server; its cursors are row numbers. */
 function listOf(length: number, keepPages?: number) {
   const asked: (string | null)[] = []
   const signals: AbortSignal[] = []
-  const server = { first: 0, fail: false as boolean, hold: null as Promise<void> | null }
+  const server = { first: 0, state: 'waiting', fail: false as boolean, hold: null as Promise<void> | null }
   const key = ref('a')
+  const newestFirst = ref(true)
   scope = effectScope()
   const list = scope.run(() =>
     useCursorList<Row>({
       key,
       keepPages,
+      newestFirst: () => newestFirst.value,
       rowKey: (row) => String(row.id),
       fetchPage: async (cursor, signal): Promise<CursorPage<Row>> => {
         asked.push(cursor)
@@ -34,7 +44,7 @@ function listOf(length: number, keepPages?: number) {
         const from = cursor === null ? server.first : Number(cursor)
         const to = Math.min(length, from + pageSize)
         return {
-          items: Array.from({ length: to - from }, (_, at) => ({ id: from + at })),
+          items: Array.from({ length: to - from }, (_, at) => ({ id: from + at, state: server.state })),
           next_cursor: to < length ? String(to) : null,
           total: length,
           total_is_exact: true,
@@ -42,7 +52,7 @@ function listOf(length: number, keepPages?: number) {
       },
     }),
   )!
-  return { list, asked, signals, server, key }
+  return { list, asked, signals, server, key, newestFirst }
 }
 type Listed = ReturnType<typeof listOf>['list']
 async function scrollTo(list: Listed, row: number) {
@@ -68,7 +78,7 @@ describe('a list by cursor', () => {
     list.need(20, 24)
     await settle()
     expect(asked).toHaveLength(3)
-    expect(list.at(24)).toEqual({ id: 24 })
+    expect(list.at(24)).toMatchObject({ id: 24 })
   })
 
   it('holds a bounded number of rows of a long list', async () => {
@@ -89,7 +99,7 @@ describe('a list by cursor', () => {
     list.need(30, 39)
     await settle()
     expect(asked).toEqual(['30'])
-    expect(list.at(35)).toEqual({ id: 35 })
+    expect(list.at(35)).toMatchObject({ id: 35 })
   })
 
   it('gives up what it asked for when the key changes', async () => {
@@ -138,9 +148,86 @@ describe('a list by cursor', () => {
     server.first = 0
     await list.look(false)
     expect(list.fresh.value).toBe(3)
-    expect(list.at(0)).toEqual({ id: 3 })
+    expect(list.at(0)).toMatchObject({ id: 3 })
     await list.look(true)
     expect(list.fresh.value).toBe(0)
-    expect(list.at(0)).toEqual({ id: 0 })
+    expect(list.at(0)).toMatchObject({ id: 0 })
+  })
+
+  it('waits until its latest question is answered: a given-up one does not end the waiting', async () => {
+    const { list, server, key } = listOf(0)
+    await settle()
+    expect(list.loading.value).toBe(false)
+    const ends: (() => void)[] = []
+    for (const next of ['b', 'c']) {
+      server.hold = new Promise((done) => ends.push(done))
+      key.value = next
+      await nextTick()
+    }
+    ends[0]!()
+    await settle()
+    expect(list.loading.value).toBe(true)
+    ends[1]!()
+    await settle()
+    expect(list.loading.value).toBe(false)
+  })
+
+  it('tells what shown rows are now, also to somebody reading further down, and keeps their pages', async () => {
+    const { list, server } = listOf(25)
+    await settle()
+    await scrollTo(list, 12)
+    server.state = 'done'
+    await list.look(false)
+    expect([list.at(3), list.at(12)]).toEqual([
+      { id: 3, state: 'done' },
+      { id: 12, state: 'waiting' },
+    ])
+    server.state = 'gone'
+    await list.look(true)
+    expect([list.count.value, list.at(3)?.state]).toEqual([25, 'gone'])
+  })
+
+  it('knows what is new also when its first page was forgotten', async () => {
+    const { list, server } = listOf(1_000, 4)
+    server.first = 3
+    await list.restart()
+    await scrollTo(list, 900)
+    expect(list.at(0)).toBeUndefined()
+    server.first = 0
+    await list.look(false)
+    expect(list.fresh.value).toBe(3)
+  })
+
+  it('announces nothing where newer rows come anywhere', async () => {
+    const { list, server, newestFirst } = listOf(25)
+    newestFirst.value = false
+    server.first = 3
+    await list.restart()
+    server.first = 0
+    await list.look(false)
+    expect(list.fresh.value).toBe(0)
+  })
+
+  it('looks by itself at the polling interval, as far as its table stands, and not while paused', async () => {
+    vi.useFakeTimers()
+    usePreferences().pollingSeconds = 10
+    const { list, asked, server } = listOf(25)
+    await settle()
+    let top = false
+    list.need(0, 5, () => top)
+    await settle()
+    asked.length = 0
+    server.first = -1
+    await vi.advanceTimersByTimeAsync(10_000)
+    expect([asked, list.fresh.value, list.at(0)?.id]).toEqual([[null], 1, 0])
+    top = true
+    await vi.advanceTimersByTimeAsync(10_000)
+    expect([asked.length, list.fresh.value, list.at(0)?.id]).toEqual([2, 0, -1])
+    useLive().paused.value = true
+    await vi.advanceTimersByTimeAsync(300_000)
+    expect(asked).toHaveLength(2)
+    useLive().paused.value = false
+    await settle()
+    expect(asked).toHaveLength(3)
   })
 })

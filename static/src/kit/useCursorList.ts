@@ -1,7 +1,10 @@
 // A long list by cursor: pages are fetched as they come into view and forgotten when they are far away, so that a
 // list of any length holds a bounded number of rows. A forgotten page is fetched again by the cursor that led to it.
+// At the polling interval it looks for what is new; a page that hears news of its topic calls `again` as well.
 import { computed, onScopeDispose, type Ref, ref, shallowRef, triggerRef, watch } from 'vue'
+import { useIntervalFn } from '@vueuse/core'
 import { Problem } from '@/api/problem'
+import { useLive } from '@/live/polling'
 
 export interface CursorPage<T> {
   items: T[]
@@ -21,6 +24,10 @@ export function useCursorList<T>(options: {
   key: Ref<string>
   fetchPage: (cursor: string | null, signal: AbortSignal) => Promise<CursorPage<T>>
   rowKey: (row: T) => string
+  /** Newer rows come first: they are announced to who reads further down. */
+  newestFirst?: () => boolean
+  /** Newer rows wait, also for who stands at the top. */
+  isHeld?: () => boolean
   /** Pages kept around what is in view. */
   keepPages?: number
 }) {
@@ -37,6 +44,9 @@ export function useCursorList<T>(options: {
   const fresh = ref(0)
   let abort = new AbortController()
   let inFlight = new Set<string>()
+  let isAtTop = () => true
+  /** Of the first row shown; its page may have been forgotten. */
+  let firstKey: string | undefined
 
   const count = computed(() => {
     const last = pages.value.at(-1)
@@ -79,13 +89,15 @@ export function useCursorList<T>(options: {
   }
   function append(cursor: string | null, page: CursorPage<T>) {
     if (page.items.length > 0) {
+      if (count.value === 0) firstKey = options.rowKey(page.items[0]!)
       pages.value.push({ cursor, first: count.value, count: page.items.length, items: page.items })
       triggerRef(pages)
     }
     next.value = page.next_cursor ?? null
   }
-  /** Rows `first..=last` are in view. */
-  function need(first: number, last: number) {
+  /** Rows `first..=last` are in view; the table that shows them tells whether it stands at its top. */
+  function need(first: number, last: number, tableIsAtTop?: () => boolean) {
+    isAtTop = tableIsAtTop ?? isAtTop
     if (loading.value) return
     const [from, to] = [pageAt(first), pageAt(last)]
     const middle = pages.value.indexOf((from ?? to ?? pages.value.at(-1))!)
@@ -105,13 +117,13 @@ export function useCursorList<T>(options: {
   async function fetchMore() {
     if (next.value === null || more.value) return
     more.value = true
-    const cursor = next.value
+    const [cursor, mine] = [next.value, abort]
     await fetchInto(cursor, (page) => append(cursor, page))
-    more.value = false
+    if (mine === abort) more.value = false
   }
   async function restart() {
     abort.abort()
-    abort = new AbortController()
+    const mine = (abort = new AbortController())
     inFlight = new Set()
     more.value = false
     problem.value = null
@@ -124,21 +136,33 @@ export function useCursorList<T>(options: {
       totalIsExact.value = page.total_is_exact ?? false
       fresh.value = 0
     })
+    // One that was given up leaves the waiting to its successor.
+    if (mine !== abort) return
     loading.value = false
     refreshing.value = false
   }
-  /** Looks for newer rows without moving those in view; shows them at once when the list stands at its top. */
+  /**
+   * Looks for newer rows without moving those in view; shows them at once when the list stands at its top. Rows that
+   * are shown already tell what they are now, wherever they stand.
+   */
   async function look(atTop: boolean) {
     if (loading.value) return
     await fetchInto(null, (page) => {
-      const first = at(0)
-      const known = first ? page.items.findIndex((row) => options.rowKey(row) === options.rowKey(first)) : -1
-      if (atTop || pages.value.length === 0) {
+      const keys = page.items.map(options.rowKey)
+      const head = pages.value[0]
+      const isSame =
+        head?.items?.length === keys.length && head.items.every((row, index) => options.rowKey(row) === keys[index])
+      if (!head || (atTop && !isSame)) {
         pages.value = []
         append(null, page)
         fresh.value = 0
       } else {
-        fresh.value = known < 0 ? page.items.length : known
+        const now = new Map(page.items.map((row, index) => [keys[index], row]))
+        for (const held of pages.value)
+          held.items = held.items?.map((row) => now.get(options.rowKey(row)) ?? row) ?? null
+        triggerRef(pages)
+        const known = keys.indexOf(firstKey ?? '')
+        fresh.value = options.newestFirst?.() ? (known < 0 ? keys.length : known) : 0
       }
       total.value = page.total ?? null
       totalIsExact.value = page.total_is_exact ?? false
@@ -146,6 +170,17 @@ export function useCursorList<T>(options: {
   }
   /** How many rows are held, not how many there are. */
   const held = computed(() => pages.value.reduce((sum, page) => sum + (page.items?.length ?? 0), 0))
+
+  const live = useLive()
+  function again() {
+    if (live.interval.value !== false) void look(isAtTop() && !options.isHeld?.())
+  }
+  useIntervalFn(
+    again,
+    computed(() => live.interval.value || 60_000),
+  )
+  // After a pause, or back in a tab that was hidden, nobody waits for the next time.
+  watch(live.interval, (_now, before) => before === false && again())
 
   watch(options.key, restart, { immediate: true })
   onScopeDispose(() => abort.abort())
@@ -156,6 +191,7 @@ export function useCursorList<T>(options: {
     fetchMore,
     restart,
     look,
+    again,
     loading,
     refreshing,
     more,

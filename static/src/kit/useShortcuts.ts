@@ -1,4 +1,4 @@
-// Keys that work anywhere but in a field: single ones (`/`, `?`) and sequences (`g r`).
+// Keys that work anywhere but in a field and under a modal: single ones (`/`, `?`) and sequences (`g r`).
 import { useEventListener } from '@vueuse/core'
 
 export function isTyping(event: Event): boolean {
@@ -10,12 +10,16 @@ export function isTyping(event: Event): boolean {
   )
 }
 
+/** Something lies over the page that must be answered first. A drawer beside its list is no such thing. */
+export const isModalOpen = (): boolean => document.querySelector('[data-modal]') !== null
+
 const sequenceMs = 1_200
 
 export function useShortcuts(keys: () => Record<string, () => void>): void {
   let first: { key: string; at: number } | null = null
   useEventListener(document, 'keydown', (event) => {
-    if (isTyping(event) || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return
+    if (isModalOpen() || isTyping(event) || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented)
+      return
     const known = keys()
     const pair = first && event.timeStamp - first.at < sequenceMs ? `${first.key} ${event.key}` : null
     first = null

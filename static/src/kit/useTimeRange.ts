@@ -1,6 +1,6 @@
 // One time range for all pages: in the URL where a page is shared, else what was last chosen in this tab.
 import { useSessionStorage } from '@vueuse/core'
-import { computed } from 'vue'
+import { computed, watch } from 'vue'
 import { useRoute, useRouter } from 'vue-router'
 import { useShellText } from '@/i18n'
 import { formatTime } from './format'
@@ -28,18 +28,25 @@ export function useTimeRange() {
   const t = useShellText()
   const chosen = useSessionStorage<Range>('steward.range', { range: '24h' })
   const query = computed<Range>(() => rangeOf(route.query) ?? chosen.value)
+  // What an address says, of a colleague or by Back, holds on the next page as well.
+  watch(
+    () => rangeOf(route.query),
+    (said) => said && (chosen.value = said),
+    { immediate: true },
+  )
   const label = computed(() => {
     const { range, from, to } = query.value
     if (!from)
       return (presets as readonly string[]).includes(range ?? '') ? t(`range.${range as Preset}`) : (range ?? '')
     return `${formatTime(from)} – ${to ? formatTime(to) : t('range.now')}`
   })
-  function set(next: Range) {
-    chosen.value = next
+  async function set(next: Range) {
+    // Back is to lead to what is shown now, which the address may not say.
+    if (!rangeOf(route.query)) await router.replace({ query: { ...route.query, ...query.value } })
     const rest = Object.fromEntries(
       Object.entries(route.query).filter(([name]) => !['range', 'from', 'to'].includes(name)),
     )
-    void router.push({ query: { ...rest, ...next } })
+    await router.push({ query: { ...rest, ...next } })
   }
   return { query, label, set }
 }

@@ -3,45 +3,43 @@
 import { useLocalStorage } from '@vueuse/core'
 import { computed } from 'vue'
 import { type LocationQuery, useRoute, useRouter } from 'vue-router'
-import { type Density, usePreferences } from '@/preferences'
 import { useSession } from '@/session'
+import type { Look, TableLook } from './useTableLook'
 
-export interface View {
+export interface View extends Look {
   name: string
   query: Record<string, string>
-  /** Keys of the columns left out; null: as the table comes. */
-  hidden: string[] | null
-  density: Density
 }
 
 /** The time range is shared by all pages and moves on; a view does not hold it. */
 const range = ['range', 'from', 'to']
+/** What of the address a view holds apart. */
+const isLook = (key: string) => key === 'density' || key.startsWith('cols.')
 export const viewQuery = (query: LocationQuery): Record<string, string> =>
   Object.fromEntries(
     Object.entries(query).filter(
-      (pair): pair is [string, string] => typeof pair[1] === 'string' && !range.includes(pair[0]),
+      (pair): pair is [string, string] => typeof pair[1] === 'string' && !range.includes(pair[0]) && !isLook(pair[0]),
     ),
   )
 const kept = (query: LocationQuery) => Object.fromEntries(Object.entries(query).filter(([key]) => range.includes(key)))
 const sorted = (record: Record<string, string>) => JSON.stringify(Object.entries(record).sort())
 
-export function useViews(tableId: string, hidden: { value: string[] | null }) {
+export function useViews(tableId: string, { look, said, keep }: TableLook) {
   const route = useRoute()
   const router = useRouter()
-  const preferences = usePreferences()
   const session = useSession()
   const stored = useLocalStorage<View[]>(() => `steward.views.${session.me?.username ?? ''}.${tableId}`, [])
   const now = (name: string): View => ({
     name,
     query: viewQuery(route.query),
-    hidden: hidden.value ? [...hidden.value] : null,
-    density: preferences.density,
+    hidden: look.value.hidden && [...look.value.hidden],
+    density: look.value.density,
   })
   const isNow = (view: View) =>
     sorted(view.query) === sorted(viewQuery(route.query)) &&
     JSON.stringify(view.hidden && [...view.hidden].sort()) ===
-      JSON.stringify(hidden.value && [...hidden.value].sort()) &&
-    view.density === preferences.density
+      JSON.stringify(look.value.hidden && [...look.value.hidden].sort()) &&
+    view.density === look.value.density
   return {
     views: computed(() => [...stored.value].sort((a, b) => a.name.localeCompare(b.name))),
     /** The view that is shown, if one is. */
@@ -54,10 +52,9 @@ export function useViews(tableId: string, hidden: { value: string[] | null }) {
     remove(name: string) {
       stored.value = stored.value.filter((view) => view.name !== name)
     },
-    apply(view: View) {
-      hidden.value = view.hidden && [...view.hidden]
-      preferences.density = view.density
-      return router.push({ query: { ...kept(route.query), ...view.query } })
+    async apply(view: View) {
+      await router.push({ query: { ...kept(route.query), ...view.query, ...said(view) } })
+      keep(view)
     },
   }
 }

@@ -1,13 +1,11 @@
 // From the sign-in page to the first call in the drawer, without a mouse.
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { Console, password } from '../support/console.mjs'
+import { Console, isFocused, password } from '../support/console.mjs'
 
 let ui
 before(async () => (ui = await Console.start()))
 after(() => ui?.stop())
-
-const isFocused = (locator) => locator.evaluate((node) => node === document.activeElement || node.contains(document.activeElement))
 
 test('signs in, adds an account, makes a key, sees the call', () =>
   ui.visit(

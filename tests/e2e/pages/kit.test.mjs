@@ -5,7 +5,7 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { pathToFileURL } from 'node:url'
-import { assertAccessible, Console, everyLook } from '../support/console.mjs'
+import { assertAccessible, Console, everyLook, turn } from '../support/console.mjs'
 import { repository } from '../support/processes.mjs'
 
 let ui
@@ -89,6 +89,14 @@ test('chips, notices and a chart as a table', () =>
       for (const name of ['Done', 'Failed', 'With undo']) await page.getByRole('button', { name, exact: true }).click()
       await page.locator('[data-sonner-toast]').nth(2).waitFor()
       await assertAccessible(page, 'chips, notices, a chart as a table')
+      // The keyboard gets to them, and what they say they are is in the reader's language.
+      const messages = (name) => page.getByRole('region', { name })
+      await page.keyboard.press('Alt+t')
+      await messages('Messages').locator('[data-button]:focus').filter({ hasText: 'Undo' }).waitFor()
+      await messages('Messages').getByRole('button', { name: 'Close' }).first().waitFor()
+      await turn(page, { size: 'desktop', theme: 'light', language: 'zh' })
+      await messages('消息').getByRole('button', { name: '关闭' }).first().waitFor()
+      await turn(page, { size: 'desktop', theme: 'light', language: 'en' })
       await page.getByRole('button', { name: 'Remove Model' }).click()
       await page.waitForURL((url) => !url.searchParams.has('kit_model'))
     },

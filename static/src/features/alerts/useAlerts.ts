@@ -1,5 +1,4 @@
 import { keepPreviousData, useMutation, useQuery, useQueryClient } from '@tanstack/vue-query'
-import { useIntervalFn } from '@vueuse/core'
 import { computed, type Ref } from 'vue'
 import { answer, api, idempotencyKey, tagged } from '@/api/client'
 import { Problem } from '@/api/problem'
@@ -35,6 +34,7 @@ export function useIncidents(scope: () => 'active' | 'history') {
   const list = useCursorList<Alert>({
     key: computed(() => JSON.stringify([scope(), filters.values.value])),
     rowKey: (alert) => alert.id,
+    newestFirst: () => true,
     fetchPage: (cursor, signal) => {
       const query = { ...(filters.values.value as Query), limit: 100, ...(cursor ? { cursor } : {}) }
       return scope() === 'active'
@@ -42,15 +42,7 @@ export function useIncidents(scope: () => 'active' | 'history') {
         : answer(api.GET('/api/v1/ops/alerts/history', { params: { query }, signal }))
     },
   })
-  const live = useLive()
-  const look = () => {
-    if (live.interval.value !== false) void list.look(list.count.value <= 100)
-  }
-  useIntervalFn(
-    look,
-    computed(() => (live.interval.value === false ? 5_000 : live.interval.value)),
-  )
-  onAnyNews('alerts', 1_000, look)
+  onAnyNews('alerts', 1_000, list.again)
   return { specs, filters, list }
 }
 

@@ -76,6 +76,7 @@ export function useConversations() {
   const list = useCursorList<Conversation>({
     key: computed(() => JSON.stringify(query.value)),
     rowKey: (row) => row.id,
+    newestFirst: () => question.value === '',
     fetchPage: async (cursor, signal) => {
       const { q, ...rest } = query.value
       const paged = { ...(rest as Query), limit: pageSize, ...(cursor ? { cursor } : {}) }

@@ -1,10 +1,9 @@
 import { useMutation, useQuery, useQueryClient } from '@tanstack/vue-query'
-import { useIntervalFn } from '@vueuse/core'
 import { computed } from 'vue'
 import { answer, api } from '@/api/client'
 import { Problem } from '@/api/problem'
 import type { components, paths } from '@/api/schema'
-import { type FilterSpec, useCursorList, useFilters, useLive } from '@/kit'
+import { type FilterSpec, useCursorList, useFilters } from '@/kit'
 import { onAnyNews, onNews } from '@/live/push'
 import { useSession } from '@/session'
 import { useText } from './messages'
@@ -34,7 +33,6 @@ export function useWho() {
 
 export function useJobs() {
   const t = useText()
-  const live = useLive()
   const specs = computed<FilterSpec[]>(() => [
     {
       key: 'state',
@@ -48,6 +46,7 @@ export function useJobs() {
   const list = useCursorList<Job>({
     key: computed(() => JSON.stringify(filters.values.value)),
     rowKey: (job) => job.id,
+    newestFirst: () => true,
     fetchPage: (cursor, signal) =>
       answer(
         api.GET('/api/v1/jobs', {
@@ -56,12 +55,7 @@ export function useJobs() {
         }),
       ),
   })
-  const beat = computed(() => (live.interval.value === false ? 1_000 : live.interval.value))
-  const look = () => {
-    if (live.interval.value !== false) void list.look(list.count.value <= 100)
-  }
-  useIntervalFn(look, beat)
-  onAnyNews('jobs', 1_000, look)
+  onAnyNews('jobs', 1_000, list.again)
   return { specs, filters, list }
 }
 

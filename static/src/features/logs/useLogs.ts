@@ -1,6 +1,5 @@
 // The log's lines: filters and range from the URL, newer lines as they are pushed, unless the tail is paused.
 import { useMutation, useQuery } from '@tanstack/vue-query'
-import { useIntervalFn } from '@vueuse/core'
 import { computed, ref, watch } from 'vue'
 import { useRoute, useRouter } from 'vue-router'
 import { answer, api } from '@/api/client'
@@ -14,7 +13,7 @@ import { useText } from './messages'
 export type Line = components['schemas']['LogLine']
 type Query = NonNullable<paths['/api/v1/ops/logs/query']['get']['parameters']['query']>
 
-export function useLogs(isAtTop: () => boolean) {
+export function useLogs() {
   const t = useText()
   const route = useRoute()
   const router = useRouter()
@@ -37,9 +36,13 @@ export function useLogs(isAtTop: () => boolean) {
     set: (to) => void router.push({ query: { ...route.query, level: to === firstLevel ? undefined : to } }),
   })
   const query = computed(() => ({ ...range.query.value, ...filters.values.value, level: level.value }) as Query)
+  // The tail: shown at once to somebody at its end, announced to somebody who reads further down or has paused it.
+  const paused = ref(false)
   const list = useCursorList<Line>({
     key: computed(() => JSON.stringify(query.value)),
     rowKey: (line) => line.id,
+    newestFirst: () => true,
+    isHeld: () => paused.value,
     fetchPage: (cursor, signal) =>
       answer(
         api.GET('/api/v1/ops/logs/query', {
@@ -54,15 +57,8 @@ export function useLogs(isAtTop: () => boolean) {
     refetchInterval: live.interval,
   })
 
-  // The tail: shown at once to somebody at its end, announced to somebody who reads further down or has paused it.
-  const paused = ref(false)
-  const look = () => {
-    if (live.interval.value !== false) void list.look(isAtTop() && !paused.value)
-  }
   watch(paused, (now) => now || list.restart())
-  const beat = computed(() => (live.interval.value === false ? 1_000 : live.interval.value))
-  useIntervalFn(look, beat)
-  onAnyNews(() => `logs:${level.value}`, 500, look)
+  onAnyNews(() => `logs:${level.value}`, 500, list.again)
 
   const save = useMutation({
     mutationFn: async () => {

@@ -6,6 +6,8 @@ export default {
   group: 'system',
   icon: Users,
   permission: 'read:operators',
+  // One's own keys.
+  isEverybodys: (query) => query.tab === 'keys',
   shortcut: 'o',
   routes: [{ path: '/operators', name: 'operators', component: () => import('./OperatorsPage.vue') }],
 } satisfies Feature

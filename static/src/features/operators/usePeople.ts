@@ -3,7 +3,7 @@ import { computed } from 'vue'
 import { answer, api, idempotencyKey, tagged } from '@/api/client'
 import { Problem } from '@/api/problem'
 import type { components } from '@/api/schema'
-import { useEdit } from '@/kit'
+import { useEdit, useLive } from '@/kit'
 import { useSession } from '@/session'
 
 type Schemas = components['schemas']
@@ -20,6 +20,7 @@ export function useOperators() {
   const queries = useQueryClient()
   const query = useQuery({
     queryKey: ['operators', 'list'],
+    refetchInterval: useLive().interval,
     placeholderData: keepPreviousData,
     queryFn: ({ signal }) => answer(api.GET('/api/v1/ops/users', { params: { query: { limit: 200 } }, signal })),
   })
@@ -66,6 +67,7 @@ export function useRoles() {
   const session = useSession()
   const query = useQuery({
     queryKey: ['roles'],
+    refetchInterval: useLive().interval,
     enabled: computed(() => session.can('read:roles')),
     placeholderData: keepPreviousData,
     queryFn: ({ signal }) => answer(api.GET('/api/v1/ops/roles', { signal })),
@@ -113,6 +115,7 @@ export function useKeys() {
   const queries = useQueryClient()
   const query = useQuery({
     queryKey: ['operator-keys'],
+    refetchInterval: useLive().interval,
     placeholderData: keepPreviousData,
     queryFn: ({ signal }) => answer(api.GET('/api/v1/auth/keys', { params: { query: { limit: 200 } }, signal })),
   })

@@ -3,7 +3,7 @@ import { computed } from 'vue'
 import { answer, api, idempotencyKey, tagged } from '@/api/client'
 import { Problem } from '@/api/problem'
 import type { components, paths } from '@/api/schema'
-import { type FilterSpec, useCursorList, useFilters } from '@/kit'
+import { type FilterSpec, useCursorList, useFilters, useLive } from '@/kit'
 import { useText } from './messages'
 import { figures, type Price, type PriceDraft } from './price'
 
@@ -14,6 +14,7 @@ type Query = NonNullable<paths['/api/v1/prices']['get']['parameters']['query']>
 export function useUnpriced() {
   const query = useQuery({
     queryKey: ['prices', 'unpriced'],
+    refetchInterval: useLive().interval,
     placeholderData: keepPreviousData,
     queryFn: ({ signal }) => answer(api.GET('/api/v1/prices/unpriced', { params: { query: {} }, signal })),
   })

@@ -3,7 +3,7 @@ import { computed } from 'vue'
 import { answer, api, idempotencyKey, tagged } from '@/api/client'
 import { Problem } from '@/api/problem'
 import type { components } from '@/api/schema'
-import { useEdit } from '@/kit'
+import { useEdit, useLive } from '@/kit'
 import type { NewRule, Rule, RuleChanges } from './rule'
 
 export type Tested = components['schemas']['RedactionTested']
@@ -11,6 +11,7 @@ export type Tested = components['schemas']['RedactionTested']
 export function useRules() {
   const query = useQuery({
     queryKey: ['redaction-rules'],
+    refetchInterval: useLive().interval,
     // There are never more than a hundred.
     queryFn: ({ signal }) => answer(api.GET('/api/v1/redaction-rules', { params: { query: { limit: 200 } }, signal })),
   })

@@ -1,12 +1,11 @@
 // The list of calls: filters and range from the URL, pages by cursor, newer calls announced, never pushed in.
 import { useQuery } from '@tanstack/vue-query'
-import { useIntervalFn } from '@vueuse/core'
-import { computed, onScopeDispose, ref, watch } from 'vue'
+import { computed, ref, watch } from 'vue'
 import { useRoute, useRouter } from 'vue-router'
 import { answer, api } from '@/api/client'
 import { Problem } from '@/api/problem'
 import type { components, paths } from '@/api/schema'
-import { type FilterSpec, useCursorList, useFilters, useLive, useTimeRange, useWalk } from '@/kit'
+import { type FilterSpec, useCursorList, useFilters, useTimeRange, useWalk } from '@/kit'
 import { onAnyNews } from '@/live/push'
 import { useNames } from '@/names'
 import { useText } from './messages'
@@ -21,7 +20,6 @@ export function useRequests() {
   const t = useText()
   const route = useRoute()
   const router = useRouter()
-  const live = useLive()
   const range = useTimeRange()
   const names = useNames()
 
@@ -83,6 +81,7 @@ export function useRequests() {
   const list = useCursorList<Call>({
     key: computed(() => JSON.stringify(query.value)),
     rowKey: (call) => call.id,
+    newestFirst: () => sort.value === newestFirst,
     fetchPage: (cursor, signal) =>
       answer(
         api.GET('/api/v1/logs/requests', {
@@ -100,14 +99,8 @@ export function useRequests() {
     if (searching.value && !list.more.value && !stopped.value) void list.fetchMore()
   })
 
-  // Newer calls: looked for when some are pushed, or at the polling interval; shown at once only to somebody at the top of the newest.
-  let atTop = () => true
-  const beat = computed(() => (live.interval.value === false ? 1_000 : live.interval.value))
-  const look = () => {
-    if (live.interval.value !== false && sort.value === newestFirst) void list.look(atTop())
-  }
-  useIntervalFn(look, beat)
-  onAnyNews('requests', 1_000, look)
+  // In any other order a new call is seldom among the first, and asking costs the server more.
+  onAnyNews('requests', 1_000, list.again, () => sort.value === newestFirst)
 
   const selected = computed(() => (typeof route.params.id === 'string' && route.params.id ? route.params.id : null))
   const open = (id: string | null) =>
@@ -118,7 +111,6 @@ export function useRequests() {
     () => selected.value,
     open,
   )
-  onScopeDispose(() => (atTop = () => false))
   return {
     specs,
     filters,
@@ -131,9 +123,6 @@ export function useRequests() {
     open,
     walk,
     nameOf: names.nameOf,
-    whereTop(tell: () => boolean) {
-      atTop = tell
-    },
     sortBy: (to: string) => router.push({ query: { ...route.query, sort: to === newestFirst ? undefined : to } }),
   }
 }

@@ -112,7 +112,8 @@ fn heading(line: &str) -> Option<Option<(usize, usize)>> {
     Some(address(from).zip(address(to)))
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use super::*;
 

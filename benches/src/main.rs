@@ -10,7 +10,8 @@
     clippy::expect_used,
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "a program for people: what goes wrong ends it"
+    clippy::disallowed_methods,
+    reason = "a program for people: what goes wrong ends it, and nobody supervises what it starts"
 )]
 
 mod bare;

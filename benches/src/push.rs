@@ -139,7 +139,6 @@ async fn call_every(address: SocketAddr, request: Vec<u8>) {
     }
 }
 
-#[allow(clippy::disallowed_methods)] // a program that measures has no supervisor
 pub(crate) fn measure(stage: &Stage, table: &mut Table) {
     raise_file_limit();
     let many = subscribers();

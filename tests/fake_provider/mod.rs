@@ -8,6 +8,10 @@
 //!
 //! Two hosts compile this folder: the test binary `it` and `examples/fake_provider.rs` for tests in other languages.
 #![allow(dead_code)] // each of the two hosts uses a part
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a program that only tests start; nobody supervises it"
+)]
 
 pub mod anthropic;
 pub mod openai;

@@ -10,7 +10,8 @@
     clippy::expect_used,
     clippy::print_stdout,
     clippy::print_stderr,
-    clippy::large_futures
+    clippy::large_futures,
+    clippy::disallowed_methods
 )]
 #![allow(unreachable_pub)] // modules shared with examples/ are public within it
 

@@ -15,7 +15,8 @@ use tokio::time::sleep;
 
 use crate::domain::clock::SharedClock;
 use crate::jobs::{JobContext, JobKind};
-use crate::tree::ledger::aggregator::{count_conversations, derive_day};
+
+use super::days::{count_conversations, derive_day};
 
 /// Its name: `{"time_zone": "Asia/Shanghai", "from_rid": 1, "below_rid": 9}`.
 pub const REBUILD: &str = "stats.rebuild";

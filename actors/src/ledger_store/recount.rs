@@ -22,7 +22,7 @@ use crate::domain::calendar;
 use crate::domain::clock::SharedClock;
 use crate::domain::rid::Rid;
 use crate::jobs::{JobContext, JobKind};
-use crate::tree::upkeep::retention::HOURLY_CUBE_KEPT_MICROS;
+use crate::retention::HOURLY_CUBE_KEPT_MICROS;
 
 use super::rollups::{COUNTED_COLUMNS, Counted, Key, added, counted};
 

@@ -24,11 +24,11 @@ use crate::domain::price::{Call, PriceBook, Used, is_told};
 use crate::domain::record::Operation;
 use crate::domain::rid::Rid;
 use crate::jobs::{JobContext, JobKind};
+use crate::retention::HOURLY_CUBE_KEPT_MICROS;
 use crate::snapshot_source::price_row;
 use crate::spool::Spool;
-use crate::tree::ledger::aggregator::derive_day;
-use crate::tree::upkeep::retention::HOURLY_CUBE_KEPT_MICROS;
 
+use super::days::derive_day;
 use super::line::Purpose;
 use super::recount::ByIndex;
 use super::rollups::{self, Added, Counted, charged, charged_columns};

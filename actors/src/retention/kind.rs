@@ -36,7 +36,9 @@ const ANSWER_DAYS: u32 = 1;
 /// Expired sessions stay this long, to tell a stolen refresh secret from an unknown one.
 const SESSION_DAYS: u32 = 7;
 /// Counts by the hour of every token, account, mode and model; those by the day stay for ever.
-pub(crate) const HOURLY_DAYS: u32 = 35;
+const HOURLY_DAYS: u32 = 35;
+/// The same in microseconds.
+pub const HOURLY_CUBE_KEPT_MICROS: i64 = HOURLY_DAYS as i64 * 24 * 3_600_000_000;
 
 impl Kind {
     /// Everything, in the order in which it is looked at: what is short first.

@@ -12,8 +12,7 @@ mod pace;
 mod pass;
 
 pub use board::{Board, Running, Standing};
-pub(crate) use kind::HOURLY_DAYS;
-pub use kind::{Home, Kind};
+pub use kind::{HOURLY_CUBE_KEPT_MICROS, Home, Kind};
 pub(crate) use pace::Step;
 pub use pace::{HELD_MAX, Pace};
 pub use pass::{COUNTED_MAX, Due, Parts, Report, due, pass};

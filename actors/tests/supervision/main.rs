@@ -2,7 +2,7 @@
 //!
 //! Virtual time wherever no real thread has to block.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout)] // Also in the parts that are not `#[test]` functions.
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods)] // Also in the parts that are not `#[test]` functions.
 
 mod support;
 

@@ -40,7 +40,7 @@ use std::sync::Arc;
 use actix_web::{get, web};
 use serde::{Deserialize, Serialize};
 use steward_actors::domain::calendar;
-use steward_actors::tree::upkeep::retention::HOURLY_CUBE_KEPT_MICROS;
+use steward_actors::retention::HOURLY_CUBE_KEPT_MICROS;
 use steward_entities::ledger::daily;
 use steward_entities::ledger::rollup::{self, RollupTable};
 use steward_entities::scope::Scope;

@@ -3,8 +3,8 @@ use serde_json::{Value, json};
 use steward_actors::domain::calendar;
 use steward_actors::domain::record::Record;
 use steward_actors::domain::rid::Rid;
+use steward_actors::ledger_store::days::count_conversations;
 use steward_actors::ledger_store::{self, Batch};
-use steward_actors::tree::ledger::aggregator::count_conversations;
 
 use crate::http::money::decimal;
 use crate::testing::{Answer, Ask, START, World};

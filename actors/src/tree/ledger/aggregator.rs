@@ -8,8 +8,6 @@
 mod derive;
 mod rebuild;
 
-pub use derive::{count_conversations, derive_day};
-
 use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;

@@ -7,14 +7,11 @@ use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, WrapFuture};
 
-use crate::retention::{HOURLY_DAYS, Parts, pass};
+use crate::retention::{Parts, pass};
 use crate::supervision::{ActorRef, ChildSpec};
 
 /// How often it looks.
 pub const EVERY: Duration = Duration::from_secs(3_600);
-
-/// Counts by the hour of every token, account, mode and model are kept this long; those by the day for ever.
-pub const HOURLY_CUBE_KEPT_MICROS: i64 = HOURLY_DAYS as i64 * 24 * 3_600_000_000;
 
 /// The actor.
 pub struct Retention {

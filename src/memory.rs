@@ -81,20 +81,24 @@ fn forget_code() {
     }
 }
 
-/// The addresses of mappings of the file `program` that are read-only and have no page that differs from it. Relocated
-/// tables are read-only too, but changed: they have pages that are no file's any more.
+/// The addresses of mappings of the file `program` that are read-only and have no page that differs from it, in memory or
+/// swapped out. Relocated tables are read-only too, but changed: they have pages that are no file's any more.
 #[cfg(target_os = "linux")]
 fn unchanged(smaps: &str, program: &str) -> Vec<(usize, usize)> {
     let mut found = Vec::new();
-    let mut current = None;
+    let (mut current, mut changed) = (None, false);
     for line in smaps.lines() {
         if let Some(range) = heading(line) {
             current = range.filter(|_| line.ends_with(program)).and_then(|range| {
                 let permissions = line.split(' ').nth(1)?;
                 (permissions.starts_with('r') && permissions[1..].starts_with('-')).then_some(range)
             });
-        } else if line.starts_with("Anonymous:")
+            changed = false;
+        } else if line.starts_with("Anonymous:") {
+            changed |= line.split_whitespace().nth(1) != Some("0");
+        } else if line.starts_with("Swap:")
             && let Some(range) = current.take()
+            && !changed
             && line.split_whitespace().nth(1) == Some("0")
         {
             found.push(range);
@@ -121,19 +125,28 @@ mod tests {
 1000-3000 r--p 00000000 08:01 7                  /opt/steward
 Rss:                   8 kB
 Anonymous:             0 kB
+Swap:                  0 kB
 AnonHugePages:         0 kB
 3000-9000 r-xp 00002000 08:01 7                  /opt/steward
 Rss:                  24 kB
 Anonymous:             0 kB
+Swap:                  0 kB
 9000-a000 r--p 00008000 08:01 7                  /opt/steward
 Rss:                   4 kB
 Anonymous:             4 kB
+Swap:                  0 kB
 a000-b000 rw-p 00009000 08:01 7                  /opt/steward
 Anonymous:             0 kB
+Swap:                  0 kB
 b000-c000 r-xp 00000000 08:01 9                  /usr/lib/libc.so.6
 Anonymous:             0 kB
+Swap:                  0 kB
+b800-bc00 r--p 00009000 08:01 7                  /opt/steward
+Anonymous:             0 kB
+Swap:                  4 kB
 c000-d000 rw-p 00000000 00:00 0 
 Anonymous:             0 kB
+Swap:                  0 kB
 ";
 
     #[test]

@@ -2,6 +2,7 @@
 # `build.rs` by itself: a program of the standard library alone, compiled and run in a scratch folder beside a `node` and
 # an `npm` that only write down that they were called. What it says is what cargo shows.
 set -euo pipefail
+unset CONSOLE_SKIP_WEB NODE_IS
 repository=$(cd "$(dirname "$0")/.." && pwd)
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT

@@ -125,7 +125,6 @@ pub(super) fn books(gateway: &Gateway) -> Result<(), Refusal> {
     match gateway.spool.admits() {
         spool::Admission::Open => Ok(()),
         spool::Admission::Refuse(_) => {
-            gateway.counters.refused();
             Err(Refusal::new(ErrorCode::LedgerFull).retry_after_ms(5_000))
         }
     }

@@ -110,7 +110,7 @@ pub(super) struct Closing {
     pub(super) heard: Option<Box<Heard>>,
     pub(super) admission: Option<Admission>,
     pub(super) hold: Option<Hold>,
-    /// Refused while the books are full: what room is left belongs to the calls under way.
+    /// Not put on the books.
     pub(super) unrecorded: bool,
     pub(super) written: bool,
 }
@@ -185,7 +185,7 @@ impl Closing {
         self.gateway.counters.closed(status);
         match appended.transpose() {
             Ok(appended) => {
-                if let Some(capture) = self.capture.take() {
+                if let Some(capture) = self.capture.take().filter(|_| appended.is_some()) {
                     capture.keep(&self.record, self.heard.take());
                 }
                 Ok(appended.filter(|a| a.recorded).map(|a| a.seq))

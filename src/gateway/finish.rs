@@ -360,6 +360,13 @@ impl Finish {
         record.attempts = std::mem::take(&mut self.attempts);
         // One that was set aside ends after others that began later.
         record.attempts.sort_by_key(|attempt| attempt.started_at);
+        // Nobody worked for it, and the room that is left belongs to the calls under way.
+        let unrecorded = matches!(end, End::Refused(_))
+            && record.attempts.is_empty()
+            && matches!(self.gateway.spool.admits(), spool::Admission::Refuse(_));
+        if unrecorded {
+            self.gateway.counters.refused();
+        }
         Closing {
             gateway: Arc::clone(&self.gateway),
             operation: self.operation,
@@ -372,8 +379,7 @@ impl Finish {
             prompt: about.prompt,
             admission: self.admission.take(),
             hold: self.hold.take(),
-            unrecorded: matches!(end, End::Refused(_))
-                && matches!(self.gateway.spool.admits(), spool::Admission::Refuse(_)),
+            unrecorded,
             written: false,
         }
         .run()

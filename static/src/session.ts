@@ -12,7 +12,7 @@ import { oneTabAtATime, permits } from './session_rules'
 
 export type Me = components['schemas']['Me']
 type Access = components['schemas']['Access']
-type Told = { kind: 'token'; token: string; expiresAt: number; username: string } | { kind: 'out' }
+type Told = { kind: 'token'; token: string; expiresAt: number; username?: string } | { kind: 'out' }
 
 /** Renewed this long before it ends. */
 const earlyMs = 60_000
@@ -48,7 +48,8 @@ export const useSession = defineStore('session', () => {
   const channel = typeof BroadcastChannel === 'undefined' ? null : new BroadcastChannel('steward.session')
   channel?.addEventListener('message', (event: MessageEvent<Told>) => {
     if (event.data.kind === 'out') left()
-    else if (me.value && me.value.username !== event.data.username) replaced()
+    // A tab of an older console does not say whose it is.
+    else if (me.value && event.data.username && me.value.username !== event.data.username) replaced()
     else take(event.data.token, event.data.expiresAt)
   })
 
@@ -102,8 +103,8 @@ export const useSession = defineStore('session', () => {
     return renewing
   }
 
-  async function learnWhoIAm(): Promise<void> {
-    const answer = await fetch('/api/v1/auth/me', { headers: { authorization: `Bearer ${token}` } })
+  async function learnWhoIAm(bearer: string | null): Promise<void> {
+    const answer = await fetch('/api/v1/auth/me', { headers: { authorization: `Bearer ${bearer}` } })
     if (!answer.ok) throw await Problem.of(answer)
     me.value = (await answer.json()) as Me
   }
@@ -119,7 +120,7 @@ export const useSession = defineStore('session', () => {
       state.value = 'out'
       return
     }
-    if (!me.value) await learnWhoIAm()
+    if (!me.value) await learnWhoIAm(token)
     tell()
     state.value = 'in'
   }
@@ -127,12 +128,12 @@ export const useSession = defineStore('session', () => {
     const answer = await post('login', { username, password })
     if (!answer.ok) throw await Problem.of(answer)
     const access = (await answer.json()) as Access
-    token = access.access_token
-    expiresAt = Date.now() + access.expires_in * 1000
     // Who it is comes first: calls that waited must not go out under another name than the page shows.
     const before = me.value?.username
-    await learnWhoIAm()
+    await learnWhoIAm(access.access_token)
     if (before && before !== me.value?.username) {
+      token = access.access_token
+      expiresAt = Date.now() + access.expires_in * 1000
       tell()
       return replaced()
     }
@@ -151,7 +152,7 @@ export const useSession = defineStore('session', () => {
     const answer = await post('password', { current_password: current, new_password: fresh }, bearer ?? undefined)
     if (!answer.ok) throw await Problem.of(answer)
     await renew(bearer).catch(() => null)
-    if (token) await learnWhoIAm()
+    if (token) await learnWhoIAm(token)
     else ended()
   }
   function ended() {

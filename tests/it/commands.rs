@@ -109,7 +109,7 @@ async fn a_configuration_is_shown_without_its_secrets_and_judged() {
     let app = Setup::new()
         .set("SMTP__URL", "smtp://ada:hunter2@127.0.0.1:2525")
         .set("SMTP__FROM", "steward@example.com")
-        .set("ALERTS__HEARTBEAT_URL", "https://hc.example.com/hunter2")
+        .set("ALERTS__HEARTBEAT_URL", "http://127.0.0.1:9/hunter2")
         .start()
         .await;
     let shown = done(&run(&mut app.command(&["config", "print"]), ""));

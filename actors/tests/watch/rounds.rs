@@ -1,8 +1,8 @@
 //! What becomes of series over rounds that are minutes apart. Every round is that of a process that just started: what
 //! it knows, it read.
 
+use sea_orm::ConnectionTrait;
 use steward_actors::alert_book;
-use steward_actors::spool::Settled;
 use steward_entities::alert_silence::{self, NewSilence};
 use steward_entities::database::begin_write;
 use steward_entities::scope::Page;
@@ -269,14 +269,14 @@ async fn set_aside(world: World) {
     world.writer.send_modify(|writer| writer.stray_rows = 3);
     assert_eq!(world.round("healthy").await, "fired");
     world.minutes(1);
-    world.spool.append(1, b"what no table takes").unwrap();
-    let lease = world.spool.lease(1, 10).unwrap().unwrap();
-    let settled = Settled {
-        dead_lettered: 1,
-        ..Settled::default()
-    };
-    lease.ack(settled).unwrap();
+    let ledger = &world.database.ledger;
+    let kept = "INSERT INTO dead_letters (node, seq, reason, payload, created_at) VALUES (1, 1, 'unreadable', '', 1)";
+    ledger.execute_unprepared(kept).await.unwrap();
     assert_eq!(world.round("healthy").await, "fired");
+    world.minutes(1);
+    let replayed = "UPDATE dead_letters SET replayed_at = 2";
+    ledger.execute_unprepared(replayed).await.unwrap();
+    assert_eq!(world.round("healthy").await, "resolved");
     let mut values: Vec<_> = incidents(&world)
         .await
         .into_iter()

@@ -127,7 +127,7 @@ pub(crate) struct World {
     pub(crate) vault: Arc<Vault>,
     /// By whose exchange rates costs are compared.
     pub(crate) settings: InForce,
-    pub(crate) spool: Arc<Spool>,
+    spool: Arc<Spool>,
     /// How the writer stands.
     pub(crate) writer: watch::Sender<Condition>,
     pub(crate) secret: String,

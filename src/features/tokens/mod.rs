@@ -249,7 +249,9 @@ async fn rotate(
         .with("grace_s", grace_s);
     let scope = caller.operator.scope();
     let tenants = tenants_of(&*change, scope, std::slice::from_ref(&row)).await?;
-    let totals = total::of_tokens(&state.databases.ledger_read, &[row.id]).await?;
+    // A ledger that cannot be read must not keep a leaked key in force.
+    let totals = total::of_tokens(&state.databases.ledger_read, &[row.id]).await;
+    let totals = totals.unwrap_or_default();
     let used = totals.get(&row.id);
     let view = TokenView::of(row, &tenants, used);
     let token = key.secret.reveal().to_owned();

@@ -258,6 +258,20 @@ describe('saved views', () => {
     expect(table.look.value).toEqual({ hidden: ['note'], density: 'comfortable' })
   })
 
+  it('bring the usual columns back too', async () => {
+    as('ada')
+    await router.push('/rows')
+    const { it: saved, table } = await views()
+    saved.save('usual')
+    table.choose({ hidden: ['note'], density: 'comfortable' })
+    await settle()
+    expect(router.currentRoute.value.query).toEqual({ 'cols.rows': 'id,size', density: 'comfortable' })
+    await saved.apply(saved.views.value[0]!)
+    await settle()
+    expect(router.currentRoute.value.query).toEqual({})
+    expect(table.look.value).toEqual({ hidden: null, density: 'compact' })
+  })
+
   it('are in the address as far as they differ from how the table comes, wherever they were chosen', async () => {
     as('ada')
     await router.push('/rows?model=gpt')

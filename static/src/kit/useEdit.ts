@@ -30,7 +30,7 @@ export function useEdit<T, C>(work: {
       if (mine === loads) base.value = found
       return found.data
     } catch (cause) {
-      problem.value = Problem.from(cause)
+      if (mine === loads) problem.value = Problem.from(cause)
       return null
     }
   }

@@ -56,20 +56,24 @@ export function useTableLook(
   // Whoever is about to leave is not held back.
   let isLeaving = false
   onScopeDispose(router.beforeEach((to, from) => void (isLeaving = to.matched.at(-1) !== from.matched.at(-1))))
-  function write(what: LocationQueryRaw) {
-    written = written.then(async () => {
-      if (!isLeaving) await router.replace({ query: { ...router.currentRoute.value.query, ...what } })
-    })
+  // Nor is one who was held back still leaving.
+  onScopeDispose(router.afterEach((_to, _from, failure) => void (isLeaving &&= !failure)))
+  /** What is to be said is asked when its turn has come: a view that is being applied is kept by then. */
+  function write(what: () => LocationQueryRaw) {
+    const next = async () => {
+      if (!isLeaving) await router.replace({ query: { ...router.currentRoute.value.query, ...what() } })
+    }
+    written = written.then(next).catch(() => undefined)
   }
   watch(
     () =>
       stands() && Object.entries(said(look.value)).some(([key, value]) => value !== undefined && !(key in route.query)),
-    (isSilent) => isSilent && write(said(look.value)),
+    (isSilent) => isSilent && write(() => said(look.value)),
     { immediate: true },
   )
   function choose(part: Partial<Look>) {
     const next = { ...look.value, ...part }
-    write(said(next))
+    write(() => said(next))
     keep(next)
   }
   return { look, said, keep, choose }

@@ -1,7 +1,7 @@
 // A demonstration says that it is one, before and after signing in, and lets everybody in.
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { Console } from '../support/console.mjs'
+import { Console, settled } from '../support/console.mjs'
 
 let ui
 before(async () => (ui = await Console.start({ demo: true })))
@@ -23,6 +23,7 @@ test('the sign-in box tells who one is, fills it in, and every page is marked', 
       await mark.first().waitFor()
       assert.equal(await page.getByTitle('A simulated provider and made-up traffic. Nothing here is real.').count(), 1)
       // Its made-up month is there to be looked at: no first steps.
+      await settled(page)
       await page.getByRole('heading', { name: 'Three steps to the first call' }).waitFor({ state: 'detached' })
       await page.goto('/ops/tokens')
       await mark.first().waitFor()
@@ -36,6 +37,7 @@ test('what is not a demonstration is not marked', async () => {
     await real.visit('/ops/tokens', async (page) => {
       await page.locator('nav a').first().waitFor()
       await page.getByRole('heading', { level: 1 }).waitFor()
+      await settled(page)
       assert.equal(await page.getByText('Demo', { exact: true }).count(), 0)
     })
   } finally {

@@ -26,7 +26,7 @@ async fn a_thousand_calls_at_once() {
     allow_many_sockets();
     let app = App::serving().await;
     app.chat("gpt-4o").await.expect_status(200);
-    let before = app.resident_kib();
+    let before = app.anonymous_kib();
     let mut calls = JoinSet::new();
     for _ in 0..CALLS {
         let (http, url, authorization) = (
@@ -56,7 +56,7 @@ async fn a_thousand_calls_at_once() {
         },
     )
     .await;
-    let peak = app.resident_kib();
+    let peak = app.anonymous_kib();
     println!("{before} KiB before, {peak} KiB while {CALLS} calls wait");
     assert!(
         peak < before + KIB_PER_STREAM * CALLS as u64,
@@ -76,7 +76,7 @@ async fn five_hundred_streams_at_once_take_little_memory() {
     allow_many_sockets();
     let app = App::serving().await;
     app.chat("gpt-4o").await.expect_status(200);
-    let before = app.resident_kib();
+    let before = app.anonymous_kib();
     let mut streams = JoinSet::new();
     for number in 0..STREAMS {
         let mut body = chat(&format!("gpt-4o+n=20+pause_ms=200+id={number}"));
@@ -107,10 +107,10 @@ async fn five_hundred_streams_at_once_take_little_memory() {
         (streams.len() == STREAMS + 1).then_some(())
     })
     .await;
-    let mut peak = before.max(app.resident_kib());
+    let mut peak = before.max(app.anonymous_kib());
     while let Some(done) = streams.join_next().await {
         assert_eq!(done.unwrap(), (200, End::Clean, true));
-        peak = peak.max(app.resident_kib());
+        peak = peak.max(app.anonymous_kib());
     }
     let allowed = KIB_PER_STREAM * STREAMS as u64;
     println!(

@@ -87,7 +87,7 @@ async fn deep_and_broken_json() {
 async fn two_hundred_megabytes_are_refused_without_being_kept() {
     let app = App::serving().await;
     app.chat("gpt-4o").await.expect_status(200);
-    let before = app.resident_kib();
+    let before = app.anonymous_kib();
     let bytes = 200_u64 << 20;
     // Announced: refused by its head. Not announced: refused when the limit is passed.
     for framing in [
@@ -135,7 +135,7 @@ async fn two_hundred_megabytes_are_refused_without_being_kept() {
         assert_eq!(status(&text), 413, "{framing}: {text}");
         app.chat("gpt-4o").await.expect_status(200);
     }
-    let grown = app.resident_kib().saturating_sub(before);
+    let grown = app.anonymous_kib().saturating_sub(before);
     assert!(grown < 110 * 1024, "memory grew by {grown} KiB");
 }
 

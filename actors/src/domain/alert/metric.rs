@@ -140,12 +140,12 @@ pub const METRICS: &[Metric] = &[
     of(
         "dead_letters",
         Unit::Count,
-        "Records set aside because the tables would not take them.",
+        "Records set aside because the tables would not take them, until they are replayed.",
     ),
     of(
         "stray_rows",
         Unit::Count,
-        "Records that no month's partition claimed.",
+        "Records that no month's partition claimed; counted at start and when the month changes.",
     ),
     of(
         "actor_restarts",

@@ -11,7 +11,8 @@ export interface Told {
 }
 
 /** Where changed fields are told as `[before, after]`; elsewhere two of something are two of something. */
-const tellsPairs = (action: string) => /\.update$|^tenants\.|^prompts\.label$|^operators\.reset_password$/.test(action)
+const tellsPairs = (action: string) =>
+  /\.update$|^tenants\.|^prompts\.label$|^operators\.reset_password$|^jobs\.cancel$/.test(action)
 
 /** The two sides of a change, told field by field or as `before` and `after`, apart from all else that is told. */
 export function toldBy({ action, details }: { action: string; details: Details }): Told {

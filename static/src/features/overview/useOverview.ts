@@ -169,6 +169,7 @@ export function useOverview() {
     trend: trend.data,
     /** Undefined also for those who may not see users of the whole installation. */
     users: users.data,
+    usersAreComing: users.isLoading,
     talks: talks.data,
     latest: latest.data,
     /** What moves, while it is pushed. */

@@ -10,6 +10,7 @@ use chrono::{Datelike, NaiveDate};
 use chrono_tz::Tz;
 use sea_orm::DbErr;
 use steward_entities::database::Databases;
+use steward_entities::ledger::dead_letter;
 use steward_entities::ledger::recent as active;
 use steward_entities::ledger::rollup::{self, MODEL_DAILY, MODEL_HOURLY, Measures};
 use steward_entities::ledger::spent::{self, By, Spent};
@@ -400,7 +401,10 @@ impl Gauges {
         Ok(match metric {
             "spool_depth" => Reading::Number(books.spooled as f64),
             "records_dropped" => Reading::Number(books.dropped as f64),
-            "dead_letters" => Reading::Number(books.dead_lettered as f64),
+            "dead_letters" => {
+                let waiting = dead_letter::waiting(&self.databases.ledger_read).await?;
+                Reading::Number(waiting as f64)
+            }
             "stray_rows" => Reading::Number(self.writer.borrow().stray_rows as f64),
             "evaluation_failed" => Reading::Number(failed as f64),
             "actor_restarts" => match self.outside.restarts.get() {

@@ -7,7 +7,7 @@ use steward_actors::supervision::FaultPlan;
 use steward_entities::database::DatabaseConfig;
 use steward_migration::testing::{POSTGRES_URL_VARIABLE, TestDatabase};
 
-use crate::life::{Life, live, quick};
+use crate::life::{Life, Rhythm, live, quick};
 use crate::records::{assert_books, execute};
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -15,6 +15,13 @@ fn runtime() -> tokio::runtime::Runtime {
         .enable_all()
         .build()
         .unwrap()
+}
+
+/// A disk that takes its time over a commit is no hang here.
+fn patient() -> Rhythm {
+    let mut settings = quick();
+    settings.ledger.hang_after = Duration::from_secs(10);
+    settings
 }
 
 async fn recovers(mut process: Life, calm: impl AsyncFnOnce()) {
@@ -52,7 +59,7 @@ fn a_locked_file_is_waited_for_sqlite() {
     let database = runtime().block_on(TestDatabase::sqlite());
     let file = database.dir().join("ledger.db");
     let spool = database.dir().join("spool");
-    let mut settings = quick();
+    let mut settings = patient();
     // Shorter than the busy time-out: the tries are cut.
     settings.ledger.commit_within = Duration::from_millis(100);
     live(
@@ -73,7 +80,7 @@ fn cut_connections_are_made_again_postgres() {
     let database = runtime().block_on(TestDatabase::postgres());
     let config = database.config().clone();
     let spool = database.dir().join("spool");
-    let mut settings = quick();
+    let mut settings = patient();
     settings.ledger.commit_within = Duration::from_secs(10);
     live(
         database.config(),

@@ -149,7 +149,7 @@ async fn rollups_are_the_log(app: &App, database: &DatabaseConnection) {
             "SELECT {key}, CAST(SUM(total_requests) AS BIGINT), CAST(SUM(total_tokens) AS BIGINT) FROM {table} GROUP BY 1"
         );
         let log = format!(
-            "SELECT {key}, COUNT(*), CAST(SUM(total_tokens) AS BIGINT) FROM request_logs GROUP BY 1"
+            "SELECT {key}, COUNT(*), CAST(SUM(total_tokens) AS BIGINT) FROM request_logs WHERE {key} <> 0 GROUP BY 1"
         );
         for (one, other) in [(&kept, &log), (&log, &kept)] {
             let sql = format!("SELECT COUNT(*) FROM ({one} EXCEPT {other}) AS differing");

@@ -29,7 +29,7 @@ const SETTLES_AFTER: Duration = Duration::from_secs(5);
 const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
 
 /// Start-up, as far as memory is concerned: what it frees goes back to the system at once, because nobody comes after it
-/// who would. Under load that would cost a third of a call's processor time, so it ends when the process has settled.
+/// who would. Under load that would cost a call more processor time, so it ends when the process has settled.
 pub(crate) struct Startup {
     purge_delay: std::ffi::c_long,
 }

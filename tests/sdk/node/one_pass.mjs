@@ -23,6 +23,7 @@ const weather = tool({
 });
 
 const control = async (path) => (await fetch(`${options.provider}/__fake/${path}`)).json();
+// By its model: a gateway on the way may look after the provider's health with requests of its own.
 const lastOf = async (model) => (await control("requests")).filter((r) => r.body.includes(JSON.stringify(model))).at(-1);
 const callerLeft = async (model) => {
   const deadline = Date.now() + 1500;
@@ -62,12 +63,12 @@ async function failing(call) {
 
 function scenariosOf(name, good, failingModel) {
   return {
-    [`${name} text`]: async () => [summary(await generateText({ model: good, prompt, maxRetries })), (await control("requests")).at(-1).body],
+    [`${name} text`]: async () => [summary(await generateText({ model: good, prompt, maxRetries })), (await lastOf(good.modelId)).body],
     [`${name} stream`]: () => streamed({ model: good, prompt }),
     [`${name} tools`]: async () => summary(await generateText({ model: good, prompt, maxRetries, tools: { get_weather: weather }, stopWhen: stepCountIs(3) })),
     [`${name} tools streamed`]: () => streamed({ model: good, prompt, tools: { get_weather: weather }, stopWhen: stepCountIs(3) }),
     [`${name} vision`]: async () =>
-      [summary(await generateText({ model: good, maxRetries, messages: [{ role: "user", content: [{ type: "text", text: "What?" }, { type: "image", image: PIXEL, mediaType: "image/png" }] }] })), (await control("requests")).at(-1).body],
+      [summary(await generateText({ model: good, maxRetries, messages: [{ role: "user", content: [{ type: "text", text: "What?" }, { type: "image", image: PIXEL, mediaType: "image/png" }] }] })), (await lastOf(good.modelId)).body],
     [`${name} errors`]: async () => {
       const seen = {};
       for (const status of [400, 401, 403, 404, 429, 500, 503, 529]) {

@@ -4,6 +4,7 @@
 
 mod access;
 mod gateway;
+mod journal;
 mod work;
 
 use steward_entities::database::{Databases, begin_write};

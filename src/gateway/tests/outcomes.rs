@@ -3,9 +3,10 @@
 use std::io::{Read, Write};
 use std::time::Instant;
 
-use steward_actors::domain::record::{Mode, Operation};
+use prost::Message;
+use steward_actors::domain::record::{Mode, Operation, RECORD_KIND, Record};
 use steward_actors::domain::snapshot::Protocol;
-use steward_actors::spool::{FsyncPolicy, SpoolConfig};
+use steward_actors::spool::{Admission, FsyncPolicy, SpoolConfig};
 use tokio::io::AsyncReadExt;
 
 use super::fake::{Fake, PATIENCE, Step, chunk, end, json, sse_head};
@@ -460,6 +461,47 @@ async fn a_full_spool_refuses_before_the_call_is_made() {
             assert_eq!((counted.refused_unrecorded, counted.in_flight), (1, 0));
             // What room there is belongs to the calls under way: a caller that keeps asking takes none of it.
             assert_eq!(house.spool.ledger().accepted, 0);
+        },
+    )
+    .await;
+}
+
+#[actix_web::test]
+async fn a_call_that_fails_after_the_spool_filled_up_is_on_the_books_with_its_attempts() {
+    let fake = Fake::new(vec![vec![Step::Wait, Step::Close]]).await;
+    let upstream = fake.clone();
+    with(
+        vec![account(1, Protocol::OpenAi, &fake)],
+        token(),
+        &[&fake],
+        |_, spool| spool.max_bytes = Some(2 * spool.segment_bytes),
+        |house| async move {
+            let mut socket = house.post(CHAT, ASK).await;
+            eventually(|| !upstream.seen.borrow().is_empty()).await;
+            let other = Record {
+                error_message: "x".repeat(8 << 10),
+                ..Record::default()
+            };
+            while matches!(house.spool.admits(), Admission::Open) {
+                house
+                    .spool
+                    .append(RECORD_KIND, &other.encode_to_vec())
+                    .unwrap();
+            }
+            // A refusal that nobody worked for leaves the room to calls like the one under way ...
+            let (seen, _) = read_answer(&mut house.post(CHAT, ASK).await).await;
+            assert!(seen.contains("ledger_full"), "{seen}");
+            let before = house.spool.ledger().accepted;
+            upstream.go_on();
+            // ... whose account was asked, so that it is told of.
+            let (seen, _) = read_answer(&mut socket).await;
+            assert!(seen.contains("upstream_broken"), "{seen}");
+            assert_eq!(house.spool.ledger().accepted, before + 1);
+            let records = house.records();
+            let record = records.last().unwrap();
+            let tried: Vec<_> = record.attempts.iter().map(|one| one.account_id).collect();
+            assert_eq!((record.status_code, tried), (502, vec![1]));
+            assert_eq!(house.gateway.counters().read().refused_unrecorded, 1);
         },
     )
     .await;

@@ -166,8 +166,8 @@ impl Closing {
             .and_then(|id| seen::response(record.tenant_id, id))
             .into_iter()
             .collect();
-        self.gateway.snapshot.load().prices.price(record);
         record.bound();
+        self.gateway.snapshot.load().prices.price(record);
         let appended = match self.unrecorded {
             true => None,
             false => Some(encoded(record, |bytes| {

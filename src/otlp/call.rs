@@ -6,7 +6,7 @@
 //! instrumentation's and the client library's own, which share the answer's id ([`keys`]). And the Vercel AI
 //! SDK's outer span repeats the sum of its steps ([`operation`]).
 
-use steward_actors::domain::record::{Operation, Record, Source};
+use steward_actors::domain::record::{COST_MAX_NANO, Operation, Record, Source, TOKENS_MAX};
 use steward_actors::domain::seen;
 use steward_actors::domain::snapshot::TokenView;
 
@@ -21,9 +21,7 @@ const AHEAD_MAX_MICROS: i64 = 5 * 60 * 1_000_000;
 /// 2000-01-01: nothing that emits spans is older.
 const EARLIEST_MICROS: i64 = 946_684_800_000_000;
 /// Greatest count believed: above it a number is noise that would poison every sum.
-const COUNT_MAX: f64 = (1_u64 << 40) as f64;
-/// Greatest cost believed, in the currency's units.
-const COST_MAX: f64 = 1e6;
+const COUNT_MAX: f64 = TOKENS_MAX as f64;
 const NANO: f64 = 1e9;
 
 /// Why a span that says it is a model call is not taken.
@@ -306,7 +304,8 @@ fn is_openlit(context: &Context) -> bool {
 /// What the sender says it cost, in US dollars. Nothing says zero for a model whose price it does not know.
 fn cost_nano(told: &Attributes) -> Option<i64> {
     let cost = told.number("gen_ai.usage.cost")?;
-    (cost > 0.0 && cost <= COST_MAX).then(|| (cost * NANO).round() as i64)
+    let nano = (cost * NANO).round();
+    (nano > 0.0 && nano <= COST_MAX_NANO as f64).then_some(nano as i64)
 }
 
 fn streams(told: &Attributes) -> bool {

@@ -9,6 +9,10 @@ use super::rid::{RecordId, Rid};
 
 /// Longest app, user, model or conversation name kept, in bytes; longer ones are cut on a character boundary.
 pub const NAME_MAX_BYTES: usize = 160;
+/// Tokens of one call at most, of each kind: about 69 thousand million.
+pub const TOKENS_MAX: i64 = 1 << 36;
+/// What one call may cost, in billionths of its currency: ten thousand dollars or yuan.
+pub const COST_MAX_NANO: i64 = 10_000_000_000_000;
 /// Longest error message kept, in bytes.
 pub const ERROR_MESSAGE_MAX_BYTES: usize = 512;
 /// Kind of a spool entry that holds an encoded [`Record`].
@@ -209,8 +213,20 @@ impl Record {
         }
     }
 
-    /// Cuts every free text to its bound so that the encoded record stays within 4 KiB.
+    /// Cuts every free text to its bound so that the encoded record stays within 4 KiB, and every figure to one that can be
+    /// summed up for years: a provider's slip or a caller's lie must not break the sums of everybody.
     pub fn bound(&mut self) {
+        for count in [
+            &mut self.prompt_tokens,
+            &mut self.completion_tokens,
+            &mut self.total_tokens,
+            &mut self.cached_tokens,
+            &mut self.cache_write_tokens,
+            &mut self.reasoning_tokens,
+        ] {
+            *count = (*count).clamp(0, TOKENS_MAX);
+        }
+        self.cost_nano = self.cost_nano.clamp(0, COST_MAX_NANO);
         for name in [
             &mut self.token_name,
             &mut self.account_name,
@@ -249,6 +265,25 @@ mod tests {
     use prost::Message;
 
     use super::*;
+
+    #[test]
+    fn figures_that_nobody_can_mean_are_bounded() {
+        let mut record = Record {
+            prompt_tokens: i64::MAX,
+            completion_tokens: -1,
+            cost_nano: i64::MAX,
+            ..Record::default()
+        };
+        record.bound();
+        assert_eq!(
+            (
+                record.prompt_tokens,
+                record.completion_tokens,
+                record.cost_nano
+            ),
+            (TOKENS_MAX, 0, COST_MAX_NANO)
+        );
+    }
 
     #[test]
     fn the_worst_record_fits_in_four_kibibytes() {

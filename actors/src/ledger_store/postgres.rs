@@ -17,7 +17,7 @@ use sea_orm::sqlx::{self, AssertSqlSafe, Executor as _, Row as _};
 
 use crate::domain::price::PriceBook;
 use crate::domain::record::Record;
-use steward_entities::ledger::rollup::SUMS;
+use steward_entities::ledger::rollup::{SUMS, adding};
 
 use super::line::{Held, Line, Purpose};
 use super::names::{ACCOUNTS, DIM_TABLES, Learned, NAME_TABLES, Wanted};
@@ -332,10 +332,7 @@ impl Transaction for PostgresTransaction {
             }
         }
         let numbers = [&names[..], &SUMS].concat();
-        let sums: Vec<String> = SUMS
-            .iter()
-            .map(|sum| format!("{sum} = t.{sum} + excluded.{sum}"))
-            .collect();
+        let sums = SUMS.map(|sum| adding(sum, "t."));
         let (blobs, blob_arrays, replaced) = match table.has_histograms {
             true => (
                 ", duration_histogram, ttft_histogram",

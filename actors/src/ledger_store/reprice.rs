@@ -20,7 +20,7 @@ use steward_entities::price;
 
 use crate::domain::calendar;
 use crate::domain::clock::SharedClock;
-use crate::domain::price::{Call, PriceBook, Used, is_told};
+use crate::domain::price::{Call, PriceBook, Used, is_called, is_told};
 use crate::domain::record::Operation;
 use crate::domain::rid::Rid;
 use crate::jobs::{JobContext, JobKind};
@@ -191,7 +191,7 @@ pub struct Scope {
     /// Exclusive.
     pub to: i64,
     pub provider: Option<String>,
-    /// Asked for or answered.
+    /// Asked for or answered; of that date, too, when it names none: those calls have its price.
     pub model: Option<String>,
 }
 
@@ -202,7 +202,7 @@ impl Scope {
             && self
                 .model
                 .as_ref()
-                .is_none_or(|of| row.asked == *of || row.answered == *of)
+                .is_none_or(|of| is_called(of, &row.asked) || is_called(of, &row.answered))
     }
 }
 

@@ -22,7 +22,7 @@ use crate::domain::record::Record;
 use steward_entities::database::{
     SQLITE_BUSY_TIMEOUT, SQLITE_WAL_AUTOCHECKPOINT_PAGES, SQLITE_WAL_KEPT_BYTES,
 };
-use steward_entities::ledger::rollup::{ROLLUPS, RollupTable, SUMS};
+use steward_entities::ledger::rollup::{ROLLUPS, RollupTable, SUMS, adding};
 
 use super::line::{Held, Line, Purpose, Source};
 use super::names::{ACCOUNTS, DIM_TABLES, Learned, NAME_TABLES, Wanted};
@@ -125,10 +125,7 @@ fn stored(table: &RollupTable) -> Option<String> {
 }
 
 fn upsert(table: &RollupTable) -> String {
-    let sums: Vec<String> = SUMS
-        .iter()
-        .map(|sum| format!("{sum} = {sum} + excluded.{sum}"))
-        .collect();
+    let sums = SUMS.map(|sum| adding(sum, ""));
     let (histograms, replaced) = match table.has_histograms {
         true => (
             &["duration_histogram", "ttft_histogram"][..],

@@ -137,6 +137,21 @@ pub const SUMS: [&str; 19] = [
     "cost_cny_nano",
 ];
 
+/// A sum that is greater stays what it is: a billion dollars a day, from whoever reports such costs, must not make a number
+/// that no column holds and with it every later call of that day unwritable.
+const COST_SUM_MAX_NANO: i64 = 1 << 60;
+
+/// How an upsert adds to a column of [`SUMS`]; `stored` qualifies the row that is there.
+pub fn adding(sum: &str, stored: &str) -> String {
+    match sum {
+        "cost_usd_nano" | "cost_cny_nano" => format!(
+            "{sum} = CASE WHEN {stored}{sum} > {COST_SUM_MAX_NANO} - excluded.{sum} THEN {COST_SUM_MAX_NANO} \
+             ELSE {stored}{sum} + excluded.{sum} END"
+        ),
+        _ => format!("{sum} = {stored}{sum} + excluded.{sum}"),
+    }
+}
+
 /// What one call adds.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Fact {
@@ -251,7 +266,7 @@ pub struct RollupRow {
 pub async fn rows<C: ConnectionTrait>(
     connection: &C,
     table: &RollupTable,
-    (from, to): (i64, i64),
+    range: (i64, i64),
     only: &[(&str, &[i64])],
 ) -> Result<Vec<RollupRow>, DbErr> {
     let histograms: &[&str] = match table.has_histograms {
@@ -261,14 +276,7 @@ pub async fn rows<C: ConnectionTrait>(
     let columns = [&["bucket"][..], table.keys, &SUMS, histograms]
         .concat()
         .join(", ");
-    let mut sql = Sql::new(
-        connection.get_database_backend(),
-        &format!("SELECT {columns} FROM {} WHERE bucket >= ", table.name),
-    );
-    sql.bind(from).push(" AND bucket < ").bind(to);
-    for (key, values) in only {
-        sql.push(&format!(" AND {key} IN ")).bind_list(values);
-    }
+    let sql = begun(connection, table, &columns, range, only);
     let found = connection.query_all_raw(sql.done()).await?;
     found.iter().map(|row| read(row, table)).collect()
 }
@@ -300,7 +308,7 @@ fn read(row: &QueryResult, table: &RollupTable) -> Result<RollupRow, DbErr> {
 }
 
 /// The values of the keys `by` with most of `measure` (an SQL expression of sums) in `[from, to)`, most first, in the order
-/// of `by`, and the count of all calls there. Only rows whose keys have one of the values given for them count.
+/// of `by`. Only rows whose keys have one of the values given for them count.
 ///
 /// # Errors
 /// When the database cannot be read.
@@ -312,19 +320,9 @@ pub async fn most<C: ConnectionTrait>(
     (from, to): (i64, i64),
     only: &[(&str, &[i64])],
     limit: u64,
-) -> Result<(Vec<[i64; KEYS_MAX]>, i64), DbErr> {
+) -> Result<Vec<[i64; KEYS_MAX]>, DbErr> {
     let keys = by.join(", ");
-    let backend = connection.get_database_backend();
-    let begun = |columns: &str| {
-        let text = format!("SELECT {columns} FROM {} WHERE bucket >= ", table.name);
-        let mut sql = Sql::new(backend, &text);
-        sql.bind(from).push(" AND bucket < ").bind(to);
-        for (key, values) in only {
-            sql.push(&format!(" AND {key} IN ")).bind_list(values);
-        }
-        sql
-    };
-    let mut sql = begun(&keys);
+    let mut sql = begun(connection, table, &keys, (from, to), only);
     sql.push(&format!(
         " GROUP BY {keys} ORDER BY {measure} DESC, {keys} LIMIT "
     ));
@@ -337,10 +335,41 @@ pub async fn most<C: ConnectionTrait>(
         }
         most.push(values);
     }
-    let sql = begun("CAST(COALESCE(sum(request_count), 0) AS BIGINT)");
-    let all = connection.query_one_raw(sql.done()).await?;
-    let all = all.map(|row| row.try_get_by_index(0)).transpose()?;
-    Ok((most, all.unwrap_or_default()))
+    Ok(most)
+}
+
+/// How many calls rows of `table` count in `range`, of those whose keys have one of the values given for them.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn calls<C: ConnectionTrait>(
+    connection: &C,
+    table: &RollupTable,
+    range: (i64, i64),
+    only: &[(&str, &[i64])],
+) -> Result<i64, DbErr> {
+    let count = "CAST(COALESCE(sum(request_count), 0) AS BIGINT)";
+    let sql = begun(connection, table, count, range, only);
+    let row = connection.query_one_raw(sql.done()).await?;
+    let calls = row.map(|row| row.try_get_by_index(0)).transpose()?;
+    Ok(calls.unwrap_or_default())
+}
+
+/// A question for `columns` of the rows of `table` in `range`, as far as its condition.
+fn begun<C: ConnectionTrait>(
+    connection: &C,
+    table: &RollupTable,
+    columns: &str,
+    (from, to): (i64, i64),
+    only: &[(&str, &[i64])],
+) -> Sql {
+    let text = format!("SELECT {columns} FROM {} WHERE bucket >= ", table.name);
+    let mut sql = Sql::new(connection.get_database_backend(), &text);
+    sql.bind(from).push(" AND bucket < ").bind(to);
+    for (key, values) in only {
+        sql.push(&format!(" AND {key} IN ")).bind_list(values);
+    }
+    sql
 }
 
 /// Rows of `table` as [`rows`] finds them, told apart by the keys `by` alone, in their order. A table without histograms has
@@ -374,21 +403,13 @@ async fn sums_by<C: ConnectionTrait>(
     connection: &C,
     table: &RollupTable,
     by: &[&str],
-    (from, to): (i64, i64),
+    range: (i64, i64),
     only: &[(&str, &[i64])],
 ) -> Result<Vec<RollupRow>, DbErr> {
-    let mut columns: Vec<String> = by.iter().map(|&key| key.to_owned()).collect();
+    let mut columns = vec!["bucket".to_owned()];
+    columns.extend(by.iter().map(|&key| key.to_owned()));
     columns.extend(SUMS.map(|sum| format!("CAST(sum({sum}) AS BIGINT)")));
-    let text = format!(
-        "SELECT bucket, {} FROM {} WHERE bucket >= ",
-        columns.join(", "),
-        table.name
-    );
-    let mut sql = Sql::new(connection.get_database_backend(), &text);
-    sql.bind(from).push(" AND bucket < ").bind(to);
-    for (key, values) in only {
-        sql.push(&format!(" AND {key} IN ")).bind_list(values);
-    }
+    let mut sql = begun(connection, table, &columns.join(", "), range, only);
     sql.push(" GROUP BY bucket");
     for key in by {
         sql.push(", ").push(key);
@@ -415,8 +436,8 @@ async fn sums_by<C: ConnectionTrait>(
 /// Rows of the log one edge of a range may cost.
 pub const EDGE_BUDGET: usize = 10_000;
 
-/// What calls with `request_at` in `[from, to)` came to, counted from the log between two rids that enclose them;
-/// `None` when that takes more than [`EDGE_BUDGET`] rows.
+/// What calls with `request_at` in `[from, to)` came to, counted from the log: those between two rids that enclose what was
+/// served here meanwhile, and those that were told of later; `None` when that takes more than [`EDGE_BUDGET`] rows.
 ///
 /// # Errors
 /// When the database cannot be read.
@@ -426,20 +447,17 @@ pub async fn from_log<C: ConnectionTrait>(
     (rid_from, rid_to): (i64, i64),
     only: &[(&str, &[i64])],
 ) -> Result<Option<Measures>, DbErr> {
-    let mut sql = Sql::new(
-        connection.get_database_backend(),
-        &format!("SELECT {FACT_COLUMNS}, request_at FROM request_logs WHERE rid >= "),
-    );
-    sql.bind(rid_from).push(" AND rid < ").bind(rid_to);
-    for (key, values) in only {
-        match *key {
-            "provider_id" => sql
-                .push(" AND provider IN (SELECT name FROM providers WHERE id IN ")
-                .bind_list(values)
-                .push(")"),
-            key => sql.push(&format!(" AND {key} IN ")).bind_list(values),
-        };
-    }
+    let mut sql = Sql::new(connection.get_database_backend(), "");
+    let select = format!("SELECT {FACT_COLUMNS}, request_at FROM request_logs WHERE ");
+    sql.push(&select).push("rid >= ").bind(rid_from);
+    sql.push(" AND rid < ").bind(rid_to);
+    narrow(&mut sql, only);
+    sql.push(" UNION ALL ").push(&select);
+    sql.push("source <> 0 AND request_at >= ").bind(from);
+    sql.push(" AND request_at < ").bind(to);
+    sql.push(" AND (rid < ").bind(rid_from);
+    sql.push(" OR rid >= ").bind(rid_to).push(")");
+    narrow(&mut sql, only);
     sql.push(" LIMIT ").bind(EDGE_BUDGET as i64 + 1);
     let rows = connection.query_all_raw(sql.done()).await?;
     if rows.len() > EDGE_BUDGET {
@@ -460,6 +478,19 @@ pub async fn from_log<C: ConnectionTrait>(
     measures.duration.add_buckets(durations);
     measures.ttft.add_buckets(ttfts);
     Ok(Some(measures))
+}
+
+/// Only calls whose keys have one of the values given for them, in the log's own columns.
+fn narrow(sql: &mut Sql, only: &[(&str, &[i64])]) {
+    for (key, values) in only {
+        match *key {
+            "provider_id" => sql
+                .push(" AND provider IN (SELECT name FROM providers WHERE id IN ")
+                .bind_list(values)
+                .push(")"),
+            key => sql.push(&format!(" AND {key} IN ")).bind_list(values),
+        };
+    }
 }
 
 /// The log's columns that [`fact`] reads, in order.

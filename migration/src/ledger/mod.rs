@@ -13,6 +13,7 @@ mod m0006_daily_statistics;
 mod m0008_seen_ids;
 mod m0009_recent_ids;
 mod m0010_conversation_daily;
+mod m0011_told_elsewhere;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -31,6 +32,7 @@ impl MigratorTrait for LedgerMigrator {
             Box::new(m0008_seen_ids::SeenIds),
             Box::new(m0009_recent_ids::RecentIds),
             Box::new(m0010_conversation_daily::ConversationDaily),
+            Box::new(m0011_told_elsewhere::ToldElsewhere),
         ]
     }
 }

@@ -6,7 +6,8 @@
 use actix_web::{HttpRequest, post, web};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use steward_actors::domain::record::{Operation, Record, Source};
+use steward_actors::domain::price::Currency;
+use steward_actors::domain::record::{COST_MAX_NANO, Operation, Record, Source, TOKENS_MAX};
 use steward_actors::domain::seen;
 use steward_actors::domain::snapshot::TokenView;
 use utoipa::ToSchema;
@@ -23,8 +24,6 @@ use crate::state::AppState;
 const RECORDS_MAX: usize = 1_000;
 /// Largest body, packed or not.
 const BODY_MAX_BYTES: usize = 8 << 20;
-/// Greatest count believed.
-const COUNT_MAX: i64 = 1 << 40;
 /// Longest duration: 30 days.
 const DURATION_MAX_MS: i64 = 30 * 86_400_000;
 /// A clock that is ahead of ours by more is not believed.
@@ -110,9 +109,9 @@ pub(super) struct ToldRecord {
     #[serde(default)]
     #[schema(minimum = 0)]
     reasoning_tokens: i64,
-    /// What it cost, a decimal with at most nine digits after the point; without it the price in force counts.
+    /// What it cost, a decimal up to 10000 with at most nine digits after the point; without it the price in force counts.
     cost: Option<String>,
-    /// ISO 4217, three capital letters; needed with `cost`.
+    /// `USD` or `CNY`; needed with `cost`.
     currency: Option<String>,
     /// HTTP status of the answer; 200 when absent. From 400 on the call failed.
     #[schema(minimum = 100, maximum = 599)]
@@ -234,8 +233,8 @@ fn record(told: ToldRecord, token: &TokenView, now: i64) -> Result<Record, Fault
         ("cache_write_tokens", told.cache_write_tokens),
         ("reasoning_tokens", told.reasoning_tokens),
     ] {
-        if !(0..=COUNT_MAX).contains(&count) {
-            return wrong(field, "must be between 0 and 1099511627776");
+        if !(0..=TOKENS_MAX).contains(&count) {
+            return wrong(field, "must be between 0 and 68719476736");
         }
     }
     if told.cached_tokens + told.cache_write_tokens > told.prompt_tokens {
@@ -278,14 +277,18 @@ fn record(told: ToldRecord, token: &TokenView, now: i64) -> Result<Record, Fault
     let currency = told.currency.unwrap_or_default();
     let cost_nano = match &told.cost {
         None => None,
-        Some(_)
-            if currency.len() != 3 || !currency.bytes().all(|byte| byte.is_ascii_uppercase()) =>
-        {
-            return wrong("currency", "must be three capital letters, such as USD");
+        // Sums are kept in these two; a charge in another would be lost from every one of them.
+        Some(_) if Currency::parse(&currency).is_none() => {
+            return wrong("currency", "must be USD or CNY; convert other charges");
         }
-        Some(cost) => match nano(cost) {
+        Some(cost) => match nano(cost).filter(|nano| *nano <= COST_MAX_NANO) {
             Some(nano) => Some(nano),
-            None => return wrong("cost", "must be a decimal such as 0.0125, not negative"),
+            None => {
+                return wrong(
+                    "cost",
+                    "must be a decimal such as 0.0125, between 0 and 10000",
+                );
+            }
         },
     };
     let mut seen_keys = Vec::new();

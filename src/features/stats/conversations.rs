@@ -12,6 +12,7 @@ use steward_actors::domain::calendar;
 use steward_actors::domain::rid::Rid;
 use steward_entities::ledger::conversation_count::{self, CALLS_LOOKED_AT, ConversationCount};
 use steward_entities::scope::Scope;
+use tokio::sync::Mutex;
 use utoipa::ToSchema;
 
 use crate::error::ApiError;
@@ -155,7 +156,20 @@ impl DayCount {
 
 /// The latest count of the dashboard's. One per process.
 #[derive(Debug, Default)]
-pub(crate) struct Remembered(ArcSwapOption<Lately>);
+pub(crate) struct Remembered {
+    latest: ArcSwapOption<Lately>,
+    /// Who comes while it is being counted waits for that count instead of making the database count it again.
+    counting: Mutex<()>,
+}
+
+impl Remembered {
+    /// What was counted today and is not old yet.
+    fn fresh(&self, today: i64, now: i64) -> Option<Lately> {
+        let latest = self.latest.load();
+        let known = latest.as_deref()?;
+        ((today..=now).contains(&known.at) && now - known.at < REMEMBERED_US).then_some(*known)
+    }
+}
 
 /// Conversations of days that begin in `[from, to)`, as they were counted, by the start of the day.
 pub(super) async fn of_days(
@@ -176,11 +190,13 @@ pub(super) async fn of_days(
 pub(super) async fn lately(state: &AppState) -> Result<Lately, ApiError> {
     let now = state.clock.now_micros();
     let today = calendar::day_of(state.time_zone, now);
-    if let Some(known) = &*state.conversations_lately.0.load()
-        && (today..=now).contains(&known.at)
-        && now - known.at < REMEMBERED_US
-    {
-        return Ok(**known);
+    let remembered = &state.conversations_lately;
+    if let Some(known) = remembered.fresh(today, now) {
+        return Ok(known);
+    }
+    let _counting = remembered.counting.lock().await;
+    if let Some(known) = remembered.fresh(today, state.clock.now_micros()) {
+        return Ok(known);
     }
     let since_midnight = Stretch {
         from: today,
@@ -215,6 +231,6 @@ pub(super) async fn lately(state: &AppState) -> Result<Lately, ApiError> {
         month: before(month),
         is_exact: is_exact(counted),
     };
-    state.conversations_lately.0.store(Some(Arc::new(lately)));
+    remembered.latest.store(Some(Arc::new(lately)));
     Ok(lately)
 }

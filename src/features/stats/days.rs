@@ -23,6 +23,8 @@ use crate::state::AppState;
 
 use super::stretch::Stretch;
 
+const DAY_US: i64 = 24 * 3_600_000_000;
+
 pub(super) fn routes(config: &mut ServiceConfig<'_>) {
     config
         .service(daily_active_users)
@@ -126,7 +128,7 @@ async fn ai_requests(
 
 /// The whole days of a range; 30 of them unless it says.
 fn days(state: &AppState, range: TimeRange) -> Result<(i64, i64), ApiError> {
-    const MONTH_US: i64 = 30 * 24 * 3_600_000_000;
+    const MONTH_US: i64 = 30 * DAY_US;
     let now = state.clock.now_micros();
     let range = TimeRange {
         from: Some(range.from.unwrap_or(range.to.unwrap_or(now) - MONTH_US)),
@@ -142,6 +144,12 @@ async fn told<T: ToSchema>(state: &AppState, items: Vec<T>) -> Result<Json<Days<
         is_backfilling: daily::is_backfilling(&state.databases.ledger_read).await?,
         items,
     }))
+}
+
+/// Calls made before are removed from the log, or about to be; `None`: they stay for ever.
+fn forgotten_before(state: &AppState) -> Option<i64> {
+    let days = state.settings.load().retention.request_logs_days;
+    (days > 0).then(|| state.clock.now_micros() - i64::from(days) * DAY_US)
 }
 
 /// Which day to count anew.
@@ -169,6 +177,15 @@ async fn recount(
     let today = calendar::date_of(state.time_zone, state.clock.now_micros());
     if date >= today {
         return Err(ApiError::invalid("date", "must lie before today"));
+    }
+    // Figures outlive the calls they were counted from; counted anew without them, every one would seem wrong.
+    if let Some(cutoff) = forgotten_before(&state)
+        && date <= calendar::date_of(state.time_zone, cutoff)
+    {
+        return Err(ApiError::invalid(
+            "date",
+            "must be a day whose calls are all still in the log (retention.request_logs_days)",
+        ));
     }
     let change = Change::begin(&state, &caller).await?;
     let by = caller.operator.public_id.clone();

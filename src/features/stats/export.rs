@@ -80,6 +80,7 @@ const NUMBERS: &[&str] = &[
     "p99_duration_ms",
     "p50_ttft_ms",
     "p95_ttft_ms",
+    "p99_ttft_ms",
     "cost",
     "currency",
     "cost_usd",

@@ -42,7 +42,7 @@ use serde::{Deserialize, Serialize};
 use steward_actors::domain::calendar;
 use steward_actors::retention::HOURLY_CUBE_KEPT_MICROS;
 use steward_entities::ledger::daily;
-use steward_entities::ledger::rollup::{self, RollupTable};
+use steward_entities::ledger::rollup::RollupTable;
 use steward_entities::scope::Scope;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -92,7 +92,8 @@ impl CostQuery {
     }
 }
 
-/// What calls came to in a stretch of time, and in the equally long one before it.
+/// What calls came to in a stretch of time, and in the one before it: equally long, but where only whole hours or days are
+/// kept, up to one of them longer. Counts of the two are to be compared by the time they were counted over.
 #[derive(Debug, Serialize, ToSchema)]
 struct Overview {
     /// Beginning of what was counted.
@@ -150,8 +151,9 @@ async fn tell(
     let now = state.clock.now_micros();
     let asked = Stretch::asked(range, now)?;
     let (stretch, counted) = stretch::count(read, state.time_zone, &chosen, asked).await?;
+    // As long as what was counted, which may be more than what was asked for.
     let before = Stretch {
-        from: stretch.from - (asked.to - asked.from),
+        from: stretch.from - (stretch.to - stretch.from),
         to: stretch.from,
         is_open: false,
     };
@@ -314,7 +316,7 @@ async fn course(
         at = next(zone, at);
     }
     let mut buckets: Vec<Counted> = vec![Counted::default(); starts.len()];
-    for row in rollup::rows_by(read, table, &[], (first, at), &chosen.only()).await? {
+    for row in stretch::rows(read, zone, table, &[], (first, at), &chosen.only()).await? {
         if let Ok(index) = starts.binary_search(&row.bucket) {
             buckets[index].add(row.bucket, &row.measures);
         }

@@ -1,10 +1,13 @@
 //! Who and what calls most, takes longest and costs most: rankings of one dimension, over whole days.
 
+use std::collections::HashMap;
+
 use actix_web::{get, web};
 use serde::{Deserialize, Serialize};
 use steward_actors::domain::price::{Currency, Rate};
 use steward_actors::domain::record::Mode;
-use steward_entities::ledger::{daily, rollup};
+use steward_entities::ledger::daily;
+use steward_entities::ledger::rollup::{self, MODEL_DAILY};
 use steward_entities::scope::Scope;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -18,7 +21,7 @@ use crate::http::range::{RangeQuery, TimeRange, rfc3339};
 use crate::state::AppState;
 
 use super::CostQuery;
-use super::stretch::Stretch;
+use super::stretch::{self, Stretch};
 use super::view::{Counted, Numbers, Shown, share};
 use super::which::Which;
 
@@ -290,7 +293,7 @@ pub(super) async fn total(
     let days = Stretch::asked(range, state.clock.now_micros())?.days(state.time_zone);
     let mut sum = Counted::default();
     let (range, only) = ((days.from, days.to), chosen.only());
-    for row in rollup::rows_by(read, chosen.daily, &[], range, &only).await? {
+    for row in stretch::rows(read, state.time_zone, chosen.daily, &[], range, &only).await? {
         sum.add(row.bucket, &row.measures);
     }
     Ok(Numbers::of(&sum, shown))
@@ -334,13 +337,24 @@ pub(super) async fn rank(
     let range = (days.from, days.to);
     let measure = query.sort.unwrap_or_default().most(shown, range);
     let mut only = chosen.only();
-    let (most, all) = rollup::most(read, table, keys, &measure, range, &only, limit).await?;
+    let starts = stretch::starts(state.time_zone, table, range, &only);
+    let mut looked_up = only.clone();
+    if !starts.is_empty() {
+        looked_up.push(("bucket", &starts));
+    }
+    let most = rollup::most(read, table, keys, &measure, range, &looked_up, limit).await?;
+    // All calls are counted by every rollup: the shortest knows as well.
+    let all = match only.is_empty() {
+        true => rollup::calls(read, &MODEL_DAILY, range, &only).await?,
+        false => rollup::calls(read, chosen.daily, range, &only).await?,
+    };
     let ids: Vec<i64> = most.iter().map(|keys| keys[0]).collect();
     only.push((keys[0], &ids));
     let mut items: Vec<Counted> = vec![Counted::default(); most.len()];
-    for row in rollup::rows_by(read, table, keys, range, &only).await? {
-        if let Some(index) = most.iter().position(|keys| *keys == row.keys) {
-            items[index].add(row.bucket, &row.measures);
+    let places: HashMap<_, _> = most.iter().zip(0_usize..).collect();
+    for row in stretch::rows(read, state.time_zone, table, keys, range, &only).await? {
+        if let Some(index) = places.get(&row.keys) {
+            items[*index].add(row.bucket, &row.measures);
         }
     }
     let names = match by {

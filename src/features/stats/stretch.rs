@@ -4,7 +4,7 @@ use chrono_tz::Tz;
 use sea_orm::DatabaseConnection;
 use steward_actors::domain::calendar;
 use steward_actors::domain::rid::Rid;
-use steward_entities::ledger::rollup::{self, Measures, RollupTable};
+use steward_entities::ledger::rollup::{self, Grain, Measures, RollupRow, RollupTable};
 
 use crate::error::ApiError;
 use crate::http::range::TimeRange;
@@ -115,11 +115,58 @@ pub(super) async fn count(
         ..asked
     };
     for (table, from, to) in pieces(zone, chosen, whole) {
-        for row in rollup::rows_by(read, table, &[], (from, to), &chosen.only()).await? {
+        for row in rows(read, zone, table, &[], (from, to), &chosen.only()).await? {
             sum.add(row.bucket, &row.measures);
         }
     }
     Ok((counted, sum))
+}
+
+/// Lookups that cost less than reading a stretch of a rollup through.
+const LOOKUPS_MAX: usize = 10_000;
+
+/// Rows of `table` as [`rollup::rows_by`] tells them. A rollup's key begins with the bucket, so that one of many callers is
+/// looked up in each bucket instead of being looked for among the others of all of them.
+pub(super) async fn rows(
+    read: &DatabaseConnection,
+    zone: Tz,
+    table: &RollupTable,
+    by: &[&str],
+    range: (i64, i64),
+    only: &[(&str, &[i64])],
+) -> Result<Vec<RollupRow>, ApiError> {
+    let starts = starts(zone, table, range, only);
+    let mut only = only.to_vec();
+    if !starts.is_empty() {
+        only.push(("bucket", &starts));
+    }
+    Ok(rollup::rows_by(read, table, by, range, &only).await?)
+}
+
+/// The buckets of `range` where they are to be looked up one by one, else nothing.
+pub(super) fn starts(
+    zone: Tz,
+    table: &RollupTable,
+    (from, to): (i64, i64),
+    only: &[(&str, &[i64])],
+) -> Vec<i64> {
+    let Some((_, ids)) = only.iter().find(|(key, _)| *key == table.keys[0]) else {
+        return Vec::new();
+    };
+    let most = LOOKUPS_MAX / ids.len().max(1);
+    let (mut at, next): (i64, fn(Tz, i64) -> i64) = match table.grain {
+        Grain::Hour => (calendar::hour_of(zone, from), calendar::next_hour),
+        Grain::Day => (calendar::day_of(zone, from), calendar::next_day),
+    };
+    let mut starts = Vec::new();
+    while at < to {
+        if starts.len() == most {
+            return Vec::new();
+        }
+        starts.push(at);
+        at = next(zone, at);
+    }
+    starts
 }
 
 /// Whole days, and the hours around them.

@@ -1,12 +1,13 @@
 use actix_web::http::StatusCode;
 use serde_json::{Value, json};
 use steward_actors::domain::calendar;
-use steward_actors::domain::record::Record;
+use steward_actors::domain::record::{Record, Source};
 use steward_actors::domain::rid::Rid;
 use steward_actors::ledger_store::days::count_conversations;
 use steward_actors::ledger_store::{self, Batch};
 
 use crate::http::money::decimal;
+use crate::http::range::rfc3339;
 use crate::testing::{Answer, Ask, START, World};
 
 const MINUTE: i64 = 60_000_000;
@@ -50,9 +51,13 @@ fn call(n: i64) -> Record {
 
 /// Calls 1 to 288: two days of them.
 async fn with_calls(world: &World) {
+    let records: Vec<(u64, Record)> = (1..=288_u64).map(|n| (n, call(n.cast_signed()))).collect();
+    with(world, &records).await;
+}
+
+async fn with(world: &World, records: &[(u64, Record)]) {
     let store = ledger_store::open(&world.database.ledger, world.state.time_zone);
     store.prepare(START / 1_000).await.unwrap();
-    let records: Vec<(u64, Record)> = (1..=288_u64).map(|n| (n, call(n.cast_signed()))).collect();
     for part in records.chunks(50) {
         let batch = Batch {
             node: 0,
@@ -62,6 +67,77 @@ async fn with_calls(world: &World) {
         };
         store.write(batch).await.unwrap();
     }
+}
+
+#[actix_web::test]
+async fn what_is_told_later_counts_when_it_happened() {
+    told_later_on(World::sqlite().await).await;
+}
+
+#[actix_web::test]
+async fn what_is_told_later_counts_when_it_happened_postgres() {
+    told_later_on(World::postgres().await).await;
+}
+
+async fn told_later_on(world: World) {
+    with_calls(&world).await;
+    let at = START - 205 * MINUTE;
+    let late = Record {
+        source: Source::Otlp.into(),
+        rid: Rid::floor_of_ms(START / 1_000).0,
+        request_at: at,
+        response_at: at,
+        ..call(4)
+    };
+    with(&world, &[(289, late)]).await;
+    let app = world.app().await;
+    let root = world.signed_in("root", "ops_admin").await;
+    let ask = async |from: i64, to: i64| {
+        let time = |at: i64| rfc3339(at).replace(':', "%3A");
+        let path = format!("/api/v1/stats/overview?from={}&to={}", time(from), time(to));
+        told(&Ask::get(&path).bearer(&root).to(&app).await.body)
+    };
+    // Within an hour; with the call of 210 minutes ago.
+    let (calls, failed, tokens) = sum(21..=21);
+    assert_eq!(
+        ask(START - 210 * MINUTE, START - 202 * MINUTE).await,
+        (calls + 1, failed, tokens + 6)
+    );
+    // With whole hours between the ends, at the beginning and not at all.
+    let (calls, failed, tokens) = sum(1..=20);
+    assert_eq!(ask(at, START).await, (calls + 1, failed, tokens + 6));
+    assert_eq!(ask(at + 1_000, START).await, (calls, failed, tokens));
+}
+
+#[actix_web::test]
+async fn costs_beyond_belief_leave_the_books_readable() {
+    costly_on(World::sqlite().await).await;
+}
+
+#[actix_web::test]
+async fn costs_beyond_belief_leave_the_books_readable_postgres() {
+    costly_on(World::postgres().await).await;
+}
+
+async fn costly_on(world: World) {
+    let dear = |n: u64| Record {
+        priced: true,
+        cost_nano: 1 << 59,
+        currency: "USD".into(),
+        rid: call(4).rid + n.cast_signed(),
+        ..call(4)
+    };
+    // Each in a transaction of its own, in one row of every rollup; the last is an ordinary one.
+    for n in 1..=20 {
+        with(&world, &[(n, dear(n))]).await;
+    }
+    with(&world, &[(21, call(4))]).await;
+    let app = world.app().await;
+    let root = world.signed_in("root", "ops_admin").await;
+    let day = Ask::get("/api/v1/stats/overview?range=24h");
+    let day = day.bearer(&root).to(&app).await;
+    assert_eq!(day.body["request_count"], 21, "{day:?}");
+    assert_eq!(day.body["cost_usd"], json!(decimal(1 << 60)), "{day:?}");
 }
 
 fn sum(numbers: impl Iterator<Item = i64>) -> (i64, i64, i64) {
@@ -149,6 +225,16 @@ async fn numbers_on(world: World) {
     assert!(start < START - 24 * 60 * MINUTE);
     let since = (START - start) / (10 * MINUTE);
     assert_eq!(told(&tenant), sum((1..=since).filter(|n| n % 2 == 1)));
+    // So are those before, of which there are as many or one more.
+    let lasted = |numbers: &Value| {
+        let at = |field: &str| {
+            let text = numbers[field].as_str().unwrap();
+            chrono::DateTime::parse_from_rfc3339(text).unwrap()
+        };
+        at("to") - at("from")
+    };
+    let more = lasted(&tenant["previous"]) - lasted(&tenant);
+    assert!((0..24).contains(&more.num_hours()), "{tenant}");
 
     for (query, hours) in [("by=hour&range=24h", 24), ("by=day&range=7d", 7)] {
         let trend = ask(&format!("trend?{query}")).await.body;

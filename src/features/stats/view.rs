@@ -81,6 +81,7 @@ pub(super) struct Numbers {
     pub(super) p99_duration_ms: Option<f64>,
     pub(super) p50_ttft_ms: Option<f64>,
     pub(super) p95_ttft_ms: Option<f64>,
+    pub(super) p99_ttft_ms: Option<f64>,
     /// What was charged, in `currency`, a decimal: charges in two currencies are one sum by each day's own exchange rate,
     /// the last that came into force on it. Null when nothing had a price.
     pub(super) cost: Option<String>,
@@ -126,6 +127,7 @@ impl Numbers {
             p99_duration_ms: duration(0.99),
             p50_ttft_ms: ttft(0.5),
             p95_ttft_ms: ttft(0.95),
+            p99_ttft_ms: ttft(0.99),
             cost: shown.cost(counted),
             currency: shown.currency.as_str(),
             cost_usd: decimal(sum("cost_usd_nano")),

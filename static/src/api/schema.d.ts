@@ -5774,6 +5774,8 @@ export interface components {
             p95_ttft_ms?: number | null;
             /** Format: double */
             p99_duration_ms?: number | null;
+            /** Format: double */
+            p99_ttft_ms?: number | null;
             /**
              * Format: int64
              * @description Refused with 429.
@@ -5881,7 +5883,10 @@ export interface components {
             /** Format: int64 */
             version: number;
         };
-        /** @description What calls came to in a stretch of time, and in the equally long one before it. */
+        /**
+         * @description What calls came to in a stretch of time, and in the one before it: equally long, but where only whole hours or days are
+         *     kept, up to one of them longer. Counts of the two are to be compared by the time they were counted over.
+         */
         Overview: components["schemas"]["Numbers"] & {
             /**
              * Format: date-time
@@ -7901,9 +7906,9 @@ export interface components {
             /** Format: int64 */
             completion_tokens?: number;
             conversation_id?: string | null;
-            /** @description What it cost, a decimal with at most nine digits after the point; without it the price in force counts. */
+            /** @description What it cost, a decimal up to 10000 with at most nine digits after the point; without it the price in force counts. */
             cost?: string | null;
-            /** @description ISO 4217, three capital letters; needed with `cost`. */
+            /** @description `USD` or `CNY`; needed with `cost`. */
             currency?: string | null;
             /**
              * Format: int64

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { bucketLabel, change, goesOn, grainOf, isToday } from './trend'
+import { bucketLabel, change, comparable, goesOn, grainOf, isToday } from './trend'
 
 describe('change to the period before', () => {
   it('is relative', () => expect(change(110, 100)).toBeCloseTo(0.1))
@@ -48,4 +48,31 @@ describe('how long buckets are', () => {
     [{ from: '2026-03-01T00:00:00Z' }, 'day'],
     [{ from: 'not a time' }, 'hour'],
   ])('%o: %s', (range, grain) => expect(grainOf(range, now)).toBe(grain))
+})
+
+describe('the stretch before', () => {
+  const counted = (from: string, to: string, request_count: number) => ({
+    from,
+    to,
+    request_count,
+    cost: '12',
+    success_rate: 0.9,
+    p95_duration_ms: 800,
+  })
+  it('is told as if it had lasted as long', () => {
+    // A day and a half, against two whole days.
+    const overview = {
+      ...counted('2026-03-03T00:00:00Z', '2026-03-04T12:00:00Z', 300),
+      previous: counted('2026-03-01T00:00:00Z', '2026-03-03T00:00:00Z', 400),
+    }
+    expect(comparable(overview)).toMatchObject({ request_count: 300, cost: '9', success_rate: 0.9, p95_duration_ms: 800 })
+  })
+  it('is what it is when it lasted as long, and nothing before anything is known', () => {
+    const overview = {
+      ...counted('2026-03-02T00:00:00Z', '2026-03-03T00:00:00Z', 300),
+      previous: counted('2026-03-01T00:00:00Z', '2026-03-02T00:00:00Z', 400),
+    }
+    expect(comparable(overview)).toBe(overview.previous)
+    expect(comparable(undefined)).toBeNull()
+  })
 })

@@ -5,6 +5,29 @@ import type { Range } from './useTimeRange'
 export const change = (now: number | null | undefined, before: number | null | undefined): number | null =>
   now == null || !before ? null : (now - before) / before
 
+/** Sums; everything else (shares, means, quantiles) is the same however long one counts. */
+const isSum = (field: string) => /_count$|^total_|^cost(_|$)/.test(field)
+interface Stretch {
+  from: string
+  to: string
+}
+/**
+ * What the stretch before would have come to, had it lasted as long as the one it is compared with: where only whole days are
+ * kept, one of the two is longer by up to a day.
+ */
+export function comparable<T extends Stretch>(overview: (Stretch & { previous: T }) | undefined): T | null {
+  if (!overview) return null
+  const lasted = ({ from, to }: Stretch) => Date.parse(to) - Date.parse(from)
+  const { previous } = overview
+  const times = lasted(overview) / lasted(previous)
+  if (times === 1 || !Number.isFinite(times)) return previous
+  const scaled = Object.entries(previous).map(([field, value]) => {
+    if (!isSum(field) || value === null) return [field, value]
+    return [field, typeof value === 'string' ? String(Number(value) * times) : (value as number) * times]
+  })
+  return Object.fromEntries(scaled) as T
+}
+
 /** How a bucket's beginning is written: the hour within a short range, the day in a long one. */
 export function bucketLabel(at: string, by: string, locale: string, timeZone: string): string {
   const hourly = by === 'hour'

@@ -229,6 +229,20 @@ async fn a_batch_is_booked_record_by_record_and_once() {
             .all(|row| row["request_at"] == "2026-01-01T00:00:00.000Z")
     );
 
+    // What would be lost from every sum, or break it, is no cost.
+    for (cost, currency, field) in [
+        ("1000", "EUR", "currency"),
+        ("10000.01", "USD", "cost"),
+        ("9223372036.854775807", "CNY", "cost"),
+        ("-1", "USD", "cost"),
+    ] {
+        let mut wrong = told("f");
+        (wrong["cost"], wrong["currency"]) = (json!(cost), json!(currency));
+        let answer = ingest(&app, json!({"records": [wrong]})).await;
+        let answer = answer.expect_status(200).json();
+        assert_eq!(answer["errors"][0]["field"], field, "{answer}");
+    }
+
     let many: Vec<Value> = (0..1_001).map(|n| told(&n.to_string())).collect();
     ingest(&app, json!({"records": many}))
         .await

@@ -95,6 +95,11 @@ impl Prices {
     }
 }
 
+/// Whether `model`'s price is that of calls of `name`, as [`PriceBook::find`] looks it up.
+pub fn is_called(model: &str, name: &str) -> bool {
+    name == model || undated(name) == Some(model)
+}
+
 /// The model's name without what dates it; `None` when nothing does.
 fn undated(model: &str) -> Option<&str> {
     let name = match model.split_once('@') {
@@ -174,6 +179,22 @@ mod tests {
 
     fn found(book: &PriceBook, model: &str, at: i64) -> Option<i64> {
         book.find("openai", model, at).map(|price| price.id)
+    }
+
+    #[test]
+    fn calls_of_a_dated_name_are_the_models() {
+        let book = PriceBook::new([list(1, "gpt-4o", 0)]);
+        for (name, is) in [
+            ("gpt-4o", true),
+            ("gpt-4o-2024-08-06", true),
+            ("gpt-4o-latest", true),
+            ("gpt-4o-mini", false),
+            ("gpt-4", false),
+            ("", false),
+        ] {
+            assert_eq!(is_called("gpt-4o", name), is, "{name}");
+            assert_eq!(found(&book, name, 0).is_some(), is, "{name}");
+        }
     }
 
     #[test]

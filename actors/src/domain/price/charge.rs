@@ -4,7 +4,7 @@
 //! figures, which is why it is here and not at either of them.
 
 use super::{Currency, Price, PriceBook, Used};
-use crate::domain::record::{Operation, Record};
+use crate::domain::record::{COST_MAX_NANO, Operation, Record};
 
 /// What of a call its charge depends on.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -49,15 +49,17 @@ impl PriceBook {
             .or_else(|| self.find(provider, asked, at))
     }
 
-    /// What a call is charged; `None`: nothing is known (unpriced), or nothing was delivered.
+    /// What a call is charged; `None`: nothing is known (unpriced), nothing was delivered, or it comes to more than one call
+    /// can cost, so that the price or the count is a slip.
     pub fn charge(&self, call: &Call<'_>) -> Option<Charge> {
         if !call.was_served() {
             return None;
         }
         let price = self.of_call(call.provider, call.answered, call.asked, call.at_micros)?;
-        Some(Charge {
+        let cost_nano = price.cost_nano(call.used.with_total(call.total_tokens));
+        (cost_nano <= COST_MAX_NANO).then_some(Charge {
             price_id: price.id,
-            cost_nano: price.cost_nano(call.used.with_total(call.total_tokens)),
+            cost_nano,
             currency: price.currency,
         })
     }
@@ -151,6 +153,17 @@ mod tests {
             record.cost_nano,
             record.currency,
         )
+    }
+
+    #[test]
+    fn a_charge_that_no_call_comes_to_is_none() {
+        let mut call = record();
+        call.total_tokens = 1 << 36;
+        call.completion_tokens = 1 << 36;
+        assert_eq!(priced(call, 0), (0, false, 0, String::new()));
+        let (id, is_priced, ..) = priced(record(), COST_MAX_NANO - 10_000_000_000);
+        assert_eq!((id, is_priced), (7, true));
+        assert!(!priced(record(), COST_MAX_NANO).1);
     }
 
     #[test]

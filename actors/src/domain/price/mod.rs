@@ -8,7 +8,7 @@ mod book;
 mod charge;
 mod rate;
 
-pub use book::{PriceBook, PriceRow};
+pub use book::{PriceBook, PriceRow, is_called};
 pub use charge::{Call, Charge, is_told};
 pub use rate::{DayRates, Rate, Rates};
 

@@ -65,7 +65,12 @@ describe('the stretch before', () => {
       ...counted('2026-03-03T00:00:00Z', '2026-03-04T12:00:00Z', 300),
       previous: counted('2026-03-01T00:00:00Z', '2026-03-03T00:00:00Z', 400),
     }
-    expect(comparable(overview)).toMatchObject({ request_count: 300, cost: '9', success_rate: 0.9, p95_duration_ms: 800 })
+    expect(comparable(overview)).toMatchObject({
+      request_count: 300,
+      cost: '9',
+      success_rate: 0.9,
+      p95_duration_ms: 800,
+    })
   })
   it('is what it is when it lasted as long, and nothing before anything is known', () => {
     const overview = {

@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 
 use actix_web::{HttpResponse, get, post, web};
+use futures_util::future::try_join_all;
 use sea_orm::DbErr;
 use serde::Serialize;
 use serde_json::json;
@@ -45,7 +46,7 @@ struct KeptKind {
     days: Option<u32>,
     /// The setting that says so; null where it is fixed.
     setting: Option<&'static str>,
-    /// How many there are; counted up to a million.
+    /// How many there are; counted up to a hundred thousand.
     rows: u64,
     rows_is_exact: bool,
     /// When the oldest was written; null when there is none.
@@ -53,7 +54,7 @@ struct KeptKind {
     oldest_at: Option<String>,
     /// What it takes on the disk; null where that is told for several kinds at once.
     bytes: Option<u64>,
-    /// What the next pass removes; counted up to a million.
+    /// What the next pass removes; counted up to a hundred thousand.
     due: u64,
     due_is_exact: bool,
     /// Old enough to go, and left until its month is archived, or because it was brought back from the archive.
@@ -78,6 +79,7 @@ struct PassRunning {
     kind: &'static str,
     removed: u64,
     due: u64,
+    due_is_exact: bool,
 }
 
 /// What the latest pass of this process did.
@@ -117,10 +119,7 @@ async fn show(
     caller: Can<ReadSettings>,
 ) -> Result<Json<Kept>, ApiError> {
     check::whole_installation(&caller)?;
-    let mut items = Vec::with_capacity(Kind::ALL.len());
-    for kind in Kind::ALL {
-        items.push(kept(&state, kind).await?);
-    }
+    let mut items = try_join_all(Kind::ALL.map(|kind| kept(&state, kind))).await?;
     // What somebody may set comes first.
     items.sort_by_key(|item| item.setting.is_none());
     let standing = state.tree.retention.board.standing();
@@ -134,6 +133,7 @@ async fn show(
             kind: running.kind.name(),
             removed: running.removed,
             due: running.due,
+            due_is_exact: running.due < COUNTED_MAX,
         }),
         last: standing.last.map(|(at, report)| PassDone {
             at: rfc3339(at),

@@ -4,7 +4,7 @@
 //! A table is one declaration ([`RollupTable`]); all have the same measures. A key of 0 is nobody. Only the node of a
 //! row updates it (histograms cannot be added up in an upsert), so every reader merges nodes.
 
-use sea_orm::{ConnectionTrait, DbErr, QueryResult};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult};
 
 use super::histogram::Histogram;
 use super::sql::Sql;
@@ -433,7 +433,7 @@ async fn sums_by<C: ConnectionTrait>(
     Ok(found)
 }
 
-/// Rows of the log one edge of a range may cost.
+/// Calls of the log that one edge of a range may cost.
 pub const EDGE_BUDGET: usize = 10_000;
 
 /// What calls with `request_at` in `[from, to)` came to, counted from the log: those between two rids that enclose what was
@@ -447,37 +447,85 @@ pub async fn from_log<C: ConnectionTrait>(
     (rid_from, rid_to): (i64, i64),
     only: &[(&str, &[i64])],
 ) -> Result<Option<Measures>, DbErr> {
-    let mut sql = Sql::new(connection.get_database_backend(), "");
-    let select = format!("SELECT {FACT_COLUMNS}, request_at FROM request_logs WHERE ");
-    sql.push(&select).push("rid >= ").bind(rid_from);
-    sql.push(" AND rid < ").bind(rid_to);
+    let backend = connection.get_database_backend();
+    // Whether they are too many costs a walk over keys; reading them to find out would cost all of it.
+    let mut sql = Sql::new(backend, "SELECT 1 FROM request_logs WHERE rid >= ");
+    sql.bind(rid_from).push(" AND rid < ").bind(rid_to);
     narrow(&mut sql, only);
-    sql.push(" UNION ALL ").push(&select);
-    sql.push("source <> 0 AND request_at >= ").bind(from);
-    sql.push(" AND request_at < ").bind(to);
-    sql.push(" AND (rid < ").bind(rid_from);
-    sql.push(" OR rid >= ").bind(rid_to).push(")");
-    narrow(&mut sql, only);
-    sql.push(" LIMIT ").bind(EDGE_BUDGET as i64 + 1);
-    let rows = connection.query_all_raw(sql.done()).await?;
-    if rows.len() > EDGE_BUDGET {
+    sql.push(" LIMIT 1 OFFSET ").bind(EDGE_BUDGET as i64);
+    if connection.query_one_raw(sql.done()).await?.is_some() {
         return Ok(None);
     }
+    let list = match backend {
+        DbBackend::Postgres => |column: &str| format!("string_agg(CAST({column} AS TEXT), ',')"),
+        _ => |column: &str| format!("group_concat({column})"),
+    };
+    let sums = SUMS.map(|sum| format!("CAST(COALESCE({}, 0) AS BIGINT)", of_log(sum)));
+    let rows = format!("SELECT {FACT_COLUMNS} FROM request_logs WHERE request_at >= ");
+    let mut sql = Sql::new(
+        backend,
+        &format!(
+            "SELECT {}, {}, {} FROM ({rows}",
+            sums.join(", "),
+            list("duration_ms"),
+            list("ttft_ms")
+        ),
+    );
+    sql.bind(from).push(" AND request_at < ").bind(to);
+    sql.push(" AND rid >= ").bind(rid_from);
+    sql.push(" AND rid < ").bind(rid_to);
+    narrow(&mut sql, only);
+    sql.push(" UNION ALL ").push(&rows).bind(from);
+    sql.push(" AND request_at < ").bind(to);
+    sql.push(" AND source <> 0 AND (rid < ").bind(rid_from);
+    sql.push(" OR rid >= ").bind(rid_to).push(")");
+    narrow(&mut sql, only);
+    sql.push(") AS calls");
+    let Some(row) = connection.query_one_raw(sql.done()).await? else {
+        return Ok(None);
+    };
     let mut measures = Measures::default();
-    let (mut durations, mut ttfts) = (Vec::with_capacity(rows.len()), Vec::new());
-    for row in &rows {
-        let request_at: i64 = row.try_get_by_index(FACT_LEN)?;
-        if !(from..to).contains(&request_at) {
-            continue;
-        }
-        let fact = fact(row, 0)?;
-        measures.add_sums(&fact.sums());
-        durations.push(Histogram::bucket_of(fact.duration_ms));
-        ttfts.extend(fact.ttft_ms.map(Histogram::bucket_of));
+    for (at, sum) in measures.sums.iter_mut().enumerate() {
+        *sum = row.try_get_by_index(at)?;
     }
-    measures.duration.add_buckets(durations);
-    measures.ttft.add_buckets(ttfts);
+    let listed = |at: usize| -> Result<Vec<_>, DbErr> {
+        let text: Option<String> = row.try_get_by_index(at)?;
+        let each = text.iter().flat_map(|text| text.split(','));
+        each.map(|number| {
+            let number = number.parse::<i64>();
+            number
+                .map(Histogram::bucket_of)
+                .map_err(|error| DbErr::Type(error.to_string()))
+        })
+        .collect()
+    };
+    measures.duration.add_buckets(listed(SUMS.len())?);
+    measures.ttft.add_buckets(listed(SUMS.len() + 1)?);
     Ok(Some(measures))
+}
+
+/// A column of [`SUMS`] as it is counted from the log: what [`Fact::sums`] is, for many calls at once.
+fn of_log(sum: &str) -> String {
+    let count = |which: &str| format!("count(*) FILTER (WHERE {which})");
+    let positive = |column: &str| format!("sum(CASE WHEN {column} > 0 THEN {column} ELSE 0 END)");
+    match sum {
+        "request_count" => "count(*)".to_owned(),
+        "success_count" => count("success"),
+        "client_error_count" => {
+            count("NOT success AND status_code BETWEEN 400 AND 498 AND status_code <> 429")
+        }
+        "rate_limited_count" => count("NOT success AND status_code = 429"),
+        "upstream_error_count" => count("NOT success AND status_code NOT BETWEEN 400 AND 499"),
+        "cancelled_count" => count("NOT success AND status_code = 499"),
+        "estimated_count" => count("usage_estimated"),
+        "unpriced_count" => count("NOT priced AND total_tokens > 0"),
+        "duration_ms_sum" => positive("duration_ms"),
+        "ttft_ms_sum" => positive("ttft_ms"),
+        "ttft_count" => "count(ttft_ms)".to_owned(),
+        "cost_usd_nano" => "sum(cost_nano) FILTER (WHERE currency = 'USD')".to_owned(),
+        "cost_cny_nano" => "sum(cost_nano) FILTER (WHERE currency = 'CNY')".to_owned(),
+        tokens => format!("sum({tokens})"),
+    }
 }
 
 /// Only calls whose keys have one of the values given for them, in the log's own columns.

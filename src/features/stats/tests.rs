@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use actix_web::http::StatusCode;
 use serde_json::{Value, json};
 use steward_actors::domain::calendar;
@@ -107,6 +109,56 @@ async fn told_later_on(world: World) {
     let (calls, failed, tokens) = sum(1..=20);
     assert_eq!(ask(at, START).await, (calls + 1, failed, tokens + 6));
     assert_eq!(ask(at + 1_000, START).await, (calls, failed, tokens));
+}
+
+#[actix_web::test]
+async fn the_log_and_the_rollups_count_alike() {
+    alike_on(World::sqlite().await).await;
+}
+
+#[actix_web::test]
+async fn the_log_and_the_rollups_count_alike_postgres() {
+    alike_on(World::postgres().await).await;
+}
+
+async fn alike_on(world: World) {
+    let hour = calendar::hour_of(world.state.time_zone, START - 120 * MINUTE);
+    let records: Vec<(u64, Record)> = (0..50_i64)
+        .map(|n| {
+            let at = hour + n * MINUTE;
+            let status_code = [200, 400, 429, 404, 499, 500, 502, 200, 301][n as usize % 9];
+            let record = Record {
+                rid: Rid::floor_of_ms(at / 1_000).0,
+                request_at: at,
+                response_at: at,
+                status_code,
+                success: status_code == 200,
+                ttft_ms: (n % 3 == 0).then_some(n),
+                usage_estimated: n % 7 == 0,
+                cached_tokens: n,
+                cache_write_tokens: 2 * n,
+                reasoning_tokens: 3 * n,
+                total_tokens: if n % 11 == 0 { 0 } else { n },
+                ..call(n + 1)
+            };
+            (n.cast_unsigned() + 1, record)
+        })
+        .collect();
+    with(&world, &records).await;
+    let app = world.app().await;
+    let root = world.signed_in("root", "ops_admin").await;
+    let counted = async |to: i64| {
+        let time = |at: i64| rfc3339(at).replace(':', "%3A");
+        let path = format!("/api/v1/stats/overview?from={}&to={}", time(hour), time(to));
+        let mut told = Ask::get(&path).bearer(&root).to(&app).await.body;
+        for of_the_stretch in ["from", "to", "previous"] {
+            told.as_object_mut().unwrap().remove(of_the_stretch);
+        }
+        told
+    };
+    let by_rollup = counted(hour + 60 * MINUTE).await;
+    assert_eq!(by_rollup["request_count"], 50);
+    assert_eq!(counted(hour + 55 * MINUTE).await, by_rollup);
 }
 
 #[actix_web::test]
@@ -473,6 +525,20 @@ async fn a_day_gone_by_is_counted_anew_as_a_job() {
     assert_eq!(queued.body["job"]["kind"], "stats.recount");
     for bad in ["2200-01-01", "yesterday", ""] {
         assert!(ask(bad).to(&app).await.status.is_client_error(), "{bad}");
+    }
+    // A day whose calls are being forgotten would seem wrong in every figure.
+    let mut settings = (**world.state.settings.load()).clone();
+    settings.retention.request_logs_days = 30;
+    world.state.settings.store(Arc::new(settings));
+    let days_ago = |days: i64| {
+        let at = START - days * 24 * 60 * MINUTE;
+        calendar::date_of(world.state.time_zone, at).to_string()
+    };
+    let kept = ask(&days_ago(29)).to(&app).await;
+    assert_eq!(kept.status, StatusCode::ACCEPTED, "{kept:?}");
+    for days in [30, 31, 400] {
+        let gone = ask(&days_ago(days)).to(&app).await;
+        assert_eq!(gone.status, StatusCode::UNPROCESSABLE_ENTITY, "{gone:?}");
     }
 }
 

@@ -5256,7 +5256,7 @@ export interface components {
             days?: number | null;
             /**
              * Format: int64
-             * @description What the next pass removes; counted up to a million.
+             * @description What the next pass removes; counted up to a hundred thousand.
              */
             due: number;
             due_is_exact: boolean;
@@ -5274,7 +5274,7 @@ export interface components {
             oldest_at?: string | null;
             /**
              * Format: int64
-             * @description How many there are; counted up to a million.
+             * @description How many there are; counted up to a hundred thousand.
              */
             rows: number;
             rows_is_exact: boolean;
@@ -6871,6 +6871,7 @@ export interface components {
             began_at: string;
             /** Format: int64 */
             due: number;
+            due_is_exact: boolean;
             /** @description What it is at. */
             kind: string;
             /** Format: int64 */

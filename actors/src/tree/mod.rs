@@ -20,7 +20,7 @@ use steward_entities::database::Databases;
 use thiserror::Error;
 use tokio::sync::{broadcast, watch as latest};
 
-use crate::archive::{self, ImportMonth, WriteMonths};
+use crate::archive::{self, FindMonths, ImportMonth, WriteMonths};
 use crate::backup::{self, Drill, MakeBackup};
 use crate::contents::deletion::DeleteConversations;
 use crate::contents::store::Migrate;
@@ -280,7 +280,10 @@ impl Tree {
             contents: Arc::clone(&deps.contents.store),
             settings: Arc::clone(&in_force),
             dir: deps.archive_dir,
+            vault: Arc::clone(&deps.vault),
+            outward: Arc::clone(&deps.outward),
             busy: Arc::default(),
+            node: deps.node,
             clock: Arc::clone(&deps.clock),
         };
         let jobs = deps
@@ -319,6 +322,9 @@ impl Tree {
                 parts: archive_parts.clone(),
             })
             .with(ImportMonth {
+                parts: archive_parts.clone(),
+            })
+            .with(FindMonths {
                 parts: archive_parts.clone(),
             });
 

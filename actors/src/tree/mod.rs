@@ -366,7 +366,6 @@ impl Tree {
         let alerts = alert_evaluator::Shared::default();
         let evaluator_parts = alert_evaluator::Parts {
             gauges: gauges.clone(),
-            every: deps.alerts.every,
             console_url: deps.alerts.console_url,
             board: Arc::clone(&board),
             shared: alerts.clone(),
@@ -379,7 +378,8 @@ impl Tree {
             shared: alerts.clone(),
             node: deps.node,
             heartbeat_url: deps.alerts.heartbeat_url,
-            every: deps.alerts.every,
+            lease_until: Arc::default(),
+            settings: Arc::clone(&in_force),
             clock: Arc::clone(&deps.clock),
         };
         let collector_parts = log_collector::Parts {
@@ -462,6 +462,15 @@ impl Tree {
         gauges.outside.components(move || {
             let reports = components.reports(clock.now_micros()).into_iter();
             let each = reports.map(|report| (report.component.id, report.status.as_str()));
+            each.collect()
+        });
+        let components = Arc::clone(&health);
+        gauges.outside.stands_on(move || components.parents());
+        let (components, clock) = (Arc::clone(&health), Arc::clone(&deps.clock));
+        gauges.outside.certificates(move || {
+            let reports = components.reports(clock.now_micros()).into_iter();
+            let each = reports
+                .filter_map(|report| Some((report.component.id, report.certificate_expires_at?)));
             each.collect()
         });
         let tree = supervisor.handle();

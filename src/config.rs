@@ -246,6 +246,8 @@ pub struct Egress {
 #[serde(deny_unknown_fields)]
 pub struct Alerts {
     pub interval_ms: u64,
+    pub group_window_s: u64,
+    pub mails_per_hour: u64,
     pub console_url: String,
     pub heartbeat_url: String,
 }
@@ -254,6 +256,8 @@ impl std::fmt::Debug for Alerts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Alerts")
             .field("interval_ms", &self.interval_ms)
+            .field("group_window_s", &self.group_window_s)
+            .field("mails_per_hour", &self.mails_per_hour)
             .field("console_url", &self.console_url)
             .finish_non_exhaustive()
     }

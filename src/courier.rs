@@ -187,7 +187,7 @@ fn compose(mail: &Mail, from: &Mailbox, to: &[String]) -> Result<Message, String
         .subject(&mail.subject)
         .message_id(Some(mail.message_id.clone()))
         .in_reply_to(mail.thread.clone())
-        .references(mail.thread.clone())
+        .references(mail.references.clone())
         .raw_header(MailHeaderValue::new(auto, AUTO_SUBMITTED.to_owned()));
     for recipient in to {
         message = message.to(recipient.parse().map_err(|cause| unwritable(&cause))?);
@@ -198,6 +198,9 @@ fn compose(mail: &Mail, from: &Mailbox, to: &[String]) -> Result<Message, String
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
     use super::*;
 
     #[test]
@@ -208,6 +211,7 @@ mod tests {
             html: "<p>html</p>".into(),
             message_id: "<msg_1@example.com>".into(),
             thread: "<alt_1@example.com>".into(),
+            references: "<alt_1@example.com> <alt_2@example.com>".into(),
         };
         let from: Mailbox = "Steward <alerts@example.com>".parse().unwrap();
         let to = ["a@example.com".to_owned(), "b@example.com".to_owned()];
@@ -217,7 +221,7 @@ mod tests {
             "Auto-Submitted: auto-generated\r\n",
             "Message-ID: <msg_1@example.com>\r\n",
             "In-Reply-To: <alt_1@example.com>\r\n",
-            "References: <alt_1@example.com>\r\n",
+            "References: <alt_1@example.com> <alt_2@example.com>\r\n",
             "Subject: [FIRING:critical] rule\r\n",
             "To: a@example.com, b@example.com\r\n",
             "Content-Type: multipart/alternative",
@@ -225,5 +229,177 @@ mod tests {
             assert!(text.contains(line), "{line} in {text}");
         }
         assert!(compose(&mail, &from, &["nobody".to_owned()]).is_err());
+    }
+
+    /// By default configuration, except that this machine may be called and that this is the relay.
+    fn outgoing(allow_private: bool, relay: &str) -> Outgoing {
+        let mut config = config::Config::load(None, []).unwrap();
+        config.egress.allow_private = allow_private;
+        config.smtp.url = relay.to_owned();
+        config.smtp.from = "Steward <alerts@example.com>".to_owned();
+        Outgoing::new(crate::gateway::tls_config().unwrap(), &config)
+    }
+
+    fn parcel(url: &str) -> Parcel {
+        Parcel {
+            url: url.to_owned(),
+            headers: vec![("webhook-id", "msg_1".to_owned())],
+            body: "{}".to_owned(),
+        }
+    }
+
+    fn mail() -> Mail {
+        Mail {
+            subject: "subject".into(),
+            text: "text".into(),
+            html: "html".into(),
+            message_id: "<msg_1@example.com>".into(),
+            thread: "<alt_1@example.com>".into(),
+            references: "<alt_1@example.com>".into(),
+        }
+    }
+
+    async fn listen() -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        (listener, address)
+    }
+
+    /// Takes a connection, greets if it is told to, hears one thing, and says nothing more for a minute. Time is virtual
+    /// from then on: it passes when everybody waits.
+    async fn stalls(listener: TcpListener, greeting: &str) {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        if !greeting.is_empty() {
+            socket.write_all(greeting.as_bytes()).await.unwrap();
+            assert!(socket.read(&mut [0; 1_024]).await.unwrap() > 0);
+        }
+        tokio::time::pause();
+        tokio::time::sleep(Duration::from_secs(60)).await;
+    }
+
+    #[tokio::test]
+    async fn a_relay_that_stalls_is_left_in_time() {
+        for greeting in ["", "220 relay.example.com ESMTP\r\n"] {
+            let (listener, address) = listen().await;
+            let outgoing = outgoing(true, &format!("smtp://{address}"));
+            let begun = tokio::time::Instant::now();
+            let sending = async {
+                let sent = outgoing
+                    .mail(&mail(), &["ada@example.com".to_owned()])
+                    .await;
+                (sent, begun.elapsed())
+            };
+            let ((sent, took), ()) = tokio::join!(sending, stalls(listener, greeting));
+            assert!(sent.is_err(), "{sent:?}");
+            assert!(
+                took <= Duration::from_secs(31),
+                "{took:?} after {greeting:?}"
+            );
+            tokio::time::resume();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_receiver_that_stalls_is_left_in_time() {
+        let (listener, address) = listen().await;
+        let outgoing = outgoing(true, "");
+        let begun = tokio::time::Instant::now();
+        let posting = async {
+            let sent = outgoing
+                .post(parcel(&format!("http://{address}/hook")))
+                .await;
+            (sent, begun.elapsed())
+        };
+        let ((sent, took), ()) = tokio::join!(posting, stalls(listener, ""));
+        assert_eq!(sent, Err("no answer within 15 s".to_owned()));
+        assert!(took <= Duration::from_secs(16), "{took:?}");
+    }
+
+    /// Answers one request so.
+    async fn answers(listener: &TcpListener, answer: &str) {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        assert!(socket.read(&mut [0; 4_096]).await.unwrap() > 0);
+        socket.write_all(answer.as_bytes()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn redirects_lead_nowhere_and_patience_is_brought_back() {
+        let (listener, address) = listen().await;
+        let (elsewhere, target) = listen().await;
+        let outgoing = outgoing(true, "");
+        let url = format!("http://{address}/hook");
+        for status in ["301 Moved", "302 Found", "307 Temporary", "308 Permanent"] {
+            let answer = format!(
+                "HTTP/1.1 {status}\r\nlocation: http://{target}/\r\ncontent-length: 0\r\n\r\n"
+            );
+            let (sent, ()) = tokio::join!(outgoing.post(parcel(&url)), answers(&listener, &answer));
+            assert_eq!(sent.unwrap().status.to_string(), status[..3]);
+        }
+        // Whoever was followed would have connected by now: the answer is there.
+        let elsewhere = elsewhere.into_std().unwrap();
+        let nobody = elsewhere.accept().unwrap_err();
+        assert_eq!(nobody.kind(), std::io::ErrorKind::WouldBlock);
+
+        let busy = "HTTP/1.1 429 Busy\r\nretry-after: 120\r\ncontent-length: 4\r\n\r\nbusy";
+        let (sent, ()) = tokio::join!(outgoing.post(parcel(&url)), answers(&listener, busy));
+        let sent = sent.unwrap();
+        assert_eq!((sent.status, sent.body.as_slice()), (429, &b"busy"[..]));
+        assert_eq!(sent.retry_after.as_deref(), Some("120"));
+    }
+
+    #[tokio::test]
+    async fn what_must_not_be_called_is_not_whatever_it_is_called() {
+        let (listener, address) = listen().await;
+        let port = address.port();
+        let open = outgoing(true, "");
+        let closed = outgoing(false, "");
+        let never = [
+            "http://169.254.169.254/latest/meta-data".to_owned(),
+            "http://[fe80::1]/".to_owned(),
+            "http://metadata.google.internal/".to_owned(),
+            // What a resolver makes of it is looked at, not what it looks like.
+            "http://2852039166/".to_owned(),
+        ];
+        let at_home = [
+            format!("http://127.0.0.1:{port}/"),
+            format!("http://localhost:{port}/"),
+            format!("http://2130706433:{port}/"),
+            format!("http://[::ffff:127.0.0.1]:{port}/"),
+        ];
+        for url in never.iter().chain(&at_home) {
+            let refused = closed.post(parcel(url)).await.unwrap_err();
+            assert!(
+                refused.starts_with("the address is refused"),
+                "{url}: {refused}"
+            );
+        }
+        for url in &never {
+            let refused = open.post(parcel(url)).await.unwrap_err();
+            assert!(
+                refused.starts_with("the address is refused"),
+                "{url}: {refused}"
+            );
+        }
+        let listener = listener.into_std().unwrap();
+        assert!(listener.accept().is_err(), "nobody came");
+    }
+
+    #[tokio::test]
+    async fn names_that_are_gone_are_tried_again_later() {
+        let gone = outgoing(false, "smtp://relay.invalid");
+        let posted = gone
+            .post(parcel("http://hooks.invalid/"))
+            .await
+            .unwrap_err();
+        assert!(!posted.contains("refused:"), "{posted}");
+        let mailed = gone.mail(&mail(), &["ada@example.com".to_owned()]).await;
+        // No answer is no refusal: both are later.
+        assert!(mailed.is_err(), "{mailed:?}");
+        let nobody = outgoing(false, "");
+        let mailed = nobody.mail(&mail(), &["ada@example.com".to_owned()]).await;
+        assert_eq!(
+            mailed,
+            Err("no mail relay is configured (`smtp.url`)".to_owned())
+        );
     }
 }

@@ -664,10 +664,9 @@ async fn told_to_stop() {
     }
 }
 
-/// How rules are evaluated and notices leave, by the configuration.
+/// How notices leave, by the configuration.
 pub(crate) fn alert_settings(config: &Config) -> Result<AlertSettings, rustls::Error> {
     Ok(AlertSettings {
-        every: Duration::from_millis(config.alerts.interval_ms),
         console_url: config.alerts.console_url.trim_end_matches('/').to_owned(),
         heartbeat_url: config.alerts.heartbeat_url.clone(),
         courier: outgoing(config)?,

@@ -20,7 +20,7 @@ pub struct Model {
     pub rows: i64,
     /// Of its files.
     pub bytes: i64,
-    /// Its manifest, below the archive's directory: names its files, with their hashes and numbers of rows.
+    /// Its manifest, below its place: names its files, with their hashes and numbers of rows.
     pub manifest: String,
     /// Of the manifest, hexadecimal.
     pub sha256: String,
@@ -30,6 +30,8 @@ pub struct Model {
     pub imported_at: Option<i64>,
     /// Until when retention leaves what was brought back.
     pub kept_until: Option<i64>,
+    /// Where it lies; none: in the directory of the configuration.
+    pub place_id: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -46,6 +48,7 @@ pub struct NewArchive {
     pub bytes: i64,
     pub manifest: String,
     pub sha256: String,
+    pub place_id: Option<i64>,
 }
 
 /// Writes down that a month is archived; `None` when another node was faster.
@@ -57,12 +60,7 @@ pub async fn insert(
     new: NewArchive,
     at_micros: i64,
 ) -> Result<Option<Model>, DbErr> {
-    let known = Entity::find()
-        .filter(Column::Kind.eq(new.kind))
-        .filter(Column::Month.eq(&new.month))
-        .one(txn)
-        .await?;
-    if known.is_some() {
+    if of_month(txn, new.kind, &new.month).await?.is_some() {
         return Ok(None);
     }
     let row = ActiveModel {
@@ -74,9 +72,26 @@ pub async fn insert(
         manifest: Set(new.manifest),
         sha256: Set(new.sha256),
         created_at: Set(at_micros),
+        place_id: Set(new.place_id),
         ..Default::default()
     };
     row.insert(txn).await.map(Some)
+}
+
+/// A month, if it is archived.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn of_month(
+    connection: &impl ConnectionTrait,
+    kind: &str,
+    month: &str,
+) -> Result<Option<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::Kind.eq(kind))
+        .filter(Column::Month.eq(month))
+        .one(connection)
+        .await
 }
 
 /// Every archived month, the newest first.

@@ -1,6 +1,8 @@
 //! The outbox: notices that wait for their channel. A row is written with the step it tells of, or not at all, and
 //! leaves the state `waiting` only when the receiver has it or it is given up for a reason that stays readable.
 
+use std::collections::BTreeSet;
+
 use sea_orm::ActiveValue::Set;
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::{Expr, ExprTrait as _};
@@ -39,6 +41,9 @@ pub struct Model {
     pub reason: Option<String>,
     pub created_at: i64,
     pub done_at: Option<i64>,
+    /// Id of the message it goes out with: of several notices the same, and the same on every attempt. Set before the
+    /// first one; programs get each notice by itself, under its own id.
+    pub batch: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -108,6 +113,68 @@ pub async fn count_waiting(connection: &impl ConnectionTrait) -> Result<u64, DbE
         .await
 }
 
+/// Whether anything is to be done at `now`: for one of these channels something is due, or something is older than
+/// `too_old`.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn is_due(
+    connection: &impl ConnectionTrait,
+    channels: &[i64],
+    now: i64,
+    too_old: i64,
+) -> Result<bool, DbErr> {
+    let due = Column::ChannelId
+        .is_in(channels.iter().copied())
+        .and(Column::NextAt.lte(now));
+    let found = Entity::find()
+        .filter(Column::State.eq(WAITING))
+        .filter(due.or(Column::CreatedAt.lte(too_old)))
+        .one(connection)
+        .await?;
+    Ok(found.is_some())
+}
+
+/// Messages that a channel's receiver got since then.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn messages_since(
+    connection: &impl ConnectionTrait,
+    channel_id: i64,
+    since: i64,
+) -> Result<usize, DbErr> {
+    let rows: Vec<(Option<String>, String)> = Entity::find()
+        .select_only()
+        .column(Column::Batch)
+        .column(Column::PublicId)
+        .filter(Column::ChannelId.eq(channel_id))
+        .filter(Column::State.eq(DELIVERED))
+        .filter(Column::DoneAt.gte(since))
+        .into_tuple()
+        .all(connection)
+        .await?;
+    let messages: BTreeSet<String> = rows
+        .into_iter()
+        .map(|(batch, id)| batch.unwrap_or(id))
+        .collect();
+    Ok(messages.len())
+}
+
+/// These go out as one message from now on.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn gather(txn: &DatabaseTransaction, ids: &[i64], batch: &str) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(Column::Batch, Expr::value(batch))
+        .filter(Column::Id.is_in(ids.iter().copied()))
+        .filter(Column::State.eq(WAITING))
+        .exec(txn)
+        .await?;
+    Ok(())
+}
+
 /// The latest of a channel, newest first.
 ///
 /// # Errors
@@ -125,13 +192,13 @@ pub async fn of_channel(
         .await
 }
 
-/// It was tried and waits for another attempt.
+/// They were tried and wait for another attempt.
 ///
 /// # Errors
 /// When the database cannot be written.
 pub async fn put_off(
     txn: &DatabaseTransaction,
-    id: i64,
+    ids: &[i64],
     next_at: i64,
     reason: &str,
 ) -> Result<(), DbErr> {
@@ -139,20 +206,20 @@ pub async fn put_off(
         .col_expr(Column::Attempts, Expr::col(Column::Attempts).add(1))
         .col_expr(Column::NextAt, Expr::value(next_at))
         .col_expr(Column::Reason, Expr::value(reason))
-        .filter(Column::Id.eq(id))
+        .filter(Column::Id.is_in(ids.iter().copied()))
         .filter(Column::State.eq(WAITING))
         .exec(txn)
         .await?;
     Ok(())
 }
 
-/// It was tried for the last time; `state` says how that ended.
+/// They were tried for the last time; `state` says how that ended.
 ///
 /// # Errors
 /// When the database cannot be written.
 pub async fn finish(
     txn: &DatabaseTransaction,
-    id: i64,
+    ids: &[i64],
     state: &'static str,
     reason: Option<&str>,
     at_micros: i64,
@@ -162,7 +229,7 @@ pub async fn finish(
         .col_expr(Column::State, Expr::value(state))
         .col_expr(Column::Reason, Expr::value(reason.map(str::to_owned)))
         .col_expr(Column::DoneAt, Expr::value(at_micros))
-        .filter(Column::Id.eq(id))
+        .filter(Column::Id.is_in(ids.iter().copied()))
         .filter(Column::State.eq(WAITING))
         .exec(txn)
         .await?;

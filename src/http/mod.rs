@@ -24,6 +24,7 @@ pub mod page;
 pub mod passwords;
 pub mod patch;
 pub mod permission;
+pub mod place;
 pub mod precondition;
 pub mod proxies;
 pub mod range;

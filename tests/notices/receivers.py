@@ -145,11 +145,28 @@ def check_mails(mailbox):
     expect(mailbox.mails[0][2]["Message-ID"], mailbox.put_off[0], "the id of the mail that was put off")
 
 
+def check_gathered(steward, key, mailbox, channels):
+    """Two incidents of one round are one mail of both threads, once the setting says so; the webhook gets each."""
+    before = len(mailbox.mails)
+    steward.call("PUT", "ops/config/alerts", {"group_window_s": 2})
+    rules = [{"name": name, "condition": f"{metric} > 0", "severity": "error", "channels": channels} for name, metric in [("calls", "request_count"), ("words", "prompt_tokens")]]
+    steward.call("PUT", "ops/alerts/rules", {"rules": rules})
+    eventually("the mail of both", lambda: len(mailbox.mails) > before)
+    mail = mailbox.mails[before][2]
+    expect(mail["Subject"], "[FIRING:2] calls, words", "the subject of two notices")
+    expect(len(mail["References"].split()), 2, "the threads of two notices")
+    expect(mail["In-Reply-To"] in mail["References"], True, "the thread it stands in")
+    text = mail.get_body(("plain",)).get_content()
+    expect("request_count > 0" in text and "prompt_tokens > 0" in text, True, "both conditions in the text")
+
+
 def run(steward, provider, mailbox, hook):
     account = {"name": "upstream", "provider": "fake", "protocol": "openai", "base_url": f"{provider.url}/v1", "api_key": "sk-upstream", "models": ["*"]}
     steward.create("accounts", account)
     key = steward.create("tokens", {"name": "app"})["token"]
     steward.call("PUT", "ops/alerts/rules", {"rules": []})
+    # Each notice by itself at first.
+    steward.call("PUT", "ops/config/alerts", {"group_window_s": 0})
     webhook = steward.create("ops/alerts/channels", {"name": "hook", "kind": "webhook", "url": hook.url})
     old = webhook["secret"]
     hook.secrets.append(old)
@@ -180,6 +197,8 @@ def run(steward, provider, mailbox, hook):
     kept = steward.call("GET", f"ops/alerts/channels/{mail['id']}/deliveries")["items"]
     answers = [one["status_code"] for one in reversed(kept)]
     expect((answers[0], answers.count(250)), (451, 3), "what the relay answered, as it is kept")
+    check_gathered(steward, key, mailbox, [webhook["id"], mail["id"]])
+    eventually("both at the webhook", lambda: {"calls", "words"} <= {data["rule"] for _, _, data, _ in hook.told})
 
 
 def main():

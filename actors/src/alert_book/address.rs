@@ -60,9 +60,10 @@ impl Address {
         serde_json::from_slice(&text).map_err(|_| AddressError::Damaged)
     }
 
-    /// What is posted to tell `notice` there at `now`.
-    pub fn parcel(&self, kind: Kind, notice: &Notice, now: i64) -> Parcel {
-        let post = body::write(kind, &self.url, self.secret.as_deref(), notice, now);
+    /// What is posted to tell `notices` there at `now`; nothing when there are none.
+    pub fn parcel(&self, kind: Kind, notices: &[Notice], now: i64) -> Option<Parcel> {
+        let first = notices.first()?;
+        let post = body::write_several(kind, &self.url, self.secret.as_deref(), notices, now)?;
         let body = post.body.to_string();
         let mut headers = vec![("content-type", "application/json".to_owned())];
         if kind == Kind::Webhook {
@@ -77,15 +78,15 @@ impl Address {
                 .chain(previous)
                 .filter_map(|text| Secret::parse(text))
                 .collect();
-            let signed = signature(&secrets, &notice.id, seconds, body.as_bytes());
-            headers.push(("webhook-id", notice.id.clone()));
+            let signed = signature(&secrets, &first.id, seconds, body.as_bytes());
+            headers.push(("webhook-id", first.id.clone()));
             headers.push(("webhook-timestamp", seconds.to_string()));
             headers.push(("webhook-signature", signed));
         }
-        Parcel {
+        Some(Parcel {
             url: post.url,
             headers,
             body,
-        }
+        })
     }
 }

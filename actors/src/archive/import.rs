@@ -13,6 +13,7 @@ use tokio::time::sleep;
 
 use super::calls::Names;
 use super::manifest::{Manifest, Part};
+use super::place::fetch;
 use super::sheet::{Columns, Reading, Row};
 use super::{ArchiveError, Parts, blocking, calls, said};
 use crate::contents::Content;
@@ -75,7 +76,15 @@ pub async fn bring_back(
 ) -> Result<(u64, u64), ArchiveError> {
     let row = archive::by_public_id(&parts.databases.control_read, id).await?;
     let row = row.ok_or_else(|| ArchiveError::Refused("there is no such archive".to_owned()))?;
-    let path = parts.dir.join(&row.manifest);
+    // What was fetched goes when this is over, however it ends.
+    let fetched = match parts.of(&row).await? {
+        Some(there) => Some(fetch(parts, &there, &row, is_cancelled).await?),
+        None => None,
+    };
+    let path = match &fetched {
+        Some(fetched) => fetched.manifest(),
+        None => parts.dir.join(&row.manifest),
+    };
     let dir = path.parent().map(PathBuf::from).unwrap_or_default();
     let manifest =
         blocking(move || Manifest::verified(&path, &row.sha256).map_err(ArchiveError::Refused))

@@ -1,11 +1,13 @@
 //! What lies in the archive of a month, and how to know that it is still what was written.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+
+use crate::depot;
 
 /// Name of a month's manifest, beside its files.
 pub(super) const NAME: &str = "manifest.json";
@@ -35,6 +37,9 @@ pub(super) struct Manifest {
     pub(super) written_at: i64,
     /// The version of Steward that wrote it.
     pub(super) written_by: String,
+    /// The installation that wrote it; empty before that was written down.
+    #[serde(default)]
+    pub(super) owner: String,
     /// Of calls or conversations.
     pub(super) rows: u64,
     pub(super) files: Vec<Part>,
@@ -58,6 +63,11 @@ pub(super) fn digest(path: &Path) -> io::Result<(String, u64)> {
     Ok((hexadecimal(&hash.finalize()), bytes))
 }
 
+/// What a manifest's text hashes to, hexadecimal.
+pub(super) fn hash(text: &[u8]) -> String {
+    hexadecimal(&Sha256::digest(text))
+}
+
 fn hexadecimal(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::new(), |mut text, byte| {
@@ -67,15 +77,36 @@ fn hexadecimal(bytes: &[u8]) -> String {
 }
 
 impl Manifest {
-    /// Writes it beside the files it names; on the disk when it answers. What it hashes to. Blocking.
-    pub(super) fn write(&self, dir: &Path) -> io::Result<String> {
+    /// Of its files.
+    pub(super) fn bytes(&self) -> u64 {
+        self.files.iter().map(|part| part.bytes).sum()
+    }
+
+    /// As it is written, and what that hashes to.
+    pub(super) fn text(&self) -> io::Result<(Vec<u8>, String)> {
         let text = serde_json::to_vec_pretty(self)?;
-        let path = dir.join(NAME);
-        let mut file = File::create(&path)?;
-        file.write_all(&text)?;
-        file.sync_all()?;
-        File::open(dir)?.sync_all()?;
-        Ok(hexadecimal(&Sha256::digest(&text)))
+        let sha256 = hash(&text);
+        Ok((text, sha256))
+    }
+
+    /// Reads one. Files that it names lie beside it and nowhere else.
+    ///
+    /// # Errors
+    /// A sentence that says why it is none.
+    pub(super) fn read(text: &[u8]) -> Result<Self, String> {
+        let manifest: Self = serde_json::from_slice(text)
+            .map_err(|error| format!("the manifest cannot be read: {error}"))?;
+        if manifest.format > FORMAT {
+            let newer = manifest.format;
+            return Err(format!(
+                "the archive has format {newer}, this version reads up to {FORMAT}"
+            ));
+        }
+        let is_beside = |part: &Part| depot::is_name(&part.file) && !part.file.contains('/');
+        match manifest.files.iter().all(is_beside) {
+            true => Ok(manifest),
+            false => Err("the manifest names a file elsewhere".to_owned()),
+        }
     }
 
     /// Reads the manifest at `path` and sees that it and every file it names are what was written. Blocking.
@@ -85,20 +116,13 @@ impl Manifest {
     pub(super) fn verified(path: &Path, sha256: &str) -> Result<Self, String> {
         let text = std::fs::read(path)
             .map_err(|error| format!("the manifest {} cannot be read: {error}", path.display()))?;
-        if hexadecimal(&Sha256::digest(&text)) != sha256 {
+        if hash(&text) != sha256 {
             return Err(format!(
                 "the manifest {} is not the one that was written",
                 path.display()
             ));
         }
-        let manifest: Self = serde_json::from_slice(&text)
-            .map_err(|error| format!("the manifest {} cannot be read: {error}", path.display()))?;
-        if manifest.format > FORMAT {
-            let newer = manifest.format;
-            return Err(format!(
-                "the archive has format {newer}, this version reads up to {FORMAT}"
-            ));
-        }
+        let manifest = Self::read(&text)?;
         let dir = path.parent().unwrap_or(Path::new("."));
         for part in &manifest.files {
             let path = dir.join(&part.file);

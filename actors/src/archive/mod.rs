@@ -2,18 +2,23 @@
 //! somebody wants to look.
 //!
 //! A month is a directory, `<kind>/<YYYY-MM>`: Parquet files and a manifest with their hashes and numbers of rows. It is
-//! written beside its name and takes its place when it is whole; then a row of `archives` says so, and retention may let
-//! the month go. Bringing back puts in what is missing, so it can be done any number of times; rollups never lost what
-//! it told and are left alone. What is *not* here: other places than a directory (docs/decisions/0020), and encryption.
+//! written aside and goes to its place — a directory, or the folder or bucket that operators set — when it is whole, the
+//! manifest last; then a row of `archives` says so, and retention may let the month go. Bringing back puts in what is
+//! missing, so it can be done any number of times; rollups never lost what it told and are left alone. Months that lie
+//! there and that nobody here knows can be taken up. What is *not* here: encryption (docs/decisions/0020).
 
 mod calls;
+mod find;
 mod import;
 mod manifest;
+mod place;
 mod said;
 mod sheet;
 mod write;
 
+pub use find::{FIND, FindMonths, Found, find};
 pub use import::{Asked, IMPORT, ImportMonth, bring_back};
+pub use place::{are_there, open_place, seal_place};
 pub use write::{WRITE, WriteMonths, waiting, write_all};
 
 use std::path::PathBuf;
@@ -24,9 +29,12 @@ use sea_orm::DbErr;
 use steward_entities::database::Databases;
 
 use crate::contents::store::{ContentStore, StoreError};
+use crate::depot::DepotError;
 use crate::domain::clock::SharedClock;
 use crate::domain::setting::InForce;
+use crate::outward::Outward;
 use crate::retention::Kind;
+use crate::vault::{Vault, VaultError};
 
 /// Months of these are archived.
 pub const KINDS: [Kind; 2] = [Kind::RequestLogs, Kind::Contents];
@@ -38,10 +46,16 @@ pub struct Parts {
     pub contents: Arc<ContentStore>,
     /// What says when a month is archived.
     pub settings: InForce,
-    /// Where the files are.
+    /// Where the files are as long as nobody says otherwise, and where months are written before they go elsewhere.
     pub dir: PathBuf,
+    /// Opens the place that operators set.
+    pub vault: Arc<Vault>,
+    /// Reaches it, when it is a bucket.
+    pub outward: Arc<dyn Outward>,
     /// Months are being written.
     pub busy: Arc<AtomicBool>,
+    /// Of several nodes on one database one writes at a time.
+    pub node: u8,
     pub clock: SharedClock,
 }
 
@@ -64,6 +78,10 @@ pub enum ArchiveError {
     Directory(#[from] std::io::Error),
     #[error("the file cannot be written or read: {0}")]
     File(#[from] parquet::errors::ParquetError),
+    #[error(transparent)]
+    Depot(#[from] DepotError),
+    #[error("the place of the archive: {0}")]
+    Vault(#[from] VaultError),
     #[error("{0}")]
     Refused(String),
 }

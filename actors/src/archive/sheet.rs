@@ -115,6 +115,11 @@ impl Writing {
         Ok(())
     }
 
+    /// Written so far.
+    pub(super) fn bytes(&self) -> usize {
+        self.writer.bytes_written()
+    }
+
     /// Writes the end; on the disk when it answers.
     pub(super) fn finish(mut self) -> Result<(), ParquetError> {
         self.writer.finish()?;

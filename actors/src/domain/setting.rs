@@ -39,6 +39,7 @@ const CURRENCY: &str = "prices.currency";
 /// Yuan for a dollar; its history is kept.
 pub const USD_CNY: &str = "prices.usd_cny";
 const KEPT: &str = "conversations.enabled";
+const QUEUE: &str = "ledger.queue_capacity";
 const BATCH: &str = "ledger.batch_size";
 const FLUSH: &str = "ledger.flush_interval_ms";
 const AGGREGATION: &str = "stats.aggregation_interval_s";
@@ -50,6 +51,9 @@ const SIDE_MAX: &str = "conversations.max_bytes_per_side";
 const COMPRESS_AFTER: &str = "conversations.compress_after_days";
 const PER_OPERATOR: &str = "api.rate_limit_per_operator";
 const PER_ADDRESS: &str = "api.rate_limit_per_address";
+const ALERTS_EVERY: &str = "alerts.interval_ms";
+const GROUP_WINDOW: &str = "alerts.group_window_s";
+const MAILS: &str = "alerts.mails_per_hour";
 const STORED_LEVEL: &str = "log.stored_level";
 const REQUEST_LOGS: &str = "retention.request_logs_days";
 const CONTENTS: &str = "retention.contents_days";
@@ -81,7 +85,7 @@ const fn days(key: &'static str, min: i64) -> Definition {
 }
 
 /// Every setting, in the order in which they are shown.
-pub static DEFINITIONS: [Definition; 24] = [
+pub static DEFINITIONS: [Definition; 28] = [
     Definition {
         key: CURRENCY,
         kind: Kind::Choice(&["USD", "CNY"]),
@@ -98,6 +102,7 @@ pub static DEFINITIONS: [Definition; 24] = [
     whole(FIRST_BYTE, 1, DAY_MS),
     whole(IDLE, 1, DAY_MS),
     whole(ATTEMPTS, 1, 8),
+    whole(QUEUE, 1, 10_000_000),
     whole(BATCH, 1, 100_000),
     whole(FLUSH, 1, 60_000),
     whole(AGGREGATION, 10, 86_400),
@@ -109,6 +114,9 @@ pub static DEFINITIONS: [Definition; 24] = [
     whole(COMPRESS_AFTER, 1, 3_650),
     whole(PER_OPERATOR, 1, 1_000_000_000),
     whole(PER_ADDRESS, 1, 1_000_000_000),
+    whole(ALERTS_EVERY, 100, 3_600_000),
+    whole(GROUP_WINDOW, 0, 3_600),
+    whole(MAILS, 1, 10_000),
     Definition {
         key: STORED_LEVEL,
         kind: Kind::Choice(&["ERROR", "WARN", "INFO"]),
@@ -214,6 +222,8 @@ pub struct Settings {
     pub idle_timeout: Duration,
     /// Accounts tried for one call.
     pub max_attempts: usize,
+    /// Records kept in memory until they are written; more are read again from the disk.
+    pub queue_records: usize,
     /// Records are written as soon as so many wait …
     pub batch_records: usize,
     /// … or so long after the first of them.
@@ -230,6 +240,12 @@ pub struct Settings {
     pub rate_limit_per_operator: u32,
     /// Likewise.
     pub rate_limit_per_address: u32,
+    /// How often alert rules are evaluated.
+    pub alerts_every: Duration,
+    /// Notices for people that come within it go out as one message; zero: each by itself.
+    pub group_window: Duration,
+    /// Mails that a recipient gets within an hour; beyond them notices are collected for longer.
+    pub mails_per_hour: usize,
     /// Lines of the process's own log that are this bad, or worse, are stored.
     pub stored_level: Level,
     pub retention: Retention,
@@ -253,6 +269,7 @@ impl Default for Settings {
             first_byte_timeout: Duration::from_secs(120),
             idle_timeout: Duration::from_secs(60),
             max_attempts: 3,
+            queue_records: 10_000,
             batch_records: 1_000,
             flush_after: Duration::from_millis(200),
             aggregation_every: Duration::from_secs(60),
@@ -261,6 +278,9 @@ impl Default for Settings {
             compress_after: Duration::from_secs(7 * 86_400),
             rate_limit_per_operator: 1_200,
             rate_limit_per_address: 2_400,
+            alerts_every: Duration::from_secs(60),
+            group_window: Duration::from_secs(30),
+            mails_per_hour: 20,
             stored_level: Level::Warn,
             retention: Retention::default(),
             archives: false,
@@ -287,6 +307,7 @@ impl Settings {
             first_byte_timeout: Duration::from_millis(whole(FIRST_BYTE)?.into()),
             idle_timeout: Duration::from_millis(whole(IDLE)?.into()),
             max_attempts: whole(ATTEMPTS)? as usize,
+            queue_records: whole(QUEUE)? as usize,
             batch_records: whole(BATCH)? as usize,
             flush_after: Duration::from_millis(whole(FLUSH)?.into()),
             aggregation_every: Duration::from_secs(whole(AGGREGATION)?.into()),
@@ -295,6 +316,9 @@ impl Settings {
             compress_after: Duration::from_secs(u64::from(whole(COMPRESS_AFTER)?) * 86_400),
             rate_limit_per_operator: whole(PER_OPERATOR)?,
             rate_limit_per_address: whole(PER_ADDRESS)?,
+            alerts_every: Duration::from_millis(whole(ALERTS_EVERY)?.into()),
+            group_window: Duration::from_secs(whole(GROUP_WINDOW)?.into()),
+            mails_per_hour: whole(MAILS)? as usize,
             stored_level: Level::parse(text(STORED_LEVEL))
                 .ok_or_else(|| format!("{STORED_LEVEL} must be a level"))?,
             retention: Retention {
@@ -416,6 +440,7 @@ mod tests {
             IDLE => "60000",
             ATTEMPTS => "3",
             BATCH => "1000",
+            ALERTS_EVERY => "60000",
             FLUSH => "200",
             AGGREGATION => "60",
             PER_OPERATOR => "1200",

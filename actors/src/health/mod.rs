@@ -195,6 +195,16 @@ impl HealthBoard {
         None
     }
 
+    /// What each component stands on, of those that stand on another.
+    pub fn parents(&self) -> BTreeMap<String, String> {
+        let kept = self.kept.lock();
+        let each = kept.iter().filter_map(|(id, kept)| {
+            let parent = kept.report.component.parent.clone()?;
+            Some((id.clone(), parent))
+        });
+        each.collect()
+    }
+
     /// The worst status of all that count: what is unknown does not make the whole unknown.
     pub fn worst(&self, now_micros: i64) -> Status {
         let reports = self.reports(now_micros);

@@ -228,6 +228,11 @@ impl Book {
         Ok(())
     }
 
+    /// So many entries are kept in memory from now on. Fewer than before: those that are there stay until they are leased.
+    pub(super) fn set_capacity(&mut self, entries: usize) {
+        self.cache_capacity = entries.max(1);
+    }
+
     /// If a lease of `max` needs entries from disk: the first number wanted, how many, and the last there is.
     pub(super) fn wants_refill(&self, max: usize) -> Option<(u64, usize, u64)> {
         let held = self.returned.len() + self.cache.len();

@@ -121,6 +121,11 @@ impl Spool {
         upkeep::decode_admission(self.core.admission.load(Ordering::Relaxed))
     }
 
+    /// Keeps so many unacked entries in memory from now on; more are read from disk when their turn comes.
+    pub fn keep_in_memory(&self, entries: usize) {
+        self.core.state.lock().book.set_capacity(entries);
+    }
+
     /// Leases up to `max` of the oldest entries nobody holds, in ascending order; `None` if there is none.
     /// May be fewer than are there. Reads from disk on this thread when the cache does not reach.
     ///

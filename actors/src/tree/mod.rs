@@ -20,7 +20,7 @@ use steward_entities::database::Databases;
 use thiserror::Error;
 use tokio::sync::{broadcast, watch as latest};
 
-use crate::archive::{self, ImportMonth, WriteMonths};
+use crate::archive::{self, FindMonths, ImportMonth, WriteMonths};
 use crate::backup::{self, Drill, MakeBackup};
 use crate::contents::deletion::DeleteConversations;
 use crate::contents::store::Migrate;
@@ -280,7 +280,10 @@ impl Tree {
             contents: Arc::clone(&deps.contents.store),
             settings: Arc::clone(&in_force),
             dir: deps.archive_dir,
+            vault: Arc::clone(&deps.vault),
+            outward: Arc::clone(&deps.outward),
             busy: Arc::default(),
+            node: deps.node,
             clock: Arc::clone(&deps.clock),
         };
         let jobs = deps
@@ -319,6 +322,9 @@ impl Tree {
                 parts: archive_parts.clone(),
             })
             .with(ImportMonth {
+                parts: archive_parts.clone(),
+            })
+            .with(FindMonths {
                 parts: archive_parts.clone(),
             });
 
@@ -360,7 +366,6 @@ impl Tree {
         let alerts = alert_evaluator::Shared::default();
         let evaluator_parts = alert_evaluator::Parts {
             gauges: gauges.clone(),
-            every: deps.alerts.every,
             console_url: deps.alerts.console_url,
             board: Arc::clone(&board),
             shared: alerts.clone(),
@@ -373,7 +378,8 @@ impl Tree {
             shared: alerts.clone(),
             node: deps.node,
             heartbeat_url: deps.alerts.heartbeat_url,
-            every: deps.alerts.every,
+            lease_until: Arc::default(),
+            settings: Arc::clone(&in_force),
             clock: Arc::clone(&deps.clock),
         };
         let collector_parts = log_collector::Parts {
@@ -456,6 +462,15 @@ impl Tree {
         gauges.outside.components(move || {
             let reports = components.reports(clock.now_micros()).into_iter();
             let each = reports.map(|report| (report.component.id, report.status.as_str()));
+            each.collect()
+        });
+        let components = Arc::clone(&health);
+        gauges.outside.stands_on(move || components.parents());
+        let (components, clock) = (Arc::clone(&health), Arc::clone(&deps.clock));
+        gauges.outside.certificates(move || {
+            let reports = components.reports(clock.now_micros()).into_iter();
+            let each = reports
+                .filter_map(|report| Some((report.component.id, report.certificate_expires_at?)));
             each.collect()
         });
         let tree = supervisor.handle();

@@ -30,6 +30,8 @@ pub const CHANNEL_ADDRESS: &str = "channel-address";
 pub const REMOTE_ADDRESS: &str = "remote-address";
 /// Purpose of the subkey that seals where database backups go, and what opens it.
 pub const BACKUP_PLACE: &str = "backup-place";
+/// Purpose of the subkey that seals where archived months go, and what opens it.
+pub const ARCHIVE_PLACE: &str = "archive-place";
 /// Purpose of the subkey that seals database backups.
 pub const DATABASE_BACKUP: &str = "database-backup";
 /// Purpose of the subkey that seals the keys of issuers of user tokens.
@@ -128,6 +130,15 @@ impl<'a> Place<'a> {
             table: "backup_plans",
             column: "sealed",
             row: "1",
+        }
+    }
+
+    /// Where a place of archived months belongs.
+    pub const fn archive_place(public_id: &'a str) -> Self {
+        Self {
+            table: "archive_places",
+            column: "sealed",
+            row: public_id,
         }
     }
 

@@ -3,11 +3,13 @@
 use sea_orm::DbErr;
 use serde_json::json;
 use steward_entities::database::{Databases, begin_write};
-use steward_entities::{account, audit, backup_plan, channel, jwt_issuer, remote_backup};
+use steward_entities::{
+    account, archive_place, audit, backup_plan, channel, jwt_issuer, remote_backup,
+};
 
 use super::{
-    ACCOUNT_SECRET, BACKUP_PLACE, CHANNEL_ADDRESS, ISSUER_KEYS, Place, REMOTE_ADDRESS, Vault,
-    VaultError,
+    ACCOUNT_SECRET, ARCHIVE_PLACE, BACKUP_PLACE, CHANNEL_ADDRESS, ISSUER_KEYS, Place,
+    REMOTE_ADDRESS, Vault, VaultError,
 };
 
 /// What was done.
@@ -32,7 +34,7 @@ pub enum ResealError {
     Vault(#[from] VaultError),
 }
 
-/// Seals the secrets of all accounts and channels, of the remote, and the keys of all issuers under the current key, with an
+/// Seals the secrets of all accounts and channels, of the remote and of places, and the keys of all issuers under the current key, with an
 /// audit row, in one transaction. Doing it again moves nothing.
 ///
 /// # Errors
@@ -104,6 +106,21 @@ pub async fn reseal_all(
                 }
                 Err(_) => done.unopened.push("backup_plan".to_owned()),
             }
+        }
+    }
+    for row in archive_place::all(&txn).await? {
+        if row.sealed_key_id == current {
+            done.unchanged += 1;
+            continue;
+        }
+        let place = Place::archive_place(&row.public_id);
+        match vault.unseal(ARCHIVE_PLACE, place, &row.sealed_key_id, &row.sealed.0) {
+            Ok(secret) => {
+                let sealed = vault.seal(ARCHIVE_PLACE, place, &secret)?;
+                archive_place::reseal(&txn, &row, sealed.bytes, &sealed.key_id).await?;
+                done.moved += 1;
+            }
+            Err(_) => done.unopened.push(row.public_id),
         }
     }
     for row in jwt_issuer::all(&txn).await? {

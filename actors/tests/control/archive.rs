@@ -1,15 +1,24 @@
 //! Months as files: everything of a month comes back as it was, what is there stays, what was changed is refused.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
+use bytes::Bytes;
+use parking_lot::Mutex;
 use sea_orm::{ConnectionTrait, Statement};
-use steward_actors::archive::{Parts, bring_back, waiting, write_all};
+use steward_actors::archive::{
+    Found, Parts, are_there, bring_back, find, seal_place, waiting, write_all,
+};
 use steward_actors::contents::store::{ContentFilter, ContentStore, Place};
 use steward_actors::contents::{Content, Said};
+use steward_actors::depot;
 use steward_actors::domain::clock::ManualClock;
 use steward_actors::domain::rid::Rid;
-use steward_entities::archive;
+use steward_actors::outward::{Call, Outward, Reply};
+use steward_actors::vault::Vault;
 use steward_entities::tombstone::{self, Selection};
+use steward_entities::{archive, archive_place, lease, public_id};
 use steward_migration::testing::TestDatabase;
 
 use crate::{committed, on_both};
@@ -18,6 +27,9 @@ on_both!(
     a_month_goes_and_comes_back_as_it_was,
     what_was_deleted_does_not_come_back,
     files_that_were_changed_are_refused,
+    months_go_to_a_bucket_and_come_back_from_there,
+    a_bucket_that_is_shared_or_out_of_reach_loses_nothing,
+    months_nobody_knows_are_found,
 );
 
 const DAY_MS: i64 = 86_400_000;
@@ -25,7 +37,118 @@ const DAY_MS: i64 = 86_400_000;
 const NOW_MS: i64 = 1_773_599_400_000;
 const FEBRUARY_MS: i64 = NOW_MS - 40 * DAY_MS;
 
+/// A bucket, or none while it is out of reach.
+#[derive(Debug, Default)]
+struct Bucket {
+    files: Mutex<BTreeMap<String, Bytes>>,
+    is_away: Mutex<bool>,
+    /// Takes so many files and is away then.
+    takes: Mutex<Option<usize>>,
+}
+
+#[async_trait::async_trait]
+impl Outward for Bucket {
+    async fn call(&self, call: Call) -> Result<Reply, String> {
+        let answer = |status: u16, body: Bytes| {
+            Ok(Reply {
+                status,
+                body,
+                ..Reply::default()
+            })
+        };
+        if *self.is_away.lock() {
+            // Not worth another try: the tests do not wait.
+            return answer(403, "<Error><Code>AccessDenied</Code></Error>".into());
+        }
+        let rest = call.url.strip_prefix("https://s3.example.com/b").unwrap();
+        let mut files = self.files.lock();
+        if let Some(query) = rest.strip_prefix('?') {
+            let prefix = query
+                .split('&')
+                .find_map(|pair| pair.strip_prefix("prefix="));
+            let prefix = prefix.unwrap().replace("%2F", "/");
+            let listed: String = files
+                .iter()
+                .filter(|(name, _)| name.starts_with(&prefix))
+                .map(|(name, content)| {
+                    format!(
+                        "<Contents><Key>{name}</Key><Size>{}</Size></Contents>",
+                        content.len()
+                    )
+                })
+                .collect();
+            let xml = format!(
+                "<ListBucketResult><IsTruncated>false</IsTruncated>{listed}</ListBucketResult>"
+            );
+            return answer(200, xml.into());
+        }
+        let name = rest.trim_start_matches('/').to_owned();
+        match call.method {
+            "PUT" => {
+                let mut takes = self.takes.lock();
+                match takes.as_mut() {
+                    Some(0) => {
+                        return answer(403, "<Error><Code>AccessDenied</Code></Error>".into());
+                    }
+                    Some(left) => *left -= 1,
+                    None => {}
+                }
+                files.insert(name, call.body);
+                answer(200, Bytes::new())
+            }
+            "GET" => match files.get(&name) {
+                Some(content) => answer(200, content.clone()),
+                None => answer(404, "<Error><Code>NoSuchKey</Code></Error>".into()),
+            },
+            _ => {
+                files.remove(&name);
+                answer(204, Bytes::new())
+            }
+        }
+    }
+
+    async fn addresses(&self, _: &str, _: u16) -> Result<Vec<SocketAddr>, String> {
+        Err("not asked for".to_owned())
+    }
+}
+
+impl Bucket {
+    fn names(&self) -> Vec<String> {
+        self.files.lock().keys().cloned().collect()
+    }
+}
+
+/// New months go to the bucket from now on.
+async fn choose_bucket(database: &TestDatabase, parts: &Parts) -> archive_place::Model {
+    let place = depot::Place::Bucket(depot::Bucket {
+        endpoint: "https://s3.example.com".into(),
+        region: "eu".into(),
+        bucket: "b".into(),
+        prefix: "steward/".into(),
+        access_key: "AKIA".into(),
+        secret_key: "canary".into(),
+    });
+    let public_id = public_id::new("apl");
+    let sealed = seal_place(&parts.vault, &public_id, &place).unwrap();
+    let said = archive_place::Said {
+        public_id,
+        kind: "bucket".into(),
+        shown: place.shown(),
+        sealed: sealed.bytes,
+        sealed_key_id: sealed.key_id,
+        by: String::new(),
+    };
+    committed(database, async |txn| {
+        archive_place::choose(txn, said.clone(), NOW_MS * 1_000).await
+    })
+    .await
+}
+
 fn parts(database: &TestDatabase) -> Parts {
+    parts_by(database, Arc::default())
+}
+
+fn parts_by(database: &TestDatabase, outward: Arc<Bucket>) -> Parts {
     // Files on either database: what PostgreSQL does differently is tested where the store is.
     let contents = ContentStore::new(
         Place::Files(database.dir().join("contents")),
@@ -39,6 +162,9 @@ fn parts(database: &TestDatabase) -> Parts {
         contents,
         settings: Arc::default(),
         dir: database.dir().join("archive"),
+        vault: Arc::new(Vault::open(database.dir()).unwrap()),
+        outward,
+        node: 1,
         busy: Arc::default(),
         clock: Arc::new(ManualClock::at_micros(NOW_MS * 1_000)),
     }
@@ -300,4 +426,192 @@ async fn files_that_were_changed_are_refused(database: &TestDatabase) {
     std::fs::remove_dir_all(&dir).unwrap();
     let refused = back(&parts, &row).await.unwrap_err();
     assert!(refused.contains("cannot be read"), "{refused}");
+}
+
+/// February leaves the databases.
+async fn forget(database: &TestDatabase) {
+    let end = rid(NOW_MS - 10 * DAY_MS, 0);
+    for table in ["request_logs", "request_attempts"] {
+        let sql = format!("DELETE FROM {table} WHERE rid < {end}");
+        run(&database.ledger, &sql).await;
+    }
+    std::fs::remove_file(database.dir().join("contents/2026-02.db")).unwrap();
+}
+
+async fn months_go_to_a_bucket_and_come_back_from_there(database: &TestDatabase) {
+    let bucket = Arc::new(Bucket::default());
+    let parts = parts_by(database, Arc::clone(&bucket));
+    furnish(database, &parts).await;
+    let place = choose_bucket(database, &parts).await;
+    let before = (calls(database).await, kept(&parts).await);
+    write_all(&parts, &|_| {}, &|| false)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        bucket.names(),
+        [
+            "steward/contents/2026-02/conversation_contents.parquet",
+            "steward/contents/2026-02/manifest.json",
+            "steward/request_logs/2026-02/manifest.json",
+            "steward/request_logs/2026-02/request_attempts.parquet",
+            "steward/request_logs/2026-02/request_logs.parquet",
+        ]
+    );
+    let log = archived(database, "request_logs").await;
+    let bodies = archived(database, "contents").await;
+    assert_eq!((log.place_id, log.rows), (Some(place.id), 3));
+    let there = are_there(&parts, &[log.clone(), bodies.clone()]).await;
+    assert_eq!(there, BTreeMap::from([(log.id, true), (bodies.id, true)]));
+
+    // The operators go back to the directory; what lies in the bucket comes back from there all the same.
+    committed(database, async |txn| {
+        archive_place::leave(txn, NOW_MS * 1_000).await
+    })
+    .await;
+    forget(database).await;
+    let empty = parts_by(database, Arc::clone(&bucket));
+    assert_eq!(back(&empty, &log).await, Ok((3, 3)));
+    assert_eq!(back(&empty, &bodies).await, Ok((3, 3)));
+    let after = (calls(database).await, kept(&empty).await);
+    assert_eq!((&after.0[..3], &after.1), (&before.0[..3], &before.1));
+    // Nothing of what was made and fetched stays on this machine.
+    for left in ["making/request_logs", "making/contents", "coming"] {
+        let left = std::fs::read_dir(parts.dir.join(left)).unwrap().count();
+        assert_eq!(left, 0);
+    }
+
+    *bucket.is_away.lock() = true;
+    assert_eq!(
+        are_there(&parts, std::slice::from_ref(&log)).await,
+        BTreeMap::new()
+    );
+    assert!(
+        back(&empty, &log)
+            .await
+            .unwrap_err()
+            .contains("AccessDenied")
+    );
+    *bucket.is_away.lock() = false;
+    let name = "steward/request_logs/2026-02/request_logs.parquet";
+    let spoilt = Bytes::from_static(b"something else");
+    let whole = bucket.files.lock().insert(name.into(), spoilt).unwrap();
+    let refused = back(&empty, &log).await.unwrap_err();
+    assert!(
+        refused.contains("is not the one that was written"),
+        "{refused}"
+    );
+    bucket.files.lock().insert(name.into(), whole);
+    assert_eq!(back(&empty, &log).await, Ok((3, 0)));
+    bucket
+        .files
+        .lock()
+        .remove("steward/request_logs/2026-02/manifest.json");
+    let there = are_there(&parts, std::slice::from_ref(&log)).await;
+    assert_eq!(there, BTreeMap::from([(log.id, false)]));
+}
+
+async fn a_bucket_that_is_shared_or_out_of_reach_loses_nothing(database: &TestDatabase) {
+    let bucket = Arc::new(Bucket::default());
+    let parts = parts_by(database, Arc::clone(&bucket));
+    furnish(database, &parts).await;
+    choose_bucket(database, &parts).await;
+    let write = async || write_all(&parts, &|_| {}, &|| false).await;
+    // The bucket is gone after the first file: there is no manifest, and nothing counts as archived.
+    *bucket.takes.lock() = Some(1);
+    assert!(
+        write()
+            .await
+            .unwrap_err()
+            .to_string()
+            .contains("AccessDenied")
+    );
+    assert_eq!(bucket.names().len(), 1);
+    assert_eq!(archive::all(&database.control_read).await.unwrap(), []);
+    assert_eq!(waiting(&parts).await.unwrap().len(), 2);
+    *bucket.takes.lock() = None;
+
+    // Another installation archives under the same prefix by mistake.
+    let name = "steward/request_logs/2026-02/manifest.json";
+    let others = r#"{"format":1,"kind":"request_logs","month":"2026-02","rids":[0,0],"written_at":0,"written_by":"x",
+        "owner":"ins_other","rows":9,"files":[]}"#;
+    bucket.files.lock().insert(name.into(), Bytes::from(others));
+    let refused = write().await.unwrap_err().to_string();
+    assert!(refused.contains("another installation"), "{refused}");
+    assert_eq!(bucket.files.lock()[name], Bytes::from(others));
+    bucket.files.lock().remove(name);
+    // Another node has its turn, until it gives it back.
+    let now = NOW_MS * 1_000;
+    let taken = committed(database, async |txn| {
+        lease::take(txn, "archive", 2, now, now + 1).await
+    });
+    assert!(taken.await);
+    assert_eq!(write().await.unwrap(), None);
+    committed(database, async |txn| {
+        lease::give_back(txn, "archive", 2).await
+    })
+    .await;
+    assert_eq!(write().await.unwrap().unwrap().len(), 2);
+    let left = lease::holder(&database.control_read, "archive")
+        .await
+        .unwrap();
+    assert_eq!(left, None);
+}
+
+async fn months_nobody_knows_are_found(database: &TestDatabase) {
+    let bucket = Arc::new(Bucket::default());
+    let parts = parts_by(database, Arc::clone(&bucket));
+    furnish(database, &parts).await;
+    choose_bucket(database, &parts).await;
+    write_all(&parts, &|_| {}, &|| false).await.unwrap();
+    let look = async || find(&parts, &|_| {}, &|| false).await.unwrap();
+    assert_eq!(look().await, Found::default(), "all is known");
+    // A backup of before was restored: the table knows nothing, the database has all.
+    let unknown = "DELETE FROM archives";
+    run(&database.control, unknown).await;
+    let contents = "steward/contents/2026-02/conversation_contents.parquet";
+    let lost = bucket.files.lock().remove(contents).unwrap();
+    let found = look().await;
+    assert_eq!(found.found, ["request_logs 2026-02"]);
+    let left_out = [(
+        "contents 2026-02".to_owned(),
+        "files of it are missing".to_owned(),
+    )];
+    assert_eq!(found.left_out, left_out);
+    bucket.files.lock().insert(contents.into(), lost);
+
+    // What another installation wrote is taken up where nothing of ours can be taken for archived.
+    run(&database.control, unknown).await;
+    run(
+        &database.control,
+        "UPDATE instance SET value = 'ins_other' WHERE key = 'archive.owner'",
+    )
+    .await;
+    let found = look().await;
+    assert_eq!(found.found, Vec::<String>::new());
+    assert!(
+        found.left_out[0].1.contains("another installation"),
+        "{found:?}"
+    );
+    forget(database).await;
+    let empty = parts_by(database, Arc::clone(&bucket));
+    let found = find(&empty, &|_| {}, &|| false).await.unwrap();
+    assert_eq!(found.found, ["contents 2026-02", "request_logs 2026-02"]);
+    let log = archived(database, "request_logs").await;
+    assert_eq!(back(&empty, &log).await, Ok((3, 3)));
+
+    // A manifest that points elsewhere is none.
+    run(&database.control, unknown).await;
+    let name = "steward/request_logs/2026-02/manifest.json";
+    let text = String::from_utf8(bucket.files.lock()[name].to_vec()).unwrap();
+    let evil = text.replace("request_attempts.parquet", "../../../steward.key");
+    bucket.files.lock().insert(name.into(), evil.into());
+    let found = look().await;
+    assert!(
+        found
+            .left_out
+            .iter()
+            .any(|(month, why)| month == "request_logs 2026-02" && why.contains("cannot be read")),
+        "{found:?}"
+    );
 }

@@ -393,6 +393,7 @@ async fn a_month_that_is_to_be_archived_stays_until_it_is(database: &TestDatabas
         bytes: 1,
         manifest: "m".into(),
         sha256: "s".into(),
+        place_id: None,
     };
     let row = committed(database, async |txn| {
         archive::insert(txn, archived.clone(), NOW).await

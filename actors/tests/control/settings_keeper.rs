@@ -34,6 +34,7 @@ impl Kept {
             "conversations.max_bytes_per_side" => "262144",
             "conversations.enabled" => "true",
             "stats.aggregation_interval_s" => "60",
+            "alerts.interval_ms" => "60000",
             "log.stored_level" => "WARN",
             "archive.enabled" => "off",
             key if key.starts_with("retention.") => "60",

@@ -9,7 +9,7 @@ use steward_actors::supervision::{FaultPlan, GroupExit};
 use steward_migration::testing::TestDatabase;
 
 use crate::life::{live, quick};
-use crate::records::{assert_books, number, record};
+use crate::records::{assert_books, execute, number, record};
 
 fn database() -> TestDatabase {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -164,6 +164,25 @@ fn the_turn_of_a_month_brings_a_partition_and_does_not_hold_up_the_writer_postgr
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
             assert_eq!(partitions("request_logs").await, 5);
+
+            // What no month claims is counted within the hour in which something is written.
+            assert_eq!(process.condition.borrow().stray_rows, 0);
+            let stray = "INSERT INTO request_logs_default (rid, id_tail, request_at, response_at, token_id, status_code, \
+                node, success) VALUES (1, 1, 1, 1, 1, 200, 0, TRUE)";
+            execute(&process.databases.ledger, stray).await;
+            process.clock.advance_micros(3_600_000_000);
+            process.append(40..41).await;
+            let mut condition = process.condition.clone();
+            let counted = condition.wait_for(|condition| condition.stray_rows == 1);
+            tokio::time::timeout(Duration::from_secs(10), counted)
+                .await
+                .expect("counted in time")
+                .unwrap();
+            execute(
+                &process.databases.ledger,
+                "DELETE FROM request_logs_default",
+            )
+            .await;
 
             // A reader of the whole log that does not end: no partition yet, but the books go on.
             let reader = process.databases.ledger_read.begin().await.unwrap();

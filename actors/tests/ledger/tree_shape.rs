@@ -106,7 +106,6 @@ async fn planned(database: &TestDatabase) -> Node {
         archive_dir: database.dir().join("archive"),
         silence_max: std::time::Duration::from_secs(30),
         alerts: AlertSettings {
-            every: std::time::Duration::from_secs(60),
             console_url: String::new(),
             heartbeat_url: String::new(),
             courier: Arc::new(Nowhere),

@@ -19,6 +19,10 @@ on_both! {
     answers_are_done_as_they_say answers_are_done_as_they_say_postgres answers;
     poison_is_put_aside_and_holds_up_nothing poison_is_put_aside_and_holds_up_nothing_postgres poison;
     after_three_days_it_is_given_up_visibly after_three_days_it_is_given_up_visibly_postgres too_old;
+    people_get_one_message_for_what_comes_together people_get_one_message_for_what_comes_together_postgres together;
+    a_message_is_the_same_after_every_crash a_message_is_the_same_after_every_crash_postgres same_after_crash;
+    nobody_gets_a_hundred_mails nobody_gets_a_hundred_mails_postgres digests;
+    of_two_nodes_one_sends_and_the_other_takes_over of_two_nodes_one_sends_and_the_other_takes_over_postgres nodes;
 }
 
 async fn waiting(world: &World) -> Vec<outbox::Model> {
@@ -110,8 +114,12 @@ async fn killed(world: World) {
 async fn answers(world: World) {
     world.rule(|_| {}).await;
     world.trace("0 down | fired").await;
-    // 429 with a wish, then a redirect, which is followed nowhere.
-    let orders = [Does::Answers(429, Some("120")), Does::Answers(302, None)];
+    // 429 with a wish, as seconds and as a date, then a redirect, which is followed nowhere.
+    let orders = [
+        Does::Answers(429, Some("120")),
+        Does::Answers(429, Some("Sun, 15 Mar 2026 18:42:00 GMT")),
+        Does::Answers(302, None),
+    ];
     world.post.orders.lock().extend(orders);
     world.drain().await;
     let row = waiting(&world).await.remove(0);
@@ -120,7 +128,11 @@ async fn answers(world: World) {
     assert_eq!(world.drain().await, Turn::default());
     world.minutes(1);
     assert_eq!(world.drain().await.put_off, 1);
-    assert_eq!(waiting(&world).await[0].attempts, 2);
+    world.minutes(9);
+    assert_eq!(world.drain().await, Turn::default(), "18:41 is too early");
+    world.minutes(1);
+    assert_eq!(world.drain().await.put_off, 1);
+    assert_eq!(waiting(&world).await[0].attempts, 3);
     // Gone: the channel is disabled and says why.
     world.post.orders.lock().push_back(Does::Answers(410, None));
     world.minutes(10);
@@ -132,7 +144,7 @@ async fn answers(world: World) {
     assert!(!hook.enabled);
     assert!(hook.disabled_reason.unwrap().contains("410"));
     // Nothing more goes there.
-    world.trace("20 up | resolved").await;
+    world.trace("30 up | resolved").await;
     assert_eq!(waiting(&world).await, []);
 }
 
@@ -243,4 +255,216 @@ async fn days_of_a_dead_channel_hold_up_no_other() {
     let turn = world.drain().await;
     assert_eq!((turn.delivered, turn.put_off), (1, 1));
     assert_eq!(world.post.mails.lock().len(), 1);
+}
+
+/// Components `0` to `many` go down or come up in one round.
+async fn all(world: &World, many: usize, status: &'static str) {
+    const NAMES: [&str; 12] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
+    let others = NAMES.iter().take(many).map(|name| (*name, status, ""));
+    *world.others.lock() = others.collect();
+    world.round("healthy").await;
+}
+
+async fn together(world: World) {
+    world.adjust(|settings| settings.group_window = Duration::from_secs(60));
+    let chat = world.channel("chat", "slack").await;
+    world.channel("mail", "email").await;
+    world.rule(|_| {}).await;
+    all(&world, 3, "unhealthy").await;
+    // Programs hear of each at once; people have to wait a little, and hear of all.
+    assert_eq!(world.drain().await.delivered, 3);
+    assert_eq!(world.post.events(), ["fired", "fired", "fired"]);
+    assert_eq!(world.post.mails.lock().len(), 0);
+    world.seconds(40);
+    all(&world, 4, "unhealthy").await;
+    world.seconds(19);
+    assert_eq!(world.drain().await.delivered, 1);
+    world.seconds(1);
+    assert_eq!(world.drain().await.delivered, 2);
+    let (mail, _) = world.post.mails.lock()[0].clone();
+    assert_eq!(mail.subject, "[FIRING:4] component_down");
+    assert_eq!(mail.references.split(' ').count(), 4);
+    assert!(mail.references.starts_with(&mail.thread));
+    for component in ["a", "b", "c", "d"] {
+        let line =
+            format!("[FIRING:critical] component_down – component={component}: status != healthy");
+        assert!(mail.text.contains(&line), "{line} in {}", mail.text);
+    }
+    let posted = world.post.tried.lock().last().unwrap().body.clone();
+    let posted: serde_json::Value = serde_json::from_str(&posted).unwrap();
+    let text = posted["text"].as_str().unwrap();
+    assert!(text.starts_with("[FIRING:4] component_down\n"), "{text}");
+    assert!(
+        text.ends_with("https://steward.example.com/ops/alerts"),
+        "{text}"
+    );
+    assert_eq!(waiting(&world).await, []);
+    let page = Page {
+        after: None,
+        limit: 10,
+    };
+    let kept = delivery::of_channel(&world.database.events_read, &chat.public_id, page)
+        .await
+        .unwrap();
+    assert_eq!(kept.len(), 1, "one message, one answer");
+
+    // One by itself reads as ever.
+    world.minutes(1);
+    all(&world, 4, "healthy").await;
+    world.minutes(1);
+    world.drain().await;
+    let (mail, _) = world.post.mails.lock()[1].clone();
+    assert_eq!(mail.subject, "[RESOLVED:4] component_down");
+    all(&world, 1, "unhealthy").await;
+    world.minutes(1);
+    world.drain().await;
+    let (mail, _) = world.post.mails.lock()[2].clone();
+    assert_eq!(
+        mail.subject,
+        "[FIRING:critical] component_down – component=a"
+    );
+}
+
+async fn same_after_crash(world: World) {
+    world.adjust(|settings| settings.group_window = Duration::from_secs(30));
+    let txn = begin_write(&world.database.control).await.unwrap();
+    let hook = channel::all(&txn).await.unwrap().remove(0);
+    channel::remove(&txn, &hook).await.unwrap();
+    txn.commit().await.unwrap();
+    world.channel("mail", "email").await;
+    world.rule(|_| {}).await;
+    all(&world, 2, "unhealthy").await;
+    world.seconds(30);
+    *world.post.mail_hangs.lock() = true;
+    let parts = world.notifier();
+    let died = tokio::time::timeout(Duration::from_millis(300), drain(&parts)).await;
+    assert!(
+        died.is_err(),
+        "the relay has the mail, and the process dies"
+    );
+    *world.post.mail_hangs.lock() = false;
+    // More comes meanwhile; what was gathered stays what it was.
+    all(&world, 3, "unhealthy").await;
+    world.minutes(2);
+    assert_eq!(world.drain().await.delivered, 2);
+    let mails = world.post.mails.lock().clone();
+    let ids: Vec<&str> = mails
+        .iter()
+        .map(|(mail, _)| mail.message_id.as_str())
+        .collect();
+    assert_eq!(ids.len(), 3);
+    assert_eq!((ids[0], &mails[0].0), (ids[1], &mails[1].0));
+    assert_ne!(ids[2], ids[0]);
+    assert_eq!(
+        mails[2].0.subject,
+        "[FIRING:critical] component_down – component=c"
+    );
+
+    // A relay that takes nothing for a while: the end waits behind the beginning, in a message of its own.
+    *world.post.mail_down.lock() = true;
+    all(&world, 4, "unhealthy").await;
+    world.minutes(1);
+    assert_eq!(world.drain().await.put_off, 1);
+    all(&world, 4, "healthy").await;
+    world.minutes(1);
+    assert_eq!(world.drain().await.put_off, 1);
+    *world.post.mail_down.lock() = false;
+    world.minutes(60);
+    assert_eq!(world.drain().await.delivered, 2);
+    let mails = world.post.mails.lock().clone();
+    let subjects: Vec<&str> = mails[3..]
+        .iter()
+        .map(|(mail, _)| mail.subject.as_str())
+        .collect();
+    let fired = "[FIRING:critical] component_down – component=d";
+    assert_eq!(subjects, [fired, "[RESOLVED:4] component_down"]);
+}
+
+async fn digests(world: World) {
+    world.adjust(|settings| settings.mails_per_hour = 5);
+    world.channel("mail", "email").await;
+    world.channel("the same person", "email").await;
+    world.rule(|_| {}).await;
+    // Ten alerts at once, each by itself: to two channels that lead to one mailbox.
+    all(&world, 10, "unhealthy").await;
+    for _ in 0..10 {
+        world.drain().await;
+        world.seconds(30);
+    }
+    let mails = || world.post.mails.lock().len();
+    assert!((5..=6).contains(&mails()), "{} mails", mails());
+    let at_once = mails();
+    world.minutes(15);
+    world.drain().await;
+    world.drain().await;
+    assert_eq!(mails(), at_once + 2, "a digest for each channel");
+    assert_eq!(waiting(&world).await, [], "none is lost");
+    // Every alert is told once to each.
+    let told: usize = {
+        let mails = world.post.mails.lock();
+        let lines = mails
+            .iter()
+            .map(|(mail, _)| mail.text.matches("component=").count());
+        lines.sum()
+    };
+    assert_eq!(told, 20);
+}
+
+async fn nodes(world: World) {
+    world.rule(|_| {}).await;
+    world.trace("0 down | fired\n 1 up | resolved").await;
+    world.post.orders.lock().push_back(Does::TakesAndHangs);
+    let (first, second) = (world.notifier_of(1), world.notifier_of(2));
+    let died = tokio::time::timeout(Duration::from_millis(300), drain(&first)).await;
+    assert!(died.is_err());
+    // The first has the notice in hand; the second leaves it alone until the first is as good as dead.
+    assert_eq!(drain(&second).await.unwrap(), Turn::default());
+    world.seconds(59);
+    assert_eq!(drain(&second).await.unwrap(), Turn::default());
+    assert_eq!(world.post.events(), ["fired"]);
+    world.seconds(1);
+    assert_eq!(drain(&second).await.unwrap().delivered, 2);
+    assert_eq!(world.post.events(), ["fired", "fired", "resolved"]);
+    let taken = world.post.taken.lock().clone();
+    assert_eq!(taken[0].0, taken[1].0, "a duplicate carries the same id");
+    // The first comes back and finds the other at it; who sends goes on sending.
+    world.trace("2 down | fired").await;
+    assert_eq!(drain(&first).await.unwrap(), Turn::default());
+    assert_eq!(drain(&second).await.unwrap().delivered, 1);
+    world.trace("4 up | resolved\n 5 down | fired").await;
+    assert_eq!(drain(&second).await.unwrap().delivered, 2);
+    assert_eq!(drain(&first).await.unwrap(), Turn::default());
+    assert_eq!(world.post.events().len(), 6, "nothing twice");
+}
+
+/// Both nodes at it all the time, on one database: everything arrives once and in order.
+#[tokio::test]
+async fn two_nodes_that_look_at_the_same_time_send_nothing_twice_postgres() {
+    let world = World::on(TestDatabase::postgres().await).await;
+    world.rule(|_| {}).await;
+    let (first, second) = (world.notifier_of(1), world.notifier_of(2));
+    for minute in 0..20 {
+        // So seldom that nothing flaps.
+        world.minutes(30);
+        let status = if minute % 2 == 0 {
+            "unhealthy"
+        } else {
+            "healthy"
+        };
+        world.round(status).await;
+        let (one, two) = tokio::join!(drain(&first), drain(&second));
+        let (one, two) = (one.unwrap().delivered, two.unwrap().delivered);
+        assert!(one == 0 || two == 0, "{one} and {two} in minute {minute}");
+    }
+    world.minutes(2);
+    drain(&first).await.unwrap();
+    drain(&second).await.unwrap();
+    let taken = world.post.taken.lock().clone();
+    let ids: std::collections::HashSet<&String> = taken.iter().map(|(id, _)| id).collect();
+    assert_eq!((ids.len(), taken.len()), (20, 20));
+    let events: Vec<&str> = taken.iter().map(|(_, event)| event.as_str()).collect();
+    assert!(
+        events.chunks(2).all(|pair| pair == ["fired", "resolved"]),
+        "{events:?}"
+    );
 }

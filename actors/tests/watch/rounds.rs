@@ -35,6 +35,8 @@ on_both! {
     a_rule_that_goes_takes_its_incident_along a_rule_that_goes_takes_its_incident_along_postgres retires;
     flapping_is_told_once flapping_is_told_once_postgres flaps;
     what_the_tables_would_not_take_is_told what_the_tables_would_not_take_is_told_postgres set_aside;
+    what_stands_on_something_down_is_not_told what_stands_on_something_down_is_not_told_postgres inhibited;
+    certificates_and_users_are_measured certificates_and_users_are_measured_postgres certificates;
 }
 
 async fn incidents(world: &World) -> Vec<alert::Model> {
@@ -284,4 +286,124 @@ async fn set_aside(world: World) {
         .collect();
     values.sort_unstable();
     assert_eq!(values, ["1", "3"]);
+}
+
+/// A relay, an account behind it and what stands on that; the last column is told.
+async fn inhibited(world: World) {
+    world.rule(|_| {}).await;
+    let rows = [
+        // relay, account behind it, model of the account
+        ("healthy", "healthy", "healthy", ""),
+        (
+            "healthy",
+            "unhealthy",
+            "unhealthy",
+            "fired account, fired model (quiet)",
+        ),
+        ("unhealthy", "unhealthy", "unhealthy", "fired relay"),
+        // What was told of stays told; what ends behind a dead relay is told when that is back.
+        (
+            "unhealthy",
+            "healthy",
+            "unhealthy",
+            "resolved account (quiet)",
+        ),
+        (
+            "healthy",
+            "healthy",
+            "unhealthy",
+            "resolved account, fired model, resolved relay",
+        ),
+        // A relay that is merely slow hides nothing.
+        (
+            "degraded",
+            "healthy",
+            "healthy",
+            "resolved model, fired relay",
+        ),
+        ("degraded", "unhealthy", "healthy", "fired account"),
+        // All at once, and gone before the relay is back: one alert, not three.
+        (
+            "healthy",
+            "healthy",
+            "healthy",
+            "resolved account, resolved relay",
+        ),
+        (
+            "unhealthy",
+            "unhealthy",
+            "unhealthy",
+            "fired account (quiet), fired model (quiet), fired relay",
+        ),
+        (
+            "healthy",
+            "healthy",
+            "healthy",
+            "resolved account (quiet), resolved model (quiet), resolved relay",
+        ),
+    ];
+    for (row, (relay, account, model, expected)) in rows.into_iter().enumerate() {
+        *world.others.lock() = vec![("account", account, "relay"), ("model", model, "account")];
+        let told = world.round_by_component(relay).await;
+        assert_eq!(told, expected, "in row {row}");
+        // So seldom that nothing flaps.
+        world.minutes(61);
+    }
+    // Whoever watches the account alone is told: nothing tells of the relay.
+    let rules = alert_rule::all(&world.database.control_read).await.unwrap();
+    let filter = vec!["component=account".to_owned()];
+    world.edit(&rules[0], |rule| rule.filter = filter).await;
+    *world.others.lock() = vec![("account", "unhealthy", "relay")];
+    assert_eq!(world.round_by_component("unhealthy").await, "fired account");
+}
+
+async fn certificates(world: World) {
+    world
+        .rule(|rule| {
+            rule.name = "expiring".into();
+            rule.condition = "certificate_days < 14".into();
+            rule.no_data = "keep".into();
+        })
+        .await;
+    world
+        .rule(|rule| {
+            rule.name = "users".into();
+            rule.condition = "change(dau) < -0.4".into();
+        })
+        .await;
+    assert_eq!(world.round("healthy").await, "", "nobody knows anything");
+    let day = 24 * 60 * MINUTE;
+    *world.certificates.lock() = vec![
+        ("account:one", START + 15 * day),
+        ("account:two", START + 13 * day),
+    ];
+    // Four users the day before yesterday, two yesterday, nobody yet today.
+    let midnight = START - START.rem_euclid(day);
+    for (days, users) in [(2, 4), (1, 2)] {
+        for user in 1..=users {
+            let seen = format!(
+                "INSERT INTO user_daily (bucket, end_user_id, mode) VALUES ({}, {user}, 0)",
+                midnight - days * day
+            );
+            world
+                .database
+                .ledger
+                .execute_unprepared(&seen)
+                .await
+                .unwrap();
+        }
+    }
+    world.minutes(1);
+    assert_eq!(world.round("healthy").await, "fired, fired");
+    let all = incidents(&world).await;
+    let told: Vec<_> = all
+        .iter()
+        .map(|a| (a.rule.as_str(), a.value.as_str()))
+        .collect();
+    assert_eq!(told, [("users", "-0.5"), ("expiring", "13 d")]);
+    assert_eq!(all[1].labels.0["component"], "account:two");
+    world.minutes(24 * 60 + 30);
+    *world.certificates.lock() = vec![("account:two", START + 90 * day)];
+    // Nobody at all yesterday, two the day before: worse still. The certificate was renewed.
+    assert_eq!(world.round("healthy").await, "resolved");
 }

@@ -1,9 +1,11 @@
 //! Rules over one component whose status a test sets, channels, and receivers that do as they are told.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use steward_actors::alert_book::address::Address;
 use steward_actors::courier::{Answered, Courier, Parcel};
@@ -11,7 +13,7 @@ use steward_actors::domain::clock::{Clock, ManualClock};
 use steward_actors::domain::notice::email::Mail;
 use steward_actors::domain::notice::standard_webhooks::Secret;
 use steward_actors::domain::recent::Recent;
-use steward_actors::domain::setting::InForce;
+use steward_actors::domain::setting::{InForce, Settings};
 use steward_actors::live::Switchboard;
 use steward_actors::spool::{Spool, SpoolConfig};
 use steward_actors::tree::ledger::batch_writer::delivery::Condition;
@@ -36,6 +38,9 @@ pub(crate) enum Does {
     TakesAndHangs,
 }
 
+/// A component, how it is, and what it stands on.
+pub(crate) type Other = (&'static str, &'static str, &'static str);
+
 /// Receivers. Without orders they take what comes.
 #[derive(Debug, Default)]
 pub(crate) struct Post {
@@ -47,6 +52,10 @@ pub(crate) struct Post {
     /// (id, type) of what receivers have.
     pub(crate) taken: Mutex<Vec<(String, String)>>,
     pub(crate) mails: Mutex<Vec<(Mail, Vec<String>)>>,
+    /// The relay takes mails, and its answer never comes back.
+    pub(crate) mail_hangs: Mutex<bool>,
+    /// The relay takes no mails.
+    pub(crate) mail_down: Mutex<bool>,
 }
 
 impl Post {
@@ -107,7 +116,13 @@ impl Courier for Post {
     }
 
     async fn mail(&self, mail: &Mail, to: &[String]) -> Result<Answered, String> {
+        if *self.mail_down.lock() {
+            return Err("connection refused".to_owned());
+        }
         self.mails.lock().push((mail.clone(), to.to_vec()));
+        if *self.mail_hangs.lock() {
+            return std::future::pending().await;
+        }
         Ok(Answered {
             status: 250,
             ..Answered::default()
@@ -124,6 +139,12 @@ pub(crate) struct World {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) post: Arc<Post>,
     pub(crate) status: Arc<Mutex<&'static str>>,
+    /// Components besides `relay`.
+    pub(crate) others: Arc<Mutex<Vec<Other>>>,
+    /// Components with certificates, and when those expire.
+    pub(crate) certificates: Arc<Mutex<Vec<(&'static str, i64)>>>,
+    /// Until when a node sends, each as it knows it: a node that starts anew knows nothing.
+    leases: Mutex<BTreeMap<u8, Arc<AtomicI64>>>,
     pub(crate) vault: Arc<Vault>,
     /// By whose exchange rates costs are compared.
     pub(crate) settings: InForce,
@@ -141,7 +162,14 @@ impl World {
             post: Arc::default(),
             status: Arc::new(Mutex::new("healthy")),
             vault: Arc::new(Vault::open(database.dir()).unwrap()),
-            settings: Arc::default(),
+            others: Arc::default(),
+            certificates: Arc::default(),
+            leases: Mutex::default(),
+            settings: Arc::new(ArcSwap::from_pointee(Settings {
+                // Each notice by itself, unless a test says otherwise.
+                group_window: Duration::ZERO,
+                ..Settings::default()
+            })),
             spool,
             writer: watch::Sender::new(Condition::default()),
             secret: Secret::generate().unwrap().reveal().to_string(),
@@ -151,6 +179,16 @@ impl World {
         world
     }
 
+    pub(crate) fn adjust(&self, adjust: impl FnOnce(&mut Settings)) {
+        let mut settings = Settings::clone(&self.settings.load());
+        adjust(&mut settings);
+        self.settings.store(Arc::new(settings));
+    }
+
+    pub(crate) fn seconds(&self, seconds: i64) {
+        self.clock.advance_micros(seconds * 1_000_000);
+    }
+
     pub(crate) fn minutes(&self, minutes: i64) {
         self.clock.advance_micros(minutes * MINUTE);
     }
@@ -158,8 +196,26 @@ impl World {
     /// As a process that has just started: nothing is remembered but what is stored.
     fn evaluator(&self) -> alert_evaluator::Parts {
         let outside = Outside::default();
-        let status = Arc::clone(&self.status);
-        outside.components(move || vec![("relay".to_owned(), *status.lock())]);
+        let (status, others) = (Arc::clone(&self.status), Arc::clone(&self.others));
+        outside.components(move || {
+            let others = others.lock().clone().into_iter();
+            let others = others.map(|(name, status, _)| (name.to_owned(), status));
+            std::iter::once(("relay".to_owned(), *status.lock()))
+                .chain(others)
+                .collect()
+        });
+        let others = Arc::clone(&self.others);
+        outside.stands_on(move || {
+            let others = others.lock().clone().into_iter();
+            others
+                .map(|(name, _, below)| (name.to_owned(), below.to_owned()))
+                .collect()
+        });
+        let certificates = Arc::clone(&self.certificates);
+        outside.certificates(move || {
+            let all = certificates.lock().clone().into_iter();
+            all.map(|(name, at)| (name.to_owned(), at)).collect()
+        });
         alert_evaluator::Parts {
             gauges: Gauges {
                 databases: (*self.database).clone(),
@@ -170,7 +226,6 @@ impl World {
                 outside: Arc::new(outside),
                 writer: self.writer.subscribe(),
             },
-            every: Duration::from_secs(60),
             console_url: "https://steward.example.com/ops".to_owned(),
             board: Switchboard::new(self.clock.clone()),
             shared: Shared::default(),
@@ -179,14 +234,20 @@ impl World {
     }
 
     pub(crate) fn notifier(&self) -> notifier::Parts {
+        self.notifier_of(1)
+    }
+
+    /// Of one of several nodes on this database.
+    pub(crate) fn notifier_of(&self, node: u8) -> notifier::Parts {
         notifier::Parts {
             databases: (*self.database).clone(),
             vault: Arc::clone(&self.vault),
             courier: self.post.clone(),
             shared: Shared::default(),
-            node: 1,
+            node,
+            lease_until: Arc::clone(self.leases.lock().entry(node).or_default()),
             heartbeat_url: String::new(),
-            every: Duration::from_secs(60),
+            settings: Arc::clone(&self.settings),
             clock: self.clock.clone(),
         }
     }
@@ -198,6 +259,17 @@ impl World {
         let steps = done.steps.iter().map(|step| match step.told {
             true => step.event.to_owned(),
             false => format!("{} (quiet)", step.event),
+        });
+        steps.collect::<Vec<_>>().join(", ")
+    }
+
+    /// The same with the component each step is of, in the order of their names.
+    pub(crate) async fn round_by_component(&self, status: &'static str) -> String {
+        *self.status.lock() = status;
+        let done = round(&self.evaluator(), 0).await.unwrap();
+        let steps = done.steps.iter().map(|step| {
+            let quiet = if step.told { "" } else { " (quiet)" };
+            format!("{} {}{quiet}", step.event, step.labels["component"])
         });
         steps.collect::<Vec<_>>().join(", ")
     }

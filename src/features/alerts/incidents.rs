@@ -1,13 +1,14 @@
 //! Incidents: what fires, what fired, and looking after it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use actix_web::{get, post, web};
 use sea_orm::ConnectionTrait;
 use serde::{Deserialize, Serialize};
 use steward_actors::alert_book;
 use steward_actors::domain::alert::rule::Severity;
-use steward_entities::{alert, alert_transition};
+use steward_actors::tree::watch::alert_evaluator::inhibited_by;
+use steward_entities::{alert, alert_rule, alert_series, alert_transition};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{console_url, tell};
@@ -42,6 +43,9 @@ pub(super) struct AlertShown {
     resolved_at: Option<String>,
     /// Null when it cleared by itself.
     resolved_by: Option<String>,
+    /// What this component stands on and the same rule finds down: while it is, nobody is told of this one. Null when there
+    /// is none, or it is over.
+    inhibited_by: Option<String>,
 }
 
 impl From<alert::Model> for AlertShown {
@@ -65,7 +69,50 @@ impl From<alert::Model> for AlertShown {
             acknowledged_by: row.acknowledged_by,
             resolved_at: row.resolved_at.map(rfc3339),
             resolved_by: row.resolved_by,
+            inhibited_by: None,
         }
+    }
+}
+
+/// Which components each rule finds down, and what stands on what.
+struct Below {
+    parents: BTreeMap<String, String>,
+    /// Public id of the rule, and the component.
+    breached: BTreeSet<(String, String)>,
+}
+
+impl Below {
+    async fn read(state: &AppState) -> Result<Self, ApiError> {
+        let read = &state.databases.control_read;
+        let rules = alert_rule::all(read).await?;
+        let open = alert_series::active(read).await?;
+        let down = open
+            .into_iter()
+            .filter(|series| series.value == "unhealthy");
+        let breached = down.filter_map(|series| {
+            let rule = rules.iter().find(|rule| rule.id == series.rule_id)?;
+            let component = series.labels.0.get("component")?.clone();
+            Some((rule.public_id.clone(), component))
+        });
+        Ok(Self {
+            parents: state.tree.health.parents(),
+            breached: breached.collect(),
+        })
+    }
+
+    fn shown(&self, row: alert::Model) -> AlertShown {
+        let mut shown = AlertShown::from(row);
+        if shown.resolved_at.is_none()
+            && let Some(component) = shown.labels.get("component")
+        {
+            let is_breached = |above: &str| {
+                let key = (shown.rule_id.clone(), above.to_owned());
+                self.breached.contains(&key)
+            };
+            let below = inhibited_by(&self.parents, component, is_breached);
+            shown.inhibited_by = below.map(str::to_owned);
+        }
+        shown
     }
 }
 
@@ -125,14 +172,11 @@ async fn page_of(
     let read = &state.databases.control_read;
     let rows = alert::list(read, &filter, page.rows()?).await?;
     let total = alert::count(read, &filter).await?;
+    let below = Below::read(state).await?;
     let key = |row: &alert::Model| row.id;
-    Ok(Json(Page::of(
-        rows,
-        &page,
-        Some(total),
-        key,
-        AlertShown::from,
-    )))
+    Ok(Json(Page::of(rows, &page, Some(total), key, |row| {
+        below.shown(row)
+    })))
 }
 
 /// Incidents that fire, newest first.
@@ -181,7 +225,7 @@ pub(super) async fn show(
         told: step.told,
     });
     Ok(Json(AlertDetail {
-        alert: row.into(),
+        alert: Below::read(&state).await?.shown(row),
         steps: steps.collect(),
     }))
 }

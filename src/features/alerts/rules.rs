@@ -440,7 +440,7 @@ pub(super) async fn preview(
         },
     });
     Ok(Json(AlertPreview {
-        unit: rule.condition.metric.unit.as_str(),
+        unit: rule.condition.unit().as_str(),
         threshold: match rule.condition.threshold {
             Threshold::Number(number) => Some(number),
             Threshold::Word(_) => None,

@@ -12,7 +12,6 @@ async fn evaluated(world: &World) {
     let tree = &world.state.tree;
     let parts = Parts {
         gauges: tree.gauges.clone(),
-        every: std::time::Duration::from_secs(60),
         console_url: String::new(),
         board: tree.live.clone(),
         shared: tree.alerts.clone(),

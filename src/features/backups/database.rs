@@ -12,15 +12,13 @@
 //! Making one and restoring one somewhere are jobs; here they are only asked for. The keys of a bucket are stored sealed
 //! and never shown again.
 
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
 
 use actix_web::{HttpResponse, delete, get, post, put, web};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use steward_actors::backup::{BACKUP, DRILL, open_place, seal_place};
-use steward_actors::depot::{self, Bucket, Place, is_name};
+use steward_actors::depot;
 use steward_actors::tree::upkeep::job_runner::Wake;
 use steward_entities::{backup, backup_plan, job};
 use utoipa::ToSchema;
@@ -28,12 +26,13 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::error::ApiError;
 use crate::http::change::{Audit, Change, refused};
-use crate::http::check::{self, text};
-use crate::http::egress::{self, Reach};
+use crate::http::check;
+use crate::http::egress::Reach;
 use crate::http::extract::Json;
 use crate::http::job::JobAccepted;
 use crate::http::page::{Page, PageQuery, PageRequest};
 use crate::http::permission::{Can, ReadBackups, WriteBackups};
+use crate::http::place::{self, PlaceTest, Said};
 use crate::http::precondition::{IfMatch, Tagged};
 use crate::http::range::rfc3339;
 use crate::state::AppState;
@@ -46,11 +45,6 @@ const KEEP_DAILY: i64 = 7;
 const KEEP_WEEKLY: i64 = 4;
 const KEEP_MONTHLY: i64 = 12;
 const KEPT_MAX: i64 = 1_000;
-const TEXT_MAX: usize = 300;
-const KEY_MAX: usize = 512;
-const REGION: &str = "us-east-1";
-/// What a test puts there and takes away again.
-const PROBE: &str = "steward-probe.txt";
 
 pub(super) fn routes(config: &mut ServiceConfig<'_>) {
     config
@@ -223,15 +217,6 @@ struct DrillAsked {
     backup: Option<String>,
 }
 
-/// Whether a file can be put there, read and removed again.
-#[derive(Debug, Serialize, ToSchema)]
-struct PlaceTest {
-    works: bool,
-    /// What the place really answered.
-    error: Option<String>,
-    duration_ms: u64,
-}
-
 /// Backups, newest first.
 #[utoipa::path(tag = "backups", params(PageQuery), responses((status = 200, body = Page<BackupShown>)))]
 #[get("/ops/backups")]
@@ -332,7 +317,18 @@ async fn update(
         None => None,
     };
     let replaced = changes.secret_key.is_some();
-    let place = place_of(&state, &changes, kept).await?;
+    let said = Said {
+        kind: &changes.kind,
+        path: &changes.path,
+        endpoint: &changes.endpoint,
+        region: &changes.region,
+        bucket: &changes.bucket,
+        prefix: &changes.prefix,
+        access_key: &changes.access_key,
+        secret_key: &changes.secret_key,
+    };
+    let reach = Reach::of(state.config.egress.allow_private);
+    let place = place::read(said, kept, reach).await?;
     let interval_s = check::bounded("interval_s", changes.interval_s, 3_600, 2_678_400)?;
     let keep_last = check::bounded("keep_last", changes.keep_last, 1, KEPT_MAX)?;
     let keep_daily = check::bounded("keep_daily", changes.keep_daily, 0, KEPT_MAX)?;
@@ -405,30 +401,14 @@ async fn test(
 ) -> Result<Json<PlaceTest>, ApiError> {
     check::whole_installation(&caller)?;
     let row = find(&state).await?;
-    let place = open_place(&state.vault, &row).map_err(ApiError::internal)?;
+    let opened = open_place(&state.vault, &row).map_err(ApiError::internal)?;
     let outward = Arc::clone(&state.tree.backups.outward);
-    let there = depot::open(&place, outward, Arc::clone(&state.clock));
-    let begun = Instant::now();
-    let tried = async {
-        there.put(PROBE, "steward".into()).await?;
-        let read = there.get(PROBE).await?;
-        there.remove(PROBE).await?;
-        Ok::<_, depot::DepotError>(read == "steward")
-    };
-    let (works, error) = match tried.await {
-        Ok(true) => (true, None),
-        Ok(false) => (false, Some("another file was read than was put".to_owned())),
-        Err(error) => (false, Some(error.to_string())),
-    };
-    let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let there = depot::open(&opened, outward, Arc::clone(&state.clock));
+    let tested = place::test(there.as_ref()).await;
     let change = Change::begin(&state, &caller).await?;
-    let audit = Audit::of("backup_plan.test", TARGET, TARGET).with("works", works);
+    let audit = Audit::of("backup_plan.test", TARGET, TARGET).with("works", tested.works);
     change.commit(audit).await?;
-    Ok(Json(PlaceTest {
-        works,
-        error,
-        duration_ms,
-    }))
+    Ok(Json(tested))
 }
 
 async fn find(state: &AppState) -> Result<backup_plan::Model, ApiError> {
@@ -451,121 +431,6 @@ async fn told(state: &AppState, plan: Option<backup_plan::Model>) -> Result<Plan
         last_drill: backup::last_drilled(read).await?.map(BackupShown::from),
         key_id: state.vault.current_key_id(),
     })
-}
-
-async fn place_of(
-    state: &AppState,
-    changes: &PlanChanges,
-    kept: Option<Place>,
-) -> Result<Place, ApiError> {
-    let said = |field: &'static str, value: &Option<String>| match value {
-        Some(value) => text(field, value, 1, TEXT_MAX).map(Some),
-        None => Ok(None),
-    };
-    match changes.kind.as_str() {
-        "folder" => {
-            let before = match kept {
-                Some(Place::Folder { path }) => Some(path),
-                _ => None,
-            };
-            let path = said("path", &changes.path)?.map(PathBuf::from).or(before);
-            let path = path.ok_or_else(|| ApiError::invalid("path", "is missing"))?;
-            let is_plain = path.is_absolute()
-                && path
-                    .components()
-                    .all(|part| !matches!(part, std::path::Component::ParentDir));
-            match is_plain {
-                true => Ok(Place::Folder { path }),
-                false => Err(ApiError::invalid(
-                    "path",
-                    "must begin with / and hold no ..",
-                )),
-            }
-        }
-        "bucket" => {
-            let before = match kept {
-                Some(Place::Bucket(bucket)) => Some(bucket),
-                _ => None,
-            };
-            bucket_of(state, changes, before, said).await
-        }
-        _ => Err(ApiError::invalid("kind", "must be folder or bucket")),
-    }
-}
-
-async fn bucket_of(
-    state: &AppState,
-    changes: &PlanChanges,
-    before: Option<Bucket>,
-    said: impl Fn(&'static str, &Option<String>) -> Result<Option<String>, ApiError>,
-) -> Result<Place, ApiError> {
-    let missing = |field: &'static str| ApiError::invalid(field, "is missing");
-    let old = |of: fn(&Bucket) -> &String| before.as_ref().map(of).cloned();
-    let endpoint = match said("endpoint", &changes.endpoint)? {
-        Some(endpoint) => egress::base_url("endpoint", &endpoint)?,
-        None => old(|bucket| &bucket.endpoint).ok_or_else(|| missing("endpoint"))?,
-    };
-    let reach = match state.config.egress.allow_private {
-        true => Reach::Private,
-        false => Reach::Public,
-    };
-    egress::check("endpoint", &endpoint, reach).await?;
-    let bucket = said("bucket", &changes.bucket)?
-        .or_else(|| old(|bucket| &bucket.bucket))
-        .ok_or_else(|| missing("bucket"))?;
-    if !is_name(&bucket) || bucket.contains('/') {
-        return Err(ApiError::invalid("bucket", "is no name of a bucket"));
-    }
-    let prefix = match &changes.prefix {
-        None => old(|bucket| &bucket.prefix).unwrap_or_default(),
-        Some(prefix) => match prefix.trim().trim_matches('/') {
-            "" => String::new(),
-            prefix if is_name(prefix) => format!("{prefix}/"),
-            _ => {
-                return Err(ApiError::invalid(
-                    "prefix",
-                    "may hold letters, digits, - _ . and slashes",
-                ));
-            }
-        },
-    };
-    let is_same = before
-        .as_ref()
-        .is_some_and(|before| before.endpoint == endpoint && before.bucket == bucket);
-    let key = |field: &'static str, value: &Option<String>, old: Option<String>| match value {
-        Some(value) => {
-            let value = value.trim();
-            let readable = (1..=KEY_MAX).contains(&value.len())
-                && value.bytes().all(|byte| byte.is_ascii_graphic());
-            match readable {
-                true => Ok(value.to_owned()),
-                false => Err(ApiError::invalid(
-                    field,
-                    format!("must have 1 to {KEY_MAX} visible ASCII characters"),
-                )),
-            }
-        }
-        // Else whoever may change the place could have the keys used elsewhere.
-        None => old.filter(|_| is_same).ok_or_else(|| missing(field)),
-    };
-    Ok(Place::Bucket(Bucket {
-        region: said("region", &changes.region)?
-            .or_else(|| old(|bucket| &bucket.region))
-            .unwrap_or_else(|| REGION.to_owned()),
-        access_key: key(
-            "access_key",
-            &changes.access_key,
-            old(|bucket| &bucket.access_key),
-        )?,
-        secret_key: key(
-            "secret_key",
-            &changes.secret_key,
-            old(|bucket| &bucket.secret_key),
-        )?,
-        endpoint,
-        bucket,
-        prefix,
-    }))
 }
 
 #[cfg(test)]

@@ -458,7 +458,8 @@ async fn test(
         },
     };
     let courier = state.tree.courier.as_ref();
-    let tried = attempt(&state.vault, courier, &row, &notice, now).await;
+    let letter = (notice.id.as_str(), std::slice::from_ref(&notice));
+    let tried = attempt(&state.vault, courier, &row, letter, now).await;
     let kept = delivery::Attempt {
         message_id: notice.id,
         channel_id: row.public_id.clone(),

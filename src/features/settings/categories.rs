@@ -215,6 +215,7 @@ mod tests {
                 "stats",
                 "conversations",
                 "api",
+                "alerts",
                 "log",
                 "retention",
                 "archive"

@@ -1,10 +1,17 @@
 // Retention: what is kept is shown, a pass is made when one asks, the archive says what it holds.
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { assertAccessible, assertNoSidewaysScrolling, Console } from '../support/console.mjs'
 
 let ui
+const folder = mkdtempSync(join(tmpdir(), 'archive-'))
 before(async () => (ui = await Console.start()))
-after(() => ui?.stop())
+after(async () => {
+  await ui?.stop()
+  rmSync(folder, { recursive: true, force: true })
+})
 
 test('retention: shown, and run now', () =>
   ui.visit('/ops/retention', async (page) => {
@@ -50,4 +57,34 @@ test('retention on a phone, in Chinese', () =>
       await assertNoSidewaysScrolling(page, 'retention, phone')
     },
     { size: 'phone', language: 'zh', theme: 'dark' },
+  ))
+
+test('retention: months go elsewhere, the place is tried, and looked through', () =>
+  ui.visit(
+    '/ops/retention',
+    async (page) => {
+      await page.getByRole('button', { name: 'Change the place' }).click()
+      const dialog = page.getByRole('dialog')
+      await dialog.getByLabel('Kind').selectOption({ label: 'Bucket (S3)' })
+      await dialog.getByLabel('Address').fill('http://169.254.169.254')
+      await dialog.getByLabel('Bucket', { exact: true }).fill('b')
+      await dialog.getByRole('button', { name: 'Save' }).click()
+      await dialog.getByText(/metadata address/).first().waitFor()
+      await assertAccessible(page, 'where archived months go')
+      await dialog.getByLabel('Kind').selectOption({ label: 'Another folder' })
+      await dialog.getByLabel('Folder', { exact: true }).fill(folder)
+      await dialog.getByRole('button', { name: 'Save' }).click()
+      await page.getByText('New months go there').waitFor()
+      await page.getByText(folder, { exact: true }).waitFor()
+      await page.getByRole('button', { name: 'Test the place' }).click()
+      await page.getByText(/A file was put there, read and removed/).waitFor()
+      await page.getByRole('button', { name: 'Look for months' }).click()
+      await page.getByText('Months are being looked for').waitFor()
+      // And back to the directory.
+      await page.getByRole('button', { name: 'Change the place' }).click()
+      await dialog.getByLabel('Kind').selectOption({ label: 'The directory of the configuration' })
+      await dialog.getByRole('button', { name: 'Save' }).click()
+      await page.getByText(folder, { exact: true }).waitFor({ state: 'detached' })
+    },
+    { tolerated: [/422 \(Unprocessable Entity\) .*\/api\/v1\/archives\/place/] },
   ))

@@ -172,3 +172,19 @@ async fn an_outage_of_the_receiver_and_a_kill_lose_nothing() {
     let events: Vec<&str> = told.iter().map(|(_, event, _)| event.as_str()).collect();
     assert_eq!(events, ["alert.fired", "alert.resolved"]);
 }
+
+#[actix_web::test]
+async fn how_often_rules_are_evaluated_is_changed_while_it_runs() {
+    let app = App::serving().await;
+    app.api(Method::PUT, "ops/alerts/rules", Some(json!({"rules": []})))
+        .await
+        .expect_status(200);
+    let rule = json!({"name": "errors", "condition": "error_rate > 0.5", "severity": "error"});
+    app.create("ops/alerts/rules", rule).await;
+    // The next round would be a minute away.
+    let often = json!({"interval_ms": 200});
+    app.api(Method::PUT, "ops/config/alerts", Some(often))
+        .await
+        .expect_status(200);
+    trouble(&app).await;
+}

@@ -139,6 +139,8 @@ async fn plant_in_the_control_face(app: &App, seen: &mut Seen) {
         ask(app, seen, Method::POST, &test, Some(json!({}))).await;
     }
 
+    plant_in_places(app, seen).await;
+    plant_in_issuers(app, seen).await;
     let password = format!("{} and more", canary("password"));
     let new = json!({"username": "bob", "password": password, "role": "ops_viewer"});
     ask(app, seen, Method::POST, "ops/users", Some(new)).await;
@@ -154,6 +156,151 @@ async fn plant_in_the_control_face(app: &App, seen: &mut Seen) {
     }
     let change = json!({"current_password": canary("current"), "new_password": canary("new")});
     ask(app, seen, Method::POST, "auth/password", Some(change)).await;
+}
+
+/// Where backups, archives and statistics go: each is set, tried, used while nobody answers there, and refused once.
+async fn plant_in_places(app: &App, seen: &mut Seen) {
+    // A backup of all that was planted before, where its files are searched.
+    let folder = json!({"kind": "folder", "path": app.data_dir().join("backups")});
+    ask(app, seen, Method::PUT, "ops/backups/plan", Some(folder)).await;
+    ask(app, seen, Method::POST, "ops/backups", Some(json!({}))).await;
+    eventually("a backup", || async {
+        let made = app.get("ops/backups").await;
+        let is_complete = |row: &Value| row["state"] == "complete";
+        made["items"]
+            .as_array()?
+            .iter()
+            .any(is_complete)
+            .then_some(())
+    })
+    .await;
+    let bucket = |place: &str, endpoint: &str| {
+        json!({"kind": "bucket", "endpoint": endpoint, "bucket": "b",
+            "access_key": canary(&format!("{place}-access")), "secret_key": canary(&format!("{place}-secret"))})
+    };
+    for (place, path) in [
+        ("backup", "ops/backups/plan"),
+        ("archive", "archives/place"),
+    ] {
+        for endpoint in [
+            "https://127.0.0.1:9",
+            "http://169.254.169.254",
+            "no address",
+        ] {
+            let body = bucket(place, endpoint);
+            ask(app, seen, Method::PUT, path, Some(body)).await;
+        }
+        let test = format!("{path}/test");
+        ask(app, seen, Method::POST, &test, Some(json!({}))).await;
+        ask(app, seen, Method::GET, path, None).await;
+    }
+    for path in ["ops/backups", "archives", "archives/find"] {
+        ask(app, seen, Method::POST, path, Some(json!({}))).await;
+    }
+    let remotes = [
+        json!({"kind": "postgres", "url": format!("postgres://ada:{}@127.0.0.1:9/stats", canary("remote-url"))}),
+        json!({"kind": "postgres", "url": format!("nonsense://ada:{}@127.0.0.1:9/stats", canary("remote-bad"))}),
+        json!({"kind": "postgrest", "url": "http://127.0.0.1:9", "key": canary("remote-key")}),
+    ];
+    for remote in remotes {
+        ask(app, seen, Method::PUT, "ops/backups/remote", Some(remote)).await;
+        for doing in ["test", "push"] {
+            let path = format!("ops/backups/remote/{doing}");
+            ask(app, seen, Method::POST, &path, Some(json!({}))).await;
+        }
+        let path = "ops/backups/remote/comparison";
+        ask(app, seen, Method::GET, path, None).await;
+    }
+    // What is refused hides nothing.
+    for (path, at) in [
+        ("ops/backups/plan", "/plan/place"),
+        ("archives/place", "/place/place"),
+        ("ops/backups/remote", "/remote/kind"),
+    ] {
+        let planted = app.get(path).await;
+        let planted = planted.pointer(at).map(ToString::to_string);
+        let is_there = |text: &str| text.contains("127.0.0.1:9/b") || text.contains("postgrest");
+        assert!(
+            planted.as_deref().is_some_and(is_there),
+            "{path}: {planted:?}"
+        );
+    }
+}
+
+/// Issuers of user tokens: secrets that are good, too short and for another kind, and tokens that are tried.
+async fn plant_in_issuers(app: &App, seen: &mut Seen) {
+    let token = app.get("tokens").await["items"][0]["id"].clone();
+    let issuer = |name: &str, kind: &str, more: Value| {
+        let mut body = json!({"name": name, "kind": kind, "issuer": format!("https://{name}.example.com"),
+            "audience": "steward", "token_id": token});
+        body.as_object_mut()
+            .expect("an object")
+            .extend(more.as_object().expect("an object").clone());
+        body
+    };
+    let long = format!("{}-{}", canary("issuer"), "x".repeat(32));
+    let jwks = format!("https://ada:{}@127.0.0.1:9/jwks", canary("jwks-url"));
+    for body in [
+        issuer("shared", "secret", json!({"secret": long})),
+        issuer("short", "secret", json!({"secret": canary("short")})),
+        issuer("confused", "own", json!({"secret": canary("confused")})),
+        issuer("keys", "jwks", json!({"jwks_url": jwks})),
+        issuer(
+            "query",
+            "jwks",
+            json!({"jwks_url": format!("http://127.0.0.1:9/jwks?key={}", canary("jwks-query"))}),
+        ),
+        issuer("ours", "own", json!({"algorithm": "HS256"})),
+    ] {
+        let made = ask(app, seen, Method::POST, "jwt-issuers", Some(body)).await;
+        let Some(id) = made["id"].as_str() else {
+            continue;
+        };
+        let presented = format!("eyJhbGciOiJIUzI1NiJ9.{}.c2ln", canary("tried-jwt"));
+        let test = format!("jwt-issuers/{id}/test");
+        ask(
+            app,
+            seen,
+            Method::POST,
+            &test,
+            Some(json!({"token": presented})),
+        )
+        .await;
+        let change = json!({"secret": format!("{}-{}", canary("new-issuer"), "y".repeat(32))});
+        ask(
+            app,
+            seen,
+            Method::PATCH,
+            &format!("jwt-issuers/{id}"),
+            Some(change),
+        )
+        .await;
+        ask(
+            app,
+            seen,
+            Method::POST,
+            &format!("jwt-issuers/{id}/rotate"),
+            Some(json!({})),
+        )
+        .await;
+        for run in [
+            json!({"issuer_id": id, "count": 1}),
+            json!({"issuer_id": id, "count": 1, "token": presented}),
+        ] {
+            ask(app, seen, Method::POST, "jwt-tests", Some(run)).await;
+        }
+    }
+    let made = app.get("jwt-issuers").await;
+    let names: Vec<&str> = made["items"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|one| one["name"].as_str())
+        .collect();
+    assert!(
+        names.contains(&"shared") && names.contains(&"ours"),
+        "{names:?}"
+    );
 }
 
 /// Headers and query strings of every face, good and bad.
@@ -247,6 +394,23 @@ async fn read_everything(app: &App, seen: &mut Seen) {
         "stats/overview",
         "notifications",
     ] {
+        ask(app, seen, Method::GET, path, None).await;
+    }
+    // And whatever else the document says can be read.
+    let url = app.url("/openapi.json");
+    let document = app.http.call(Method::GET, &url, &[], "").await.text();
+    let document: Value = serde_json::from_str(&document).expect("the document");
+    let paths = document["paths"].as_object().expect("paths");
+    let readable = paths.iter().filter(|(path, does)| {
+        path.starts_with("/api/v1/") && !path.contains('{') && does.get("get").is_some()
+    });
+    let readable: Vec<&str> = readable
+        .map(|(path, _)| path.trim_start_matches("/api/v1/"))
+        // Only a WebSocket begins there.
+        .filter(|path| *path != "ws")
+        .collect();
+    assert!(readable.len() > 40, "{} paths", readable.len());
+    for path in readable {
         ask(app, seen, Method::GET, path, None).await;
     }
     let channels = app.get("ops/alerts/channels").await;

@@ -218,6 +218,14 @@ impl Condition {
         })
     }
 
+    /// What its readings are: a change is a fraction, whatever changes.
+    pub fn unit(&self) -> Unit {
+        match self.change {
+            true => Unit::Fraction,
+            false => self.metric.unit,
+        }
+    }
+
     /// Holds a reading against the threshold.
     pub fn judge(&self, reading: &Reading) -> Verdict {
         let breach = match (reading, &self.threshold) {

@@ -99,11 +99,15 @@ pub const METRICS: &[Metric] = &[
         Unit::Milliseconds,
         "99 of 100 streams began within this.",
     ),
-    of("cost_today", Unit::Money, "Spent since midnight."),
+    of(
+        "cost_today",
+        Unit::Money,
+        "Spent since midnight; its change: the hours that are over against the same of yesterday.",
+    ),
     of(
         "cost_month",
         Unit::Money,
-        "Spent since the first of the month.",
+        "Spent since the first of the month; its change: the days that are over against as many of the month before.",
     ),
     of(
         "prompt_tokens",
@@ -115,7 +119,11 @@ pub const METRICS: &[Metric] = &[
         Unit::Tokens,
         "Tokens answered by models in the window.",
     ),
-    of("dau", Unit::Count, "Users active today."),
+    of(
+        "dau",
+        Unit::Count,
+        "Users active today; its change: yesterday against the day before.",
+    ),
     of(
         "pending_feedbacks",
         Unit::Count,
@@ -145,7 +153,7 @@ pub const METRICS: &[Metric] = &[
     of(
         "stray_rows",
         Unit::Count,
-        "Records that no month's partition claimed; counted at start and when the month changes.",
+        "Records that no month's partition claimed; counted once an hour.",
     ),
     of(
         "actor_restarts",
@@ -165,7 +173,7 @@ pub const METRICS: &[Metric] = &[
     of(
         "certificate_days",
         Unit::Days,
-        "Until a certificate expires.",
+        "Until the certificate of a component expires.",
     ),
     of(
         "evaluation_failed",
@@ -178,6 +186,13 @@ pub const METRICS: &[Metric] = &[
         "Notice channels that take nothing, or were disabled by their receiver.",
     ),
 ];
+
+impl Metric {
+    /// Whether every component is a series of its own, named by the label `component`.
+    pub fn is_by_component(&self) -> bool {
+        matches!(self.id, "status" | "certificate_days")
+    }
+}
 
 /// The metric of that id.
 pub fn by_id(id: &str) -> Option<&'static Metric> {

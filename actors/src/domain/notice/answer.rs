@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::DateTime;
 use serde_json::Value;
 
 use super::Kind;
@@ -22,11 +23,10 @@ pub enum Outcome {
     Gone,
 }
 
-/// Judges an answer. `retry_after` is the header's value, if there was one.
-pub fn judge(kind: Kind, status: u16, retry_after: Option<&str>, body: &[u8]) -> Outcome {
-    let wait = retry_after
-        .and_then(|seconds| seconds.trim().parse().ok())
-        .map(Duration::from_secs);
+/// Judges an answer that came at `now` (microseconds since the Unix epoch). `retry_after` is the header's value, if there
+/// was one.
+pub fn judge(kind: Kind, status: u16, retry_after: Option<&str>, body: &[u8], now: i64) -> Outcome {
+    let wait = retry_after.and_then(|asked| patience(asked, now));
     match (kind, status) {
         (_, 200..=299) => match robot_code(kind, body) {
             Some(0) | None => Outcome::Delivered,
@@ -37,6 +37,16 @@ pub fn judge(kind: Kind, status: u16, retry_after: Option<&str>, body: &[u8]) ->
         (Kind::Pagerduty, 400) => Outcome::Rejected,
         _ => Outcome::Later(wait),
     }
+}
+
+/// What a `Retry-After` asks for: seconds, or a date that lies so far ahead.
+fn patience(asked: &str, now: i64) -> Option<Duration> {
+    let asked = asked.trim();
+    if let Ok(seconds) = asked.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let at = DateTime::parse_from_rfc2822(asked).ok()?.timestamp_micros();
+    u64::try_from(at - now).ok().map(Duration::from_micros)
 }
 
 /// Judges a mail server's reply code; `None` when there was none: no connection, no answer in time, a bad certificate.

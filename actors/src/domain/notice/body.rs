@@ -1,4 +1,6 @@
 //! The request each kind of receiver gets: address and body. Headers of Standard Webhooks are the sender's.
+//!
+//! What people read in a chat may tell several notices at once; programs get each by itself.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,6 +14,8 @@ use crate::domain::alert::rule::Severity;
 
 /// Longest text of a chat message, in characters.
 const TEXT_MAX: usize = 2_000;
+/// Rules that the title of several notices names.
+const RULES_NAMED: usize = 3;
 
 /// What is posted, and where.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,33 +27,58 @@ pub struct Post {
 /// Writes `notice` for a receiver of `kind` at `url`. `secret` signs for Feishu and DingTalk and is PagerDuty's routing
 /// key; `now` is the attempt's time in microseconds since the Unix epoch.
 pub fn write(kind: Kind, url: &str, secret: Option<&str>, notice: &Notice, now: i64) -> Post {
-    let mut url = url.to_owned();
     let body = match kind {
         Kind::Webhook => payload(notice),
-        Kind::Slack => json!({"text": text(notice)}),
-        Kind::Feishu => feishu(notice, secret, now / 1_000_000),
+        Kind::Pagerduty => pagerduty(notice, secret.unwrap_or_default()),
+        Kind::Alertmanager => alertmanager(notice),
+        Kind::Slack | Kind::Feishu | Kind::Dingtalk | Kind::Wecom => {
+            return chat(kind, url, secret, &text(notice), now);
+        }
+    };
+    Post {
+        url: url.to_owned(),
+        body,
+    }
+}
+
+/// Writes several notices as one message for people; whatever is no chat gets the first.
+pub fn write_several(
+    kind: Kind,
+    url: &str,
+    secret: Option<&str>,
+    notices: &[Notice],
+    now: i64,
+) -> Option<Post> {
+    match notices {
+        [] => None,
+        [one] => Some(write(kind, url, secret, one, now)),
+        several if kind.is_for_people() => {
+            let text = text_of_several(several, TEXT_MAX);
+            Some(chat(kind, url, secret, &text, now))
+        }
+        [first, ..] => Some(write(kind, url, secret, first, now)),
+    }
+}
+
+fn chat(kind: Kind, url: &str, secret: Option<&str>, text: &str, now: i64) -> Post {
+    let mut url = url.to_owned();
+    let body = match kind {
+        Kind::Slack => json!({ "text": text }),
+        Kind::Feishu => feishu(text, secret, now / 1_000_000),
         Kind::Dingtalk => {
             if let Some(secret) = secret {
                 sign_dingtalk(&mut url, secret, now / 1_000);
             }
-            json!({"msgtype": "text", "text": {"content": text(notice)}})
+            json!({"msgtype": "text", "text": {"content": text}})
         }
-        Kind::Wecom => json!({"msgtype": "text", "text": {"content": text(notice)}}),
-        Kind::Pagerduty => pagerduty(notice, secret.unwrap_or_default()),
-        Kind::Alertmanager => alertmanager(notice),
+        _ => json!({"msgtype": "text", "text": {"content": text}}),
     };
     Post { url, body }
 }
 
 /// `[FIRING:critical] rule – labels`: the subject of a mail and the first line of a chat message.
 pub fn title(notice: &Notice) -> String {
-    let state = match notice.event {
-        Event::Fired | Event::Repeated => "FIRING",
-        Event::Resolved => "RESOLVED",
-        Event::Acknowledged => "ACKNOWLEDGED",
-        Event::Flapping => "FLAPPING",
-        Event::Test => "TEST",
-    };
+    let state = state(notice.event);
     let mut title = format!("[{state}:{}] {}", notice.severity.as_str(), notice.rule);
     if !notice.labels.is_empty() {
         title.push_str(" – ");
@@ -74,6 +103,75 @@ pub fn text(notice: &Notice) -> String {
     text.chars().take(TEXT_MAX).collect()
 }
 
+fn state(event: Event) -> &'static str {
+    match event {
+        Event::Fired | Event::Repeated => "FIRING",
+        Event::Resolved => "RESOLVED",
+        Event::Acknowledged => "ACKNOWLEDGED",
+        Event::Flapping => "FLAPPING",
+        Event::Test => "TEST",
+    }
+}
+
+/// `[FIRING:2, RESOLVED:1] rules`: the title of several notices.
+pub fn title_of_several(notices: &[Notice]) -> String {
+    let mut states: Vec<(&str, usize)> = Vec::new();
+    let mut rules: Vec<&str> = Vec::new();
+    for notice in notices {
+        let state = state(notice.event);
+        match states.iter_mut().find(|(known, _)| *known == state) {
+            Some((_, many)) => *many += 1,
+            None => states.push((state, 1)),
+        }
+        if !rules.contains(&notice.rule.as_str()) {
+            rules.push(&notice.rule);
+        }
+    }
+    let states: Vec<String> = states
+        .iter()
+        .map(|(state, many)| format!("{state}:{many}"))
+        .collect();
+    let named = rules.len().min(RULES_NAMED);
+    let mut title = format!("[{}] {}", states.join(", "), rules[..named].join(", "));
+    if rules.len() > named {
+        title.push_str(&format!(" and {} more", rules.len() - named));
+    }
+    title
+}
+
+/// Several notices as lines of text, a line each, of at most so many characters: what does not fit is counted.
+pub fn text_of_several(notices: &[Notice], max_chars: usize) -> String {
+    let mut text = title_of_several(notices);
+    let link = notices
+        .iter()
+        .map(|notice| notice.link.split('?').next().unwrap_or_default())
+        .find(|link| !link.is_empty())
+        .unwrap_or_default();
+    // Room for the last two lines.
+    let room = max_chars.saturating_sub(link.chars().count() + 40);
+    let mut chars = text.chars().count();
+    for (told, notice) in notices.iter().enumerate() {
+        let line = format!(
+            "\n{}: {} (measured: {}), since {}",
+            title(notice),
+            notice.condition,
+            notice.value,
+            rfc3339(notice.since)
+        );
+        chars += line.chars().count();
+        if chars > room {
+            text.push_str(&format!("\n… and {} more", notices.len() - told));
+            break;
+        }
+        text.push_str(&line);
+    }
+    if !link.is_empty() {
+        text.push('\n');
+        text.push_str(link);
+    }
+    text
+}
+
 fn payload(notice: &Notice) -> Value {
     json!({
         "type": notice.event.webhook_type(),
@@ -92,8 +190,8 @@ fn payload(notice: &Notice) -> Value {
     })
 }
 
-fn feishu(notice: &Notice, secret: Option<&str>, seconds: i64) -> Value {
-    let mut body = json!({"msg_type": "text", "content": {"text": text(notice)}});
+fn feishu(text: &str, secret: Option<&str>, seconds: i64) -> Value {
+    let mut body = json!({"msg_type": "text", "content": {"text": text}});
     if let Some(secret) = secret {
         // The text to sign is the key here, and the message is empty.
         let key = format!("{seconds}\n{secret}");

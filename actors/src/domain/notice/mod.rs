@@ -117,6 +117,14 @@ impl Kind {
         Self::Alertmanager,
     ];
 
+    /// Whether people read it, who are served better by one message than by ten. Programs get each notice by itself.
+    pub const fn is_for_people(self) -> bool {
+        matches!(
+            self,
+            Self::Slack | Self::Feishu | Self::Dingtalk | Self::Wecom
+        )
+    }
+
     /// As written in channels.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text)

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::answer::{Outcome, judge, judge_smtp, kept};
 use super::backoff::wait;
-use super::body::{text, write};
+use super::body::{text, text_of_several, title_of_several, write, write_several};
 use super::standard_webhooks::{Secret, signature};
 use super::{Event, Kind, Notice, email};
 use crate::domain::alert::Labels;
@@ -170,7 +170,7 @@ fn alert_notice_presets_name_the_incident() {
 
 #[test]
 fn alert_notice_answers_are_believed_by_what_they_say() {
-    let judged = |kind, status, body: &str| judge(kind, status, None, body.as_bytes());
+    let judged = |kind, status, body: &str| judge(kind, status, None, body.as_bytes(), 0);
     let later = Outcome::Later(None);
     assert_eq!(judged(Kind::Webhook, 204, ""), Outcome::Delivered);
     assert_eq!(judged(Kind::Webhook, 302, ""), later);
@@ -205,9 +205,22 @@ fn alert_notice_answers_are_believed_by_what_they_say() {
     assert_eq!(judged(Kind::Pagerduty, 202, ""), Outcome::Delivered);
     assert_eq!(judged(Kind::Pagerduty, 400, ""), Outcome::Rejected);
     assert_eq!(
-        judge(Kind::Webhook, 429, Some("120"), b""),
+        judge(Kind::Webhook, 429, Some("120"), b"", 0),
         Outcome::Later(Some(Duration::from_secs(120)))
     );
+    // A date means the same: 2021-02-25T15:02:10Z is now.
+    let asked = |date: &str| {
+        let now = 1_614_265_330_000_000;
+        judge(Kind::Webhook, 503, Some(date), b"", now)
+    };
+    let in_ten_minutes = asked("Thu, 25 Feb 2021 15:12:10 GMT");
+    assert_eq!(
+        in_ten_minutes,
+        Outcome::Later(Some(Duration::from_secs(600)))
+    );
+    for none in ["Thu, 25 Feb 2021 15:00:00 GMT", "soon", "-5", ""] {
+        assert_eq!(asked(none), later, "{none}");
+    }
     assert_eq!(kept(&[b'a'; 2_000]).len(), 512);
 }
 
@@ -260,4 +273,56 @@ fn alert_notice_mail_is_given_up_only_when_refused_for_good() {
     for code in [None, Some(421), Some(451)] {
         assert_eq!(judge_smtp(code), Outcome::Later(None));
     }
+}
+
+#[test]
+fn alert_notices_for_people_are_told_together_and_programs_get_the_first() {
+    let of = |event, incident: &str, rule: &str| Notice {
+        incident: incident.into(),
+        rule: rule.into(),
+        ..notice(event)
+    };
+    let notices = [
+        of(Event::Fired, "alr_1", "down"),
+        of(Event::Fired, "alr_2", "slow"),
+        of(Event::Resolved, "alr_3", "full"),
+        of(Event::Repeated, "alr_4", "old"),
+        of(Event::Fired, "alr_1", "down"),
+    ];
+    let title = "[FIRING:4, RESOLVED:1] down, slow, full and 1 more";
+    assert_eq!(title_of_several(&notices), title);
+    let text = text_of_several(&notices, 5_000);
+    assert_eq!(text.lines().count(), 1 + 5 + 1);
+    assert!(text.contains(
+        "\n[RESOLVED:critical] full – model=gpt-4o: error_rate > 0.1 (measured: 0.25), since 2021-02-25T15:00:10.000Z\n"
+    ));
+    let many: Vec<Notice> = (0..200).map(|_| notice(Event::Fired)).collect();
+    let short = text_of_several(&many, 2_000);
+    assert!(short.chars().count() <= 2_000, "{}", short.len());
+    let told = short.matches("error_rate >").count();
+    assert!(
+        short.contains(&format!("\n… and {} more\n", 200 - told)),
+        "{short}"
+    );
+
+    for kind in Kind::ALL {
+        let post = write_several(kind, "https://x", Some("key"), &notices, 0).unwrap();
+        let body = post.body.to_string();
+        assert_eq!(
+            body.contains("and 1 more"),
+            kind.is_for_people(),
+            "{kind:?}"
+        );
+        let one = write_several(kind, "https://x", Some("key"), &notices[..1], 0).unwrap();
+        assert_eq!(one, write(kind, "https://x", Some("key"), &notices[0], 0));
+        assert_eq!(write_several(kind, "https://x", None, &[], 0), None);
+    }
+    let mail = email::write_several("msg_9", &notices, "steward.example").unwrap();
+    assert_eq!(
+        (mail.subject.as_str(), mail.message_id.as_str()),
+        (title, "<msg_9@steward.example>")
+    );
+    assert_eq!(mail.thread, "<alr_1@steward.example>");
+    assert_eq!(mail.references.split(' ').count(), 4);
+    assert_eq!(email::write_several("msg_9", &[], "steward.example"), None);
 }

@@ -39,6 +39,29 @@ fn entries_come_back_in_order_and_segments_go_when_acked() {
 }
 
 #[test]
+fn how_much_is_kept_in_memory_changes_while_it_runs() {
+    let (spool, _) = open_mem(&MemDisk::seeded(1));
+    let append = |seqs: std::ops::RangeInclusive<u64>| {
+        for seq in seqs {
+            spool.append(1, &payload(seq, 60)).expect("appends");
+        }
+    };
+    append(1..=10);
+    assert_eq!(spool.stats().cached, 4);
+    spool.keep_in_memory(8);
+    // What lies on the disk is read in order, eight at a time.
+    assert_eq!(drain(&spool, 0), (1..=10).collect::<Vec<_>>());
+    append(11..=30);
+    assert_eq!(spool.stats().cached, 8);
+    spool.keep_in_memory(2);
+    assert_eq!(drain(&spool, 0), (11..=30).collect::<Vec<_>>());
+    append(31..=40);
+    assert_eq!(spool.stats().cached, 2);
+    assert_eq!(drain(&spool, 0), (31..=40).collect::<Vec<_>>());
+    assert_balanced(&spool);
+}
+
+#[test]
 fn out_of_order_acks_are_remembered_across_a_restart() {
     let disk = MemDisk::seeded(1);
     let (spool, _) = open_mem(&disk);

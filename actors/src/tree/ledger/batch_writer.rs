@@ -65,7 +65,7 @@ impl Actor for BatchWriter {
             parts: Arc::clone(&self.parts),
             me: self.me.clone(),
             hurry: Arc::clone(&self.hurry),
-            month: None,
+            prepared: None,
             backfilling: true,
             prepare_after: Instant::now(),
         };
@@ -91,8 +91,8 @@ struct Writing {
     parts: Arc<Parts>,
     me: Incarnation<BatchWriter>,
     hurry: Arc<Notify>,
-    /// Year and month the store is prepared for.
-    month: Option<(i32, u32)>,
+    /// The hour in which the store was last prepared, since the Unix epoch.
+    prepared: Option<i64>,
     /// Rows from before there were rollups may be left to count; done between batches.
     backfilling: bool,
     /// No preparation before, after one that failed.
@@ -154,8 +154,9 @@ impl Writing {
     /// Leasing may read from disk, so it happens off this thread.
     async fn lease(&self) -> Result<Option<Lease>, ReadError> {
         let (spool, epoch) = (Arc::clone(&self.parts.spool), self.me.epoch());
-        let batch = self.parts.in_force.load().batch_records;
-        let most = batch.saturating_mul(BATCHES_MAX);
+        let settings = self.parts.in_force.load();
+        spool.keep_in_memory(settings.queue_records);
+        let most = settings.batch_records.saturating_mul(BATCHES_MAX);
         match tokio::task::spawn_blocking(move || spool.lease(epoch, most)).await {
             Ok(leased) => leased,
             // The runtime is going down, and this loop with it.
@@ -183,13 +184,14 @@ impl Writing {
         }
     }
 
-    /// Partitions for what is coming, at start and whenever the month changes. Nothing is written before the
+    /// Partitions for what is coming, and a count of the rows that none claims: at start and in every hour in which
+    /// something is written. Nothing is written before the
     /// first time; a later one may fail for weeks, there are two months ahead.
     async fn prepare(&mut self) {
         let now_ms = self.parts.clock.now_ms();
-        let month = month_of(now_ms);
+        let hour = now_ms.div_euclid(3_600_000);
         let mut tries = 0;
-        while self.month != month && Instant::now() >= self.prepare_after {
+        while self.prepared != Some(hour) && Instant::now() >= self.prepare_after {
             match self.bounded(tries, self.parts.store.prepare(now_ms)).await {
                 Ok(prepared) => {
                     if prepared.stray_rows > 0 {
@@ -203,10 +205,10 @@ impl Writing {
                         condition.stray_rows = prepared.stray_rows;
                         changed
                     });
-                    self.month = month;
+                    self.prepared = Some(hour);
                     self.available();
                 }
-                Err(error) if self.month.is_some() => {
+                Err(error) if self.prepared.is_some() => {
                     tracing::warn!(%error, "partitions for the months ahead cannot be made yet");
                     self.prepare_after = Instant::now() + PREPARE_AGAIN;
                 }
@@ -267,10 +269,4 @@ impl Writing {
         let length = full.mul_f64(0.5 + 0.5 * rand::random::<f64>());
         let _ = timeout(length.max(Duration::from_millis(1)), self.hurry.notified()).await;
     }
-}
-
-fn month_of(now_ms: i64) -> Option<(i32, u32)> {
-    use chrono::Datelike;
-    let now = chrono::DateTime::from_timestamp_millis(now_ms)?;
-    Some((now.year(), now.month()))
 }

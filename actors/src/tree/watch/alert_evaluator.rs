@@ -19,10 +19,11 @@ use steward_entities::alert_series;
 use steward_entities::database::begin_write;
 use steward_entities::{alert_rule, channel, public_id};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::alert_book::{Settled, Step, Telling, rule_of, series_of, silenced, silences_at};
-use crate::domain::alert::condition::Reading;
-use crate::domain::alert::machine::State;
+use crate::domain::alert::condition::{Reading, Verdict};
+use crate::domain::alert::machine::{State, micros};
 use crate::domain::alert::rule::Rule;
 use crate::domain::alert::series::Series;
 use crate::domain::alert::silence::Silence;
@@ -34,6 +35,10 @@ use crate::supervision::{ActorRef, ChildSpec, Incarnation};
 
 use measure::{Gauges, Read};
 
+/// How often it sees whether a round is due; oftener when rounds are.
+const BEAT: Duration = Duration::from_secs(1);
+/// The label that names a component.
+const COMPONENT: &str = "component";
 /// A round that takes longer is given up; the next one begins anew.
 const ROUND_WITHIN: Duration = Duration::from_secs(45);
 /// How long the last two hours may be unknown before that is an error.
@@ -51,9 +56,8 @@ pub struct Shared {
 /// What it works with. Clones share everything.
 #[derive(Clone)]
 pub struct Parts {
+    /// The settings in there say how often it evaluates.
     pub gauges: Gauges,
-    /// How often it evaluates.
-    pub every: Duration,
     /// Where the console is, for links; empty when that is not known.
     pub console_url: String,
     pub board: Arc<Switchboard>,
@@ -74,6 +78,8 @@ pub struct AlertEvaluator {
     parts: Parts,
     /// A round is under way: there is never more than one.
     at_work: bool,
+    /// When the last one began.
+    begun: Option<Instant>,
     /// Since when this incarnation runs.
     started_at: i64,
 }
@@ -109,6 +115,24 @@ pub fn announce(board: &Switchboard, shared: &Shared, steps: &[Step], notices: u
     if notices > 0 {
         shared.filled.notify_one();
     }
+}
+
+/// The nearest component that `component` stands on, directly or not, and that is breached: nothing is told of `component`
+/// meanwhile.
+pub fn inhibited_by<'a>(
+    parents: &'a BTreeMap<String, String>,
+    component: &str,
+    is_breached: impl Fn(&str) -> bool,
+) -> Option<&'a str> {
+    const DEPTH_MAX: usize = 8;
+    let mut above = parents.get(component)?;
+    for _ in 0..DEPTH_MAX {
+        if is_breached(above) {
+            return Some(above);
+        }
+        above = parents.get(above)?;
+    }
+    None
 }
 
 /// Evaluates every rule once.
@@ -172,7 +196,7 @@ async fn evaluate(
     let Some(held) = alert_rule::hold(&txn, row.id).await? else {
         return Ok(());
     };
-    let half = i64::try_from(parts.every.as_micros() / 2).unwrap_or(i64::MAX);
+    let half = micros(parts.gauges.settings.load().alerts_every) / 2;
     let just_done = held
         .evaluated_at
         .is_some_and(|at| (0..half).contains(&(now - at)));
@@ -191,8 +215,11 @@ async fn evaluate(
             operator: None,
             now,
         };
-        let silences = silences_at(&txn, now).await?;
-        step_all(&telling, &silences, readings, &mut settled).await?;
+        let quiet = Quiet {
+            silences: silences_at(&txn, now).await?,
+            parents: parts.gauges.outside.parents(),
+        };
+        step_all(&telling, &quiet, readings, &mut settled).await?;
     }
     alert_rule::evaluated(&txn, row.id, failure, now).await?;
     txn.commit().await?;
@@ -202,10 +229,17 @@ async fn evaluate(
     Ok(())
 }
 
+/// Why nobody is told of a series, though it is evaluated and kept as ever.
+struct Quiet {
+    silences: Vec<Silence>,
+    /// What each component stands on.
+    parents: BTreeMap<String, String>,
+}
+
 /// Steps every series of a rule: those that were read, and those that were not.
 async fn step_all(
     telling: &Telling<'_>,
-    silences: &[Silence],
+    quiet: &Quiet,
     readings: Vec<(Labels, Reading)>,
     settled: &mut Settled,
 ) -> Result<(), DbErr> {
@@ -225,11 +259,20 @@ async fn step_all(
             .entry(key.clone())
             .or_insert_with(|| (series.labels.0.clone(), Reading::Missing));
     }
+    let is_down = |reading: &Reading| {
+        *reading == Reading::Word("unhealthy".to_owned())
+            && rule.condition.judge(reading) == Verdict::Breach
+    };
+    let breached: BTreeSet<String> = readings
+        .values()
+        .filter(|(_, reading)| is_down(reading))
+        .filter_map(|(labels, _)| labels.get(COMPONENT).cloned())
+        .collect();
     for (key, (labels, reading)) in readings {
         let known = kept.remove(&key);
         let before = known.as_ref().map(series_of).unwrap_or_default();
         let mut series = before.clone();
-        let value = reading.text(rule.condition.metric.unit);
+        let value = reading.text(rule.condition.unit());
         if !row.enabled || !belongs(rule, &labels) {
             let done = series.retire(now);
             telling
@@ -244,8 +287,11 @@ async fn step_all(
         {
             series.start_over();
         }
-        let quiet = silenced(silences, &rule.name, rule.severity, &labels, now);
-        let done = series.round(rule, &reading, quiet, now, || public_id::new("alt"));
+        let is_quiet = silenced(&quiet.silences, &rule.name, rule.severity, &labels, now)
+            || labels.get(COMPONENT).is_some_and(|component| {
+                inhibited_by(&quiet.parents, component, |above| breached.contains(above)).is_some()
+            });
+        let done = series.round(rule, &reading, is_quiet, now, || public_id::new("alt"));
         let idle = is_idle(&series);
         if known.is_none() && idle {
             continue;
@@ -262,10 +308,10 @@ async fn step_all(
 
 /// Whether the rule, as it is now, makes a series of these labels.
 fn belongs(rule: &Rule, labels: &Labels) -> bool {
-    let of_components = rule.condition.metric.id == "status";
+    let of_components = rule.condition.metric.is_by_component();
     let has: BTreeSet<&str> = labels.keys().map(String::as_str).collect();
     let makes: BTreeSet<&str> = match of_components {
-        true => BTreeSet::from(["component"]),
+        true => BTreeSet::from([COMPONENT]),
         false => rule.split_by.iter().map(String::as_str).collect(),
     };
     has == makes && (makes.is_empty() || rule.concerns(labels))
@@ -291,13 +337,24 @@ impl AlertEvaluator {
             started_at: parts.clock.now_micros(),
             parts,
             at_work: false,
+            begun: None,
         }
+    }
+
+    /// Looks as often as the setting says, also when it says otherwise than a moment ago.
+    fn beat(&mut self, ctx: &mut Context<Self>) {
+        let every = self.parts.gauges.settings.load().alerts_every;
+        if self.begun.is_none_or(|begun| begun.elapsed() >= every) {
+            self.look(ctx);
+        }
+        ctx.run_later(every.min(BEAT), Self::beat);
     }
 
     fn look(&mut self, ctx: &mut Context<Self>) {
         if std::mem::replace(&mut self.at_work, true) {
             return;
         }
+        self.begun = Some(Instant::now());
         let parts = self.parts.clone();
         let since_start = parts.clock.now_micros() - self.started_at;
         let work = async move {
@@ -329,8 +386,7 @@ impl Actor for AlertEvaluator {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        self.look(ctx);
-        ctx.run_interval(self.parts.every, Self::look);
+        self.beat(ctx);
     }
 }
 

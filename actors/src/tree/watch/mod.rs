@@ -15,11 +15,9 @@ use crate::supervision::{ActorRef, Group, Intensity};
 
 use alert_evaluator::AlertEvaluator;
 
-/// How rules are evaluated and notices leave.
+/// How notices leave.
 #[derive(Clone)]
 pub struct AlertSettings {
-    /// How often rules are evaluated.
-    pub every: Duration,
     /// Where the console is, for links in notices; empty when that is not known.
     pub console_url: String,
     /// Called while everything is well; empty: nobody.
@@ -30,9 +28,7 @@ pub struct AlertSettings {
 
 impl std::fmt::Debug for AlertSettings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AlertSettings")
-            .field("every", &self.every)
-            .finish_non_exhaustive()
+        f.debug_struct("AlertSettings").finish_non_exhaustive()
     }
 }
 

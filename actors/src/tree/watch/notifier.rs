@@ -2,44 +2,56 @@
 //!
 //! At least once: a row leaves `waiting` only after its receiver answered, so a process killed in between sends the same
 //! id again. Notices of one incident go to a channel in order: what waits for another attempt holds up what comes after
-//! it of that incident, and one failure ends a channel's turn, but no channel holds up another. What cannot be read is put
-//! aside and stays visible. Every attempt's answer is kept in the events database. What to tell, and when to try again,
-//! is [`crate::domain`]'s.
+//! it of that incident, and one failure ends a channel's turn, but no channel holds up another. What people read tells
+//! together what came within the grouping window, and still keeps to a message's id on every attempt ([`message`]). What
+//! cannot be read is put aside and stays visible. Every attempt's answer is kept in the events database. What to tell, and
+//! when to try again, is [`crate::domain`]'s.
+//!
+//! Of several nodes on one database one sends at a time, by a lease; when it dies another goes on within a minute.
+
+mod message;
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, WrapFuture};
 use futures_util::future::join_all;
 use sea_orm::DbErr;
 use steward_entities::database::{Databases, begin_write};
-use steward_entities::{audit, channel, delivery, outbox};
+use steward_entities::{audit, channel, delivery, lease, outbox};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::alert_book::address::Address;
-use crate::alert_book::notice_of;
 use crate::courier::{Courier, Parcel};
 use crate::domain::alert::machine::micros;
 use crate::domain::clock::SharedClock;
 use crate::domain::notice::answer::{self, Outcome};
 use crate::domain::notice::{Kind, Notice, backoff, email};
+use crate::domain::setting::InForce;
 use crate::supervision::{ActorRef, ChildSpec, Incarnation};
 use crate::vault::Vault;
 
 use super::alert_evaluator::Shared;
+use message::{Message, Room, readable, sorted};
 
 /// How often the outbox is looked at when nobody rings.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A channel's rows looked at in a turn. Each has its own: a channel that is dead for days holds up no other.
 const ROWS_MAX: u64 = 500;
-/// Notices that one channel gets in a turn.
+/// Messages that one channel gets in a turn.
 const TURN_MAX: usize = 20;
 /// A single attempt, whatever the courier's own deadlines.
 const ATTEMPT_WITHIN: Duration = Duration::from_secs(45);
 /// Silence about the evaluator that is too long for a sign of life.
 const LATE: u32 = 3;
+/// Who sends.
+const LEASE: &str = "notifier";
+/// A node that was not heard of for so long sends no more, and another may.
+const LEASE_US: i64 = 60_000_000;
+/// What must be left of it when an attempt begins: so long that no other node begins before the answer is written down.
+const LEFT_US: i64 = 50_000_000;
 
 /// What it works with. Clones share everything.
 #[derive(Clone)]
@@ -49,11 +61,31 @@ pub struct Parts {
     pub courier: Arc<dyn Courier>,
     pub shared: Shared,
     pub node: u8,
+    /// Until when this node sends, microseconds since the Unix epoch.
+    pub lease_until: Arc<AtomicI64>,
     /// Called while everything is well, for whoever misses it when it is not; empty: nobody.
     pub heartbeat_url: String,
-    /// How often rules are evaluated.
-    pub every: Duration,
+    /// How notices are gathered, and how often rules are evaluated.
+    pub settings: InForce,
     pub clock: SharedClock,
+}
+
+impl Parts {
+    /// Whether this node sends: it does already for long enough, or has the lease now.
+    async fn sends(&self) -> Result<bool, DbErr> {
+        let now = self.clock.now_micros();
+        if self.lease_until.load(Ordering::Acquire) - now >= LEFT_US {
+            return Ok(true);
+        }
+        let until = now + LEASE_US;
+        let txn = begin_write(&self.databases.control).await?;
+        let taken = lease::take(&txn, LEASE, self.node, now, until).await?;
+        txn.commit().await?;
+        if taken {
+            self.lease_until.store(until, Ordering::Release);
+        }
+        Ok(taken)
+    }
 }
 
 /// The actor.
@@ -114,16 +146,19 @@ pub struct Turn {
     pub quarantined: usize,
 }
 
-/// One attempt to tell `notice` to a channel.
+/// One attempt to tell `notices` to a channel, as the message of that id.
 pub async fn attempt(
     vault: &Vault,
     courier: &dyn Courier,
     row: &channel::Model,
-    notice: &Notice,
+    (id, notices): (&str, &[Notice]),
     now: i64,
 ) -> Tried {
     let begun = Instant::now();
-    let sent = timeout(ATTEMPT_WITHIN, send(vault, courier, row, notice, now));
+    let sent = timeout(
+        ATTEMPT_WITHIN,
+        send(vault, courier, row, (id, notices), now),
+    );
     let (kind, answered) = match sent.await {
         Ok(sent) => sent,
         Err(_) => (
@@ -140,6 +175,7 @@ pub async fn attempt(
                     answered.status,
                     answered.retry_after.as_deref(),
                     &answered.body,
+                    now,
                 ),
                 None => answer::judge_smtp(Some(answered.status)),
             },
@@ -165,17 +201,28 @@ async fn send(
     vault: &Vault,
     courier: &dyn Courier,
     row: &channel::Model,
-    notice: &Notice,
+    (id, notices): (&str, &[Notice]),
     now: i64,
 ) -> Sent {
     let kind = Kind::parse(&row.kind);
+    let nothing = || "there is nothing to tell".to_owned();
     let answered = match kind {
         None => {
-            let mail = email::write(notice, courier.mail_domain());
-            courier.mail(&mail, &row.recipients.0).await
+            let domain = courier.mail_domain();
+            let mail = match notices {
+                [one] if one.id == id => Some(email::write(one, domain)),
+                several => email::write_several(id, several, domain),
+            };
+            match mail {
+                Some(mail) => courier.mail(&mail, &row.recipients.0).await,
+                None => Err(nothing()),
+            }
         }
         Some(kind) => match Address::open(vault, row) {
-            Ok(address) => courier.post(address.parcel(kind, notice, now)).await,
+            Ok(address) => match address.parcel(kind, notices, now) {
+                Some(parcel) => courier.post(parcel).await,
+                None => Err(nothing()),
+            },
             Err(error) => Err(format!("the channel's address does not open: {error}")),
         },
     };
@@ -192,9 +239,21 @@ pub async fn drain(parts: &Parts) -> Result<Turn, DbErr> {
         return Ok(Turn::default());
     }
     let channels = channel::all(read).await?;
+    let open = channels.iter().filter(|channel| channel.enabled);
+    let open: Vec<i64> = open.map(|channel| channel.id).collect();
+    let now = parts.clock.now_micros();
+    let too_old = now - micros(backoff::GIVE_UP);
+    // The lease comes before what is read: another node's turn must be over.
+    if !outbox::is_due(read, &open, now, too_old).await? || !parts.sends().await? {
+        return Ok(Turn::default());
+    }
     let turns = channels.iter().map(async |channel| {
         let rows = outbox::waiting(read, channel.id, ROWS_MAX).await?;
-        take_turn(parts, channel, rows).await
+        if rows.is_empty() {
+            return Ok(Turn::default());
+        }
+        let room = message::room(parts, channel, &channels, now).await?;
+        take_turn(parts, channel, rows, room).await
     });
     let mut all = Turn::default();
     for turn in join_all(turns).await {
@@ -211,37 +270,31 @@ async fn take_turn(
     parts: &Parts,
     channel: &channel::Model,
     rows: Vec<outbox::Model>,
+    room: Room,
 ) -> Result<Turn, DbErr> {
     let mut turn = Turn::default();
+    let rows = readable(parts, rows, &mut turn).await?;
+    if !channel.enabled {
+        return Ok(turn);
+    }
+    let mut sent = 0;
     let mut held_up: HashSet<String> = HashSet::new();
-    for row in rows {
+    for mut message in sorted(channel, rows, room.window) {
         let now = parts.clock.now_micros();
-        if now - row.created_at >= micros(backoff::GIVE_UP) {
-            let why = row.reason.clone().unwrap_or_default();
-            let why = format!("given up after three days; last: {why}");
-            finish(parts, &row, outbox::GIVEN_UP, Some(&why)).await?;
-            turn.given_up += 1;
+        if !message.may_go(&held_up, now, room.window) {
+            held_up.extend(message.incidents());
             continue;
         }
-        if held_up.contains(&row.incident) {
-            continue;
+        if sent >= room.messages || !parts.sends().await? {
+            return Ok(turn);
         }
-        if !channel.enabled || row.next_at > now {
-            held_up.insert(row.incident);
-            continue;
-        }
-        let notice = match notice_of(&row) {
-            Ok(notice) => notice,
-            Err(why) => {
-                tracing::error!(notice = row.public_id, why, "a notice was put aside");
-                finish(parts, &row, outbox::QUARANTINED, Some(&why)).await?;
-                turn.quarantined += 1;
-                continue;
-            }
-        };
-        let tried = attempt(&parts.vault, parts.courier.as_ref(), channel, &notice, now).await;
-        keep(parts, channel, &row, &tried).await;
-        match settle(parts, channel, &row, &tried).await? {
+        message.is_one(parts).await?;
+        let Message { id, notices, .. } = &message;
+        let letter = (id.as_str(), notices.as_slice());
+        let tried = attempt(&parts.vault, parts.courier.as_ref(), channel, letter, now).await;
+        keep(parts, channel, &message, &tried).await;
+        sent += 1;
+        match settle(parts, channel, &message, &tried).await? {
             Settling::Delivered => turn.delivered += 1,
             Settling::GivenUp => turn.given_up += 1,
             Settling::PutOff => {
@@ -270,33 +323,34 @@ enum Settling {
 async fn settle(
     parts: &Parts,
     channel: &channel::Model,
-    row: &outbox::Model,
+    message: &Message,
     tried: &Tried,
 ) -> Result<Settling, DbErr> {
     let now = parts.clock.now_micros();
+    let ids = &message.row_ids();
     let reason = tried.reason();
     let txn = begin_write(&parts.databases.control).await?;
     let settling = match &tried.outcome {
         Outcome::Delivered => {
-            outbox::finish(&txn, row.id, outbox::DELIVERED, None, now).await?;
+            outbox::finish(&txn, ids, outbox::DELIVERED, None, now).await?;
             channel::delivered(&txn, channel.id, now).await?;
             Settling::Delivered
         }
         Outcome::Later(asked) => {
-            let attempts = u32::try_from(row.attempts + 1).unwrap_or(u32::MAX);
+            let attempts = u32::try_from(message.attempts() + 1).unwrap_or(u32::MAX);
             let wait = backoff::wait(attempts, rand::random(), *asked);
-            outbox::put_off(&txn, row.id, now.saturating_add(micros(wait)), &reason).await?;
+            outbox::put_off(&txn, ids, now.saturating_add(micros(wait)), &reason).await?;
             channel::failed(&txn, channel.id, &reason, now).await?;
             Settling::PutOff
         }
         Outcome::Rejected => {
-            outbox::finish(&txn, row.id, outbox::GIVEN_UP, Some(&reason), now).await?;
+            outbox::finish(&txn, ids, outbox::GIVEN_UP, Some(&reason), now).await?;
             channel::failed(&txn, channel.id, &reason, now).await?;
             Settling::GivenUp
         }
         Outcome::Gone => {
             let why = format!("the receiver said that it is gone ({reason})");
-            outbox::finish(&txn, row.id, outbox::GIVEN_UP, Some(&why), now).await?;
+            outbox::finish(&txn, ids, outbox::GIVEN_UP, Some(&why), now).await?;
             channel::disable(&txn, channel.id, &why, now).await?;
             let entry = audit::Entry {
                 operator_id: None,
@@ -320,7 +374,7 @@ async fn settle(
     if let Settling::PutOff | Settling::GivenUp = settling {
         tracing::warn!(
             channel = channel.name,
-            notice = row.public_id,
+            notice = message.id,
             reason,
             "a notice was not taken"
         );
@@ -335,16 +389,16 @@ async fn finish(
     reason: Option<&str>,
 ) -> Result<(), DbErr> {
     let txn = begin_write(&parts.databases.control).await?;
-    outbox::finish(&txn, row.id, state, reason, parts.clock.now_micros()).await?;
+    outbox::finish(&txn, &[row.id], state, reason, parts.clock.now_micros()).await?;
     txn.commit().await
 }
 
 /// Keeps an attempt's answer. That it cannot be kept holds up nothing.
-async fn keep(parts: &Parts, channel: &channel::Model, row: &outbox::Model, tried: &Tried) {
+async fn keep(parts: &Parts, channel: &channel::Model, message: &Message, tried: &Tried) {
     let kept = delivery::Attempt {
-        message_id: row.public_id.clone(),
+        message_id: message.id.clone(),
         channel_id: channel.public_id.clone(),
-        attempt: row.attempts + 1,
+        attempt: message.attempts() + 1,
         outcome: tried.word(),
         status_code: tried.status.map(i64::from),
         response: tried.response.clone(),
@@ -360,7 +414,8 @@ async fn keep(parts: &Parts, channel: &channel::Model, row: &outbox::Model, trie
 /// Whether rules were evaluated lately, so that a sign of life may be given.
 fn is_well(parts: &Parts) -> bool {
     let last = parts.shared.last_round.load(Ordering::Acquire);
-    last > 0 && parts.clock.now_micros() - last < micros(parts.every.saturating_mul(LATE))
+    let late = parts.settings.load().alerts_every.saturating_mul(LATE);
+    last > 0 && parts.clock.now_micros() - last < micros(late)
 }
 
 async fn beat(parts: &Parts) {
@@ -416,7 +471,7 @@ impl Actor for Notifier {
             let beating = async move {
                 loop {
                     beat(&parts).await;
-                    sleep(parts.every).await;
+                    sleep(parts.settings.load().alerts_every).await;
                 }
             };
             ctx.spawn(beating.into_actor(self));

@@ -70,6 +70,7 @@ export const useText = featureText(
       id: 'Id',
       steps: 'What became of it',
       quiet: 'nobody was told',
+      inhibited: 'Not told while this is down',
     },
     preview: {
       title: 'The last day',
@@ -156,6 +157,7 @@ export const useText = featureText(
       id: '编号',
       steps: '经过',
       quiet: '未通知',
+      inhibited: '其故障期间不通知',
     },
     preview: {
       title: '最近一天',

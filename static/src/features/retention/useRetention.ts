@@ -1,11 +1,12 @@
 // What is kept and for how long, and the months in the archive; asked again while a pass is under way.
 import { keepPreviousData, useMutation, useQuery, useQueryClient } from '@tanstack/vue-query'
 import { computed } from 'vue'
-import { answer, api, idempotencyKey } from '@/api/client'
+import { answer, api, idempotencyKey, tagged } from '@/api/client'
 import { Problem } from '@/api/problem'
 import type { components } from '@/api/schema'
-import { useLive } from '@/kit'
+import { useEdit, useLive } from '@/kit'
 import { onNews } from '@/live/push'
+import type { PlaceChanges, PlaceState } from './place'
 
 export type Kept = components['schemas']['Kept']
 export type KeptKind = components['schemas']['KeptKind']
@@ -52,10 +53,30 @@ export function useRetention() {
       mutationFn: () => answer(api.POST('/api/v1/archives', { params: { header: header() } })),
       onSettled: again,
     }),
+    find: useMutation({
+      mutationFn: () => answer(api.POST('/api/v1/archives/find', { params: { header: header() } })),
+      onSettled: again,
+    }),
     bringBack: useMutation({
       mutationFn: (id: string) =>
         answer(api.POST('/api/v1/archives/{id}/import', { params: { path: { id }, header: header() } })),
       onSettled: again,
     }),
   }
+}
+
+/** Where new months go: set, or left for the directory (nothing). */
+export function useArchivePlace() {
+  const queries = useQueryClient()
+  const edit = useEdit<PlaceState, PlaceChanges | null>({
+    fetch: () => tagged(api.GET('/api/v1/archives/place')),
+    save: async (body, etag) => {
+      const params = { header: { 'if-match': etag } }
+      if (body) await answer(api.PUT('/api/v1/archives/place', { params, body }))
+      else if (edit.base.value?.data.place) await answer(api.DELETE('/api/v1/archives/place', { params }))
+      await queries.invalidateQueries({ queryKey: ['retention'] })
+    },
+  })
+  const test = useMutation({ mutationFn: () => answer(api.POST('/api/v1/archives/place/test')) })
+  return { edit, test }
 }

@@ -12,6 +12,7 @@ export const useText = featureText(
       stats: 'Statistics',
       conversations: 'Conversations',
       api: 'Limits of the console and its API',
+      alerts: 'Alerts and notices',
       log: 'System log',
       retention: 'Days that things are kept',
       archive: 'Archive',
@@ -41,6 +42,10 @@ export const useText = featureText(
       gateway_max_attempts: {
         label: 'Accounts tried for a call',
         explain: 'Before the first byte only.',
+      },
+      ledger_queue_capacity: {
+        label: 'Records kept in memory until written',
+        explain: 'More are read again from the disk when their turn comes.',
       },
       ledger_batch_size: {
         label: 'Records written together',
@@ -74,6 +79,18 @@ export const useText = featureText(
       api_rate_limit_per_address: {
         label: 'Requests a minute of an address',
         explain: 'More are refused with 429.',
+      },
+      alerts_interval_ms: {
+        label: 'Between two evaluations of alert rules (ms)',
+        explain: 'A rule that waits (for) needs several of them.',
+      },
+      alerts_group_window_s: {
+        label: 'Seconds in which notices are gathered',
+        explain: 'For chats and mail: what comes within it goes out as one message; 0: each by itself.',
+      },
+      alerts_mails_per_hour: {
+        label: 'Mails an hour and recipient',
+        explain: 'What comes beyond them goes out as one digest every quarter of an hour.',
       },
       log_stored_level: {
         label: 'Level that is stored',
@@ -139,6 +156,7 @@ export const useText = featureText(
       stats: '统计',
       conversations: '会话',
       api: '控制台与 API 限制',
+      alerts: '告警与通知',
       log: '系统日志',
       retention: '保留天数',
       archive: '归档',
@@ -167,6 +185,10 @@ export const useText = featureText(
       gateway_max_attempts: {
         label: '每次调用尝试的账号数',
         explain: '仅限首字节到达之前。',
+      },
+      ledger_queue_capacity: {
+        label: '内存中等待写入的记录数',
+        explain: '超出的记录轮到时再从磁盘读取。',
       },
       ledger_batch_size: {
         label: '每批写入的记录数',
@@ -199,6 +221,18 @@ export const useText = featureText(
       api_rate_limit_per_address: {
         label: '每个地址每分钟的请求数',
         explain: '超出的请求返回 429。',
+      },
+      alerts_interval_ms: {
+        label: '告警规则的评估间隔（毫秒）',
+        explain: '设置了持续时间（for）的规则需要多次评估。',
+      },
+      alerts_group_window_s: {
+        label: '通知合并的时间（秒）',
+        explain: '适用于聊天与邮件：此时间内的通知合为一条；0 表示逐条发送。',
+      },
+      alerts_mails_per_hour: {
+        label: '每位收件人每小时的邮件数',
+        explain: '超出的通知每一刻钟汇总发送一次。',
       },
       log_stored_level: {
         label: '存储的级别',

@@ -8,6 +8,7 @@ const named = [
   'gateway_first_byte_timeout_ms',
   'gateway_idle_timeout_ms',
   'gateway_max_attempts',
+  'ledger_queue_capacity',
   'ledger_batch_size',
   'ledger_flush_interval_ms',
   'stats_aggregation_interval_s',
@@ -16,6 +17,9 @@ const named = [
   'conversations_compress_after_days',
   'api_rate_limit_per_operator',
   'api_rate_limit_per_address',
+  'alerts_interval_ms',
+  'alerts_group_window_s',
+  'alerts_mails_per_hour',
   'log_stored_level',
   'retention_request_logs_days',
   'retention_contents_days',
@@ -27,7 +31,18 @@ const named = [
   'archive_enabled',
   'archive_after_days',
 ] as const
-const grouped = ['prices', 'gateway', 'ledger', 'stats', 'conversations', 'api', 'log', 'retention', 'archive'] as const
+const grouped = [
+  'prices',
+  'gateway',
+  'ledger',
+  'stats',
+  'conversations',
+  'api',
+  'alerts',
+  'log',
+  'retention',
+  'archive',
+] as const
 
 export function useWords() {
   const t = useText()

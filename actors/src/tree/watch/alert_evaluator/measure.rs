@@ -12,7 +12,7 @@ use sea_orm::DbErr;
 use steward_entities::database::Databases;
 use steward_entities::ledger::dead_letter;
 use steward_entities::ledger::recent as active;
-use steward_entities::ledger::rollup::{self, MODEL_DAILY, MODEL_HOURLY, Measures};
+use steward_entities::ledger::rollup::{self, MODEL_DAILY, MODEL_HOURLY, Measures, RollupTable};
 use steward_entities::ledger::spent::{self, By, Spent};
 use steward_entities::{backup, channel, metrics_snapshot};
 use tokio::sync::watch;
@@ -42,6 +42,8 @@ type Ask<T> = Box<dyn Fn() -> T + Send + Sync>;
 #[derive(Default)]
 pub struct Outside {
     components: OnceLock<Ask<Vec<(String, &'static str)>>>,
+    parents: OnceLock<Ask<BTreeMap<String, String>>>,
+    certificates: OnceLock<Ask<Vec<(String, i64)>>>,
     restarts: OnceLock<Ask<u64>>,
 }
 
@@ -58,6 +60,22 @@ impl Outside {
         ask: impl Fn() -> Vec<(String, &'static str)> + Send + Sync + 'static,
     ) {
         let _ = self.components.set(Box::new(ask));
+    }
+
+    /// Who knows what each component stands on, if on any. The first one stays.
+    pub fn stands_on(&self, ask: impl Fn() -> BTreeMap<String, String> + Send + Sync + 'static) {
+        let _ = self.parents.set(Box::new(ask));
+    }
+
+    /// What each component stands on, as far as somebody knows.
+    pub fn parents(&self) -> BTreeMap<String, String> {
+        self.parents.get().map_or_else(BTreeMap::new, |ask| ask())
+    }
+
+    /// Who knows which components have certificates, and when those expire (microseconds since the Unix epoch). The first
+    /// one stays.
+    pub fn certificates(&self, ask: impl Fn() -> Vec<(String, i64)> + Send + Sync + 'static) {
+        let _ = self.certificates.set(Box::new(ask));
     }
 
     /// Who knows how often actors were restarted. The first one stays.
@@ -123,20 +141,23 @@ pub fn refuse(rule: &Rule) -> Result<(), String> {
                     "costs are told apart by one of model, app, token, account, tenant".to_owned(),
                 );
             }
-            if rule.condition.change {
-                return Err("a cost has no change; watch the cost itself".to_owned());
+            if rule.condition.change && !named.is_empty() {
+                return Err("the change of a cost has no labels".to_owned());
             }
         }
         Source::Components => {
             if named.iter().any(|label| label != "component") {
                 return Err("components are told apart by `component` only".to_owned());
             }
+            if rule.condition.change {
+                return Err(format!("{metric} has no change; watch the value itself"));
+            }
         }
         Source::Process => {
             if !named.is_empty() {
                 return Err(format!("{metric} has no labels"));
             }
-            if rule.condition.change {
+            if rule.condition.change && metric != "dau" {
                 return Err(format!("{metric} has no change; watch the value itself"));
             }
         }
@@ -159,7 +180,7 @@ fn source(metric: &str) -> Source {
         | "p99_latency_ms" | "avg_ttft_ms" | "p50_ttft_ms" | "p95_ttft_ms" | "p99_ttft_ms"
         | "prompt_tokens" | "completion_tokens" | "unpriced_calls" => Source::Calls,
         "cost_today" | "cost_month" => Source::Cost,
-        "status" => Source::Components,
+        "status" | "certificate_days" => Source::Components,
         _ => Source::Process,
     }
 }
@@ -248,10 +269,23 @@ impl Gauges {
         match source(rule.condition.metric.id) {
             Source::Calls if reach(rule) <= KEPT_US => Ok(self.of_ring(rule, known, now)),
             Source::Calls => self.of_rollups(rule, now).await.map_err(cannot),
+            Source::Cost if rule.condition.change => {
+                let reading = self.change_of_cost(rule.condition.metric.id, now).await;
+                Ok(Read::Series(vec![(
+                    Labels::new(),
+                    reading.map_err(cannot)?,
+                )]))
+            }
             Source::Cost => self.of_costs(rule, now).await.map_err(cannot),
+            Source::Components if rule.condition.metric.id == "certificate_days" => {
+                Ok(self.of_certificates(rule, now))
+            }
             Source::Components => Ok(self.of_components(rule)),
             Source::Process => {
-                let reading = self.of_process(rule.condition.metric.id, failed, now).await;
+                let reading = match rule.condition.change {
+                    true => self.change_of_users(now).await,
+                    false => self.of_process(rule.condition.metric.id, failed, now).await,
+                };
                 Ok(Read::Series(vec![(
                     Labels::new(),
                     reading.map_err(cannot)?,
@@ -374,6 +408,40 @@ impl Gauges {
         Ok(Read::Series(vec![(Labels::new(), dollars(&spent))]))
     }
 
+    /// Against the same stretch of the period before: the hours of today that are over and as many of yesterday, the days of
+    /// this month that are over and as many of the month before.
+    async fn change_of_cost(&self, metric: &str, now: i64) -> Result<Reading, DbErr> {
+        let today = calendar::day_of(self.zone, now);
+        let (table, (from, to), before) = match metric {
+            "cost_today" => {
+                let hour = calendar::hour_of(self.zone, now);
+                let yesterday = calendar::day_of(self.zone, today - 1);
+                (&MODEL_HOURLY, (today, hour), yesterday)
+            }
+            _ => {
+                let month = month_of(self.zone, today);
+                let before = calendar::day_of(self.zone, month - 1);
+                (&MODEL_DAILY, (month, today), month_of(self.zone, before))
+            }
+        };
+        let to_before = before.saturating_add(to - from).min(from);
+        let spent = self.spent(table, (from, to)).await?;
+        let spent_before = self.spent(table, (before, to_before)).await?;
+        Ok(change_against(spent, spent_before))
+    }
+
+    /// Dollars, by the rate of each day.
+    async fn spent(&self, table: &RollupTable, range: (i64, i64)) -> Result<f64, DbErr> {
+        let settings = self.settings.load();
+        let rates = settings.rates.by_day(self.zone, settings.rate);
+        let rows = rollup::rows(&self.databases.ledger_read, table, range, &[]).await?;
+        let charges = rows.iter().map(|row| {
+            let charged = ["cost_usd_nano", "cost_cny_nano"].map(|sum| row.measures.sum(sum));
+            (calendar::day_of(self.zone, row.bucket), charged)
+        });
+        Ok(rates.sum(charges, Currency::Usd) as f64 / 1_000_000_000.0)
+    }
+
     /// Every component is a series of its own, split or not: one that is down does not hide behind another.
     fn of_components(&self, rule: &Rule) -> Read {
         let Some(ask) = self.outside.components.get() else {
@@ -394,6 +462,29 @@ impl Gauges {
             (labels, reading)
         });
         Read::Series(each.filter(|(labels, _)| rule.concerns(labels)).collect())
+    }
+
+    fn of_certificates(&self, rule: &Rule, now: i64) -> Read {
+        let Some(ask) = self.outside.certificates.get() else {
+            return Read::NotYet;
+        };
+        let each = ask().into_iter().map(|(name, expires_at)| {
+            let days = expires_at.saturating_sub(now) as f64 / DAY_US as f64;
+            let labels = Labels::from([("component".to_owned(), name)]);
+            (labels, Reading::Number(days))
+        });
+        Read::Series(each.filter(|(labels, _)| rule.concerns(labels)).collect())
+    }
+
+    /// Of the last two days that are over: what today came to so far says nothing against a whole day.
+    async fn change_of_users(&self, now: i64) -> Result<Reading, DbErr> {
+        let today = calendar::day_of(self.zone, now);
+        let day_before = |day: i64| calendar::day_of(self.zone, day - 1);
+        let yesterday = day_before(today);
+        let read = &self.databases.ledger_read;
+        let (users, _) = active::active_users(read, yesterday).await?;
+        let (before, _) = active::active_users(read, day_before(yesterday)).await?;
+        Ok(change_against(users as f64, before as f64))
     }
 
     async fn of_process(&self, metric: &str, failed: usize, now: i64) -> Result<Reading, DbErr> {

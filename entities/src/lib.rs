@@ -24,6 +24,7 @@ pub mod database;
 pub mod delivery;
 pub mod exchange_rate;
 pub mod expiry;
+pub mod feedback;
 pub mod health_check;
 pub mod idempotency_key;
 pub mod instance;

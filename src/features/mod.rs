@@ -16,6 +16,7 @@ pub mod backups;
 pub mod channels;
 pub mod conversations;
 pub mod downloads;
+pub mod feedback;
 pub mod health;
 pub mod ingest;
 pub mod instance;

@@ -92,6 +92,7 @@ fn control(config: &mut ServiceConfig<'_>) {
         .configure(features::stats::routes)
         .configure(features::conversations::routes)
         .configure(features::redaction_rules::routes)
+        .configure(features::feedback::routes)
         .configure(features::settings::routes)
         .configure(features::retention::routes)
         .configure(features::archives::routes)

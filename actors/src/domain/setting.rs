@@ -50,6 +50,7 @@ const SIDE_MAX: &str = "conversations.max_bytes_per_side";
 const COMPRESS_AFTER: &str = "conversations.compress_after_days";
 const PER_OPERATOR: &str = "api.rate_limit_per_operator";
 const PER_ADDRESS: &str = "api.rate_limit_per_address";
+const FEEDBACK: &str = "feedback.per_minute";
 const STORED_LEVEL: &str = "log.stored_level";
 const REQUEST_LOGS: &str = "retention.request_logs_days";
 const CONTENTS: &str = "retention.contents_days";
@@ -81,7 +82,7 @@ const fn days(key: &'static str, min: i64) -> Definition {
 }
 
 /// Every setting, in the order in which they are shown.
-pub static DEFINITIONS: [Definition; 24] = [
+pub static DEFINITIONS: [Definition; 25] = [
     Definition {
         key: CURRENCY,
         kind: Kind::Choice(&["USD", "CNY"]),
@@ -109,6 +110,7 @@ pub static DEFINITIONS: [Definition; 24] = [
     whole(COMPRESS_AFTER, 1, 3_650),
     whole(PER_OPERATOR, 1, 1_000_000_000),
     whole(PER_ADDRESS, 1, 1_000_000_000),
+    whole(FEEDBACK, 1, 1_000_000),
     Definition {
         key: STORED_LEVEL,
         kind: Kind::Choice(&["ERROR", "WARN", "INFO"]),
@@ -230,6 +232,8 @@ pub struct Settings {
     pub rate_limit_per_operator: u32,
     /// Likewise.
     pub rate_limit_per_address: u32,
+    /// Feedback a minute, of a token or of one user.
+    pub feedback_per_minute: u32,
     /// Lines of the process's own log that are this bad, or worse, are stored.
     pub stored_level: Level,
     pub retention: Retention,
@@ -261,6 +265,7 @@ impl Default for Settings {
             compress_after: Duration::from_secs(7 * 86_400),
             rate_limit_per_operator: 1_200,
             rate_limit_per_address: 2_400,
+            feedback_per_minute: 120,
             stored_level: Level::Warn,
             retention: Retention::default(),
             archives: false,
@@ -295,6 +300,7 @@ impl Settings {
             compress_after: Duration::from_secs(u64::from(whole(COMPRESS_AFTER)?) * 86_400),
             rate_limit_per_operator: whole(PER_OPERATOR)?,
             rate_limit_per_address: whole(PER_ADDRESS)?,
+            feedback_per_minute: whole(FEEDBACK)?,
             stored_level: Level::parse(text(STORED_LEVEL))
                 .ok_or_else(|| format!("{STORED_LEVEL} must be a level"))?,
             retention: Retention {

@@ -17,6 +17,7 @@ mod m0018_exchange_rates;
 mod m0020_jwt_issuers;
 mod m0021_jwt_tests;
 mod m0022_archives;
+mod m0024_feedback;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -44,6 +45,7 @@ impl MigratorTrait for ControlMigrator {
             Box::new(m0020_jwt_issuers::Change),
             Box::new(m0021_jwt_tests::Change),
             Box::new(m0022_archives::Change),
+            Box::new(m0024_feedback::Change),
         ]
     }
 }

@@ -17,7 +17,8 @@ use steward_actors::domain::calendar;
 use steward_actors::spool::Admission;
 use steward_actors::supervision::{NodeKind, State};
 use steward_entities::ledger::daily;
-use steward_entities::tenant;
+use steward_entities::scope::Scope;
+use steward_entities::{feedback, tenant};
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -68,6 +69,8 @@ struct Overview {
     conversations_month: i64,
     /// False when today has so many calls that they are counted every quarter of an hour.
     conversations_exact: bool,
+    /// Feedback nobody has dealt with.
+    pending_feedbacks: u64,
     /// Since midnight.
     api_calls_today: i64,
     /// Between 0 and 1; null without calls.
@@ -121,6 +124,7 @@ async fn overview(
         conversations_week: conversations.week,
         conversations_month: conversations.month,
         conversations_exact: conversations.is_exact,
+        pending_feedbacks: feedback::pending(&state.databases.control_read, Scope::All).await?,
         api_calls_today: calls.request_count,
         success_rate_today: calls.success_rate,
         total_tokens_today: calls.total_tokens,

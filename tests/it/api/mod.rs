@@ -6,6 +6,7 @@ mod backups;
 mod conventions;
 mod conversations;
 mod export;
+mod feedback;
 mod health;
 mod ingest;
 mod logs;

@@ -36,5 +36,6 @@ pub mod stats;
 pub mod supervision;
 pub mod system;
 pub mod system_logs;
+pub mod templates;
 pub mod tenants;
 pub mod tokens;

@@ -98,6 +98,7 @@ fn control(config: &mut ServiceConfig<'_>) {
         .configure(features::archives::routes)
         .configure(features::prices::routes)
         .configure(features::prompts::routes)
+        .configure(features::templates::routes)
         .configure(features::ingest::routes)
         // Before alerts, whose `{id}` would take the name.
         .configure(features::channels::routes)

@@ -18,6 +18,7 @@ mod m0020_jwt_issuers;
 mod m0021_jwt_tests;
 mod m0022_archives;
 mod m0024_feedback;
+mod m0025_templates;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -46,6 +47,7 @@ impl MigratorTrait for ControlMigrator {
             Box::new(m0021_jwt_tests::Change),
             Box::new(m0022_archives::Change),
             Box::new(m0024_feedback::Change),
+            Box::new(m0025_templates::Change),
         ]
     }
 }

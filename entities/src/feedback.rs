@@ -327,7 +327,8 @@ impl Sums {
 
 fn summed(query: Select<Entity>) -> Select<Entity> {
     let many = |condition: String| {
-        let sum = format!("CAST(COALESCE(SUM(CASE WHEN {condition} THEN 1 ELSE 0 END), 0) AS BIGINT)");
+        let sum =
+            format!("CAST(COALESCE(SUM(CASE WHEN {condition} THEN 1 ELSE 0 END), 0) AS BIGINT)");
         Expr::cust(sum)
     };
     query
@@ -536,11 +537,12 @@ pub async fn handling(
     // The smallest that so many of a hundred do not exceed, by counting to it: neither database has a percentile that
     // the other has too.
     let nth = async |per_cent: i64| -> Result<i64, DbErr> {
-        let offset = (found.count * per_cent + 99) / 100 - 1;
+        // There is at least one.
+        let offset = ((found.count * per_cent + 99) / 100 - 1).unsigned_abs();
         let value = handled()
             .column_as(took(), "took")
             .order_by_asc(took())
-            .offset(offset.max(0).unsigned_abs())
+            .offset(offset)
             .limit(1)
             .into_tuple::<i64>()
             .one(connection)

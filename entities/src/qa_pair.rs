@@ -3,8 +3,8 @@
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ActiveValue::Set, Condition, DatabaseTransaction, FromQueryResult, PaginatorTrait, QueryOrder,
-    QuerySelect, Select,
+    ActiveValue, ActiveValue::Set, Condition, DatabaseTransaction, FromQueryResult, PaginatorTrait,
+    QueryOrder, QuerySelect, Select,
 };
 
 use crate::change::{self, ChangeError, versioned};
@@ -114,7 +114,10 @@ impl Filter {
             .add_option(category.map(|category| Column::Category.eq(category)))
             .add_option(self.source.map(|source| Column::Source.eq(source)))
             .add_option(self.is_synced.map(|is| Column::IsSynced.eq(is)))
-            .add_option(self.quality_min.map(|least| Column::QualityScore.gte(least)))
+            .add_option(
+                self.quality_min
+                    .map(|least| Column::QualityScore.gte(least)),
+            )
             .add_option(self.quality_max.map(|most| Column::QualityScore.lte(most)))
             .add_option(self.template_id.map(|id| Column::TemplateId.eq(id)))
             .add_option(ids.map(|ids| Column::PublicId.is_in(ids)))
@@ -176,10 +179,8 @@ pub async fn update(
     mut changes: ActiveModel,
     at_micros: i64,
 ) -> Result<Model, ChangeError> {
-    let differs = |value: &sea_orm::ActiveValue<String>, old: &str| {
-        matches!(value, sea_orm::ActiveValue::Set(new) if new != old)
-    };
-    if let sea_orm::ActiveValue::Set(question) = &changes.question {
+    let differs = |value: &ActiveValue<String>, old: &str| matches!(value, Set(new) if new != old);
+    if let Set(question) = &changes.question {
         changes.question_key = Set(question_key(question));
     }
     if differs(&changes.question, &current.question)
@@ -391,12 +392,22 @@ mod tests {
     #[test]
     fn the_same_question_has_one_key_however_it_was_typed() {
         let key = question_key("租借价格是多少?");
-        for same in ["租借价格是多少？", " 租借价格 是多少 ", "租借价格，是多少！"] {
+        for same in [
+            "租借价格是多少？",
+            " 租借价格 是多少 ",
+            "租借价格，是多少！",
+        ] {
             assert_eq!(question_key(same), key, "{same}");
         }
-        assert_eq!(question_key("How do I  BOOK？"), question_key("how do i book"));
+        assert_eq!(
+            question_key("How do I  BOOK？"),
+            question_key("how do i book")
+        );
         assert_eq!(question_key("ＡＢＣ１"), "abc1");
-        assert_ne!(question_key("退款政策是什么"), question_key("退货政策是什么"));
+        assert_ne!(
+            question_key("退款政策是什么"),
+            question_key("退货政策是什么")
+        );
         assert_eq!(question_key(" ?! "), "?!");
     }
 }

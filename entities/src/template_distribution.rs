@@ -8,7 +8,7 @@ use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict, Query, SelectStatement};
 use sea_orm::{ActiveValue::Set, DatabaseTransaction, FromQueryResult, QuerySelect};
 
-use crate::{tenant, template};
+use crate::{template, tenant};
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "template_distributions")]
@@ -96,7 +96,10 @@ pub async fn reach(
     for row in found {
         let of = reach.entry(row.template_id).or_default();
         of.distributed += row.tenants;
-        if now.get(&row.template_id).is_some_and(|now| row.revision < *now) {
+        if now
+            .get(&row.template_id)
+            .is_some_and(|now| row.revision < *now)
+        {
             of.outdated += row.tenants;
         }
     }

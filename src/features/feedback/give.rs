@@ -50,7 +50,6 @@ pub(crate) type Author = (i64, Option<std::sync::Arc<str>>);
 #[serde(untagged)]
 enum Rating {
     /// 1, very bad, to 5, very good.
-    #[schema(minimum = 1, maximum = 5)]
     Stars(i64),
     Thumb(Thumb),
 }
@@ -165,13 +164,14 @@ async fn take(
     state: &AppState,
     body: Result<Json<NewFeedback>, ApiError>,
 ) -> Result<(FeedbackTaken, bool), ApiError> {
-    let (token, user) = state
-        .gateway
-        .who(request.headers())
-        .map_err(|(code, detail)| match detail {
-            detail if detail.is_empty() => ApiError::new(code),
-            detail => ApiError::new(code).detail(detail),
-        })?;
+    let (token, user) =
+        state
+            .gateway
+            .who(request.headers())
+            .map_err(|(code, detail)| match detail {
+                detail if detail.is_empty() => ApiError::new(code),
+                detail => ApiError::new(code).detail(detail),
+            })?;
     let limit = state.settings.load().feedback_per_minute;
     let author = (token.id, user.clone());
     if let Err(seconds) = state.rates.feedback.take(author, limit) {
@@ -344,7 +344,9 @@ async fn keep(
 ) -> Result<(FeedbackTaken, bool), Unkept> {
     let refused = |error: sea_orm::DbErr| Unkept::Refused(error.into());
     let now = state.clock.now_micros();
-    let txn = begin_write(&state.databases.control).await.map_err(refused)?;
+    let txn = begin_write(&state.databases.control)
+        .await
+        .map_err(refused)?;
     let known = feedback::of_call(&txn, call.rid, end_user).await;
     let Some(known) = known.map_err(refused)? else {
         let new = New {

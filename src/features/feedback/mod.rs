@@ -50,15 +50,12 @@ const NOTE_MAX: usize = 2_000;
 const NOBODY: i64 = -1;
 
 pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
-    config
-        .service(list)
-        .service(give::submit)
-        .map(|plain| {
-            plain.route(
-                "/feedback",
-                web::method(actix_web::http::Method::OPTIONS).to(give::preflight),
-            )
-        });
+    config.service(list).service(give::submit).map(|plain| {
+        plain.route(
+            "/feedback",
+            web::method(actix_web::http::Method::OPTIONS).to(give::preflight),
+        )
+    });
     config
         .service(stats::stats)
         .service(show)
@@ -164,9 +161,10 @@ impl Which {
         let (prompt_name, prompt_number) = match given(self.prompt) {
             None => (None, None),
             Some(text) => match text.rsplit_once('@') {
-                Some((name, number)) => {
-                    (Some(name.to_owned()), Some(number.parse().unwrap_or(NOBODY)))
-                }
+                Some((name, number)) => (
+                    Some(name.to_owned()),
+                    Some(number.parse().unwrap_or(NOBODY)),
+                ),
                 None => (Some(text), None),
             },
         };
@@ -332,10 +330,12 @@ async fn settle(
         .check(row.version, &*change, "feedback", &row.public_id)
         .await?;
     if row.status == status {
-        return Err(ApiError::new(ErrorCode::Conflict).detail(match &row.handled_by {
-            Some(name) => format!("{name} has decided so already."),
-            None => "It is open already.".to_owned(),
-        }));
+        return Err(
+            ApiError::new(ErrorCode::Conflict).detail(match &row.handled_by {
+                Some(name) => format!("{name} has decided so already."),
+                None => "It is open already.".to_owned(),
+            }),
+        );
     }
     let open = status == Status::Open;
     let changes = feedback::ActiveModel {

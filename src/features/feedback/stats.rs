@@ -227,7 +227,11 @@ pub(super) async fn stats(
             p50_ms: took.p50 / 1_000,
             p95_ms: took.p95 / 1_000,
         }),
-        trend: trend(zone, (from, to), feedback::quarters(read, scope, &filter).await?),
+        trend: trend(
+            zone,
+            (from, to),
+            feedback::quarters(read, scope, &filter).await?,
+        ),
         by_model: all(parts(By::Model).await?),
         by_app: all(parts(By::App).await?),
         by_category: all(parts(By::Category).await?),

@@ -38,7 +38,10 @@ impl House {
             let made = Ask::post("/api/v1/ops/tenants", json!({"name": name})).bearer(&root);
             let id = made.to(&app).await.body["id"].as_str().unwrap().to_owned();
             let token = json!({"name": name, "tenant_id": id, "redaction": "redact"});
-            let token = Ask::post("/api/v1/tokens", token).bearer(&root).to(&app).await;
+            let token = Ask::post("/api/v1/tokens", token)
+                .bearer(&root)
+                .to(&app)
+                .await;
             let secret = token.body["token"].as_str().unwrap().to_owned();
             let read = &world.database.control_read;
             let row = tenant::by_public_id(read, steward_entities::scope::Scope::All, &id);
@@ -46,7 +49,10 @@ impl House {
             tenants.push((id, row.id, secret));
         }
         let lone = Ask::post("/api/v1/tokens", json!({"name": "lone"})).bearer(&root);
-        let lone = lone.to(&app).await.body["token"].as_str().unwrap().to_owned();
+        let lone = lone.to(&app).await.body["token"]
+            .as_str()
+            .unwrap()
+            .to_owned();
         let (bank, shop) = (tenants.pop().unwrap(), tenants.pop().unwrap());
         let snapshot = world.state.snapshot.load_full();
         let key_of = |tenant: i64| {
@@ -112,7 +118,10 @@ impl House {
 
     async fn get(&self, bearer: &str, query: &str) -> Answer {
         let app = self.world.app().await;
-        Ask::get(&format!("{FEEDBACK}{query}")).bearer(bearer).to(&app).await
+        Ask::get(&format!("{FEEDBACK}{query}"))
+            .bearer(bearer)
+            .to(&app)
+            .await
     }
 
     async fn act(&self, id: &str, act: &str, note: &str) -> Answer {
@@ -132,7 +141,10 @@ fn code(answer: &Answer) -> (u16, &str) {
 
 fn ids(answer: &Answer) -> Vec<&str> {
     let items = answer.body["items"].as_array().unwrap();
-    items.iter().map(|row| row["id"].as_str().unwrap()).collect()
+    items
+        .iter()
+        .map(|row| row["id"].as_str().unwrap())
+        .collect()
 }
 
 #[actix_web::test]
@@ -174,9 +186,15 @@ async fn given_on(world: World) {
     assert_eq!(told("user_name"), "anna", "the call's own user");
     assert_eq!(told("tenant_id"), house.shop.0.as_str());
     assert_eq!(told("tenant_name"), "Shop");
-    assert_eq!((told("model"), told("app")), (json!("gpt-4o"), json!("site")));
+    assert_eq!(
+        (told("model"), told("app")),
+        (json!("gpt-4o"), json!("site"))
+    );
     assert_eq!(told("conversation_id"), "talk-0");
-    assert_eq!((told("rating"), told("category")), (json!(1), json!("wrong")));
+    assert_eq!(
+        (told("rating"), told("category")),
+        (json!(1), json!("wrong"))
+    );
     assert_eq!(told("correction"), "It is 6.");
     assert_eq!(told("conversation_kept"), false);
     // The token's rules hold for what people write, too.
@@ -194,20 +212,41 @@ async fn given_on(world: World) {
     assert_eq!(approved.body["resolution"], "good catch");
     assert_eq!(approved.body["handled_by"], "root");
     assert_eq!(approved.body["handled_at"], "2026-03-15T18:31:00.000Z");
-    assert_eq!(code(&house.act(&id, "approve", "").await), (409, "conflict"));
+    assert_eq!(
+        code(&house.act(&id, "approve", "").await),
+        (409, "conflict")
+    );
     // What says nothing new is as good as before; the rest comes too late.
-    let late = house.give(shop, json!({"request_id": call, "rating": 5})).await;
+    let late = house
+        .give(shop, json!({"request_id": call, "rating": 5}))
+        .await;
     assert_eq!(code(&late), (409, "feedback_handled"));
-    let same = house.give(shop, json!({"request_id": call, "rating": 1})).await;
-    assert_eq!((same.status, &same.body["status"]), (StatusCode::OK, &json!("approved")));
+    let same = house
+        .give(shop, json!({"request_id": call, "rating": 1}))
+        .await;
+    assert_eq!(
+        (same.status, &same.body["status"]),
+        (StatusCode::OK, &json!("approved"))
+    );
     // A decision may be another, and be taken back.
-    assert_eq!(house.act(&id, "reject", "").await.body["status"], "rejected");
+    assert_eq!(
+        house.act(&id, "reject", "").await.body["status"],
+        "rejected"
+    );
     let open = house.act(&id, "reopen", "").await;
-    assert_eq!((&open.body["status"], &open.body["handled_at"]), (&json!("open"), &Value::Null));
-    let late = house.give(shop, json!({"request_id": call, "rating": 5})).await;
+    assert_eq!(
+        (&open.body["status"], &open.body["handled_at"]),
+        (&json!("open"), &Value::Null)
+    );
+    let late = house
+        .give(shop, json!({"request_id": call, "rating": 5}))
+        .await;
     assert_eq!(late.status, StatusCode::OK);
     let told = &house.world.audited("feedback.approve").await[0];
-    assert_eq!((told.target_id.as_str(), &told.details["note"]), (id.as_str(), &json!("good catch")));
+    assert_eq!(
+        (told.target_id.as_str(), &told.details["note"]),
+        (id.as_str(), &json!("good catch"))
+    );
     assert_eq!(told.details["status"], json!(["open", "approved"]));
     assert_eq!(house.world.audited("feedback.reopen").await.len(), 1);
     // Who saw an older one is told so.
@@ -244,16 +283,28 @@ async fn refused_on(world: World) {
     let app = house.world.app().await;
     let nobody = Ask::post(FEEDBACK, of(0)).to(&app).await;
     assert_eq!(code(&nobody), (401, "token_missing"));
-    assert_eq!(code(&house.give("sk-stw-none", of(0)).await), (401, "token_invalid"));
+    assert_eq!(
+        code(&house.give("sk-stw-none", of(0)).await),
+        (401, "token_invalid")
+    );
     assert_eq!(code(&house.give(&house.root, of(0)).await).0, 401);
     let request_id = &house.calls[0];
     for (body, field) in [
         (json!({"request_id": "7", "rating": 1}), "request_id"),
         (json!({"request_id": request_id, "rating": 6}), "rating"),
         (json!({"request_id": request_id, "rating": "meh"}), "rating"),
-        (json!({"request_id": request_id, "rating": 1, "category": "x".repeat(65)}), "category"),
-        (json!({"request_id": request_id, "rating": 1, "comment": "x".repeat(4_001)}), "comment"),
-        (json!({"request_id": request_id, "rating": 1, "prompt": "none@1"}), "prompt"),
+        (
+            json!({"request_id": request_id, "rating": 1, "category": "x".repeat(65)}),
+            "category",
+        ),
+        (
+            json!({"request_id": request_id, "rating": 1, "comment": "x".repeat(4_001)}),
+            "comment",
+        ),
+        (
+            json!({"request_id": request_id, "rating": 1, "prompt": "none@1"}),
+            "prompt",
+        ),
         (json!({"request_id": request_id}), "body"),
     ] {
         let answer = house.give(&house.shop.2, body).await;
@@ -263,34 +314,51 @@ async fn refused_on(world: World) {
     // A call that is long over and not on the books never was; one that has just ended may come.
     let old = id_of(Rid::floor_of_ms(START / 1_000 - 3_600_000).0, 9);
     let young = id_of(Rid::floor_of_ms(START / 1_000 - 1_000).0, 9);
-    let old = house.give(&house.shop.2, json!({"request_id": old, "rating": 1})).await;
+    let old = house
+        .give(&house.shop.2, json!({"request_id": old, "rating": 1}))
+        .await;
     assert_eq!(code(&old), (404, "not_found"));
-    let young = house.give(&house.shop.2, json!({"request_id": young, "rating": 1})).await;
+    let young = house
+        .give(&house.shop.2, json!({"request_id": young, "rating": 1}))
+        .await;
     assert_eq!(code(&young), (409, "call_not_booked"));
     assert_eq!(young.header("retry-after"), "2");
     // A suspended tenant says nothing.
     let path = format!("/api/v1/ops/tenants/{}/suspend", house.bank.0);
-    Ask::post(&path, json!({})).bearer(&house.root).to(&app).await;
-    assert_eq!(code(&house.give(&house.bank.2, of(3)).await), (403, "tenant_suspended"));
+    Ask::post(&path, json!({}))
+        .bearer(&house.root)
+        .to(&app)
+        .await;
+    assert_eq!(
+        code(&house.give(&house.bank.2, of(3)).await),
+        (403, "tenant_suspended")
+    );
 }
 
 #[actix_web::test]
 async fn too_much_feedback_at_once_is_refused() {
-    let world = World::with_environment([(
-        "STEWARD__FEEDBACK__PER_MINUTE".to_owned(),
-        "2".to_owned(),
-    )]);
+    let world =
+        World::with_environment([("STEWARD__FEEDBACK__PER_MINUTE".to_owned(), "2".to_owned())]);
     let house = House::on(world.await).await;
     let of = json!({"request_id": house.calls[0], "rating": 4});
     for _ in 0..2 {
-        assert!(house.give(&house.shop.2, of.clone()).await.status.is_success());
+        assert!(
+            house
+                .give(&house.shop.2, of.clone())
+                .await
+                .status
+                .is_success()
+        );
     }
     let refused = house.give(&house.shop.2, of.clone()).await;
     assert_eq!(code(&refused), (429, "too_many_requests"));
     assert_eq!(refused.header("retry-after"), "30");
     // Another token has its own count.
     let other = json!({"request_id": house.calls[3], "rating": 4});
-    assert_eq!(house.give(&house.bank.2, other).await.status, StatusCode::CREATED);
+    assert_eq!(
+        house.give(&house.bank.2, other).await.status,
+        StatusCode::CREATED
+    );
 }
 
 #[actix_web::test]
@@ -306,18 +374,30 @@ async fn pages_of_other_origins_send_it_where_they_may() {
     let preflight = ask(Method::OPTIONS, allowed).to(&app).await;
     assert_eq!(preflight.status, StatusCode::NO_CONTENT);
     assert_eq!(preflight.header("access-control-allow-origin"), allowed);
-    assert!(preflight.header("access-control-allow-headers").contains("authorization"));
+    assert!(
+        preflight
+            .header("access-control-allow-headers")
+            .contains("authorization")
+    );
     let other = ask(Method::OPTIONS, "https://evil.example").to(&app).await;
     assert_eq!(code(&other), (403, "origin_refused"));
     // A page may read why it was refused, too.
     let body = json!({"request_id": house.calls[0], "rating": 9});
-    let refused = ask(Method::POST, allowed).json(body.clone()).bearer(&house.shop.2);
+    let refused = ask(Method::POST, allowed)
+        .json(body.clone())
+        .bearer(&house.shop.2);
     let refused = refused.to(&app).await;
     assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
     assert_eq!(refused.header("access-control-allow-origin"), allowed);
-    let elsewhere = ask(Method::POST, "https://evil.example").json(body).bearer(&house.shop.2);
+    let elsewhere = ask(Method::POST, "https://evil.example")
+        .json(body)
+        .bearer(&house.shop.2);
     let elsewhere = elsewhere.to(&app).await;
-    assert!(!elsewhere.headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN));
+    assert!(
+        !elsewhere
+            .headers
+            .contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN)
+    );
 }
 
 #[actix_web::test]
@@ -334,13 +414,24 @@ async fn counted_on(world: World) {
     let house = House::on(world).await;
     let app = house.world.app().await;
     let prompt = json!({"name": "greet", "content": "Hello"});
-    let prompt = Ask::post("/api/v1/prompts", prompt).bearer(&house.root).to(&app).await;
+    let prompt = Ask::post("/api/v1/prompts", prompt)
+        .bearer(&house.root)
+        .to(&app)
+        .await;
     assert_eq!(prompt.status, StatusCode::CREATED, "{prompt:?}");
     let mut made = Vec::new();
     for (secret, n, body) in [
-        (&house.shop.2, 0, json!({"rating": 1, "category": "wrong", "comment": "nonsense", "correction": "6"})),
+        (
+            &house.shop.2,
+            0,
+            json!({"rating": 1, "category": "wrong", "comment": "nonsense", "correction": "6"}),
+        ),
         (&house.shop.2, 1, json!({"rating": 5, "prompt": "greet"})),
-        (&house.shop.2, 2, json!({"rating": 4, "category": "wrong", "prompt": "greet@1"})),
+        (
+            &house.shop.2,
+            2,
+            json!({"rating": 4, "category": "wrong", "prompt": "greet@1"}),
+        ),
         (&house.bank.2, 3, json!({"rating": 2, "category": "slow"})),
     ] {
         let mut body = body;
@@ -400,7 +491,10 @@ async fn counted_on(world: World) {
         ("approval_rate", json!(0.5)),
         ("categories", json!(["wrong", "slow"])),
         // Four minutes for the first, three for the last.
-        ("resolution_time", json!({"count": 2, "avg_ms": 210_000, "p50_ms": 180_000, "p95_ms": 240_000})),
+        (
+            "resolution_time",
+            json!({"count": 2, "avg_ms": 210_000, "p50_ms": 180_000, "p95_ms": 240_000}),
+        ),
     ] {
         assert_eq!(told(name), expected, "{name} {stats:?}");
     }
@@ -409,14 +503,20 @@ async fn counted_on(world: World) {
     assert_eq!(trend.len(), 30, "{trend:?}");
     // Shanghai's day: it is the 16th there.
     let last = trend.last().unwrap();
-    assert_eq!((&last["date"], &last["total"]), (&json!("2026-03-16"), &json!(4)));
+    assert_eq!(
+        (&last["date"], &last["total"]),
+        (&json!("2026-03-16"), &json!(4))
+    );
     assert_eq!(last["avg_rating"], 3.0);
     let names = |list: &str| -> Vec<(Value, i64)> {
         let parts = stats.body[list].as_array().unwrap();
         let part = |part: &Value| (part["name"].clone(), part["total"].as_i64().unwrap());
         parts.iter().map(part).collect()
     };
-    assert_eq!(names("by_model"), [(json!("gpt-4o"), 3), (json!("gpt-5"), 1)]);
+    assert_eq!(
+        names("by_model"),
+        [(json!("gpt-4o"), 3), (json!("gpt-5"), 1)]
+    );
     assert_eq!(names("by_app"), [(json!("site"), 4)]);
     assert_eq!(
         names("by_category"),
@@ -424,26 +524,50 @@ async fn counted_on(world: World) {
     );
     let by_prompt = &stats.body["by_prompt"][0];
     assert_eq!(by_prompt["prompt"], json!({"name": "greet", "version": 1}));
-    assert_eq!((&by_prompt["total"], &by_prompt["avg_rating"]), (&json!(2), &json!(4.5)));
+    assert_eq!(
+        (&by_prompt["total"], &by_prompt["avg_rating"]),
+        (&json!(2), &json!(4.5))
+    );
     let far = house.get(&house.root, "/stats?from=2020-01-01").await;
     assert_eq!(code(&far), (400, "scan_budget_exceeded"));
 
     // The prompt's versions tell it, too.
-    let path = format!("/api/v1/prompts/{}/versions", prompt.body["id"].as_str().unwrap());
+    let path = format!(
+        "/api/v1/prompts/{}/versions",
+        prompt.body["id"].as_str().unwrap()
+    );
     let versions = Ask::get(&path).bearer(&house.root).to(&app).await;
     let told = &versions.body["items"][0]["feedback"];
-    assert_eq!(told, &json!({"total": 2, "good": 2, "bad": 0, "avg_rating": 4.5}));
+    assert_eq!(
+        told,
+        &json!({"total": 2, "good": 2, "bad": 0, "avg_rating": 4.5})
+    );
 
     // Those of one tenant see theirs, and nothing else of it.
     let role = json!({"name": "clerk", "permissions": ["read:feedback", "write:feedback"]});
-    let role = Ask::post("/api/v1/ops/roles", role).bearer(&house.root).to(&app).await;
+    let role = Ask::post("/api/v1/ops/roles", role)
+        .bearer(&house.root)
+        .to(&app)
+        .await;
     assert_eq!(role.status, StatusCode::CREATED, "{role:?}");
-    let clerk = house.world.signed_in_of_tenant("clerk", "clerk", house.bank.1).await;
+    let clerk = house
+        .world
+        .signed_in_of_tenant("clerk", "clerk", house.bank.1)
+        .await;
     let seen = house.get(&clerk, "").await;
     assert_eq!(ids(&seen), [made[3].as_str()]);
     assert_eq!(house.get(&clerk, "/stats").await.body["total"], 1);
-    assert_eq!(house.get(&clerk, &format!("?tenant_id={}", house.shop.0)).await.body["total"], 0);
-    assert_eq!(code(&house.get(&clerk, &format!("/{}", made[0])).await), (404, "not_found"));
+    assert_eq!(
+        house
+            .get(&clerk, &format!("?tenant_id={}", house.shop.0))
+            .await
+            .body["total"],
+        0
+    );
+    assert_eq!(
+        code(&house.get(&clerk, &format!("/{}", made[0])).await),
+        (404, "not_found")
+    );
     let act = Ask::post(&format!("{FEEDBACK}/{}/reject", made[0]), json!({})).bearer(&clerk);
     assert_eq!(code(&act.to(&app).await), (404, "not_found"));
     let viewer = house.world.signed_in("viewer", "ops_viewer").await;

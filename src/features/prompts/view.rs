@@ -120,7 +120,9 @@ pub(super) async fn with_feedback(
     versions: &mut [VersionView],
 ) -> Result<(), ApiError> {
     let numbers: Vec<i64> = versions.iter().map(|version| version.number).collect();
-    for part in feedback::of_versions(connection, scope, &row.name, row.created_at, &numbers).await? {
+    for part in
+        feedback::of_versions(connection, scope, &row.name, row.created_at, &numbers).await?
+    {
         let mut all = versions.iter_mut();
         if let Some(version) = all.find(|version| Some(version.number) == part.number) {
             let mean = part.rating_sum as f64 / part.total.max(1) as f64;

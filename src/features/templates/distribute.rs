@@ -67,8 +67,10 @@ pub(super) async fn cases<'a>(
     let scope = Scope::Tenant(tenant_id);
     let ids: Vec<i64> = templates.iter().map(|row| row.id).collect();
     let given = template_distribution::of(connection, &ids, &[tenant_id]).await?;
-    let mut given: HashMap<i64, Distribution> =
-        given.into_iter().map(|row| (row.template_id, row)).collect();
+    let mut given: HashMap<i64, Distribution> = given
+        .into_iter()
+        .map(|row| (row.template_id, row))
+        .collect();
     let pairs: Vec<i64> = given.values().filter_map(|row| row.pair_id).collect();
     let pairs = qa_pair::by_ids(connection, scope, pairs).await?;
     let mut pairs: HashMap<i64, qa_pair::Model> =
@@ -156,20 +158,54 @@ impl JobKind for Distribute {
     }
 
     async fn run(&self, context: JobContext) -> Result<Value, String> {
+        let job = Job {
+            id: context.job_id.clone(),
+            created_by: context.created_by.clone(),
+            params: context.params.clone(),
+        };
+        let watch = Watch {
+            progress: &|per_cent| context.progress(per_cent),
+            is_cancelled: &|| context.is_cancelled(),
+        };
+        self.perform(job, watch).await
+    }
+}
+
+/// A job as it was asked for.
+pub(super) struct Job {
+    /// What its effect is idempotent by.
+    pub(super) id: String,
+    /// Public id of the operator who asked.
+    pub(super) created_by: String,
+    pub(super) params: Value,
+}
+
+/// How a job tells how far it is, and learns that it is to stop.
+#[derive(Clone, Copy)]
+pub(super) struct Watch<'a> {
+    pub(super) progress: &'a (dyn Fn(u8) + Sync),
+    pub(super) is_cancelled: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl Distribute {
+    /// Hands out, from the first tenant to the last.
+    ///
+    /// # Errors
+    /// A sentence for the operator: it was cancelled, or nothing could be done at all. That a tenant failed is a result.
+    pub(super) async fn perform(&self, job: Job, watch: Watch<'_>) -> Result<Value, String> {
         let asked: Asked =
-            serde_json::from_value(context.params.clone()).map_err(|error| error.to_string())?;
+            serde_json::from_value(job.params.clone()).map_err(|error| error.to_string())?;
         let asked = Arc::new(asked);
-        let (behalf, tenants) = self.begin(&context, &asked).await?;
+        let (behalf, tenants) = self.begin(job, &asked).await?;
         let mut total = Counts::default();
         let mut outcomes = Vec::with_capacity(tenants.len());
         let mut failed = 0;
         for (done, tenant) in tenants.iter().enumerate() {
-            if context.is_cancelled() {
+            if (watch.is_cancelled)() {
                 return Err(format!("stopped after {done} of {} tenants", tenants.len()));
             }
-            let outcome = self.tenant(tenant, &asked, &behalf).await;
             let mut told = json!({"tenant_id": tenant.public_id, "tenant_name": tenant.name});
-            match outcome {
+            match self.tenant(tenant, &asked, &behalf).await {
                 Ok(counts) => {
                     total.merge(&counts);
                     told["outcome"] = json!("done");
@@ -177,17 +213,16 @@ impl JobKind for Distribute {
                 }
                 Err(error) => {
                     failed += 1;
-                    tracing::warn!(%error, tenant = tenant.public_id, "templates could not be handed out to a tenant");
                     told["outcome"] = json!("failed");
-                    told["error"] = json!("the database could not be read or written");
+                    told["error"] = json!(error);
                 }
             }
             outcomes.push(told);
             let per_cent = (done + 1) * 100 / tenants.len();
-            context.progress(u8::try_from(per_cent).unwrap_or(100));
+            (watch.progress)(u8::try_from(per_cent).unwrap_or(100));
         }
         if failed > 0 && failed == outcomes.len() {
-            return Err("no tenant could be reached in the database".to_owned());
+            return Err("the database could not be read or written".to_owned());
         }
         Ok(json!({
             "templates": asked.template_ids.len(),
@@ -196,9 +231,7 @@ impl JobKind for Distribute {
             "tenants": outcomes,
         }))
     }
-}
 
-impl Distribute {
     /// Work on the tables, where their connections live.
     async fn at_home<T: Send + 'static>(
         &self,
@@ -212,23 +245,22 @@ impl Distribute {
 
     async fn begin(
         &self,
-        context: &JobContext,
+        job: Job,
         asked: &Arc<Asked>,
     ) -> Result<(Behalf, Vec<tenant::Model>), String> {
         let read = self.databases.control_read.clone();
-        let (job_id, created_by) = (context.job_id.clone(), context.created_by.clone());
         let asked = Arc::clone(asked);
         self.at_home(async move {
-            let author = operator::by_public_id(&read, Scope::All, &created_by).await?;
+            let author = operator::by_public_id(&read, Scope::All, &job.created_by).await?;
             let mut tenants = tenant::all(&read).await?;
             if let Some(ids) = &asked.tenant_ids {
                 tenants.retain(|row| ids.contains(&row.public_id));
             }
             tenants.sort_by_key(|row| row.id);
             let behalf = Behalf {
-                job_id,
+                job_id: job.id,
                 operator_id: author.as_ref().map(|row| row.id),
-                operator_name: author.map_or(created_by, |row| row.username),
+                operator_name: author.map_or(job.created_by, |row| row.username),
             };
             Ok((behalf, tenants))
         })
@@ -276,7 +308,11 @@ async fn step(
     let mut done: BTreeMap<&str, &'static str> = BTreeMap::new();
     for case in cases(txn, &templates, tenant.id).await? {
         // A start before this one has done it.
-        if let Some(given) = case.given.as_ref().filter(|row| row.job_id == behalf.job_id) {
+        if let Some(given) = case
+            .given
+            .as_ref()
+            .filter(|row| row.job_id == behalf.job_id)
+        {
             counts.note(Act::parse(&given.outcome));
             continue;
         }
@@ -369,7 +405,10 @@ async fn apply(
         // template changes again.
         (Act::Keep, pair) => {
             let before = case.given.as_ref().map(|given| given.hash.clone());
-            (pair.as_ref().map(|pair| pair.id), before.unwrap_or(handed_out))
+            (
+                pair.as_ref().map(|pair| pair.id),
+                before.unwrap_or(handed_out),
+            )
         }
     };
     let row = Distribution {

@@ -61,11 +61,11 @@ pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
         // Before those that take any id.
         .service(categories)
         .service(distribute_some)
-        .service(preview)
+        .service(preview_some)
         .service(show)
         .service(update)
         .service(remove)
-        .service(tenants);
+        .service(standings);
 }
 
 /// What a template says.
@@ -239,10 +239,12 @@ async fn categories(
 ) -> Result<Json<TemplateCategories>, ApiError> {
     check::whole_installation(&caller)?;
     let found = template::categories(&state.databases.control_read).await?;
-    let items = found.into_iter().map(|(category, templates)| TemplateCategory {
-        category,
-        templates,
-    });
+    let items = found
+        .into_iter()
+        .map(|(category, templates)| TemplateCategory {
+            category,
+            templates,
+        });
     Ok(Json(TemplateCategories {
         items: items.collect(),
     }))
@@ -327,8 +329,8 @@ async fn remove(
         .check(row.version, &*change, "template", &row.public_id)
         .await?;
     template::remove(&change, &row).await?;
-    let audit = Audit::of("templates.delete", "template", &row.public_id)
-        .with("question", &row.question);
+    let audit =
+        Audit::of("templates.delete", "template", &row.public_id).with("question", &row.question);
     change.commit(audit).await?;
     Ok(HttpResponse::NoContent().finish())
 }
@@ -336,7 +338,7 @@ async fn remove(
 /// How every tenant stands to a template, newest tenant first.
 #[utoipa::path(tag = "templates", params(PageQuery), responses((status = 200, body = Page<TemplateTenant>)))]
 #[get("/ops/templates/{id}/tenants")]
-async fn tenants(
+async fn standings(
     state: web::Data<AppState>,
     caller: Can<ReadTemplates>,
     id: web::Path<String>,
@@ -352,7 +354,10 @@ async fn tenants(
     let mut items = Vec::with_capacity(page.items.len());
     for tenant in page.items {
         let case = distribute::cases(read, std::slice::from_ref(&row), tenant.id).await?;
-        items.extend(case.into_iter().map(|case| TemplateTenant::of(&tenant, case)));
+        items.extend(
+            case.into_iter()
+                .map(|case| TemplateTenant::of(&tenant, case)),
+        );
     }
     Ok(Json(Page {
         items,
@@ -365,7 +370,7 @@ async fn tenants(
 /// What handing out would do. Nothing is changed.
 #[utoipa::path(tag = "templates", responses((status = 200, body = Preview)))]
 #[post("/ops/templates/distribute/preview")]
-async fn preview(
+async fn preview_some(
     state: web::Data<AppState>,
     caller: Can<WriteTemplates>,
     Json(asked): Json<Distribution>,

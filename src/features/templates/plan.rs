@@ -214,7 +214,12 @@ mod tests {
             (Some(given("b", 2)), Some(pair("b")), false, Current),
             (Some(given("a", 1)), Some(pair("a")), false, Outdated),
             (Some(given("b", 2)), Some(pair("mine")), false, Edited),
-            (Some(given("a", 1)), Some(pair("mine")), false, EditedOutdated),
+            (
+                Some(given("a", 1)),
+                Some(pair("mine")),
+                false,
+                EditedOutdated,
+            ),
             (Some(given("a", 1)), None, false, Removed),
             // Edited to what the template says meanwhile: nothing is left to decide.
             (Some(given("a", 1)), Some(pair("b")), false, Current),

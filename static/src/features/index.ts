@@ -25,6 +25,8 @@ export type NavKey =
   | 'accounts'
   | 'prices'
   | 'prompts'
+  | 'feedback'
+  | 'templates'
   | 'supervision'
   | 'health'
   | 'backups'
@@ -52,6 +54,8 @@ const order: NavKey[] = [
   'accounts',
   'prices',
   'prompts',
+  'feedback',
+  'templates',
   'alerts',
   'channels',
   'supervision',

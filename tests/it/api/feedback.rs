@@ -16,7 +16,8 @@ async fn an_answer_can_be_judged_as_soon_as_it_is_there() {
         .await;
     let id = answer.expect_status(200).request_id();
     // At once: the record may still be on its way to the books.
-    let told = json!({"request_id": id, "rating": "down", "category": "wrong", "correction": "你好"});
+    let told =
+        json!({"request_id": id, "rating": "down", "category": "wrong", "correction": "你好"});
     let made = app
         .api_as(&secret, Method::POST, "feedback", Some(told.clone()))
         .await;
@@ -47,7 +48,9 @@ async fn an_answer_can_be_judged_as_soon_as_it_is_there() {
         .await;
     assert_eq!(resolved.expect_status(200).json()["status"], "resolved");
     let late = json!({"request_id": id, "rating": "up"});
-    let late = app.api_as(&secret, Method::POST, "feedback", Some(late)).await;
+    let late = app
+        .api_as(&secret, Method::POST, "feedback", Some(late))
+        .await;
     assert_eq!(late.expect_status(409).json()["code"], "feedback_handled");
 }
 

@@ -12,6 +12,7 @@ export const useText = featureText(
       stats: 'Statistics',
       conversations: 'Conversations',
       api: 'Limits of the console and its API',
+      feedback: 'Feedback',
       log: 'System log',
       retention: 'Days that things are kept',
       archive: 'Archive',
@@ -74,6 +75,10 @@ export const useText = featureText(
       api_rate_limit_per_address: {
         label: 'Requests a minute of an address',
         explain: 'More are refused with 429.',
+      },
+      feedback_per_minute: {
+        label: 'Feedback a minute of an API key',
+        explain: 'Or of one signed-in user. More is refused with 429.',
       },
       log_stored_level: {
         label: 'Level that is stored',
@@ -139,6 +144,7 @@ export const useText = featureText(
       stats: '统计',
       conversations: '会话',
       api: '控制台与 API 限制',
+      feedback: '反馈',
       log: '系统日志',
       retention: '保留天数',
       archive: '归档',
@@ -199,6 +205,10 @@ export const useText = featureText(
       api_rate_limit_per_address: {
         label: '每个地址每分钟的请求数',
         explain: '超出的请求返回 429。',
+      },
+      feedback_per_minute: {
+        label: '每个 API 密钥每分钟的反馈数',
+        explain: '或每位已登录用户。超出的以 429 拒绝。',
       },
       log_stored_level: {
         label: '存储的级别',

@@ -16,6 +16,7 @@ const named = [
   'conversations_compress_after_days',
   'api_rate_limit_per_operator',
   'api_rate_limit_per_address',
+  'feedback_per_minute',
   'log_stored_level',
   'retention_request_logs_days',
   'retention_contents_days',
@@ -27,7 +28,7 @@ const named = [
   'archive_enabled',
   'archive_after_days',
 ] as const
-const grouped = ['prices', 'gateway', 'ledger', 'stats', 'conversations', 'api', 'log', 'retention', 'archive'] as const
+const grouped = ['prices', 'gateway', 'ledger', 'stats', 'conversations', 'api', 'feedback', 'log', 'retention', 'archive'] as const
 
 export function useWords() {
   const t = useText()

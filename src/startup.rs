@@ -50,6 +50,7 @@ use crate::demo::guard::{self, GuardError, Purpose};
 use crate::demo::{self, DemoError, Ground, Stage};
 use crate::error::ApiError;
 use crate::features::jwt_tests::Bench;
+use crate::features::knowledge::ChangeMany;
 use crate::features::templates::Distribute;
 use crate::gateway::budget::Budgets;
 use crate::gateway::limits::Limits;
@@ -286,6 +287,9 @@ impl Application {
             snapshot: Arc::clone(&snapshot),
             settings: settings.clone(),
             jobs: JobKinds::new().with(bench.clone()).with(Distribute {
+                databases: databases.clone(),
+                clock: Arc::clone(&clock),
+            }).with(ChangeMany {
                 databases: databases.clone(),
                 clock: Arc::clone(&clock),
             }),

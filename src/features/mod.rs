@@ -23,6 +23,7 @@ pub mod instance;
 pub mod jobs;
 pub mod jwt_issuers;
 pub mod jwt_tests;
+pub mod knowledge;
 pub mod logs;
 pub mod operator_keys;
 pub mod operators;

@@ -99,6 +99,7 @@ fn control(config: &mut ServiceConfig<'_>) {
         .configure(features::prices::routes)
         .configure(features::prompts::routes)
         .configure(features::templates::routes)
+        .configure(features::knowledge::routes)
         .configure(features::ingest::routes)
         // Before alerts, whose `{id}` would take the name.
         .configure(features::channels::routes)

@@ -344,12 +344,12 @@ async fn judged(
     connection: &impl ConnectionTrait,
     caller: &Caller,
     row: &prompt::Model,
-    versions: &mut [VersionView],
+    shown: &mut [VersionView],
 ) -> Result<(), ApiError> {
     if !caller.operator.permissions.allow("read:feedback") {
         return Ok(());
     }
-    view::with_feedback(connection, caller.operator.scope(), row, versions).await
+    view::with_feedback(connection, caller.operator.scope(), row, shown).await
 }
 
 /// What differs between two versions, line by line and word by word.

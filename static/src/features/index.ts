@@ -27,6 +27,7 @@ export type NavKey =
   | 'prompts'
   | 'feedback'
   | 'templates'
+  | 'knowledge'
   | 'supervision'
   | 'health'
   | 'backups'
@@ -56,6 +57,7 @@ const order: NavKey[] = [
   'prompts',
   'feedback',
   'templates',
+  'knowledge',
   'alerts',
   'channels',
   'supervision',

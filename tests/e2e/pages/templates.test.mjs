@@ -93,3 +93,30 @@ test('a template that changed is outdated until it is handed out again', async (
   const { items } = await ui.api('GET', '/api/v1/ops/templates?q=book')
   assert.deepEqual([items[0].distributed_count, items[0].outdated_count, items[0].revision], [3, 0, 2])
 })
+
+test('what a tenant edited is asked about before it is touched, and stays when it is kept', async () => {
+  const { items: pairs } = await ui.api('GET', '/api/v1/ops/knowledge/qa-pairs?keyword=book')
+  const edited = pairs.find((one) => one.tenant_name === '和服店 A')
+  const { question, category } = edited
+  await ui.api('PUT', `/api/v1/ops/knowledge/qa-pairs/${edited.id}`, { question, category, answer: 'Only at our shop.' })
+  const { items } = await ui.api('GET', '/api/v1/ops/templates?q=book')
+  const text = { question: items[0].question, category: items[0].category, answer: 'Book on our site.' }
+  await ui.api('PUT', `/api/v1/ops/templates/${items[0].id}`, text)
+  await ui.visit(`/ops/templates/${items[0].id}`, async (page) => {
+    const it = dialog(page, 'How do I book?')
+    await it.getByText('edited, and outdated').waitFor()
+    await button(it, 'Hand out').click()
+    const give = dialog(page, 'Hand out one template')
+    await give.getByText('In one place a tenant has words of its own.').waitFor()
+    await give.getByText('What the tenant has, and what the template says').click()
+    await give.getByText('Only at our shop.').waitFor()
+    await give.getByLabel('For this one').selectOption({ label: 'Keep theirs until the template changes again' })
+    await assertAccessible(page, 'what becomes of a tenant\'s own words')
+    await button(give, 'Hand out').click()
+    await give.getByText('1 kept').waitFor()
+    await button(give, 'Close').last().click()
+    await it.getByText('edited by the tenant').waitFor()
+  })
+  const kept = await ui.api('GET', `/api/v1/ops/knowledge/qa-pairs/${edited.id}`)
+  assert.equal(kept.answer, 'Only at our shop.')
+})

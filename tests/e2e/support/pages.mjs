@@ -42,7 +42,8 @@ export async function fill(ui) {
   await ui.api('POST', '/api/v1/ops/users', { username: 'looker', role: 'ops_viewer', password })
   await ui.api('POST', '/api/v1/ops/roles', { name: 'support', permissions: ['read:requests'] }).catch(() => {})
   await ui.api('POST', '/api/v1/prompts', { name: 'support/first-answer', content: 'You help at {{shop}}.' })
-  await ui.api('POST', '/api/v1/ops/tenants', { name: 'Kimono One' })
+  const { id: tenant_id } = await ui.api('POST', '/api/v1/ops/tenants', { name: 'Kimono One' })
+  await ui.api('POST', '/api/v1/ops/knowledge/qa-pairs', { tenant_id, question: 'How do I book?', answer: 'Call us.' })
   await ui.api('POST', '/api/v1/ops/templates', { question: '租借价格是多少？', answer: '三千円起。', category: '价格' })
   let last
   for (const model of ['gpt-4o', 'gpt-4o-mini', 'gpt-4o+status=500', 'o3']) {

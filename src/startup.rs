@@ -286,13 +286,16 @@ impl Application {
             vault: Arc::clone(&vault),
             snapshot: Arc::clone(&snapshot),
             settings: settings.clone(),
-            jobs: JobKinds::new().with(bench.clone()).with(Distribute {
-                databases: databases.clone(),
-                clock: Arc::clone(&clock),
-            }).with(ChangeMany {
-                databases: databases.clone(),
-                clock: Arc::clone(&clock),
-            }),
+            jobs: JobKinds::new()
+                .with(bench.clone())
+                .with(Distribute {
+                    databases: databases.clone(),
+                    clock: Arc::clone(&clock),
+                })
+                .with(ChangeMany {
+                    databases: databases.clone(),
+                    clock: Arc::clone(&clock),
+                }),
             spool: Arc::clone(&spool),
             store,
             node: config.node.id,

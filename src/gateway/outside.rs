@@ -19,6 +19,14 @@ use crate::error::catalog::ErrorCode;
 /// Records booked before others on this thread get their turn.
 const TURN_RECORDS: usize = 64;
 
+/// Who speaks.
+pub struct Who {
+    /// Theirs, or that of their issuer.
+    pub token: Arc<TokenView>,
+    /// Set where a user is signed in.
+    pub user: Option<Arc<str>>,
+}
+
 impl Gateway {
     /// Whose records a request brings: its token, if it may call now and the books can take more.
     ///
@@ -42,11 +50,14 @@ impl Gateway {
     pub fn who(
         &self,
         headers: &HeaderMap,
-    ) -> Result<(Arc<TokenView>, Option<Arc<str>>), (ErrorCode, Cow<'static, str>)> {
+    ) -> Result<Who, (ErrorCode, Cow<'static, str>)> {
         let told = |refusal: Refusal| (refusal.code, refusal.detail);
         let (key, user) = admit::identify(self, headers).map_err(told)?;
         admit::standing(&key, self.clock.now_micros()).map_err(told)?;
-        Ok((key.token, user))
+        Ok(Who {
+            token: key.token,
+            user,
+        })
     }
 
     /// Gives every record an id and puts it on the books. When this returns they are as safe as a call's

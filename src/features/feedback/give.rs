@@ -26,6 +26,7 @@ use uuid::Uuid;
 
 use super::FeedbackStatus;
 use crate::error::{ApiError, ErrorCode};
+use crate::gateway::Who;
 use crate::http::check;
 use crate::http::extract::Json;
 use crate::http::range::rfc3339;
@@ -164,7 +165,7 @@ async fn take(
     state: &AppState,
     body: Result<Json<NewFeedback>, ApiError>,
 ) -> Result<(FeedbackTaken, bool), ApiError> {
-    let (token, user) =
+    let Who { token, user } =
         state
             .gateway
             .who(request.headers())
@@ -232,12 +233,15 @@ impl Told {
         };
         // What people write about an answer holds what the answer held: the same rules apply to it.
         let snapshot = state.snapshot.load();
-        let clean = |text: String| match token.redaction {
-            RedactionMode::None => text,
-            _ => match snapshot.redactor.text(&text, &mut Hits::default()) {
-                Cow::Borrowed(_) => text,
-                Cow::Owned(clean) => clean,
-            },
+        let clean = |text: String| {
+            if token.redaction == RedactionMode::None {
+                return text;
+            }
+            let found = match snapshot.redactor.text(&text, &mut Hits::default()) {
+                Cow::Borrowed(_) => None,
+                Cow::Owned(clean) => Some(clean),
+            };
+            found.unwrap_or(text)
         };
         let prose = |field, text: Option<String>, max| {
             let checked = text.map(|text| check::prose(field, &text, 0, max));

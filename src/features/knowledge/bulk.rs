@@ -132,7 +132,8 @@ impl ChangeMany {
             let (control, asked) = (self.databases.control.clone(), asked.clone());
             let (job_id, author) = (job_id.clone(), author.clone());
             let now = self.clock.now_micros();
-            let stepping = async move { step(&control, &asked, after, (job_id, author), now).await };
+            let stepping =
+                async move { step(&control, &asked, after, (job_id, author), now).await };
             let done = self.at_home(stepping).await?;
             let Some(last) = done.last else {
                 return Ok(json!({"changed": changed}));

@@ -248,10 +248,7 @@ async fn overview(
             .await?
             .into_iter()
             .collect(),
-        by_source: qa_pair::by_source(read, scope)
-            .await?
-            .into_iter()
-            .collect(),
+        by_source: qa_pair::by_source(read, scope).await?.into_iter().collect(),
         synced_count: sums.synced,
         unsynced_count: sums.total - sums.synced,
         avg_quality_score: sums.avg_quality,
@@ -395,8 +392,8 @@ async fn remove(
         .check(row.version, &*change, "qa_pair", &row.public_id)
         .await?;
     qa_pair::remove(&change, &row).await?;
-    let audit = Audit::of("knowledge.delete", "qa_pair", &row.public_id)
-        .with("question", &row.question);
+    let audit =
+        Audit::of("knowledge.delete", "qa_pair", &row.public_id).with("question", &row.question);
     change.commit(audit).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -22,7 +22,10 @@ impl House {
         let app = world.app().await;
         let root = world.signed_in("root", "ops_admin").await;
         let role = json!({"name": "keeper", "permissions": ["read:knowledge", "write:knowledge"]});
-        Ask::post("/api/v1/ops/roles", role).bearer(&root).to(&app).await;
+        Ask::post("/api/v1/ops/roles", role)
+            .bearer(&root)
+            .to(&app)
+            .await;
         let mut tenants = Vec::new();
         for name in ["Kimono One", "和服店 A"] {
             let made = Ask::post("/api/v1/ops/tenants", json!({"name": name})).bearer(&root);
@@ -47,7 +50,13 @@ impl House {
         }
     }
 
-    async fn add(&self, tenant: usize, question: &str, category: &str, score: Option<f64>) -> String {
+    async fn add(
+        &self,
+        tenant: usize,
+        question: &str,
+        category: &str,
+        score: Option<f64>,
+    ) -> String {
         let body = json!({"tenant_id": self.tenants[tenant].0, "question": question, "answer": "A",
             "category": category, "quality_score": score});
         let made = self.ask(&self.root, Method::POST, "/qa-pairs", body).await;
@@ -58,7 +67,9 @@ impl House {
     async fn questions(&self, bearer: &str, query: &str) -> Vec<String> {
         let path = format!("/qa-pairs{query}");
         let found = self.ask(bearer, Method::GET, &path, Value::Null).await;
-        let items = found.body["items"].as_array().unwrap_or_else(|| panic!("{found:?}"));
+        let items = found.body["items"]
+            .as_array()
+            .unwrap_or_else(|| panic!("{found:?}"));
         items
             .iter()
             .map(|item| item["question"].as_str().unwrap().to_owned())
@@ -106,11 +117,17 @@ async fn kept_on(world: World) {
     house.add(1, "租借价格是多少？", "价格", None).await;
     let tenant = house.tenants[1].0.clone();
     for (query, expected) in [
-        (String::new(), vec!["租借价格是多少？", "How do I book?", "租借价格是多少？"]),
+        (
+            String::new(),
+            vec!["租借价格是多少？", "How do I book?", "租借价格是多少？"],
+        ),
         (format!("?tenant_id={tenant}"), vec!["租借价格是多少？"]),
         ("?tenant_id=ten_x".into(), vec![]),
         ("?keyword=BOOK".into(), vec!["How do I book?"]),
-        ("?category=%E9%A2%84%E7%BA%A6".into(), vec!["How do I book?"]),
+        (
+            "?category=%E9%A2%84%E7%BA%A6".into(),
+            vec!["How do I book?"],
+        ),
         ("?source=template".into(), vec![]),
         ("?is_synced=true".into(), vec![]),
         ("?quality_min=0.9".into(), vec!["租借价格是多少？"]),
@@ -134,18 +151,33 @@ async fn kept_on(world: World) {
     );
 
     // One that asks the same is told of, and added only when that is wanted.
-    let mut same = json!({"tenant_id": house.tenants[0].0, "question": "租借价格 是多少?", "answer": "B"});
-    let refused = house.ask(root, Method::POST, "/qa-pairs", same.clone()).await;
+    let mut same =
+        json!({"tenant_id": house.tenants[0].0, "question": "租借价格 是多少?", "answer": "B"});
+    let refused = house
+        .ask(root, Method::POST, "/qa-pairs", same.clone())
+        .await;
     assert_eq!(code(&refused), (409, "conflict"));
-    assert!(refused.body["detail"].as_str().unwrap().contains(&price), "{refused:?}");
+    assert!(
+        refused.body["detail"].as_str().unwrap().contains(&price),
+        "{refused:?}"
+    );
     same["allow_duplicate"] = json!(true);
     let made = house.ask(root, Method::POST, "/qa-pairs", same).await;
     assert_eq!(made.status, StatusCode::CREATED);
     for (body, field) in [
         (json!({"question": "x", "answer": "x"}), "tenant_id"),
-        (json!({"tenant_id": "ten_x", "question": "x", "answer": "x"}), "tenant_id"),
-        (json!({"tenant_id": tenant, "question": "", "answer": "x"}), "question"),
-        (json!({"tenant_id": tenant, "question": "x", "answer": "x", "quality_score": 1.5}), "quality_score"),
+        (
+            json!({"tenant_id": "ten_x", "question": "x", "answer": "x"}),
+            "tenant_id",
+        ),
+        (
+            json!({"tenant_id": tenant, "question": "", "answer": "x"}),
+            "question",
+        ),
+        (
+            json!({"tenant_id": tenant, "question": "x", "answer": "x", "quality_score": 1.5}),
+            "quality_score",
+        ),
     ] {
         let refused = house.ask(root, Method::POST, "/qa-pairs", body).await;
         assert_eq!(code(&refused), (422, "validation_failed"));
@@ -166,12 +198,19 @@ async fn kept_on(world: World) {
     assert_eq!(told.details["answer"], json!(["A", "四千円。"]));
 
     // Those of a tenant keep theirs, and nobody else's.
-    let own = house.world.signed_in_of_tenant("own", "keeper", house.tenants[1].1).await;
+    let own = house
+        .world
+        .signed_in_of_tenant("own", "keeper", house.tenants[1].1)
+        .await;
     assert_eq!(house.questions(&own, "").await, ["租借价格是多少？"]);
     let other = format!("?tenant_id={}", house.tenants[0].0);
     assert!(house.questions(&own, &other).await.is_empty());
     for method in [Method::GET, Method::PUT, Method::DELETE] {
-        let body = if method == Method::PUT { text.clone() } else { Value::Null };
+        let body = if method == Method::PUT {
+            text.clone()
+        } else {
+            Value::Null
+        };
         let refused = house.ask(&own, method, &path, body).await;
         assert_eq!(code(&refused), (404, "not_found"));
     }
@@ -187,15 +226,31 @@ async fn kept_on(world: World) {
     assert_eq!(gone.status, StatusCode::NO_CONTENT);
     let viewer = house.world.signed_in("viewer", "ops_viewer").await;
     assert_eq!(house.questions(&viewer, "").await.len(), 4);
-    let refused = house.ask(&viewer, Method::POST, "/qa-pairs", json!({"question": "x", "answer": "x"})).await;
+    let refused = house
+        .ask(
+            &viewer,
+            Method::POST,
+            "/qa-pairs",
+            json!({"question": "x", "answer": "x"}),
+        )
+        .await;
     assert_eq!(code(&refused), (403, "forbidden"));
 
-    let dashboard = Ask::get("/api/v1/ops/dashboard/overview").bearer(root).to(&app).await;
+    let dashboard = Ask::get("/api/v1/ops/dashboard/overview")
+        .bearer(root)
+        .to(&app)
+        .await;
     assert_eq!(
-        (&dashboard.body["total_qa_pairs"], &dashboard.body["unsynced_qa_pairs"]),
+        (
+            &dashboard.body["total_qa_pairs"],
+            &dashboard.body["unsynced_qa_pairs"]
+        ),
         (&json!(4), &json!(4))
     );
-    let shown = Ask::get(&format!("/api/v1/ops/tenants/{tenant}")).bearer(root).to(&app).await;
+    let shown = Ask::get(&format!("/api/v1/ops/tenants/{tenant}"))
+        .bearer(root)
+        .to(&app)
+        .await;
     assert_eq!(shown.body["qa_pair_count"], 2, "{shown:?}");
 }
 
@@ -214,25 +269,40 @@ async fn changed_on(world: World) {
     let root = &house.root;
     let mut ids = Vec::new();
     for n in 0..5 {
-        ids.push(house.add(n % 2, &format!("Question {n}"), "old", None).await);
+        ids.push(
+            house
+                .add(n % 2, &format!("Question {n}"), "old", None)
+                .await,
+        );
     }
     let changed = house
         .bulk(root, json!({"action": "change_category", "category": "new", "ids": [ids[0], ids[1], "qa_none"]}))
         .await;
     assert_eq!(changed, json!({"changed": 2}));
-    assert_eq!(house.questions(root, "?category=new").await, ["Question 1", "Question 0"]);
+    assert_eq!(
+        house.questions(root, "?category=new").await,
+        ["Question 1", "Question 0"]
+    );
     // Of a filter, and of one tenant: what is so already is not changed again.
     let filter = json!({"tenant_id": house.tenants[0].0});
     let again = json!({"action": "change_category", "category": "new", "filter": filter});
     assert_eq!(house.bulk(root, again).await, json!({"changed": 2}));
     // Those of a tenant reach their own only, whatever they name.
-    let own = house.world.signed_in_of_tenant("own", "keeper", house.tenants[1].1).await;
+    let own = house
+        .world
+        .signed_in_of_tenant("own", "keeper", house.tenants[1].1)
+        .await;
     let all = json!({"action": "delete", "ids": ids});
     assert_eq!(house.bulk(&own, all).await, json!({"changed": 2}));
-    assert_eq!(house.questions(root, "").await, ["Question 4", "Question 2", "Question 0"]);
+    assert_eq!(
+        house.questions(root, "").await,
+        ["Question 4", "Question 2", "Question 0"]
+    );
     // What comes after the request is not meant.
     let accepted = json!({"action": "delete", "filter": {}});
-    let accepted = house.ask(root, Method::POST, "/qa-pairs/bulk", accepted).await;
+    let accepted = house
+        .ask(root, Method::POST, "/qa-pairs/bulk", accepted)
+        .await;
     house.add(0, "Later", "", None).await;
     let row = job::by_public_id(
         &house.world.database.control_read,
@@ -244,19 +314,33 @@ async fn changed_on(world: World) {
         clock: Arc::clone(&house.world.state.clock),
     };
     let who = (row.public_id, row.created_by);
-    let stopped = kind.perform(row.params.clone(), who.clone(), &|_| {}, &|| true).await;
+    let stopped = kind
+        .perform(row.params.clone(), who.clone(), &|_| {}, &|| true)
+        .await;
     assert_eq!(stopped.unwrap_err(), "stopped after 0 pairs");
     let done = kind.perform(row.params, who, &|_| {}, &|| false).await;
     assert_eq!(done.unwrap(), json!({"changed": 3}));
     assert_eq!(house.questions(root, "").await, ["Later"]);
     let told = &house.world.audited("knowledge.changed").await[0];
-    assert_eq!((told.operator_name.as_str(), told.details["pairs"].as_array().unwrap().len()), ("root", 3));
+    assert_eq!(
+        (
+            told.operator_name.as_str(),
+            told.details["pairs"].as_array().unwrap().len()
+        ),
+        ("root", 3)
+    );
 
     for (body, field) in [
         (json!({"action": "delete"}), "ids"),
         (json!({"action": "delete", "ids": []}), "ids"),
-        (json!({"action": "delete", "ids": ["x"], "filter": {}}), "ids"),
-        (json!({"action": "change_category", "ids": ["x"]}), "category"),
+        (
+            json!({"action": "delete", "ids": ["x"], "filter": {}}),
+            "ids",
+        ),
+        (
+            json!({"action": "change_category", "ids": ["x"]}),
+            "category",
+        ),
     ] {
         let refused = house.ask(root, Method::POST, "/qa-pairs/bulk", body).await;
         assert_eq!(code(&refused), (422, "validation_failed"));

@@ -131,10 +131,6 @@ impl Counts {
         self.skipped += other.skipped;
         self.unchanged += other.unchanged;
     }
-
-    fn did_something(&self) -> bool {
-        self.created + self.updated + self.replaced + self.kept > 0
-    }
 }
 
 /// The job [`KIND`].
@@ -322,7 +318,7 @@ async fn step(
             done.insert(&case.template.public_id, act.as_str());
         }
     }
-    if counts.did_something() {
+    if !done.is_empty() {
         let entry = audit::Entry {
             operator_id: behalf.operator_id,
             operator_name: behalf.operator_name.clone(),

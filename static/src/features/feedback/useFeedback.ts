@@ -125,12 +125,13 @@ export function useOneFeedback(id: () => string | null) {
     /** Decided from what was shown, unless `seen` says otherwise. */
     mutationFn: async ({ of, act, note, seen }: { of: string; act: Act; note: string; seen?: string }) => {
       const etag = seen ?? query.data.value?.etag ?? ''
-      const params = { path: { id: of }, header: { 'if-match': etag, 'idempotency-key': idempotencyKey() } }
-      if (act === 'reopen') return answer(api.POST('/api/v1/feedback/{id}/reopen', { params }))
+      const params = { path: { id: of }, header: { 'idempotency-key': idempotencyKey() } }
+      const headers = { 'if-match': etag }
+      if (act === 'reopen') return answer(api.POST('/api/v1/feedback/{id}/reopen', { params, headers }))
       const body = { note }
-      if (act === 'approve') return answer(api.POST('/api/v1/feedback/{id}/approve', { params, body }))
-      if (act === 'reject') return answer(api.POST('/api/v1/feedback/{id}/reject', { params, body }))
-      return answer(api.POST('/api/v1/feedback/{id}/resolve', { params, body }))
+      if (act === 'approve') return answer(api.POST('/api/v1/feedback/{id}/approve', { params, headers, body }))
+      if (act === 'reject') return answer(api.POST('/api/v1/feedback/{id}/reject', { params, headers, body }))
+      return answer(api.POST('/api/v1/feedback/{id}/resolve', { params, headers, body }))
     },
     // Refused or not: what stands now is shown.
     onSettled: changed,

@@ -47,10 +47,7 @@ impl Gateway {
     ///
     /// # Errors
     /// As for a call, with what is said of it beside the catalog's sentence.
-    pub fn who(
-        &self,
-        headers: &HeaderMap,
-    ) -> Result<Who, (ErrorCode, Cow<'static, str>)> {
+    pub fn who(&self, headers: &HeaderMap) -> Result<Who, (ErrorCode, Cow<'static, str>)> {
         let told = |refusal: Refusal| (refusal.code, refusal.detail);
         let (key, user) = admit::identify(self, headers).map_err(told)?;
         admit::standing(&key, self.clock.now_micros()).map_err(told)?;

@@ -70,7 +70,6 @@ struct NewFeedback {
     /// The `x-request-id` of the answer it is about.
     request_id: String,
     /// 1 to 5, or `up` (5) and `down` (1).
-    #[schema(inline)]
     rating: Rating,
     /// What it is about, in the application's own words: `wrong`, `incomplete`, … Left out, it stays as it was.
     #[schema(max_length = 64)]
@@ -165,14 +164,13 @@ async fn take(
     state: &AppState,
     body: Result<Json<NewFeedback>, ApiError>,
 ) -> Result<(FeedbackTaken, bool), ApiError> {
-    let Who { token, user } =
-        state
-            .gateway
-            .who(request.headers())
-            .map_err(|(code, detail)| match detail {
-                detail if detail.is_empty() => ApiError::new(code),
-                detail => ApiError::new(code).detail(detail),
-            })?;
+    let Who { token, user } = state
+        .gateway
+        .who(request.headers())
+        .map_err(|(code, detail)| match detail {
+            detail if detail.is_empty() => ApiError::new(code),
+            detail => ApiError::new(code).detail(detail),
+        })?;
     let limit = state.settings.load().feedback_per_minute;
     let author = (token.id, user.clone());
     if let Err(seconds) = state.rates.feedback.take(author, limit) {

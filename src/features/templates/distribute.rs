@@ -33,7 +33,6 @@ const STEP: usize = 100;
 pub(super) struct Decision {
     pub(super) template_id: String,
     pub(super) tenant_id: String,
-    #[schema(inline)]
     pub(super) action: OnConflict,
     /// `pair_version` of the preview: were the words changed since, they stay and the matter is open.
     pub(super) pair_version: Option<i64>,

@@ -105,7 +105,6 @@ struct Distribution {
     /// What becomes of words that are a tenant's own: `skip` leaves them and asks again next time, `keep` leaves them
     /// until the template changes again, `replace` overwrites them.
     #[serde(default)]
-    #[schema(inline)]
     on_conflict: OnConflict,
     /// The same for single ones; at most 2,000.
     #[serde(default)]

@@ -8,7 +8,8 @@ use crate::support::{App, Setup, eventually};
 
 #[tokio::test]
 async fn an_answer_can_be_judged_as_soon_as_it_is_there() {
-    let app = App::serving().await;
+    let setup = Setup::new().set("ALERTS__INTERVAL_MS", 1_000);
+    let app = setup.serving().await;
     let policy = json!({"name": "shop", "app": "shop", "enable_conversation_logging": true, "redaction": "none"});
     let (secret, _) = app.token(policy).await;
     let answer = app
@@ -37,11 +38,17 @@ async fn an_answer_can_be_judged_as_soon_as_it_is_there() {
         (&json!(id), &json!("你好"))
     );
     let rule = json!({"name": "backlog", "condition": "pending_feedbacks > 0", "severity": "warning", "channels": []});
-    let preview = app
-        .api(Method::POST, "ops/alerts/rules", Some(rule))
-        .await
-        .expect_status(201);
-    drop(preview);
+    app.create("ops/alerts/rules", rule).await;
+    // The evaluator reads the metric: it fires by itself.
+    eventually("the backlog is an alert", || async {
+        let active = app.get("ops/alerts/active").await;
+        let items = active["items"].as_array().cloned().unwrap_or_default();
+        items
+            .iter()
+            .any(|alert| alert["rule"] == "backlog")
+            .then_some(())
+    })
+    .await;
     let note = Some(json!({"note": "corrected"}));
     let resolved = app
         .api(Method::POST, &format!("{path}/resolve"), note)

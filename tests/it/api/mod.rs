@@ -13,3 +13,4 @@ mod logs;
 mod operations;
 mod roles;
 mod secrets;
+mod templates;

@@ -29,7 +29,9 @@ afterEach(() => {
 })
 const text = () => document.body.textContent ?? ''
 const posts = (asked: Asked[]) =>
-  asked.filter(({ line }) => line.startsWith('POST')).map(({ line, body, headers }) => [line, body, headers.get('if-match')])
+  asked
+    .filter(({ line }) => line.startsWith('POST'))
+    .map(({ line, body, headers }) => [line, body, headers.get('if-match')])
 
 function server(row: () => typeof given, kept = true) {
   return ({ line, path }: Asked) => {
@@ -98,9 +100,7 @@ it('resolves with a note that must not be empty, from what was shown', async () 
   await type('note', 'Prompt corrected')
   form().dispatchEvent(new Event('submit', { cancelable: true }))
   await vi.waitFor(() => expect(button('Open again')).toBeDefined())
-  expect(posts(asked)).toEqual([
-    ['POST /api/v1/feedback/fbk_1/resolve', { note: 'Prompt corrected' }, '"1"'],
-  ])
+  expect(posts(asked)).toEqual([['POST /api/v1/feedback/fbk_1/resolve', { note: 'Prompt corrected' }, '"1"']])
   wrapper.unmount()
 })
 

@@ -28,7 +28,18 @@ const named = [
   'archive_enabled',
   'archive_after_days',
 ] as const
-const grouped = ['prices', 'gateway', 'ledger', 'stats', 'conversations', 'api', 'feedback', 'log', 'retention', 'archive'] as const
+const grouped = [
+  'prices',
+  'gateway',
+  'ledger',
+  'stats',
+  'conversations',
+  'api',
+  'feedback',
+  'log',
+  'retention',
+  'archive',
+] as const
 
 export function useWords() {
   const t = useText()

@@ -67,8 +67,7 @@ export function useTemplates() {
     open,
   )
   const changed = async () => {
-    list.again()
-    await queries.invalidateQueries({ queryKey: ['templates'] })
+    await Promise.all([list.restart(), queries.invalidateQueries({ queryKey: ['templates'] })])
   }
   const create = useMutation({
     mutationFn: (body: Draft) =>

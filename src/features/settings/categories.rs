@@ -215,6 +215,7 @@ mod tests {
                 "stats",
                 "conversations",
                 "api",
+                "feedback",
                 "log",
                 "retention",
                 "archive"

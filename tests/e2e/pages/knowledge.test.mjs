@@ -69,7 +69,7 @@ test('a pair is edited and removed; filters stand in the address', async () => {
     await assertAccessible(page, 'one pair')
     await button(it, 'Delete').click()
     await button(dialog(page, 'Delete the pair?'), 'Delete').click()
-    await page.getByText('How do I book?').waitFor({ state: 'detached' })
+    await page.getByText('How do I book?').first().waitFor({ state: 'detached' })
   })
 })
 

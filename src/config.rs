@@ -37,6 +37,7 @@ pub struct Config {
     pub conversations: Conversations,
     pub auth: Auth,
     pub api: Api,
+    pub feedback: Feedback,
     pub supervision: Supervision,
     pub operations: Operations,
     pub health: Health,
@@ -177,6 +178,13 @@ pub struct Auth {
 pub struct Api {
     pub rate_limit_per_operator: u32,
     pub rate_limit_per_address: u32,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Feedback {
+    pub per_minute: u32,
+    pub allowed_origins: String,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]

@@ -50,6 +50,8 @@ use crate::demo::guard::{self, GuardError, Purpose};
 use crate::demo::{self, DemoError, Ground, Stage};
 use crate::error::ApiError;
 use crate::features::jwt_tests::Bench;
+use crate::features::knowledge::ChangeMany;
+use crate::features::templates::Distribute;
 use crate::gateway::budget::Budgets;
 use crate::gateway::limits::Limits;
 use crate::gateway::{self, Gateway};
@@ -284,7 +286,16 @@ impl Application {
             vault: Arc::clone(&vault),
             snapshot: Arc::clone(&snapshot),
             settings: settings.clone(),
-            jobs: JobKinds::new().with(bench.clone()),
+            jobs: JobKinds::new()
+                .with(bench.clone())
+                .with(Distribute {
+                    databases: databases.clone(),
+                    clock: Arc::clone(&clock),
+                })
+                .with(ChangeMany {
+                    databases: databases.clone(),
+                    clock: Arc::clone(&clock),
+                }),
             spool: Arc::clone(&spool),
             store,
             node: config.node.id,

@@ -27,6 +27,7 @@ use crate::config::Config;
 use crate::error::{ApiError, ErrorCode};
 use crate::features::accounts::ProviderLists;
 use crate::features::auth::Doorman;
+use crate::features::feedback::Author;
 use crate::features::stats::conversations::Remembered;
 use crate::gateway::Gateway;
 use crate::http::access_token::AccessTokens;
@@ -73,6 +74,7 @@ pub struct Parts {
 pub struct Rates {
     pub per_operator: RateLimiter<i64>,
     pub per_address: RateLimiter<IpAddr>,
+    pub feedback: RateLimiter<Author>,
 }
 
 /// What handlers share. Extract it as `web::Data<AppState>`.
@@ -176,6 +178,7 @@ impl AppState {
             rates: Rates {
                 per_operator: RateLimiter::new(clock.clone()),
                 per_address: RateLimiter::new(clock.clone()),
+                feedback: RateLimiter::new(clock.clone()),
             },
             settings: settings.published,
             defaults: settings.defaults,

@@ -65,9 +65,9 @@ catalog! {
         "Ask an operator for a new token or a later expiry.";
     TokenDisabled Both 401 "token_disabled": "The API key is disabled.",
         "Ask an operator to enable it.";
-    UserTokenInvalid Gateway 401 "user_token_invalid": "The user token is not accepted.",
+    UserTokenInvalid Both 401 "user_token_invalid": "The user token is not accepted.",
         "The message says what is wrong with it; an operator sees the issuers that are in force.";
-    UserTokenExpired Gateway 401 "user_token_expired": "The user token has expired.",
+    UserTokenExpired Both 401 "user_token_expired": "The user token has expired.",
         "Sign in again for a new one.";
     TenantSuspended Both 403 "tenant_suspended": "The tenant of this API key is suspended.",
         "Ask an operator why, and to activate it.";
@@ -95,7 +95,7 @@ catalog! {
         "Send a UTF-8 JSON object, nested at most 127 levels deep.";
     RequestInvalid Both 400 "invalid_request": "The request is not valid.",
         "Correct what `detail` names.";
-    HeadersInvalid Gateway 400 "invalid_headers": "The request headers contradict each other.",
+    HeadersInvalid Both 400 "invalid_headers": "The request headers contradict each other.",
         "Send each of `host`, `authorization`, `x-api-key` and `content-length` once.";
     MediaTypeUnsupported Both 415 "unsupported_media_type": "The body's media type or encoding is not supported.",
         "Send `application/json` without a content encoding; to `/v1/traces` also `application/x-protobuf`, and gzip.";
@@ -176,6 +176,10 @@ catalog! {
         "Wait for `retry-after`.";
     EgressRefused Control 422 "egress_refused": "This address may not be called from here.",
         "Use a public address, or set `egress.allow_private`.";
+    CallNotBooked Control 409 "call_not_booked": "The call is not on the books yet.",
+        "Retry after `retry-after`; a call is booked within a second of its end.";
+    FeedbackHandled Control 409 "feedback_handled": "Somebody has dealt with this feedback already.",
+        "Leave it as it is, or ask an operator to open it again.";
     JobNotCancellable Control 409 "job_not_cancellable": "The job has already ended.",
         "Nothing is left to cancel.";
     Unavailable Control 503 "unavailable": "A part that is needed does not answer.",

@@ -24,7 +24,7 @@ use steward_entities::ledger::conversation_count;
 use steward_entities::ledger::total::{self, Total};
 use steward_entities::scope::Scope;
 use steward_entities::tenant::{self, Status};
-use steward_entities::{operator, token};
+use steward_entities::{feedback, operator, qa_pair, token};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -88,6 +88,10 @@ pub(crate) struct TenantView {
     user_count: u64,
     /// Tokens that were not deleted.
     token_count: u64,
+    /// Questions and answers of its knowledge.
+    qa_pair_count: u64,
+    /// Feedback nobody has dealt with.
+    pending_feedbacks: u64,
     /// Distinct conversations since midnight, where calls carry an id, and each call that carries none; counted every
     /// minute or so.
     conversations_today: i64,
@@ -111,6 +115,8 @@ pub(crate) struct TenantView {
 struct Figures {
     users: u64,
     tokens: u64,
+    pairs: u64,
+    feedback: u64,
     /// Conversations of one, seven and thirty days.
     conversations: [i64; 3],
     total: Option<Total>,
@@ -134,6 +140,8 @@ impl TenantView {
             budget_currency: CurrencyCode::of(&row.budget_currency),
             user_count: figures.users,
             token_count: figures.tokens,
+            qa_pair_count: figures.pairs,
+            pending_feedbacks: figures.feedback,
             conversations_today: today,
             conversations_week: week,
             conversations_month: month,
@@ -374,6 +382,8 @@ async fn shown(state: &AppState, rows: Vec<tenant::Model>) -> Result<Vec<TenantV
         let figures = Figures {
             users: operator::count(control, scope).await?,
             tokens: token::count(control, scope, &token::Filter::default()).await?,
+            pairs: qa_pair::count(control, scope, &qa_pair::Filter::default()).await?,
+            feedback: feedback::pending(control, scope).await?,
             conversations: conversations.get(&row.id).copied().unwrap_or_default(),
             total: totals.get(&row.id).copied(),
         };

@@ -2,6 +2,7 @@
 //! books, the same promise, the same prices. Nothing is sent, limited or metered here; what is told becomes records elsewhere
 //! (`otlp`, `features::ingest`).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use actix_web::http::header::HeaderMap;
@@ -11,11 +12,20 @@ use steward_actors::domain::snapshot::TokenView;
 use steward_actors::spool::AppendError;
 
 use super::budget::charge_of;
+use super::refusal::Refusal;
 use super::{Gateway, admit};
 use crate::error::catalog::ErrorCode;
 
 /// Records booked before others on this thread get their turn.
 const TURN_RECORDS: usize = 64;
+
+/// Who speaks.
+pub struct Who {
+    /// Theirs, or that of their issuer.
+    pub token: Arc<TokenView>,
+    /// Set where a user is signed in.
+    pub user: Option<Arc<str>>,
+}
 
 impl Gateway {
     /// Whose records a request brings: its token, if it may call now and the books can take more.
@@ -31,6 +41,20 @@ impl Gateway {
         admit::standing(&key, self.clock.now_micros()).map_err(|refusal| refusal.code)?;
         admit::books(self).map_err(|refusal| refusal.code)?;
         Ok(key.token)
+    }
+
+    /// Who speaks, for what is no call and makes no record: a token, and the user who is signed in where that is one.
+    ///
+    /// # Errors
+    /// As for a call, with what is said of it beside the catalog's sentence.
+    pub fn who(&self, headers: &HeaderMap) -> Result<Who, (ErrorCode, Cow<'static, str>)> {
+        let told = |refusal: Refusal| (refusal.code, refusal.detail);
+        let (key, user) = admit::identify(self, headers).map_err(told)?;
+        admit::standing(&key, self.clock.now_micros()).map_err(told)?;
+        Ok(Who {
+            token: key.token,
+            user,
+        })
     }
 
     /// Gives every record an id and puts it on the books. When this returns they are as safe as a call's

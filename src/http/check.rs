@@ -25,6 +25,23 @@ pub fn text(field: &str, value: &str, min: usize, max: usize) -> Result<String, 
     Ok(value.to_owned())
 }
 
+/// The same for what people write: several lines, whose ends are `\n`, and tabs.
+///
+/// # Errors
+/// `validation_failed`, naming `field`.
+pub fn prose(field: &str, value: &str, min: usize, max: usize) -> Result<String, ApiError> {
+    let value = value.trim().replace("\r\n", "\n");
+    let length = value.chars().count();
+    let is_written = |one: char| !one.is_control() || matches!(one, '\n' | '\t');
+    if length < min || length > max || !value.chars().all(is_written) {
+        return Err(ApiError::invalid(
+            field,
+            format!("must have {min} to {max} characters, none of them a control character"),
+        ));
+    }
+    Ok(value)
+}
+
 /// `value`, if there is one, between `min` and `max`, both included.
 ///
 /// # Errors
@@ -94,6 +111,14 @@ mod tests {
         for bad in ["", "   ", "界界界", "a\u{7}", "a\nb"] {
             let bound = if bad.contains('\n') { 10 } else { 2 };
             assert!(text("name", bad, 1, bound).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn prose_has_lines() {
+        assert_eq!(prose("note", " a\r\n\tb\n", 1, 4).unwrap(), "a\n\tb");
+        for bad in ["", "abcde", "a\u{7}"] {
+            assert!(prose("note", bad, 1, 4).is_err(), "{bad:?}");
         }
     }
 

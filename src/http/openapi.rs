@@ -128,10 +128,15 @@ fn complete(path: &str, item: &mut PathItem) {
             refuses(operation, ErrorCode::Unauthenticated);
             refuses(operation, ErrorCode::Forbidden);
         }
-        if path.starts_with("/api/v1/ingest/") {
-            // Applications send records, with their tokens.
+        let feedback = path == "/api/v1/feedback" && method == "POST";
+        if path.starts_with("/api/v1/ingest/") || feedback {
+            // Applications send records and feedback, with their tokens.
             refuses(operation, ErrorCode::TokenInvalid);
             refuses(operation, ErrorCode::TenantSuspended);
+        }
+        if feedback {
+            refuses(operation, ErrorCode::NotFound);
+            refuses(operation, ErrorCode::CallNotBooked);
         }
         // Of the remote, the plan and the newest backup there is one or none.
         let one_or_none = path.starts_with("/api/v1/ops/backups");

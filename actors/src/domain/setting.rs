@@ -54,6 +54,7 @@ const PER_ADDRESS: &str = "api.rate_limit_per_address";
 const ALERTS_EVERY: &str = "alerts.interval_ms";
 const GROUP_WINDOW: &str = "alerts.group_window_s";
 const MAILS: &str = "alerts.mails_per_hour";
+const FEEDBACK: &str = "feedback.per_minute";
 const STORED_LEVEL: &str = "log.stored_level";
 const REQUEST_LOGS: &str = "retention.request_logs_days";
 const CONTENTS: &str = "retention.contents_days";
@@ -85,7 +86,7 @@ const fn days(key: &'static str, min: i64) -> Definition {
 }
 
 /// Every setting, in the order in which they are shown.
-pub static DEFINITIONS: [Definition; 28] = [
+pub static DEFINITIONS: [Definition; 29] = [
     Definition {
         key: CURRENCY,
         kind: Kind::Choice(&["USD", "CNY"]),
@@ -117,6 +118,7 @@ pub static DEFINITIONS: [Definition; 28] = [
     whole(ALERTS_EVERY, 100, 3_600_000),
     whole(GROUP_WINDOW, 0, 3_600),
     whole(MAILS, 1, 10_000),
+    whole(FEEDBACK, 1, 1_000_000),
     Definition {
         key: STORED_LEVEL,
         kind: Kind::Choice(&["ERROR", "WARN", "INFO"]),
@@ -246,6 +248,8 @@ pub struct Settings {
     pub group_window: Duration,
     /// Mails that a recipient gets within an hour; beyond them notices are collected for longer.
     pub mails_per_hour: usize,
+    /// Feedback a minute, of a token or of one user.
+    pub feedback_per_minute: u32,
     /// Lines of the process's own log that are this bad, or worse, are stored.
     pub stored_level: Level,
     pub retention: Retention,
@@ -281,6 +285,7 @@ impl Default for Settings {
             alerts_every: Duration::from_secs(60),
             group_window: Duration::from_secs(30),
             mails_per_hour: 20,
+            feedback_per_minute: 120,
             stored_level: Level::Warn,
             retention: Retention::default(),
             archives: false,
@@ -319,6 +324,7 @@ impl Settings {
             alerts_every: Duration::from_millis(whole(ALERTS_EVERY)?.into()),
             group_window: Duration::from_secs(whole(GROUP_WINDOW)?.into()),
             mails_per_hour: whole(MAILS)? as usize,
+            feedback_per_minute: whole(FEEDBACK)?,
             stored_level: Level::parse(text(STORED_LEVEL))
                 .ok_or_else(|| format!("{STORED_LEVEL} must be a level"))?,
             retention: Retention {

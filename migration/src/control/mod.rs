@@ -17,6 +17,8 @@ mod m0018_exchange_rates;
 mod m0020_jwt_issuers;
 mod m0021_jwt_tests;
 mod m0022_archives;
+mod m0024_feedback;
+mod m0025_templates;
 mod m0030_archive_places;
 mod m0031_notice_batches;
 
@@ -46,6 +48,8 @@ impl MigratorTrait for ControlMigrator {
             Box::new(m0020_jwt_issuers::Change),
             Box::new(m0021_jwt_tests::Change),
             Box::new(m0022_archives::Change),
+            Box::new(m0024_feedback::Change),
+            Box::new(m0025_templates::Change),
             Box::new(m0030_archive_places::Change),
             Box::new(m0031_notice_batches::Change),
         ]

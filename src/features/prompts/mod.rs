@@ -33,6 +33,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::error::{ApiError, ErrorCode};
+use crate::http::caller::Caller;
 use crate::http::change::{Audit, Change, refused};
 use crate::http::check::{self, text};
 use crate::http::extract::{Json, Query};
@@ -296,7 +297,7 @@ async fn remove(
 #[get("/prompts/{id}/versions")]
 async fn versions(
     state: web::Data<AppState>,
-    _caller: Can<ReadPrompts>,
+    caller: Can<ReadPrompts>,
     id: web::Path<String>,
     page: PageRequest,
 ) -> Result<Json<Page<VersionView>>, ApiError> {
@@ -311,8 +312,10 @@ async fn versions(
         .into_iter()
         .map(|version| VersionView::of(version, &labels))
         .collect();
+    let mut items = items?;
+    judged(read, &caller, &row, &mut items).await?;
     Ok(Json(Page {
-        items: items?,
+        items,
         next_cursor: page.next_cursor,
         total: page.total,
         total_is_exact: page.total_is_exact,
@@ -324,14 +327,29 @@ async fn versions(
 #[get("/prompts/{id}/versions/{number}")]
 async fn show_version(
     state: web::Data<AppState>,
-    _caller: Can<ReadPrompts>,
+    caller: Can<ReadPrompts>,
     path: web::Path<(String, i64)>,
 ) -> Result<Json<VersionView>, ApiError> {
     let read = &state.databases.control_read;
     let row = find(read, &path.0).await?;
     let version = version_of(read, &row, path.1).await?;
     let labels = prompt_label::of(read, [row.id]).await?;
-    Ok(Json(VersionView::of(version, &labels)?))
+    let mut view = VersionView::of(version, &labels)?;
+    judged(read, &caller, &row, std::slice::from_mut(&mut view)).await?;
+    Ok(Json(view))
+}
+
+/// Puts feedback beside versions, for who may read it.
+async fn judged(
+    connection: &impl ConnectionTrait,
+    caller: &Caller,
+    row: &prompt::Model,
+    shown: &mut [VersionView],
+) -> Result<(), ApiError> {
+    if !caller.operator.permissions.allow("read:feedback") {
+        return Ok(());
+    }
+    view::with_feedback(connection, caller.operator.scope(), row, shown).await
 }
 
 /// What differs between two versions, line by line and word by word.

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use sea_orm::ConnectionTrait;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use steward_entities::{prompt, prompt_label, prompt_version};
+use steward_entities::scope::Scope;
+use steward_entities::{feedback, prompt, prompt_label, prompt_version};
 use utoipa::ToSchema;
 
 use super::content::{Content, DiffLine, Message};
@@ -57,6 +58,20 @@ pub(super) struct VersionView {
     content_hash: String,
     /// SHA-256 over content, message, author, time and the parent's hash.
     hash: String,
+    /// Null while there is none; told where versions are asked for, to those who may read feedback.
+    feedback: Option<VersionFeedback>,
+}
+
+/// What people thought of answers that applications said were made with a version.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct VersionFeedback {
+    total: i64,
+    /// Rated 4 or 5.
+    good: i64,
+    /// Rated 1 or 2.
+    bad: i64,
+    /// 1 to 5.
+    avg_rating: f64,
 }
 
 /// What differs between versions `a` and `b`.
@@ -92,8 +107,34 @@ impl VersionView {
             created_at: rfc3339(row.created_at),
             content_hash: row.content_hash,
             hash: row.hash,
+            feedback: None,
         })
     }
+}
+
+/// Puts beside versions of a prompt what people thought of them.
+pub(super) async fn with_feedback(
+    connection: &impl ConnectionTrait,
+    scope: Scope,
+    row: &prompt::Model,
+    versions: &mut [VersionView],
+) -> Result<(), ApiError> {
+    let numbers: Vec<i64> = versions.iter().map(|version| version.number).collect();
+    for part in
+        feedback::of_versions(connection, scope, &row.name, row.created_at, &numbers).await?
+    {
+        let mut all = versions.iter_mut();
+        if let Some(version) = all.find(|version| Some(version.number) == part.number) {
+            let mean = part.rating_sum as f64 / part.total.max(1) as f64;
+            version.feedback = Some(VersionFeedback {
+                total: part.total,
+                good: part.good,
+                bad: part.bad,
+                avg_rating: (mean * 100.0).round() / 100.0,
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Rows with their newest versions and labels.

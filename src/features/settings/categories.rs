@@ -216,6 +216,7 @@ mod tests {
                 "conversations",
                 "api",
                 "alerts",
+                "feedback",
                 "log",
                 "retention",
                 "archive"

@@ -17,7 +17,8 @@ use steward_actors::domain::calendar;
 use steward_actors::spool::Admission;
 use steward_actors::supervision::{NodeKind, State};
 use steward_entities::ledger::daily;
-use steward_entities::tenant;
+use steward_entities::scope::Scope;
+use steward_entities::{feedback, qa_pair, tenant};
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -68,6 +69,12 @@ struct Overview {
     conversations_month: i64,
     /// False when today has so many calls that they are counted every quarter of an hour.
     conversations_exact: bool,
+    /// Questions and answers of all tenants.
+    total_qa_pairs: i64,
+    /// Those that no vector store has as they are.
+    unsynced_qa_pairs: i64,
+    /// Feedback nobody has dealt with.
+    pending_feedbacks: u64,
     /// Since midnight.
     api_calls_today: i64,
     /// Between 0 and 1; null without calls.
@@ -109,7 +116,11 @@ async fn overview(
     let active = daily::user_activity(&state.databases.ledger_read, (today, now)).await?;
     let tenants = tenant::all(&state.databases.control_read).await?;
     let conversations = lately(&state).await?;
+    let every = qa_pair::Filter::default();
+    let pairs = qa_pair::sums(&state.databases.control_read, Scope::All, &every).await?;
     Ok(Json(Overview {
+        total_qa_pairs: pairs.total,
+        unsynced_qa_pairs: pairs.total - pairs.synced,
         total_tenants: tenants.len() as u64,
         active_tenants: tenants
             .iter()
@@ -121,6 +132,7 @@ async fn overview(
         conversations_week: conversations.week,
         conversations_month: conversations.month,
         conversations_exact: conversations.is_exact,
+        pending_feedbacks: feedback::pending(&state.databases.control_read, Scope::All).await?,
         api_calls_today: calls.request_count,
         success_rate_today: calls.success_rate,
         total_tokens_today: calls.total_tokens,

@@ -25,6 +25,9 @@ export type NavKey =
   | 'accounts'
   | 'prices'
   | 'prompts'
+  | 'feedback'
+  | 'templates'
+  | 'knowledge'
   | 'supervision'
   | 'health'
   | 'backups'
@@ -52,6 +55,9 @@ const order: NavKey[] = [
   'accounts',
   'prices',
   'prompts',
+  'feedback',
+  'templates',
+  'knowledge',
   'alerts',
   'channels',
   'supervision',

@@ -63,6 +63,8 @@ const zh: Record<string, string> = {
   too_many_requests: '请求过多。',
   login_throttled: '登录失败次数过多。',
   egress_refused: '不能从这里调用此地址。',
+  call_not_booked: '该调用尚未入账。',
+  feedback_handled: '已有人处理了这条反馈。',
   job_not_cancellable: '任务已经结束。',
   unavailable: '所需的部分没有回应。',
 }

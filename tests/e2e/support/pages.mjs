@@ -42,6 +42,10 @@ export async function fill(ui) {
   await ui.api('POST', '/api/v1/ops/users', { username: 'looker', role: 'ops_viewer', password })
   await ui.api('POST', '/api/v1/ops/roles', { name: 'support', permissions: ['read:requests'] }).catch(() => {})
   await ui.api('POST', '/api/v1/prompts', { name: 'support/first-answer', content: 'You help at {{shop}}.' })
+  const { id: tenant_id } = await ui.api('POST', '/api/v1/ops/tenants', { name: 'Kimono One' })
+  await ui.api('POST', '/api/v1/ops/knowledge/qa-pairs', { tenant_id, question: 'How do I book?', answer: 'Call us.' })
+  await ui.api('POST', '/api/v1/ops/templates', { question: '租借价格是多少？', answer: '三千円起。', category: '价格' })
+  let last
   for (const model of ['gpt-4o', 'gpt-4o-mini', 'gpt-4o+status=500', 'o3']) {
     for (const stream of [false, true]) {
       const answer = await fetch(`${ui.url}/v1/chat/completions`, {
@@ -50,8 +54,15 @@ export async function fill(ui) {
         body: JSON.stringify({ model, stream, messages: [{ role: 'user', content: 'Hello' }] }),
       })
       await answer.text()
+      last = answer.headers.get('x-request-id')
     }
   }
+  const given = await fetch(`${ui.url}/api/v1/feedback`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ request_id: last, rating: 2, category: 'wrong', comment: 'That is not what I asked.' }),
+  })
+  assert.equal(given.status, 201, await given.text())
   const deadline = Date.now() + 20_000
   const held = async (path) => (await ui.api('GET', `${path}?limit=20`)).items.length
   while ((await held('/api/v1/logs/requests')) < 8) assert.ok(Date.now() < deadline, 'the calls are on the books')

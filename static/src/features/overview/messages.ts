@@ -88,6 +88,8 @@ export const useText = featureText(
       waitingWord: '{n} waiting',
       numbers: 'Statistics',
       counting: 'Counted anew: past days still too low',
+      feedback: 'Feedback',
+      pending: 'none open | {n} open | {n} open',
     },
     log: {
       title: 'System log',
@@ -195,6 +197,8 @@ export const useText = featureText(
       waitingWord: '{n} 条等待写入',
       numbers: '统计数据',
       counting: '正在重新统计，过去的日子暂时偏低',
+      feedback: '反馈',
+      pending: '没有待处理的 | {n} 条待处理 | {n} 条待处理',
     },
     log: {
       title: '系统日志',

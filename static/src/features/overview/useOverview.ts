@@ -101,6 +101,13 @@ export function useOverview() {
     ...common,
     refetchInterval: live.unless('alerts'),
   })
+  const feedback = useQuery({
+    queryKey: ['feedback', 'pending'],
+    enabled: sees('read:feedback'),
+    queryFn: ({ signal }) =>
+      answer(api.GET('/api/v1/feedback', { params: { query: { status: 'open', limit: 1 } }, signal })),
+    ...common,
+  })
   const tokens = useQuery({
     queryKey: ['tokens', 'any'],
     enabled: sees('read:tokens'),
@@ -180,6 +187,7 @@ export function useOverview() {
     health: health.data,
     /** Undefined for those who may not see them. */
     alerts: alerts.data,
+    pendingFeedback: computed(() => feedback.data.value?.total ?? undefined),
     seesAlerts: sees('read:alerts'),
     steps,
     problem,

@@ -36,6 +36,7 @@ export const useText = featureText(
       parent: 'Made from',
       restores: 'Brings back',
       hash: 'Hash',
+      feedback: 'What people think of its answers',
     },
     history: {
       title: 'History',
@@ -44,6 +45,7 @@ export const useText = featureText(
       noMessage: 'No message',
       compareWith: 'Compare v{a} with v{b}',
       more: 'Older versions',
+      feedback: 'Feedback: {mean} of 5 on average, {n} in all, {bad} bad',
     },
     diff: {
       between: 'From v{a} to v{b}',
@@ -148,6 +150,7 @@ export const useText = featureText(
       parent: '基于',
       restores: '恢复自',
       hash: '哈希',
+      feedback: '用户对其回答的看法',
     },
     history: {
       title: '历史',
@@ -156,6 +159,7 @@ export const useText = featureText(
       noMessage: '没有说明',
       compareWith: '对比 v{a} 与 v{b}',
       more: '更早的版本',
+      feedback: '反馈：平均 {mean}/5，共 {n} 条，其中差评 {bad} 条',
     },
     diff: {
       between: '从 v{a} 到 v{b}',

@@ -13,6 +13,7 @@ export const useText = featureText(
       conversations: 'Conversations',
       api: 'Limits of the console and its API',
       alerts: 'Alerts and notices',
+      feedback: 'Feedback',
       log: 'System log',
       retention: 'Days that things are kept',
       archive: 'Archive',
@@ -92,6 +93,10 @@ export const useText = featureText(
         label: 'Mails an hour and recipient',
         explain: 'What comes beyond them goes out as one digest every quarter of an hour.',
       },
+      feedback_per_minute: {
+        label: 'Feedback a minute of an API key',
+        explain: 'Or of one signed-in user. More is refused with 429.',
+      },
       log_stored_level: {
         label: 'Level that is stored',
         explain: 'Lines so bad, or worse, stay for weeks. The others are there while they are among the latest.',
@@ -157,6 +162,7 @@ export const useText = featureText(
       conversations: '会话',
       api: '控制台与 API 限制',
       alerts: '告警与通知',
+      feedback: '反馈',
       log: '系统日志',
       retention: '保留天数',
       archive: '归档',
@@ -233,6 +239,10 @@ export const useText = featureText(
       alerts_mails_per_hour: {
         label: '每位收件人每小时的邮件数',
         explain: '超出的通知每一刻钟汇总发送一次。',
+      },
+      feedback_per_minute: {
+        label: '每个 API 密钥每分钟的反馈数',
+        explain: '或每位已登录用户。超出的以 429 拒绝。',
       },
       log_stored_level: {
         label: '存储的级别',

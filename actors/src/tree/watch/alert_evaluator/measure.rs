@@ -14,7 +14,8 @@ use steward_entities::ledger::dead_letter;
 use steward_entities::ledger::recent as active;
 use steward_entities::ledger::rollup::{self, MODEL_DAILY, MODEL_HOURLY, Measures, RollupTable};
 use steward_entities::ledger::spent::{self, By, Spent};
-use steward_entities::{backup, channel, metrics_snapshot};
+use steward_entities::scope::Scope;
+use steward_entities::{backup, channel, feedback, metrics_snapshot};
 use tokio::sync::watch;
 
 use crate::domain::alert::Labels;
@@ -523,7 +524,11 @@ impl Gauges {
                     None => Reading::Missing,
                 }
             }
-            // Measured by capabilities that may not be there: feedback, knowledge, certificates.
+            "pending_feedbacks" => {
+                let waiting = feedback::pending(&self.databases.control_read, Scope::All).await?;
+                Reading::Number(waiting as f64)
+            }
+            // Measured by capabilities that may not be there: knowledge, certificates.
             _ => Reading::Missing,
         })
     }

@@ -1,0 +1,349 @@
+use std::sync::Arc;
+
+use actix_web::http::{Method, StatusCode};
+use serde_json::{Value, json};
+use steward_entities::scope::Scope;
+use steward_entities::{job, tenant};
+
+use super::ChangeMany;
+use crate::testing::{Answer, Ask, World};
+
+const KNOWLEDGE: &str = "/api/v1/ops/knowledge";
+
+struct House {
+    world: World,
+    root: String,
+    /// Public id and key of two tenants.
+    tenants: Vec<(String, i64)>,
+}
+
+impl House {
+    async fn on(world: World) -> Self {
+        let app = world.app().await;
+        let root = world.signed_in("root", "ops_admin").await;
+        let role = json!({"name": "keeper", "permissions": ["read:knowledge", "write:knowledge"]});
+        Ask::post("/api/v1/ops/roles", role)
+            .bearer(&root)
+            .to(&app)
+            .await;
+        let mut tenants = Vec::new();
+        for name in ["Kimono One", "和服店 A"] {
+            let made = Ask::post("/api/v1/ops/tenants", json!({"name": name})).bearer(&root);
+            let id = made.to(&app).await.body["id"].as_str().unwrap().to_owned();
+            let read = &world.database.control_read;
+            let row = tenant::by_public_id(read, Scope::All, &id).await;
+            tenants.push((id, row.unwrap().unwrap().id));
+        }
+        Self {
+            world,
+            root,
+            tenants,
+        }
+    }
+
+    async fn ask(&self, bearer: &str, method: Method, path: &str, body: Value) -> Answer {
+        let app = self.world.app().await;
+        let ask = Ask::new(method, &format!("{KNOWLEDGE}{path}")).bearer(bearer);
+        match body {
+            Value::Null => ask.to(&app).await,
+            body => ask.json(body).to(&app).await,
+        }
+    }
+
+    async fn add(
+        &self,
+        tenant: usize,
+        question: &str,
+        category: &str,
+        score: Option<f64>,
+    ) -> String {
+        let body = json!({"tenant_id": self.tenants[tenant].0, "question": question, "answer": "A",
+            "category": category, "quality_score": score});
+        let made = self.ask(&self.root, Method::POST, "/qa-pairs", body).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+        made.body["id"].as_str().unwrap().to_owned()
+    }
+
+    async fn questions(&self, bearer: &str, query: &str) -> Vec<String> {
+        let path = format!("/qa-pairs{query}");
+        let found = self.ask(bearer, Method::GET, &path, Value::Null).await;
+        let items = found.body["items"]
+            .as_array()
+            .unwrap_or_else(|| panic!("{found:?}"));
+        items
+            .iter()
+            .map(|item| item["question"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    /// Asks for a job and does it; what it changed.
+    async fn bulk(&self, bearer: &str, body: Value) -> Value {
+        let accepted = self.ask(bearer, Method::POST, "/qa-pairs/bulk", body).await;
+        assert_eq!(accepted.status, StatusCode::ACCEPTED, "{accepted:?}");
+        let id = accepted.body["job"]["id"].as_str().unwrap();
+        let row = job::by_public_id(&self.world.database.control_read, id).await;
+        let row = row.unwrap().unwrap();
+        let kind = ChangeMany {
+            databases: (*self.world.database).clone(),
+            clock: Arc::clone(&self.world.state.clock),
+        };
+        let who = (row.public_id, row.created_by);
+        kind.perform(row.params, who, &|_| {}, &|| false)
+            .await
+            .unwrap()
+    }
+}
+
+fn code(answer: &Answer) -> (u16, &str) {
+    let code = answer.body["code"].as_str().unwrap_or_default();
+    (answer.status.as_u16(), code)
+}
+
+#[actix_web::test]
+async fn pairs_are_found_by_every_filter_and_kept_by_their_tenants() {
+    kept_on(World::sqlite().await).await;
+}
+
+#[actix_web::test]
+async fn pairs_are_found_by_every_filter_and_kept_by_their_tenants_postgres() {
+    kept_on(World::postgres().await).await;
+}
+
+async fn kept_on(world: World) {
+    let house = House::on(world).await;
+    let root = &house.root;
+    let price = house.add(0, "租借价格是多少？", "价格", Some(0.95)).await;
+    house.add(0, "How do I book?", "预约", Some(0.5)).await;
+    house.add(1, "租借价格是多少？", "价格", None).await;
+    let tenant = house.tenants[1].0.clone();
+    for (query, expected) in [
+        (
+            String::new(),
+            vec!["租借价格是多少？", "How do I book?", "租借价格是多少？"],
+        ),
+        (format!("?tenant_id={tenant}"), vec!["租借价格是多少？"]),
+        ("?tenant_id=ten_x".into(), vec![]),
+        ("?keyword=BOOK".into(), vec!["How do I book?"]),
+        (
+            "?category=%E9%A2%84%E7%BA%A6".into(),
+            vec!["How do I book?"],
+        ),
+        ("?source=template".into(), vec![]),
+        ("?is_synced=true".into(), vec![]),
+        ("?quality_min=0.9".into(), vec!["租借价格是多少？"]),
+        ("?quality_max=0.5".into(), vec!["How do I book?"]),
+        ("?page=2&page_size=2".into(), vec!["租借价格是多少？"]),
+    ] {
+        assert_eq!(house.questions(root, &query).await, expected, "{query}");
+    }
+    let overview = house.ask(root, Method::GET, "/overview", Value::Null).await;
+    assert_eq!(
+        overview.body,
+        json!({
+            "total_qa_pairs": 3,
+            "by_tenant": {house.tenants[0].0.clone(): 2, tenant.clone(): 1},
+            "by_category": {"价格": 2, "预约": 1},
+            "by_source": {"manual": 3},
+            "synced_count": 0,
+            "unsynced_count": 3,
+            "avg_quality_score": 0.725,
+        })
+    );
+
+    // One that asks the same is told of, and added only when that is wanted.
+    let mut same =
+        json!({"tenant_id": house.tenants[0].0, "question": "租借价格 是多少?", "answer": "B"});
+    let refused = house
+        .ask(root, Method::POST, "/qa-pairs", same.clone())
+        .await;
+    assert_eq!(code(&refused), (409, "conflict"));
+    assert!(
+        refused.body["detail"].as_str().unwrap().contains(&price),
+        "{refused:?}"
+    );
+    same["allow_duplicate"] = json!(true);
+    let made = house.ask(root, Method::POST, "/qa-pairs", same).await;
+    assert_eq!(made.status, StatusCode::CREATED);
+    for (body, field) in [
+        (json!({"question": "x", "answer": "x"}), "tenant_id"),
+        (
+            json!({"tenant_id": "ten_x", "question": "x", "answer": "x"}),
+            "tenant_id",
+        ),
+        (
+            json!({"tenant_id": tenant, "question": "", "answer": "x"}),
+            "question",
+        ),
+        (
+            json!({"tenant_id": tenant, "question": "x", "answer": "x", "quality_score": 1.5}),
+            "quality_score",
+        ),
+    ] {
+        let refused = house.ask(root, Method::POST, "/qa-pairs", body).await;
+        assert_eq!(code(&refused), (422, "validation_failed"));
+        assert_eq!(refused.body["errors"][0]["field"], field);
+    }
+
+    let path = format!("/qa-pairs/{price}");
+    let text = json!({"question": "价格？", "answer": "四千円。", "category": "价格"});
+    let changed = house.ask(root, Method::PUT, &path, text.clone()).await;
+    assert_eq!(changed.body["answer"], "四千円。", "{changed:?}");
+    assert_eq!(changed.body["quality_score"], 0.95, "left out, it stays");
+    let app = house.world.app().await;
+    let stale = Ask::put(&format!("{KNOWLEDGE}{path}"), text.clone())
+        .bearer(root)
+        .header("if-match", "\"1\"");
+    assert_eq!(code(&stale.to(&app).await), (412, "precondition_failed"));
+    let told = &house.world.audited("knowledge.update").await[0];
+    assert_eq!(told.details["answer"], json!(["A", "四千円。"]));
+
+    // Those of a tenant keep theirs, and nobody else's.
+    let own = house
+        .world
+        .signed_in_of_tenant("own", "keeper", house.tenants[1].1)
+        .await;
+    assert_eq!(house.questions(&own, "").await, ["租借价格是多少？"]);
+    let other = format!("?tenant_id={}", house.tenants[0].0);
+    assert!(house.questions(&own, &other).await.is_empty());
+    for method in [Method::GET, Method::PUT, Method::DELETE] {
+        let body = if method == Method::PUT {
+            text.clone()
+        } else {
+            Value::Null
+        };
+        let refused = house.ask(&own, method, &path, body).await;
+        assert_eq!(code(&refused), (404, "not_found"));
+    }
+    let theirs = json!({"tenant_id": house.tenants[0].0, "question": "x", "answer": "x"});
+    let refused = house.ask(&own, Method::POST, "/qa-pairs", theirs).await;
+    assert_eq!(code(&refused), (422, "validation_failed"));
+    let mine = json!({"question": "営業時間は？", "answer": "九時から。"});
+    let made = house.ask(&own, Method::POST, "/qa-pairs", mine).await;
+    assert_eq!(made.body["tenant_id"], json!(tenant), "{made:?}");
+    let overview = house.ask(&own, Method::GET, "/overview", Value::Null).await;
+    assert_eq!(overview.body["total_qa_pairs"], 2);
+    let gone = house.ask(root, Method::DELETE, &path, Value::Null).await;
+    assert_eq!(gone.status, StatusCode::NO_CONTENT);
+    let viewer = house.world.signed_in("viewer", "ops_viewer").await;
+    assert_eq!(house.questions(&viewer, "").await.len(), 4);
+    let refused = house
+        .ask(
+            &viewer,
+            Method::POST,
+            "/qa-pairs",
+            json!({"question": "x", "answer": "x"}),
+        )
+        .await;
+    assert_eq!(code(&refused), (403, "forbidden"));
+
+    let dashboard = Ask::get("/api/v1/ops/dashboard/overview")
+        .bearer(root)
+        .to(&app)
+        .await;
+    assert_eq!(
+        (
+            &dashboard.body["total_qa_pairs"],
+            &dashboard.body["unsynced_qa_pairs"]
+        ),
+        (&json!(4), &json!(4))
+    );
+    let shown = Ask::get(&format!("/api/v1/ops/tenants/{tenant}"))
+        .bearer(root)
+        .to(&app)
+        .await;
+    assert_eq!(shown.body["qa_pair_count"], 2, "{shown:?}");
+}
+
+#[actix_web::test]
+async fn many_are_changed_at_once_and_no_others() {
+    changed_on(World::sqlite().await).await;
+}
+
+#[actix_web::test]
+async fn many_are_changed_at_once_and_no_others_postgres() {
+    changed_on(World::postgres().await).await;
+}
+
+async fn changed_on(world: World) {
+    let house = House::on(world).await;
+    let root = &house.root;
+    let mut ids = Vec::new();
+    for n in 0..5 {
+        ids.push(
+            house
+                .add(n % 2, &format!("Question {n}"), "old", None)
+                .await,
+        );
+    }
+    let changed = house
+        .bulk(root, json!({"action": "change_category", "category": "new", "ids": [ids[0], ids[1], "qa_none"]}))
+        .await;
+    assert_eq!(changed, json!({"changed": 2}));
+    assert_eq!(
+        house.questions(root, "?category=new").await,
+        ["Question 1", "Question 0"]
+    );
+    // Of a filter, and of one tenant: what is so already is not changed again.
+    let filter = json!({"tenant_id": house.tenants[0].0});
+    let again = json!({"action": "change_category", "category": "new", "filter": filter});
+    assert_eq!(house.bulk(root, again).await, json!({"changed": 2}));
+    // Those of a tenant reach their own only, whatever they name.
+    let own = house
+        .world
+        .signed_in_of_tenant("own", "keeper", house.tenants[1].1)
+        .await;
+    let all = json!({"action": "delete", "ids": ids});
+    assert_eq!(house.bulk(&own, all).await, json!({"changed": 2}));
+    assert_eq!(
+        house.questions(root, "").await,
+        ["Question 4", "Question 2", "Question 0"]
+    );
+    // What comes after the request is not meant.
+    let accepted = json!({"action": "delete", "filter": {}});
+    let accepted = house
+        .ask(root, Method::POST, "/qa-pairs/bulk", accepted)
+        .await;
+    house.add(0, "Later", "", None).await;
+    let row = job::by_public_id(
+        &house.world.database.control_read,
+        accepted.body["job"]["id"].as_str().unwrap(),
+    );
+    let row = row.await.unwrap().unwrap();
+    let kind = ChangeMany {
+        databases: (*house.world.database).clone(),
+        clock: Arc::clone(&house.world.state.clock),
+    };
+    let who = (row.public_id, row.created_by);
+    let stopped = kind
+        .perform(row.params.clone(), who.clone(), &|_| {}, &|| true)
+        .await;
+    assert_eq!(stopped.unwrap_err(), "stopped after 0 pairs");
+    let done = kind.perform(row.params, who, &|_| {}, &|| false).await;
+    assert_eq!(done.unwrap(), json!({"changed": 3}));
+    assert_eq!(house.questions(root, "").await, ["Later"]);
+    let told = &house.world.audited("knowledge.changed").await[0];
+    assert_eq!(
+        (
+            told.operator_name.as_str(),
+            told.details["pairs"].as_array().unwrap().len()
+        ),
+        ("root", 3)
+    );
+
+    for (body, field) in [
+        (json!({"action": "delete"}), "ids"),
+        (json!({"action": "delete", "ids": []}), "ids"),
+        (
+            json!({"action": "delete", "ids": ["x"], "filter": {}}),
+            "ids",
+        ),
+        (
+            json!({"action": "change_category", "ids": ["x"]}),
+            "category",
+        ),
+    ] {
+        let refused = house.ask(root, Method::POST, "/qa-pairs/bulk", body).await;
+        assert_eq!(code(&refused), (422, "validation_failed"));
+        assert_eq!(refused.body["errors"][0]["field"], field);
+    }
+}

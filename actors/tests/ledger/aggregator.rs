@@ -176,6 +176,13 @@ async fn windows_and_days(database: TestDatabase) {
     let requests = daily::ai_requests(read, (day, day + 1)).await.unwrap();
     assert_eq!(requests[0].request_count, of_day.len() as i64);
     assert_eq!(requests[0].differences, Some(0));
+    // What a recount finds is heard of (`recount_differences`).
+    let off = async |since: i64| daily::differences_since(read, since).await.unwrap();
+    let recounted_at = requests[0].recounted_at.unwrap();
+    assert_eq!(off(recounted_at).await, 0);
+    let write = &database.ledger;
+    daily::recounted(write, day, recounted_at, 3).await.unwrap();
+    assert_eq!((off(recounted_at).await, off(recounted_at + 1).await), (3, 0));
     assert_eq!(requests[0].stat_date, date_of(ZONE, day).to_string());
     let users = daily::user_activity(read, (day, day + 1)).await.unwrap();
     let distinct = |wanted: &dyn Fn(&Record) -> bool| {

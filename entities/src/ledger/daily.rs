@@ -124,6 +124,24 @@ pub async fn recounted<C: ConnectionTrait>(
     Ok(())
 }
 
+/// Figures that recounts made since `at_micros` found to be off.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn differences_since<C: ConnectionTrait>(
+    connection: &C,
+    at_micros: i64,
+) -> Result<i64, DbErr> {
+    let mut sql = Sql::new(
+        connection.get_database_backend(),
+        "SELECT CAST(COALESCE(sum(differences), 0) AS BIGINT) FROM ai_request_stats WHERE recounted_at >= ",
+    );
+    sql.bind(at_micros);
+    let row = connection.query_one_raw(sql.done()).await?;
+    let count = row.map(|row| row.try_get_by_index(0)).transpose()?;
+    Ok(count.unwrap_or_default())
+}
+
 /// Days with buckets in `[from, to)`, rising.
 ///
 /// # Errors

@@ -156,6 +156,11 @@ pub const METRICS: &[Metric] = &[
         "Records that no month's partition claimed; counted once an hour.",
     ),
     of(
+        "recount_differences",
+        Unit::Count,
+        "Figures of the statistics that a recount from the log found to be off within the last two days.",
+    ),
+    of(
         "actor_restarts",
         Unit::Count,
         "Restarts of actors since the process started.",

@@ -10,6 +10,7 @@ use chrono::{Datelike, NaiveDate};
 use chrono_tz::Tz;
 use sea_orm::DbErr;
 use steward_entities::database::Databases;
+use steward_entities::ledger::daily;
 use steward_entities::ledger::dead_letter;
 use steward_entities::ledger::recent as active;
 use steward_entities::ledger::rollup::{self, MODEL_DAILY, MODEL_HOURLY, Measures, RollupTable};
@@ -498,6 +499,11 @@ impl Gauges {
                 Reading::Number(waiting as f64)
             }
             "stray_rows" => Reading::Number(self.writer.borrow().stray_rows as f64),
+            "recount_differences" => {
+                let since = now - RECOUNTS_REMEMBERED_US;
+                let off = daily::differences_since(&self.databases.ledger_read, since).await?;
+                Reading::Number(off as f64)
+            }
             "evaluation_failed" => Reading::Number(failed as f64),
             "actor_restarts" => match self.outside.restarts.get() {
                 Some(ask) => Reading::Number(ask() as f64),
@@ -533,6 +539,9 @@ impl Gauges {
         })
     }
 }
+
+/// A recount is made every night; what it found is told of until the next but one.
+const RECOUNTS_REMEMBERED_US: i64 = 2 * DAY_US;
 
 /// How far back [`Gauges::history`] goes.
 const HISTORY_US: i64 = DAY_US;

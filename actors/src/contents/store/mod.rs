@@ -20,7 +20,7 @@ use sea_orm::{DatabaseConnection, DbErr};
 
 use super::packing::PackingError;
 
-pub use read::{ContentFilter, ContentRow, Hit, SearchCursor, SearchPage};
+pub use read::{ContentFilter, ContentRow, FoundIn, Hit, SearchCursor, SearchPage};
 pub use repack::Repacked;
 pub use shelf::Month;
 pub use write::Written;

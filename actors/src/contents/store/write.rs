@@ -58,7 +58,7 @@ fn pack(mut content: Content, dictionary: Option<&Dictionary>) -> Result<Packed,
         dict_id: dictionary.map_or(0, |dictionary| dictionary.id),
         original: i64::try_from(plain.len()).unwrap_or(i64::MAX),
         body: packing::pack(&plain, Effort::Fast, dictionary)?,
-        words: words::of_document(&[&said.prompt, &said.completion]),
+        words: words::of_document(&said),
     })
 }
 

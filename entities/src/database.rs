@@ -272,7 +272,7 @@ fn postgres_statement(sql: String) -> Statement {
 pub async fn open_contents_file(
     file: &Path,
 ) -> Result<(DatabaseConnection, DatabaseConnection), DbErr> {
-    let write = sqlite_writer(file, SqliteSynchronous::Full).await?;
+    let write = sqlite_writer_with(file, SqliteSynchronous::Full, Freed::Overwritten).await?;
     let read = sqlite_readers(file).await?;
     Ok((write, read))
 }
@@ -303,9 +303,26 @@ pub async fn begin_write(connection: &DatabaseConnection) -> Result<DatabaseTran
         .await
 }
 
+/// What becomes of bytes that a file no longer needs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Freed {
+    /// They stay until something else is written there.
+    Left,
+    /// Zeros, at once: what was said and deleted is not to be found by whoever reads the file.
+    Overwritten,
+}
+
 async fn sqlite_writer(
     file: &Path,
     synchronous: SqliteSynchronous,
+) -> Result<DatabaseConnection, DbErr> {
+    sqlite_writer_with(file, synchronous, Freed::Left).await
+}
+
+async fn sqlite_writer_with(
+    file: &Path,
+    synchronous: SqliteSynchronous,
+    freed: Freed,
 ) -> Result<DatabaseConnection, DbErr> {
     let file = file.to_path_buf();
     let mut options = quiet("sqlite://");
@@ -327,6 +344,13 @@ async fn sqlite_writer(
                     SQLITE_WAL_AUTOCHECKPOINT_PAGES.to_string(),
                 )
                 .pragma("journal_size_limit", SQLITE_WAL_KEPT_BYTES.to_string())
+                .pragma(
+                    "secure_delete",
+                    match freed {
+                        Freed::Left => "OFF",
+                        Freed::Overwritten => "ON",
+                    },
+                )
                 .optimize_on_close(true, 400)
         });
     Database::connect(options).await

@@ -6,6 +6,7 @@
 //! allows all calls together. Errors of providers are not kept: they may echo a credential.
 
 mod answer;
+mod lean;
 mod request;
 
 use std::sync::Arc;
@@ -56,14 +57,18 @@ impl Capture {
         let mut memory = intake.reserve();
         let wanted = token.redaction != RedactionMode::MetadataOnly;
         let fits = body.len() <= request::BODY_MAX_BYTES;
-        let body = if wanted && fits && memory.grow(body.len()) {
+        let room = body.len().min(request::BODY_MAX_BYTES);
+        let body = if !wanted || !memory.grow(room) {
+            Bytes::new()
+        } else if fits {
             // In memory of its own: the connection's buffer is wanted again.
             Bytes::copy_from_slice(body)
         } else {
-            Bytes::new()
+            // Pictures and files, mostly: of them little is left.
+            lean::lean(body, room).map_or_else(Bytes::new, Bytes::from)
         };
         Some(Box::new(Self {
-            truncated: wanted && body.is_empty(),
+            truncated: wanted && (!fits || body.is_empty()),
             intake: Arc::clone(intake),
             redactor: Arc::clone(&snapshot.load().redactor),
             mode: token.redaction,
@@ -109,7 +114,7 @@ impl Capture {
             content.truncated |= request::read(&self.body, max, rules, &mut hits, &mut said);
         }
         if let Some(answer) = answer {
-            content.truncated |= answer.read(max, rules, &mut hits, &mut said);
+            content.truncated |= answer.read(max, rules, content.success, &mut hits, &mut said);
         }
         content.redactions = counted(&hits);
         content.said = Some(said);
@@ -184,16 +189,6 @@ fn bounded(text: &str, max: usize, rules: Option<&Redactor>, hits: &mut Hits) ->
         clean.truncate(clean.floor_char_boundary(max));
     }
     (clean, cut)
-}
-
-/// A text that was cut before it could be redacted ends in the middle of a word, perhaps of a secret: that word goes.
-fn drop_last_word(text: &mut String) {
-    const LOOKED_AT: usize = 8 * 1024;
-    let from = text.floor_char_boundary(text.len().saturating_sub(LOOKED_AT));
-    let end = text[from..]
-        .rfind(|character: char| character.is_whitespace() || !character.is_ascii())
-        .map_or(from, |at| from + at);
-    text.truncate(end);
 }
 
 /// Told of an event; a call nobody keeps costs one branch.

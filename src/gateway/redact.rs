@@ -1,45 +1,16 @@
 //! Takes secrets out of texts that others wrote: providers echo keys in their error messages.
 //!
 //! What looks like a key goes; what looks like an id of a request or an answer stays, because it is needed
-//! to ask the provider. Redaction of conversations, by rules an operator sets, is another thing.
+//! to ask the provider. Redaction of conversations, by rules an operator sets, is another thing; what keys begin with and
+//! which names they stand behind is one list for both (`steward_actors::domain::secrets`).
 
 use std::borrow::Cow;
+
+use steward_actors::domain::secrets::{self, Strength};
 
 /// What stands where a secret stood.
 pub const MARK: &str = "[redacted]";
 
-/// Beginnings of secrets, whatever follows if it is long enough.
-const SECRET_PREFIXES: &[&str] = &[
-    "sk-",
-    "sk_",
-    "pk-",
-    "pk_",
-    "rk_",
-    "ok-stw-",
-    "gsk_",
-    "xai-",
-    "AIza",
-    "ya29.",
-    "ghp_",
-    "gho_",
-    "ghs_",
-    "github_pat_",
-    "glpat-",
-    "hf_",
-    "AKIA",
-    "ASIA",
-    "xoxb-",
-    "xoxp-",
-    "xoxa-",
-    "xoxs-",
-    "nvapi-",
-    "r8_",
-    "pplx-",
-    "tvly-",
-    "co-",
-    "whsec_",
-    "dop_v1_",
-];
 /// Beginnings of ids that help and open nothing.
 const ID_PREFIXES: &[&str] = &[
     "req_",
@@ -65,21 +36,8 @@ const ID_PREFIXES: &[&str] = &[
     "org-",
     "proj_",
 ];
-/// Names after which the next word is a secret.
-const SECRET_NAMES: &[&str] = &[
-    "api_key",
-    "api-key",
-    "apikey",
-    "x-api-key",
-    "access_token",
-    "refresh_token",
-    "auth_token",
-    "secret",
-    "client_secret",
-    "password",
-    "passwd",
-    "authorization",
-];
+/// What only an error would begin a secret with; in ordinary texts words do.
+const MORE_PREFIXES: &[&str] = &["co-"];
 /// Shortest word a secret's prefix condemns.
 const PREFIXED_MIN: usize = 10;
 /// Shortest word that is a secret by its looks alone.
@@ -172,10 +130,13 @@ fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-_.+/*~".contains(&byte)
 }
 
+/// After which the next word is a secret. A path is no name, and `pwd` is more often a directory here.
 fn names_secret(word: &str) -> bool {
-    SECRET_NAMES
-        .iter()
-        .any(|name| word.eq_ignore_ascii_case(name))
+    let known = matches!(
+        secrets::strength(word),
+        Some(Strength::Strong | Strength::Weak)
+    );
+    known && !word.contains('/') && !word.eq_ignore_ascii_case("pwd")
 }
 
 fn is_secret(word: &str) -> bool {
@@ -185,8 +146,9 @@ fn is_secret(word: &str) -> bool {
     // A secret may be a segment of a path; the whole word goes then.
     let by_prefix = word.split('/').any(|segment| {
         segment.len() >= PREFIXED_MIN
-            && SECRET_PREFIXES
+            && secrets::PREFIXES
                 .iter()
+                .chain(MORE_PREFIXES)
                 .any(|prefix| segment.starts_with(prefix))
             // `sk-` also begins ordinary hyphenated words; a key has a digit or a mask, or is long.
             && (segment.len() >= 20
@@ -260,6 +222,10 @@ mod tests {
             (
                 "GET /v1?api_key=secret99&x=1",
                 "GET /v1?api_key=[redacted]&x=1",
+            ),
+            (
+                "OPENAI_API_KEY=abcdefgh refused",
+                "OPENAI_API_KEY=[redacted] refused",
             ),
             ("GET /v1/x/sk-abc123def456 failed", "GET /[redacted] failed"),
             (

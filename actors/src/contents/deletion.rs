@@ -1,12 +1,14 @@
 //! Deleting many conversations at once, as a job: privacy requests by token, by user, by time.
 //!
 //! The tombstone is committed with the request, so nothing selected comes back from a spool, whatever happens to the
-//! job; deleting again what is gone does nothing.
+//! job; deleting again what is gone does nothing. What the search index and the journal still hold goes before the job
+//! ends; dictionaries that were trained on what was deleted are replaced after it, by `root/ledger/compressor`.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use steward_entities::tombstone::Selection;
+use tokio::time::{Instant, sleep};
 
 use super::store::ContentStore;
 use crate::jobs::{JobContext, JobKind};
@@ -53,19 +55,31 @@ impl JobKind for DeleteConversations {
             serde_json::from_value(context.params.clone()).map_err(|error| error.to_string())?;
         let selection = Selection::from(asked);
         let mut deleted = 0;
+        let told = |error: super::store::StoreError| error.to_string();
         loop {
             if context.is_cancelled() {
                 return Err(format!("stopped after {deleted} conversations"));
             }
-            let some = self
-                .store
-                .delete_some(&selection)
-                .await
-                .map_err(|error| error.to_string())?;
+            let some = self.store.delete_some(&selection).await.map_err(told)?;
             if some == 0 {
-                return Ok(serde_json::json!({ "deleted": deleted }));
+                break;
             }
             deleted += some;
         }
+        let (from, to) = (selection.rid_from, selection.rid_to);
+        loop {
+            let begun = Instant::now();
+            if context.is_cancelled() || !self.store.erase_words(from, to).await.map_err(told)? {
+                break;
+            }
+            // The writer of the month is the calls' as well.
+            sleep(begun.elapsed()).await;
+        }
+        let dictionaries = self
+            .store
+            .retired_dictionaries(from, to)
+            .await
+            .map_err(told)?;
+        Ok(serde_json::json!({ "deleted": deleted, "dictionaries_to_replace": dictionaries }))
     }
 }

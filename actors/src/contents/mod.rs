@@ -5,6 +5,7 @@
 //! has grown old. [`packing`] is how it lies there, [`words`] how it is found. What is *not* promised: unlike the
 //! books, contents may be dropped when space runs out, oldest first and counted.
 
+pub mod around;
 pub mod deletion;
 pub mod intake;
 pub mod packing;

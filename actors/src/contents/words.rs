@@ -7,18 +7,25 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use super::{Said, around};
+
 /// Longest word kept, in characters; a longer one (base64, a hash) is cut.
 const WORD_MAX: usize = 40;
-/// Most words of a document that are indexed.
+/// Most words of a document that are indexed; question and answer share them.
 pub const WORDS_MAX: usize = 60_000;
+/// Most of them that stand around: of the messages before, the newest first, and of the instructions. What stands there
+/// is said again in every call of a thread.
+const AROUND_MAX: usize = 4_000;
 /// PostgreSQL keeps positions up to here …
 const POSITION_MAX: usize = 16_383;
 /// … so many of them per word …
 const POSITIONS_MAX: usize = 255;
-/// … and a megabyte of words in all.
-const VECTOR_MAX_BYTES: usize = 600_000;
+/// … and a mebibyte of words with their places in all; what stands alone comes on top.
+const VECTOR_MAX_BYTES: usize = 960_000;
 /// Stands before an ideograph that a vector holds by itself: in no other word.
 const ALONE: char = '=';
+/// In a vector that does not know all places of its words.
+const PLACES_LOST: &str = "=+";
 /// So many of them.
 const ALONE_MAX: usize = 8_000;
 /// Most terms of one question.
@@ -85,11 +92,31 @@ fn word(run: &[char]) -> String {
     run.iter().take(WORD_MAX).collect()
 }
 
-/// The words of a document, in order; at most [`WORDS_MAX`].
-pub fn of_document(texts: &[&str]) -> Vec<String> {
+/// The words of what was said: the question's, the answer's, and those around, each in order; at most [`WORDS_MAX`]. Of
+/// what is too long for that the beginnings of both question and answer are there.
+pub fn of_document(said: &Said) -> Vec<String> {
+    let mut words = of_text(&said.prompt, WORDS_MAX);
+    let mut answer = of_text(&said.completion, WORDS_MAX);
+    words.truncate(WORDS_MAX - answer.len().min(WORDS_MAX / 2));
+    answer.truncate(WORDS_MAX - words.len());
+    words.append(&mut answer);
+    let mut left = AROUND_MAX.min(WORDS_MAX - words.len());
+    for text in around::earlier(said).iter().chain([&said.system_prompt]) {
+        if left == 0 {
+            break;
+        }
+        let mut more = of_text(text, left);
+        left -= more.len();
+        words.append(&mut more);
+    }
+    words
+}
+
+/// The words of a text, in order; at most `most`.
+fn of_text(text: &str, most: usize) -> Vec<String> {
     let mut words = Vec::new();
-    for (class, run) in texts.iter().flat_map(|text| runs(text)) {
-        if words.len() >= WORDS_MAX {
+    for (class, run) in runs(text) {
+        if words.len() >= most {
             break;
         }
         match class {
@@ -100,25 +127,30 @@ pub fn of_document(texts: &[&str]) -> Vec<String> {
             _ => words.push(word(&run)),
         }
     }
+    words.truncate(most);
     words
 }
 
-/// The same as a literal of PostgreSQL's `tsvector`, within its bounds: of a very long document the words beyond them
-/// are found, phrases are not.
+/// The same as a literal of PostgreSQL's `tsvector`, within its bounds: of a very long document it does not know where
+/// all words stand, and says so; whether they follow each other has to be looked up in the document then.
 pub fn as_tsvector(words: &[String]) -> String {
     let mut places: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     let mut bytes = 0;
+    let mut lost = false;
     for (index, word) in words.iter().enumerate() {
         if bytes > VECTOR_MAX_BYTES {
             break;
         }
         let known = places.entry(word).or_default();
         if known.is_empty() {
-            bytes += word.len() + 8;
+            // A byte to align, two for how many places there are.
+            bytes += word.len() + 3;
         }
         if index < POSITION_MAX && known.len() < POSITIONS_MAX {
             known.push(index + 1);
             bytes += 2;
+        } else {
+            lost = true;
         }
     }
     // Every ideograph by itself: looked for alone it is found as one word, not as the beginning of so many.
@@ -137,6 +169,9 @@ pub fn as_tsvector(words: &[String]) -> String {
     }
     for character in alone.into_iter().take(ALONE_MAX) {
         let _ = write!(literal, "'{ALONE}{character}' ");
+    }
+    if lost {
+        let _ = write!(literal, "'{PLACES_LOST}' ");
     }
     literal
 }
@@ -202,7 +237,30 @@ impl Question {
         })
     }
 
-    /// A literal of PostgreSQL's `tsquery`.
+    /// Whether it asks for words that follow each other.
+    pub(super) fn has_phrases(&self) -> bool {
+        self.terms.iter().any(|term| term.words.len() > 1)
+    }
+
+    /// Whether every phrase of it stands in these words. Words by themselves are not looked for: an index finds them.
+    pub(super) fn follows_in(&self, words: &[String]) -> bool {
+        self.terms
+            .iter()
+            .filter(|term| term.words.len() > 1)
+            .all(|term| {
+                let last = term.words.len() - 1;
+                words.windows(term.words.len()).any(|stretch| {
+                    stretch[..last] == term.words[..last]
+                        && match term.prefix {
+                            true => stretch[last].starts_with(&term.words[last]),
+                            false => stretch[last] == term.words[last],
+                        }
+                })
+            })
+    }
+
+    /// A literal of PostgreSQL's `tsquery`. Of a document whose vector does not know all places it finds what has the
+    /// words of a phrase anywhere.
     pub fn as_tsquery(&self) -> String {
         self.joined(" & ", |term| {
             if let [word] = term.words.as_slice()
@@ -224,7 +282,14 @@ impl Question {
                     format!("'{word}'{star}")
                 })
                 .collect();
-            format!("({})", words.join(" <-> "))
+            if last == 0 {
+                return format!("({})", words[0]);
+            }
+            format!(
+                "(({}) | ({} & '{PLACES_LOST}'))",
+                words.join(" <-> "),
+                words.join(" & ")
+            )
         })
     }
 
@@ -277,10 +342,42 @@ mod tests {
 
     #[test]
     fn documents_are_cut_into_pairs_and_words() {
+        let said = Said {
+            prompt: "对话记录 GPT-4o, ＡＰＩ".into(),
+            completion: "記".into(),
+            system_prompt: "Be brief.".into(),
+            messages_json: r#"[{"role":"user","content":"before"}]"#.into(),
+            ..Said::default()
+        };
         assert_eq!(
-            of_document(&["对话记录 GPT-4o, ＡＰＩ", "記"]),
-            ["对话", "话记", "记录", "录", "gpt", "4o", "api", "記"]
+            of_document(&said),
+            [
+                "对话", "话记", "记录", "录", "gpt", "4o", "api", "記", "before", "be", "brief"
+            ]
         );
+    }
+
+    #[test]
+    fn question_and_answer_share_the_room() {
+        let numbered = |name: &str, many: usize| -> String {
+            (0..many).map(|number| format!("{name}{number} ")).collect()
+        };
+        let said = |asked: usize, answered: usize| Said {
+            prompt: numbered("q", asked),
+            completion: numbered("a", answered),
+            system_prompt: numbered("s", 9_000),
+            ..Said::default()
+        };
+        let counted = |asked, answered| {
+            let words = of_document(&said(asked, answered));
+            assert!(words.len() <= WORDS_MAX);
+            ["q", "a", "s"].map(|of| words.iter().filter(|word| word.starts_with(of)).count())
+        };
+        assert_eq!(counted(90_000, 90_000), [30_000, 30_000, 0]);
+        assert_eq!(counted(90_000, 10), [59_990, 10, 0]);
+        assert_eq!(counted(10, 90_000), [10, 59_990, 0]);
+        assert_eq!(counted(58_000, 10), [58_000, 10, 1_990]);
+        assert_eq!(counted(10, 10), [10, 10, AROUND_MAX]);
     }
 
     #[test]
@@ -292,22 +389,27 @@ mod tests {
         );
         assert_eq!(
             question.as_tsquery(),
-            "('对话' <-> '话记') & ('=录') & ('invoi':*) & ('due' <-> 'date')"
+            "(('对话' <-> '话记') | ('对话' & '话记' & '=+')) & ('=录') & ('invoi':*) \
+             & (('due' <-> 'date') | ('due' & 'date' & '=+'))"
         );
+        let follows = |text: &str| question.follows_in(&of_text(text, WORDS_MAX));
+        assert!(follows("due date 对话记录"));
+        assert!(!follows("date due 对话记录") && !follows("due date 话记对话"));
         assert!(Question::parse(" ?! \"\" '").is_empty());
     }
 
     #[test]
     fn a_vector_stays_within_its_bounds() {
-        let words = of_document(&[&"文字と word ".repeat(20_000)]);
-        assert!(words.len() >= WORDS_MAX);
-        assert!(as_tsvector(&words).len() < 1_000_000);
+        let words = of_text(&"文字と word ".repeat(20_000), WORDS_MAX);
+        assert_eq!(words.len(), WORDS_MAX);
+        let vector = as_tsvector(&words);
+        assert!(vector.len() < 1_000_000 && vector.ends_with("'=+' "));
         assert_eq!(
             as_tsvector(&["b".into(), "a".into(), "b".into()]),
             "'a':2 'b':1,3 "
         );
         assert_eq!(
-            as_tsvector(&of_document(&["对话录"])),
+            as_tsvector(&of_text("对话录", WORDS_MAX)),
             "'对话':1 '录':3 '话录':2 '=对' '=录' '=话' "
         );
     }

@@ -17,6 +17,7 @@ pub mod record;
 pub mod redaction;
 pub mod rid;
 pub mod ring;
+pub mod secrets;
 pub mod seen;
 pub mod setting;
 pub mod snapshot;

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use futures_util::FutureExt;
+use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
 use steward_actors::contents::intake::{self, Intake};
-use steward_actors::contents::store::{ContentFilter, ContentStore, Place};
+use steward_actors::contents::store::{ContentFilter, ContentStore, FoundIn, Place};
 use steward_actors::contents::words::Question;
 use steward_actors::contents::{Content, Said};
 use steward_actors::domain::clock::ManualClock;
@@ -14,7 +15,7 @@ use steward_actors::domain::setting::{Retention, Settings};
 use steward_actors::retention::{Kind, Parts, due, pass};
 use steward_actors::spool::{Settled, Spool, SpoolConfig};
 use steward_actors::vault::Vault;
-use steward_entities::database::{DatabaseConfig, open_contents_schema};
+use steward_entities::database::{DatabaseConfig, open_contents_file, open_contents_schema};
 use steward_entities::tombstone::{self, Selection};
 use steward_migration::testing::TestDatabase;
 
@@ -299,6 +300,255 @@ async fn the_spool_holds_nothing_that_can_be_read() {
     assert!(held.grow(100) && !held.grow(1));
     drop(held);
     assert!(intake.reserve().grow(100));
+}
+
+/// The tables themselves, for writing and for reading.
+async fn month(database: &TestDatabase) -> (DatabaseConnection, DatabaseConnection) {
+    match database.config() {
+        DatabaseConfig::Postgres { url } => open_contents_schema(url).await.unwrap(),
+        DatabaseConfig::Sqlite { .. } => {
+            let file = database.dir().join("contents/2026-03.db");
+            open_contents_file(&file).await.unwrap()
+        }
+    }
+}
+
+/// What the dictionaries that are there hold, one after the other.
+async fn dictionaries(database: &TestDatabase) -> Vec<Vec<u8>> {
+    let read = month(database).await.1;
+    let asked = Statement::from_string(
+        read.get_database_backend(),
+        "SELECT bytes FROM content_dictionaries ORDER BY id",
+    );
+    let rows = read.query_all_raw(asked).await.unwrap();
+    let found = rows.iter().map(|row| row.try_get("", "bytes").unwrap());
+    let found = found.collect();
+    read.close().await.unwrap();
+    found
+}
+
+fn holds(bytes: &[u8], text: &str) -> bool {
+    bytes
+        .windows(text.len())
+        .any(|window| window == text.as_bytes())
+}
+
+/// Whether a file of kept conversations holds these bytes anywhere.
+fn on_disk(database: &TestDatabase, text: &str) -> bool {
+    std::fs::read_dir(database.dir().join("contents"))
+        .unwrap()
+        .any(|file| holds(&std::fs::read(file.unwrap().path()).unwrap(), text))
+}
+
+async fn delete(store: &ContentStore, user: &str) {
+    let selection = Selection {
+        rid_to: i64::MAX,
+        end_user: Some(user.to_owned()),
+        ..Selection::default()
+    };
+    while store.delete_some(&selection).await.unwrap() > 0 {}
+}
+
+const CANARY: &str = "zirkonfalke";
+
+#[tokio::test]
+async fn deleted_words_are_gone_from_the_file() {
+    let database = TestDatabase::sqlite().await;
+    let store = store(&database);
+    // Several transactions: the search index has several segments then.
+    for number in 0..12 {
+        let prompt = match number % 3 {
+            0 => format!("the {CANARY} of room {number}"),
+            _ => format!("the budget of room {number}"),
+        };
+        let one = content(START_MS, number, &prompt, "noted");
+        store.write(&[one]).await.unwrap();
+    }
+    assert!(on_disk(&database, CANARY));
+    delete(&store, "user 0").await;
+    while store.erase_words(0, i64::MAX).await.unwrap() {}
+    assert!(!on_disk(&database, CANARY));
+    let all = ContentFilter::default();
+    assert_eq!(prompts(&store, &all, "budget").await.len(), 8);
+    assert!(prompts(&store, &all, CANARY).await.is_empty());
+    // There is nothing to do until something is deleted again, and then there is, the single segment merged already.
+    assert!(!store.erase_words(0, i64::MAX).await.unwrap());
+    let last = content(START_MS, 100, "", "a zweiundvierzigfalke");
+    store.write(std::slice::from_ref(&last)).await.unwrap();
+    while store.erase_words(0, i64::MAX).await.unwrap() {}
+    assert!(store.delete_one(last.rid).await.unwrap());
+    while store.erase_words(0, i64::MAX).await.unwrap() {}
+    assert!(!on_disk(&database, "zweiundvierzig"));
+    store.close().await;
+}
+
+async fn dictionaries_go(database: TestDatabase) {
+    let store = store_on(&database).await;
+    let other = store_on(&database).await;
+    let old: Vec<Content> = (0..400)
+        .map(|number| {
+            let prompt = match number % 3 {
+                0 => format!("the {CANARY} opens the vault of room {number} at noon"),
+                _ => format!(
+                    "what does invoice {number} of room {} say?",
+                    number * 7 % 50
+                ),
+            };
+            content(
+                START_MS,
+                number,
+                &prompt,
+                "It is noted and will be looked into.",
+            )
+        })
+        .collect();
+    store.write(&old).await.unwrap();
+    let at = START_MS * 1_000;
+    // Half of them are packed for good.
+    let below = old[200].rid;
+    while store.repack(below, at).await.unwrap().rows > 0 {}
+    let trained = dictionaries(&database).await;
+    assert_eq!(trained.len(), 1);
+    assert!(holds(&trained[0], CANARY));
+    // Another process knows that dictionary.
+    let known = content(START_MS, 1_000, "what does invoice 1000 say?", "Nothing.");
+    other.write(std::slice::from_ref(&known)).await.unwrap();
+    let row = other.find(known.rid, 7).await.unwrap().unwrap().row;
+    assert!(row.dict_id > 0);
+
+    delete(&store, "user 0").await;
+    assert_eq!(store.retired_dictionaries(0, i64::MAX).await.unwrap(), 1);
+    while store.erase(at).await.unwrap() {}
+    assert_eq!(store.retired_dictionaries(0, i64::MAX).await.unwrap(), 0);
+    let trained = dictionaries(&database).await;
+    assert_eq!(trained.len(), 1);
+    assert!(!holds(&trained[0], CANARY) && holds(&trained[0], "invoice"));
+    if matches!(database.config(), DatabaseConfig::Sqlite { .. }) {
+        assert!(!on_disk(&database, CANARY));
+    }
+    // The others are as they were.
+    let totals = store.totals().await.unwrap();
+    let (left, _) = store
+        .list(&ContentFilter::default(), None, 1_000)
+        .await
+        .unwrap();
+    assert_eq!(left.len(), 267);
+    assert_eq!(totals.contents, 267);
+    let stored: i64 = left.iter().map(|hit| hit.row.stored_bytes).sum();
+    assert_eq!(totals.stored_bytes, stored);
+    let packed = left.iter().filter(|hit| hit.row.is_compressed).count();
+    assert_eq!(totals.compressed, packed as i64);
+    assert!(left.iter().all(|hit| hit.row.dict_id != row.dict_id));
+    assert_eq!(
+        Some(&store.find(old[1].rid, 7).await.unwrap().unwrap().said),
+        old[1].said.as_ref()
+    );
+    // What the other process writes now is not packed with what is gone.
+    let later = content(START_MS, 1_003, "what does invoice 1003 say?", "Nothing.");
+    other.write(std::slice::from_ref(&later)).await.unwrap();
+    let found = store.find(later.rid, 7).await.unwrap().unwrap();
+    assert_eq!(Some(found.said), later.said);
+    // A conversation that no dictionary knows leaves them alone.
+    store.delete_one(later.rid).await.unwrap();
+    assert_eq!(store.retired_dictionaries(0, i64::MAX).await.unwrap(), 0);
+    // Of an earlier release, which wrote down no samples.
+    let write = month(&database).await.0;
+    write
+        .execute_unprepared("DELETE FROM content_samples")
+        .await
+        .unwrap();
+    write.close().await.unwrap();
+    assert_eq!(store.retired_dictionaries(0, i64::MAX).await.unwrap(), 1);
+    while store.erase(at).await.unwrap() {}
+    assert_eq!(store.retired_dictionaries(0, i64::MAX).await.unwrap(), 0);
+    assert_eq!(dictionaries(&database).await.len(), 1);
+    assert_eq!(
+        Some(&store.find(old[1].rid, 7).await.unwrap().unwrap().said),
+        old[1].said.as_ref()
+    );
+    store.close().await;
+    other.close().await;
+}
+
+#[tokio::test]
+async fn dictionaries_do_not_remember_what_was_deleted() {
+    dictionaries_go(TestDatabase::sqlite().await).await;
+}
+
+#[tokio::test]
+async fn dictionaries_do_not_remember_what_was_deleted_postgres() {
+    dictionaries_go(TestDatabase::postgres().await).await;
+}
+
+async fn long_ones_are_found(database: TestDatabase) {
+    let store = store_on(&database).await;
+    let filler = |name: &str, many: usize| -> String {
+        (0..many).map(|number| format!("{name}{number} ")).collect()
+    };
+    let long = content(
+        START_MS,
+        1,
+        &format!(
+            "{} 量子纠缠理论 {}",
+            filler("q", 20_000),
+            filler("r", 60_000)
+        ),
+        &format!("beginningofanswer {}", filler("a", 60_000)),
+    );
+    // All pairs of the phrase, but apart.
+    let apart = content(
+        START_MS,
+        2,
+        &format!("{} 量子纠 子纠缠 缠理 理论", filler("q", 20_000)),
+        "",
+    );
+    let mut threaded = content(START_MS, 3, "and now?", "nothing");
+    let said = threaded.said.as_mut().unwrap();
+    said.messages_json =
+        r#"[{"role":"user","content":"the meerkat asked"},{"role":"user","content":"and now?"}]"#
+            .into();
+    said.system_prompt = "Speak like a capybara.".into();
+    store.write(&[long, apart, threaded]).await.unwrap();
+    let all = ContentFilter::default();
+    for (question, found) in [
+        ("beginningofanswer", 1),
+        ("a29000", 1),
+        ("量子纠缠", 1),
+        ("量子纠", 2),
+        ("\"q19998 q19999\"", 2),
+        ("\"q19999 q19998\"", 0),
+    ] {
+        let now = prompts(&store, &all, question).await;
+        assert_eq!(now.len(), found, "{question}");
+    }
+    for (question, place) in [
+        ("meerkat", FoundIn::Messages),
+        ("capybara", FoundIn::SystemPrompt),
+        ("nothing", FoundIn::Completion),
+    ] {
+        let page = store
+            .search(&all, &Question::parse(question), None, 9)
+            .await
+            .unwrap();
+        let hit = page.hits.first().unwrap_or_else(|| panic!("{question}"));
+        assert_eq!(hit.found_in, place);
+        assert!(
+            hit.pieces
+                .iter()
+                .any(|piece| piece.hit && piece.text == question)
+        );
+    }
+    store.close().await;
+}
+
+#[tokio::test]
+async fn the_answer_of_a_long_question_is_found_and_phrases_far_into_it() {
+    long_ones_are_found(TestDatabase::sqlite().await).await;
+}
+
+#[tokio::test]
+async fn the_answer_of_a_long_question_is_found_and_phrases_far_into_it_postgres() {
+    long_ones_are_found(TestDatabase::postgres().await).await;
 }
 
 async fn go_with_their_days(database: TestDatabase) {

@@ -1,6 +1,7 @@
 //! Changes of the tables that keep conversations, oldest first: each month's file on SQLite, one schema on PostgreSQL.
 
 mod m0001_contents;
+mod m0002_erasure;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -10,6 +11,9 @@ pub struct ContentsMigrator;
 #[async_trait::async_trait]
 impl MigratorTrait for ContentsMigrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_contents::Change)]
+        vec![
+            Box::new(m0001_contents::Change),
+            Box::new(m0002_erasure::Change),
+        ]
     }
 }

@@ -12,7 +12,8 @@
 //! | GET | `/conversations/export?ticket=` | `read:conversations` |
 //!
 //! `{id}` is one kept call, the id of its request; `?conversation_id=` gathers a thread. A conversation is here within a
-//! second or so after its call ended. Backups made before a deletion still hold what was deleted, until they expire.
+//! second or so after its call ended. Backups made before a deletion still hold what was deleted, until they expire. The
+//! audit tells that somebody searched, and by which filters, but not for what.
 
 mod export;
 mod view;
@@ -144,6 +145,9 @@ async fn list(
 }
 
 /// What answers a question: the best of those found newest first, with the place where they do.
+///
+/// Looked through are the first 60,000 words of a call, shared between what was asked and what was answered, and among
+/// them up to 4,000 of the messages before and the instructions. What lies beyond is kept, but not found.
 #[utoipa::path(
     tag = "conversations",
     params(Wanted, Which, RangeQuery, PageQuery),
@@ -168,8 +172,9 @@ async fn search(
         ));
     }
     let Query(which) = which;
+    // Not the question itself: the audit is for ever, and names and numbers of people are what is looked for.
     let audit = Audit::of("conversations.search", "conversation", "")
-        .with("q", &q)
+        .with("q_characters", q.chars().count())
         .with("filter", &which);
     let filter = which.filter(&state, caller.operator.scope(), range).await?;
     let found = state
@@ -264,7 +269,7 @@ async fn remove(
 }
 
 /// Deletes the kept calls of a token, a tenant, an end user or a time, as a job. They do not come back; calls made after this
-/// request are kept as before.
+/// request are kept as before. A key or tenant that is not known is refused.
 #[utoipa::path(tag = "conversations", responses((status = 202, body = JobAccepted)))]
 #[post("/conversations/delete")]
 async fn delete_many(
@@ -277,7 +282,19 @@ async fn delete_many(
         state.clock.now_micros(),
         state.time_zone,
     )?;
-    let some = asked.token_id.is_some() || asked.tenant_id.is_some() || asked.user.is_some();
+    let named = [
+        ("token_id", &asked.token_id),
+        ("tenant_id", &asked.tenant_id),
+        ("user", &asked.user),
+    ];
+    // An empty filter filters nothing: taken for a condition it would delete everything.
+    let empty = named
+        .iter()
+        .find(|(_, value)| value.as_deref().is_some_and(str::is_empty));
+    if let Some((field, _)) = empty {
+        return Err(ApiError::invalid(*field, "must not be empty"));
+    }
+    let some = named.iter().any(|(_, value)| value.is_some());
     if !some && range.is_unbounded() {
         return Err(ApiError::invalid(
             "body",
@@ -289,7 +306,7 @@ async fn delete_many(
         asked.tenant_id.clone(),
         asked.user.clone(),
     );
-    let filter = which.filter(&state, caller.operator.scope(), range).await?;
+    let filter = which.known(&state, caller.operator.scope(), range).await?;
     let change = Change::begin(&state, &caller).await?;
     let now = Rid::floor_of_ms(change.now / 1_000 + 1).0;
     let params = Asked {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 use steward_actors::contents::snippet;
-use steward_actors::contents::store::Hit;
+use steward_actors::contents::store::{FoundIn, Hit};
 use steward_actors::domain::record::Operation;
 use steward_actors::domain::rid::{RecordId, Rid};
 use utoipa::ToSchema;
@@ -73,7 +73,7 @@ pub(super) struct SearchItem {
     item: ConversationItem,
     /// Higher is better; comparable within one answer.
     score: f64,
-    /// `prompt` or `completion`: where the snippet is from.
+    /// Where the snippet is from: `prompt`, `completion`, `messages` (those before) or `system_prompt`.
     field: &'static str,
     /// In order; together they are the snippet. Empty when the place lies beyond what can be shown.
     snippet: Vec<SnippetPiece>,
@@ -161,10 +161,11 @@ impl From<Hit> for SearchItem {
         let pieces = std::mem::take(&mut hit.pieces);
         Self {
             score: hit.score,
-            field: if hit.in_completion {
-                "completion"
-            } else {
-                "prompt"
+            field: match hit.found_in {
+                FoundIn::Prompt => "prompt",
+                FoundIn::Completion => "completion",
+                FoundIn::Messages => "messages",
+                FoundIn::SystemPrompt => "system_prompt",
             },
             snippet: pieces
                 .into_iter()

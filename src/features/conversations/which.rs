@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use steward_actors::contents::store::ContentFilter;
+use steward_actors::domain::record::{NAME_MAX_BYTES, cut};
 use steward_actors::domain::rid::Rid;
 use steward_entities::scope::Scope;
 use steward_entities::{tenant, token};
@@ -33,6 +34,15 @@ pub(super) struct Which {
     conversation_id: Option<String>,
 }
 
+/// What an id that nobody has means.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Unknown {
+    /// It finds nothing.
+    Nothing,
+    /// It is refused: an answer that something is being deleted would not be true.
+    Refused,
+}
+
 impl Which {
     pub(super) fn of(
         token_id: Option<String>,
@@ -55,23 +65,56 @@ impl Which {
         scope: Scope,
         range: TimeRange,
     ) -> Result<ContentFilter, ApiError> {
+        self.resolved(state, scope, range, Unknown::Nothing).await
+    }
+
+    /// The same, of ids that are known only.
+    ///
+    /// # Errors
+    /// `validation_failed`, naming the field.
+    pub(super) async fn known(
+        self,
+        state: &AppState,
+        scope: Scope,
+        range: TimeRange,
+    ) -> Result<ContentFilter, ApiError> {
+        self.resolved(state, scope, range, Unknown::Refused).await
+    }
+
+    async fn resolved(
+        self,
+        state: &AppState,
+        scope: Scope,
+        range: TimeRange,
+        unknown: Unknown,
+    ) -> Result<ContentFilter, ApiError> {
         let read = &state.databases.control_read;
         let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+        // As long as names are stored: a longer one is found by its beginning.
+        let name = |text: Option<String>| {
+            given(text).map(|mut text| {
+                cut(&mut text, NAME_MAX_BYTES);
+                text
+            })
+        };
+        let key = |field: &'static str, found: Option<i64>| match (found, unknown) {
+            (Some(key), _) => Ok(key),
+            (None, Unknown::Nothing) => Ok(NOBODY),
+            (None, Unknown::Refused) => Err(ApiError::invalid(field, "is not known here")),
+        };
         let token_id = match given(self.token_id) {
             None => None,
-            Some(id) => Some(
-                token::by_public_id(read, scope, &id)
-                    .await?
-                    .map_or(NOBODY, |row| row.id),
-            ),
+            Some(id) => {
+                let found = token::by_public_id(read, scope, &id).await?;
+                Some(key("token_id", found.map(|row| row.id))?)
+            }
         };
         let asked = match given(self.tenant_id) {
             None => None,
-            Some(id) => Some(
-                tenant::by_public_id(read, scope, &id)
-                    .await?
-                    .map_or(NOBODY, |row| row.id),
-            ),
+            Some(id) => {
+                let found = tenant::by_public_id(read, scope, &id).await?;
+                Some(key("tenant_id", found.map(|row| row.id))?)
+            }
         };
         let tenant_id = match scope {
             Scope::All => asked,
@@ -83,10 +126,10 @@ impl Which {
             rid_to: range.to.map(rid),
             token_id,
             tenant_id,
-            end_user: given(self.user),
-            app: given(self.app),
-            model: given(self.model),
-            conversation_id: given(self.conversation_id),
+            end_user: name(self.user),
+            app: name(self.app),
+            model: name(self.model),
+            conversation_id: name(self.conversation_id),
         })
     }
 }

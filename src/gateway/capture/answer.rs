@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use steward_actors::contents::Said;
 use steward_actors::contents::intake::{Intake, Reserved};
 use steward_actors::domain::record::Operation;
-use steward_actors::domain::redaction::{Hits, Redactor};
+use steward_actors::domain::redaction::{Hits, Redactor, end_before_number, end_of_whole_words};
 
 use super::request::text_of;
-use super::{bounded, drop_last_word};
+use super::{bounded, lean};
 
 /// Memory is reserved in pieces of this many bytes.
 const RESERVE_BYTES: usize = 8 * 1024;
@@ -173,11 +173,12 @@ impl Heard {
         if self.full {
             return;
         }
-        if self.body.len() + plain.len() > self.max * BODY_FACTOR || !self.room(plain.len()) {
-            self.full = true;
-            return;
+        let left = (self.max * BODY_FACTOR).saturating_sub(self.body.len());
+        let fits = &plain[..plain.len().min(left)];
+        if self.room(fits.len()) {
+            self.body.extend_from_slice(fits);
         }
-        self.body.extend_from_slice(plain);
+        self.full |= fits.len() < plain.len();
     }
 
     fn choice(&mut self, choice: ChatChoice<'_>) {
@@ -297,11 +298,12 @@ impl Heard {
         true
     }
 
-    /// Puts what was heard into `said`; whether something was left out.
+    /// Puts what was heard into `said`; whether something was left out. An answer that is not `whole` ended anywhere.
     pub(super) fn read(
         mut self,
         max: usize,
         rules: Option<&Redactor>,
+        whole: bool,
         hits: &mut Hits,
         said: &mut Said,
     ) -> bool {
@@ -309,28 +311,42 @@ impl Heard {
         if !self.body.is_empty() {
             match serde_json::from_slice::<Value>(&self.body) {
                 Ok(value) => self.whole(&value),
-                Err(_) => cut = true,
+                Err(_) => {
+                    cut = true;
+                    let mended = lean::mended(&self.body);
+                    if let Some(value) = mended.and_then(|it| serde_json::from_slice(&it).ok()) {
+                        self.whole(&value);
+                    }
+                }
             }
         }
-        let mut texts: Vec<String> = self
+        // What was heard event by event may end in a part of something that the rules would know as a whole. All of
+        // it: several choices speak at once.
+        let streamed = self.body.is_empty();
+        let (full, broken) = (self.full && streamed, !whole && streamed && rules.is_some());
+        let trim = |text: &mut String| {
+            if full {
+                text.truncate(end_of_whole_words(text));
+            } else if broken {
+                text.truncate(end_before_number(text));
+            }
+        };
+        let texts: Vec<String> = self
             .text
             .into_values()
+            .map(|mut text| {
+                trim(&mut text);
+                text
+            })
             .filter(|text| !text.is_empty())
             .collect();
-        if self.full
-            && let Some(last) = texts.last_mut()
-        {
-            drop_last_word(last);
-        }
         let (completion, completion_cut) = bounded(&texts.join("\n\n"), max, rules, hits);
         said.completion = completion;
         let mut tools: Vec<Value> = self
             .tools
             .into_values()
             .map(|mut tool| {
-                if self.full {
-                    drop_last_word(&mut tool.arguments);
-                }
+                trim(&mut tool.arguments);
                 json!({"id": tool.id, "name": tool.name, "arguments": tool.arguments})
             })
             .collect();

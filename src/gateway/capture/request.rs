@@ -2,14 +2,15 @@
 
 use serde_json::Value;
 use steward_actors::contents::Said;
+pub use steward_actors::contents::around::text_of;
 use steward_actors::domain::redaction::{Hits, Redactor};
 
 use super::bounded;
 
-/// A larger body is not kept: pictures and files, mostly.
+/// Of a larger body long texts and files are left out.
 pub(super) const BODY_MAX_BYTES: usize = 4 << 20;
 /// A text without a blank that is longer is a picture or a file, and is told instead of kept.
-const BINARY_MIN_BYTES: usize = 2 * 1024;
+pub(super) const BINARY_MIN_BYTES: usize = 2 * 1024;
 
 /// Reads a request's body into `said`; whether something was left out.
 pub(super) fn read(
@@ -74,25 +75,6 @@ pub(super) fn read(
 
 fn user(text: &str) -> Value {
     serde_json::json!({"role": "user", "content": text})
-}
-
-/// The text of a content: a text, or the texts of its parts.
-pub fn text_of(content: &Value) -> String {
-    match content {
-        Value::String(text) => text.clone(),
-        Value::Array(parts) => parts
-            .iter()
-            .map(text_of)
-            .filter(|text| !text.is_empty())
-            .collect::<Vec<_>>()
-            .join("\n"),
-        Value::Object(part) => ["text", "content", "input_text", "output_text", "refusal"]
-            .iter()
-            .find_map(|name| part.get(*name))
-            .map(text_of)
-            .unwrap_or_default(),
-        _ => String::new(),
-    }
 }
 
 /// As many of the newest messages as fit, as a JSON array; whether some were left out.

@@ -372,6 +372,36 @@ async fn what_does_not_fit_is_cut_and_marked() {
 }
 
 #[actix_web::test]
+async fn what_is_far_too_large_is_kept_in_part_and_marked() {
+    let picture = format!("data:image/png;base64,{}", "iVBORw0K".repeat(700_000));
+    let ask = json!({"model": "gpt-4o", "messages": [
+        {"role": "user", "content": [{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": picture}}]},
+        {"role": "user", "content": "And this?"}]});
+    assert!(ask.to_string().len() > 5 << 20);
+    // Four times what is kept, and then some; the last of what is held is a part of a card's number.
+    let card = "4111 1111 1111 1111";
+    let mut text = "wörter ".repeat(SIDE_MAX * 5 / 8);
+    text.insert_str(0, &format!("card {card}, "));
+    let plain = whole(&json!({"choices": [{"index": 0, "message": {"content": text}}]}));
+    let asking = keeping(RedactionMode::Redact);
+    let content = kept(Protocol::OpenAi, asking, CHAT, &ask, plain).await;
+    let content = content.expect("a content");
+    assert!(content.truncated);
+    let said = content.said.unwrap();
+    assert_eq!(said.prompt, "And this?");
+    let messages = parsed(&said.messages_json);
+    assert_eq!(messages[0]["content"][0]["text"], "What is this?");
+    assert!(said.messages_json.contains("bytes left out") && said.messages_json.len() < 1_000);
+    assert!(
+        said.completion.starts_with("card [bank_card], wörter "),
+        "{}",
+        &said.completion[..40]
+    );
+    let size = said.completion.len();
+    assert!((SIDE_MAX - 100..=SIDE_MAX).contains(&size), "{size}");
+}
+
+#[actix_web::test]
 async fn a_picture_is_told_not_kept() {
     let picture = format!("data:image/png;base64,{}", "iVBORw0K".repeat(1_000));
     let ask = json!({"model": "gpt-4o", "messages": [{"role": "user", "content": [
@@ -408,6 +438,38 @@ async fn a_client_that_leaves_leaves_what_was_said_until_then() {
         },
     )
     .await;
+}
+
+#[actix_web::test]
+async fn an_answer_that_was_broken_off_does_not_end_in_half_a_number() {
+    let event = json!({"choices": [{"index": 0, "delta": {"content": "Your card: 6222 0212 34"}}]});
+    let said = format!("data: {event}\n\n");
+    for (redaction, left) in [
+        (RedactionMode::Redact, "Your card: "),
+        (RedactionMode::None, "Your card: 6222 0212 34"),
+    ] {
+        let steps = vec![
+            Step::Send(sse_head()),
+            Step::Send(chunk(&said)),
+            Step::Stall,
+        ];
+        let fake = Fake::new(vec![steps]).await;
+        with(
+            vec![account(1, Protocol::OpenAi, &fake)],
+            keeping(redaction),
+            &[&fake],
+            |_, _| {},
+            |house| async move {
+                let mut socket = house.post(CHAT, ASK_STREAM).await;
+                assert!(read_until(&mut socket, &mut String::new(), "0212 34").await);
+                drop(socket);
+                eventually(|| house.spool.ledger().accepted == 1).await;
+                let contents = house.contents().await;
+                assert_eq!(contents[0].said.as_ref().unwrap().completion, left);
+            },
+        )
+        .await;
+    }
 }
 
 #[actix_web::test]

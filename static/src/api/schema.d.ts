@@ -160,7 +160,7 @@ export interface paths {
         put?: never;
         /**
          * Deletes the kept calls of a token, a tenant, an end user or a time, as a job. They do not come back; calls made after this
-         *     request are kept as before.
+         *     request are kept as before. A key or tenant that is not known is refused.
          * @deprecated
          */
         post: operations["conversations_delete_many_by_old_name"];
@@ -205,6 +205,8 @@ export interface paths {
         /**
          * What answers a question: the best of those found newest first, with the place where they do.
          * @deprecated
+         * @description Looked through are the first 60,000 words of a call, shared between what was asked and what was answered, and among
+         *     them up to 4,000 of the messages before and the instructions. What lies beyond is kept, but not found.
          */
         get: operations["conversations_search_by_old_name"];
         put?: never;
@@ -1171,7 +1173,7 @@ export interface paths {
         put?: never;
         /**
          * Deletes the kept calls of a token, a tenant, an end user or a time, as a job. They do not come back; calls made after this
-         *     request are kept as before.
+         *     request are kept as before. A key or tenant that is not known is refused.
          */
         post: operations["conversations_delete_many"];
         delete?: never;
@@ -1208,7 +1210,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What answers a question: the best of those found newest first, with the place where they do. */
+        /**
+         * What answers a question: the best of those found newest first, with the place where they do.
+         * @description Looked through are the first 60,000 words of a call, shared between what was asked and what was answered, and among
+         *     them up to 4,000 of the messages before and the instructions. What lies beyond is kept, but not found.
+         */
         get: operations["conversations_search"];
         put?: never;
         post?: never;
@@ -7459,7 +7465,7 @@ export interface components {
         /** @description One page of a list. */
         Page_SearchItem: {
             items: (components["schemas"]["ConversationItem"] & {
-                /** @description `prompt` or `completion`: where the snippet is from. */
+                /** @description Where the snippet is from: `prompt`, `completion`, `messages` (those before) or `system_prompt`. */
                 field: string;
                 /**
                  * Format: double
@@ -8518,7 +8524,7 @@ export interface components {
         };
         /** @description A kept call that answers a question. */
         SearchItem: components["schemas"]["ConversationItem"] & {
-            /** @description `prompt` or `completion`: where the snippet is from. */
+            /** @description Where the snippet is from: `prompt`, `completion`, `messages` (those before) or `system_prompt`. */
             field: string;
             /**
              * Format: double

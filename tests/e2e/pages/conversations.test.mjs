@@ -133,6 +133,17 @@ test('a rule is tried before it is in force', async () => {
   await ui.shoot('redaction-rules-one', '/ops/redaction-rules', (page) => rows(page).first().waitFor())
 })
 
+test('a deletion says which of the filters it does not know', () =>
+  ui.visit('/ops/conversations?range=7d&q=invoice&model=gpt-4o&user=anna', async (page) => {
+    await button(page, 'Delete many').click()
+    const form = page.getByRole('dialog', { name: 'Delete conversations' })
+    const said = await form.locator('[data-left-behind]').innerText()
+    assert.ok(said.includes('Search “invoice”') && said.includes('Model “gpt-4o”') && !said.includes('anna'), said)
+    assert.equal(await form.locator('[name=user]').inputValue(), 'anna')
+    assert.notEqual(await form.locator('[name=from]').inputValue(), '')
+    await assertAccessible(page, 'delete form that says what it does not know')
+  }))
+
 test('deleting one and many', () =>
   ui.visit('/ops/conversations', async (page) => {
     await rows(page).first().click()

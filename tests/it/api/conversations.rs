@@ -330,23 +330,59 @@ async fn what_is_deleted_is_gone_and_what_comes_later_is_kept() {
         .json();
     assert_eq!(finished(app, accepted).await["result"]["deleted"], 1);
     assert_eq!(talk.ids("conversations").await, [later]);
-    // A token nobody has: nothing at all, rather than everything.
-    let accepted = app
-        .api(
-            Method::POST,
-            "conversations/delete",
-            Some(json!({"token_id": "tok_unknown"})),
-        )
-        .await
-        .expect_status(202)
-        .json();
-    assert_eq!(finished(app, accepted).await["result"]["deleted"], 0);
+    // Whom nobody knows: refused, rather than told that it is being deleted; and no filter is no filter.
+    for (body, field) in [
+        (json!({"token_id": "tok_unknown"}), "token_id"),
+        (
+            json!({"tenant_id": "ten_unknown", "user": "u1"}),
+            "tenant_id",
+        ),
+        (json!({"token_id": ""}), "token_id"),
+        (json!({"user": ""}), "user"),
+    ] {
+        let refused = app
+            .api(Method::POST, "conversations/delete", Some(body.clone()))
+            .await;
+        assert_eq!(code(&refused), (422, json!("validation_failed")), "{body}");
+        assert!(refused.text().contains(field), "{body}: {}", refused.text());
+    }
     assert_eq!(talk.ids("conversations").await.len(), 1);
+    assert!(
+        talk.ids("conversations?token_id=tok_unknown")
+            .await
+            .is_empty()
+    );
     let stats = app.get("conversations/stats").await;
     assert_eq!(
         (&stats["contents"], &stats["tokens_logging"]),
         (&json!(1), &json!(2))
     );
+}
+
+#[tokio::test]
+async fn a_long_name_is_found_and_deleted_by_all_of_it() {
+    let talk = Talk::start().await;
+    let app = &talk.app;
+    let user = format!("user-{}", "é".repeat(120));
+    let body = json!({"model": "gpt-4o", "user": user, "messages": [{"role": "user", "content": "hello"}]});
+    let said = app
+        .post_as(&talk.anna.0, "/v1/chat/completions", &body)
+        .await;
+    let id = said.expect_status(200).request_id();
+    talk.kept(&id).await;
+    let query = format!("conversations?user={}", encoded(&user));
+    assert_eq!(talk.ids(&query).await, [id]);
+    let accepted = app
+        .api(
+            Method::POST,
+            "conversations/delete",
+            Some(json!({"user": user})),
+        )
+        .await
+        .expect_status(202)
+        .json();
+    assert_eq!(finished(app, accepted).await["result"]["deleted"], 1);
+    assert!(talk.ids("conversations").await.is_empty());
 }
 
 #[tokio::test]
@@ -453,7 +489,7 @@ async fn only_who_may_reads_and_every_reading_is_on_the_record() {
     let (_, rita) = app.operator("rita", "reader").await;
     for path in [
         "conversations?user=u1".to_owned(),
-        "conversations/search?q=secret".into(),
+        "conversations/search?q=secret&user=u1".into(),
         format!("conversations/{id}"),
     ] {
         app.api_as(&rita, Method::GET, &path, None)
@@ -483,7 +519,10 @@ async fn only_who_may_reads_and_every_reading_is_on_the_record() {
             .clone()
     };
     assert_eq!(of("conversations.read")["target_id"], id);
-    assert!(of("conversations.search").to_string().contains("secret"));
+    // That somebody searched, and how; not for what.
+    let searched = of("conversations.search");
+    assert!(!searched.to_string().contains("secret"), "{searched}");
+    assert_eq!(searched["details"]["q_characters"], 6);
     assert!(of("conversations.list").to_string().contains("u1"));
     assert!(of("conversations.export").to_string().contains(&id));
 }

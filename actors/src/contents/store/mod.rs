@@ -3,8 +3,9 @@
 //! SQLite has one file a month, opened when it is asked for; PostgreSQL one partitioned table. Both are a [`Shelf`]
 //! here: a pair of connections and the record ids it holds. A content is stored once, by its record id; a tombstone is
 //! consulted in the transaction that would store it, after the lock that a deletion takes too, so that what is deleted
-//! does not come back. Searches and lists go newest first, shelf by shelf, and look at a bounded number of rows.
+//! does not come back. What a deletion leaves behind elsewhere than in its rows is [`erase`]'s. Searches and lists go newest first, shelf by shelf, and look at a bounded number of rows.
 
+mod erase;
 mod expire;
 mod read;
 mod repack;
@@ -20,7 +21,7 @@ use sea_orm::{DatabaseConnection, DbErr};
 
 use super::packing::PackingError;
 
-pub use read::{ContentFilter, ContentRow, Hit, SearchCursor, SearchPage};
+pub use read::{ContentFilter, ContentRow, FoundIn, Hit, SearchCursor, SearchPage};
 pub use repack::Repacked;
 pub use shelf::Month;
 pub use write::Written;
@@ -74,6 +75,8 @@ pub struct ContentStore {
     shelves: Shelves,
     /// Where tombstones are.
     control: DatabaseConnection,
+    /// A deletion left something behind.
+    soiled: tokio::sync::Notify,
 }
 
 impl std::fmt::Debug for ContentStore {
@@ -88,6 +91,7 @@ impl ContentStore {
         Arc::new(Self {
             shelves: Shelves::new(place, migrate),
             control,
+            soiled: tokio::sync::Notify::new(),
         })
     }
 

@@ -4,8 +4,8 @@ use sea_orm::{DbBackend, FromQueryResult, Statement};
 use serde::{Deserialize, Serialize};
 
 use super::super::snippet::{self, Piece};
-use super::super::words::Question;
-use super::super::{Content, Said, packing};
+use super::super::words::{self, Question};
+use super::super::{Content, Said, around, packing};
 use super::shelf::Shelf;
 use super::sql::Sql;
 use super::{ContentStore, StoreError, Totals};
@@ -112,10 +112,24 @@ pub struct Hit {
     pub said: Said,
     /// Of the question, if there was one.
     pub score: f64,
-    /// Where the prompt or the answer meets the question; empty without one.
+    /// Where it meets the question; empty without one.
     pub pieces: Vec<Piece>,
-    /// The pieces are the answer's, not the prompt's.
-    pub in_completion: bool,
+    /// What the pieces are of.
+    pub found_in: FoundIn,
+}
+
+/// Which text of a content answers a question.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum FoundIn {
+    /// What the user said last.
+    #[default]
+    Prompt,
+    /// What the model answered.
+    Completion,
+    /// What was said before.
+    Messages,
+    /// The instructions.
+    SystemPrompt,
 }
 
 impl From<Hit> for Content {
@@ -183,14 +197,7 @@ impl ContentStore {
         let Some(shelf) = self.shelves.holding(rid).await? else {
             return Ok(None);
         };
-        let mut sql = Sql::new(&format!(
-            "SELECT {COLUMNS} FROM conversation_contents c WHERE c.rid = "
-        ));
-        sql.bind(rid);
-        let row = ContentRow::find_by_statement(sql.done(shelf.backend()))
-            .one(&shelf.read)
-            .await?;
-        match row.filter(|row| row.id_tail == id_tail) {
+        match at(&shelf, rid).await?.filter(|row| row.id_tail == id_tail) {
             Some(row) => opened(&shelf, row).await.map(Some),
             None => Ok(None),
         }
@@ -233,7 +240,7 @@ impl ContentStore {
             looked.down_to = cursor.and_then(|cursor| cursor.floor);
         }
         let top = below.or_else(|| looked.rows.first().map(|hit| hit.row.rid + 1));
-        let hits = rank(looked.rows, question.clone()).await?;
+        let hits = rank(looked.rows, question.clone(), self.shelves.are_files()).await?;
         let found = hits.len() as u64;
         let hits: Vec<Hit> = hits
             .into_iter()
@@ -363,20 +370,38 @@ impl ContentStore {
 }
 
 /// The best first, each with the place where it answers. CPU-bound with long texts.
-async fn rank(hits: Vec<Hit>, question: Question) -> Result<Vec<Hit>, StoreError> {
+async fn rank(
+    hits: Vec<Hit>,
+    question: Question,
+    phrases_are_sure: bool,
+) -> Result<Vec<Hit>, StoreError> {
     let ranked = tokio::task::spawn_blocking(move || {
         let mut hits = hits;
+        if !phrases_are_sure && question.has_phrases() {
+            hits.retain(|hit| holds(&question, &hit.said));
+        }
         for hit in &mut hits {
             let prompt = snippet::find(&question, &hit.said.prompt);
             let answer = snippet::find(&question, &hit.said.completion);
-            hit.in_completion = prompt.pieces.is_empty() && !answer.pieces.is_empty();
-            // What was asked tells more than what was answered.
+            // What was asked tells more than what was answered, and that more than what stands around.
             hit.score = prompt.score * 1.5 + answer.score;
-            hit.pieces = if hit.in_completion {
-                answer.pieces
-            } else {
-                prompt.pieces
-            };
+            let mut places = vec![
+                (FoundIn::Prompt, prompt.pieces),
+                (FoundIn::Completion, answer.pieces),
+            ];
+            if places.iter().all(|(_, pieces)| pieces.is_empty()) {
+                let earlier = around::earlier(&hit.said).join("\n\n");
+                for (place, text) in [
+                    (FoundIn::Messages, &earlier),
+                    (FoundIn::SystemPrompt, &hit.said.system_prompt),
+                ] {
+                    let found = snippet::find(&question, text);
+                    hit.score += found.score * 0.2;
+                    places.push((place, found.pieces));
+                }
+            }
+            let first = places.into_iter().find(|(_, pieces)| !pieces.is_empty());
+            (hit.found_in, hit.pieces) = first.unwrap_or_default();
         }
         hits.sort_by(|a, b| b.score.total_cmp(&a.score).then(b.row.rid.cmp(&a.row.rid)));
         hits
@@ -384,6 +409,11 @@ async fn rank(hits: Vec<Hit>, question: Question) -> Result<Vec<Hit>, StoreError
     ranked
         .await
         .map_err(|stopped| std::io::Error::other(stopped.to_string()).into())
+}
+
+/// Whether the phrases of a question stand in a content. PostgreSQL's index does not know of a long one.
+fn holds(question: &Question, said: &Said) -> bool {
+    question.follows_in(&words::of_document(said))
 }
 
 /// The record id of the last of [`SCAN_MAX`] rows; `None` when there are fewer.
@@ -403,14 +433,32 @@ async fn scan_floor(shelf: &Shelf, from: i64, to: i64) -> Result<Option<i64>, St
     Ok(row.map(|row| row.rid))
 }
 
+/// The row as it lies now.
+async fn at(shelf: &Shelf, rid: i64) -> Result<Option<ContentRow>, StoreError> {
+    let mut sql = Sql::new(&format!(
+        "SELECT {COLUMNS} FROM conversation_contents c WHERE c.rid = "
+    ));
+    sql.bind(rid);
+    let asked = ContentRow::find_by_statement(sql.done(shelf.backend()));
+    Ok(asked.one(&shelf.read).await?)
+}
+
 async fn opened(shelf: &Shelf, mut row: ContentRow) -> Result<Hit, StoreError> {
-    let dictionary = shelf.dictionary(row.dict_id).await?;
+    let mut dictionary = shelf.dictionary(row.dict_id).await?;
+    // Packed anew since it was read, and what it was packed with is gone.
+    if dictionary.is_none()
+        && row.dict_id != 0
+        && let Some(now) = at(shelf, row.rid).await?
+    {
+        row = now;
+        dictionary = shelf.dictionary(row.dict_id).await?;
+    }
     let body = std::mem::take(&mut row.body);
     Ok(Hit {
         said: packing::open(&body, dictionary.as_deref())?,
         row,
         score: 0.0,
         pieces: Vec::new(),
-        in_completion: false,
+        found_in: FoundIn::default(),
     })
 }

@@ -1,10 +1,13 @@
 //! Packing for good what has grown old: trained dictionaries, a high level, small steps. A row says whether it has been
 //! packed so, so a step that is interrupted is simply taken again.
 
+use std::collections::BTreeSet;
+
 use sea_orm::{ConnectionTrait, FromQueryResult, Statement};
 use steward_entities::database::begin_write;
 
 use super::super::packing::{self, Dictionary, Effort, SAMPLES_MIN};
+use super::erase::in_force;
 use super::shelf::Shelf;
 use super::sql::Sql;
 use super::write::add;
@@ -139,7 +142,7 @@ async fn cold(shelf: &Shelf, below: i64, limit: i64) -> Result<Vec<Cold>, StoreE
 }
 
 /// Learns from the newest of what is there, packed for good or not; `None` when that is too little.
-async fn train(
+pub(super) async fn train(
     shelf: &Shelf,
     at_micros: i64,
 ) -> Result<Option<std::sync::Arc<Dictionary>>, StoreError> {
@@ -155,8 +158,10 @@ async fn train(
         return Ok(None);
     }
     let mut packed = Vec::with_capacity(rows.len());
+    let mut samples = Vec::with_capacity(rows.len());
     for row in rows {
         let old = shelf.dictionary(row.dict_id).await?;
+        samples.push(row.rid);
         packed.push((row.body, old));
     }
     let trained = tokio::task::spawn_blocking(move || {
@@ -169,7 +174,7 @@ async fn train(
     .await
     .map_err(|stopped| std::io::Error::other(stopped.to_string()))??;
     match trained {
-        Some(bytes) => shelf.keep_dictionary(bytes, at_micros).await.map(Some),
+        Some(bytes) => shelf.keep_dictionary(bytes, &samples, at_micros).await,
         None => Ok(None),
     }
 }
@@ -179,6 +184,14 @@ async fn replace(shelf: &Shelf, rows: Vec<Anew>) -> Result<Repacked, StoreError>
     let backend = shelf.backend();
     let txn = begin_write(&shelf.write).await?;
     let mut done = Repacked::default();
+    for id in rows.iter().map(|row| row.dict_id).collect::<BTreeSet<_>>() {
+        if !in_force(&txn, id).await? {
+            // Retired since it was looked up: the next step takes another.
+            shelf.look_again();
+            done.rows = rows.len() as u64;
+            return Ok(done);
+        }
+    }
     let mut sums = Totals::default();
     let node = rows.first().map_or(0, |row| Rid(row.rid).node());
     for row in rows {

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use chrono::{DateTime, Datelike, TimeZone, Utc};
 use parking_lot::Mutex;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, FromQueryResult, Statement};
-use steward_entities::database::open_contents_file;
+use steward_entities::database::{begin_write, open_contents_file};
 
 use super::super::packing::Dictionary;
+use super::write::lock;
 use super::{Migrate, Place, StoreError};
 use crate::domain::rid::Rid;
 
@@ -93,6 +94,8 @@ pub(super) struct Shelf {
     dictionaries: Mutex<BTreeMap<i64, Arc<Dictionary>>>,
     /// The one new contents are packed with; `None`: not looked up yet.
     current: Mutex<Option<i64>>,
+    /// Since how many marks the search index is being merged.
+    merging: Mutex<Option<i64>>,
     /// Partitions that are there (PostgreSQL).
     prepared: Mutex<HashSet<String>>,
 }
@@ -111,6 +114,7 @@ impl Shelf {
             rids,
             dictionaries: Mutex::default(),
             current: Mutex::default(),
+            merging: Mutex::default(),
             prepared: Mutex::default(),
         })
     }
@@ -138,7 +142,7 @@ impl Shelf {
         Ok(row.map(|row| self.learn(row)))
     }
 
-    /// The newest dictionary.
+    /// The newest dictionary that is not retired.
     pub(super) async fn current(&self) -> Result<Option<Arc<Dictionary>>, StoreError> {
         let known = *self.current.lock();
         if let Some(id) = known {
@@ -146,7 +150,7 @@ impl Shelf {
         }
         let asked = Statement::from_string(
             self.backend(),
-            "SELECT id, bytes FROM content_dictionaries ORDER BY id DESC LIMIT 1",
+            "SELECT id, bytes FROM content_dictionaries WHERE is_retired = FALSE ORDER BY id DESC LIMIT 1",
         );
         let row = DictionaryRow::find_by_statement(asked)
             .one(&self.read)
@@ -162,23 +166,69 @@ impl Shelf {
         learnt
     }
 
-    /// Keeps a new dictionary, which is the current one from now on.
+    /// Keeps a new dictionary, which is the current one from now on, and what it was trained on. `None` when one of those
+    /// rows was deleted meanwhile: it would hold pieces of it.
     pub(super) async fn keep_dictionary(
         &self,
         bytes: Vec<u8>,
+        samples: &[i64],
         at_micros: i64,
-    ) -> Result<Arc<Dictionary>, StoreError> {
+    ) -> Result<Option<Arc<Dictionary>>, StoreError> {
+        #[derive(FromQueryResult)]
+        struct Counted {
+            many: i64,
+        }
+        let backend = self.backend();
+        let txn = begin_write(&self.write).await?;
+        lock(&txn, "_shared").await?;
+        let rids: Vec<String> = samples.iter().map(i64::to_string).collect();
+        let asked = format!(
+            "SELECT COUNT(*) AS many FROM conversation_contents WHERE rid IN ({})",
+            rids.join(", ")
+        );
+        let counted = Counted::find_by_statement(Statement::from_string(backend, asked))
+            .one(&txn)
+            .await?;
+        if counted.is_none_or(|row| row.many != i64::try_from(samples.len()).unwrap_or(-1)) {
+            return Ok(None);
+        }
         let insert = Statement::from_sql_and_values(
-            self.backend(),
+            backend,
             "INSERT INTO content_dictionaries (bytes, created_at) VALUES ($1, $2) RETURNING id, bytes",
             [bytes.into(), at_micros.into()],
         );
         let row = DictionaryRow::find_by_statement(insert)
-            .one(&self.write)
+            .one(&txn)
             .await?
             .ok_or_else(|| sea_orm::DbErr::RecordNotInserted)?;
+        let rows: Vec<String> = rids
+            .iter()
+            .map(|rid| format!("({rid}, {})", row.id))
+            .collect();
+        let insert = format!(
+            "INSERT INTO content_samples (rid, dict_id) VALUES {}",
+            rows.join(", ")
+        );
+        txn.execute_unprepared(&insert).await?;
+        txn.commit().await?;
         *self.current.lock() = Some(row.id);
-        Ok(self.learn(row))
+        Ok(Some(self.learn(row)))
+    }
+
+    /// The current dictionary may be another by now.
+    pub(super) fn look_again(&self) {
+        *self.current.lock() = None;
+    }
+
+    /// Forgets a dictionary that was deleted.
+    pub(super) fn unlearn(&self, id: i64) {
+        self.dictionaries.lock().remove(&id);
+        self.look_again();
+    }
+
+    /// Notes that the search index is being merged since so many marks (`None`: no more); whether that was known.
+    pub(super) fn merging(&self, marks: Option<i64>) -> bool {
+        std::mem::replace(&mut *self.merging.lock(), marks) == marks
     }
 
     /// Sees to it that rows of this month have somewhere to go.

@@ -10,6 +10,7 @@ use steward_entities::tombstone::{self, Selection};
 
 use super::super::packing::{self, Dictionary, Effort};
 use super::super::{Content, words};
+use super::erase::{in_force, mark_words, retire};
 use super::shelf::{Month, Shelf};
 use super::sql::Sql;
 use super::{ContentStore, StoreError, Totals};
@@ -58,7 +59,7 @@ fn pack(mut content: Content, dictionary: Option<&Dictionary>) -> Result<Packed,
         dict_id: dictionary.map_or(0, |dictionary| dictionary.id),
         original: i64::try_from(plain.len()).unwrap_or(i64::MAX),
         body: packing::pack(&plain, Effort::Fast, dictionary)?,
-        words: words::of_document(&[&said.prompt, &said.completion]),
+        words: words::of_document(&said),
     })
 }
 
@@ -78,30 +79,40 @@ impl ContentStore {
         let mut written = Written::default();
         for (month, contents) in months {
             let shelf = self.shelves.for_writing(month).await?;
-            let dictionary = shelf.current().await?;
-            let contents: Vec<Content> = contents.into_iter().cloned().collect();
-            // Packing takes a processor, and others run on this thread.
-            let packed = tokio::task::spawn_blocking(move || {
-                contents
-                    .into_iter()
-                    .map(|content| pack(content, dictionary.as_deref()))
-                    .collect::<Result<Vec<Packed>, StoreError>>()
-            })
-            .await
-            .map_err(|stopped| std::io::Error::other(stopped.to_string()))??;
-            self.write_month(&shelf, packed, &mut written).await?;
+            loop {
+                let dictionary = shelf.current().await?;
+                let contents: Vec<Content> = contents.iter().copied().cloned().collect();
+                // Packing takes a processor, and others run on this thread.
+                let packed = tokio::task::spawn_blocking(move || {
+                    contents
+                        .into_iter()
+                        .map(|content| pack(content, dictionary.as_deref()))
+                        .collect::<Result<Vec<Packed>, StoreError>>()
+                })
+                .await
+                .map_err(|stopped| std::io::Error::other(stopped.to_string()))??;
+                if self.write_month(&shelf, packed, &mut written).await? {
+                    break;
+                }
+                shelf.look_again();
+            }
         }
         Ok(written)
     }
 
+    /// `false`, and nothing is stored: a deletion has retired the dictionary meanwhile.
     async fn write_month(
         &self,
         shelf: &Shelf,
         packed: Vec<Packed>,
         written: &mut Written,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let txn = begin_write(&shelf.write).await?;
         lock(&txn, "_shared").await?;
+        let dictionary = packed.first().map_or(0, |one| one.dict_id);
+        if !in_force(&txn, dictionary).await? {
+            return Ok(false);
+        }
         // After the lock: a deletion that is committed later finds these rows.
         let least = packed.iter().map(|one| one.content.rid).min().unwrap_or(0);
         let greatest = packed.iter().map(|one| one.content.rid).max().unwrap_or(0);
@@ -131,7 +142,7 @@ impl ContentStore {
         }
         add(&txn, node, sums).await?;
         txn.commit().await?;
-        Ok(())
+        Ok(true)
     }
 
     /// Deletes one content; whether it was there. The tombstone has been committed before.
@@ -148,6 +159,7 @@ impl ContentStore {
             ..Selection::default()
         };
         let step = delete_step(&shelf, &selection, (First::Newest, 1)).await?;
+        self.soiled.notify_one();
         Ok(step.rows > 0)
     }
 
@@ -164,6 +176,7 @@ impl ContentStore {
             let step = delete_step(&shelf, selection, (First::Newest, DELETED_AT_ONCE)).await?;
             let deleted = step.rows;
             if deleted > 0 {
+                self.soiled.notify_one();
                 return Ok(deleted);
             }
         }
@@ -171,7 +184,7 @@ impl ContentStore {
     }
 }
 
-async fn lock(txn: &DatabaseTransaction, how: &str) -> Result<(), StoreError> {
+pub(super) async fn lock(txn: &DatabaseTransaction, how: &str) -> Result<(), StoreError> {
     if txn.get_database_backend() == DbBackend::Postgres {
         let sql = format!("SELECT pg_advisory_xact_lock{how}({DELETION_LOCK})");
         txn.execute_unprepared(&sql).await?;
@@ -319,6 +332,10 @@ pub(super) async fn delete_step(
     });
     sql.bind(most.cast_signed());
     let gone = Gone::find_by_statement(sql.done(backend)).all(&txn).await?;
+    let rids: Vec<i64> = gone.iter().map(|row| row.rid).collect();
+    // Of what only grew old a month's file soon goes with all it holds.
+    let asked_for = first == First::Newest;
+    let retired = (asked_for || backend == DbBackend::Postgres) && retire(&txn, &rids).await?;
     let mut sums = Totals::default();
     for row in &gone {
         sums.contents -= 1;
@@ -338,10 +355,16 @@ pub(super) async fn delete_step(
             txn.execute_raw(delete).await?;
         }
     }
-    if let Some(first) = gone.first() {
-        add(&txn, Rid(first.rid).node(), sums).await?;
+    if let Some(row) = gone.first() {
+        add(&txn, Rid(row.rid).node(), sums).await?;
+        if asked_for {
+            mark_words(&txn).await?;
+        }
     }
     txn.commit().await?;
+    if retired {
+        shelf.look_again();
+    }
     Ok(Step {
         rows: gone.len() as u64,
         held: begun.elapsed(),

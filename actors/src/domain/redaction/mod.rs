@@ -1,14 +1,18 @@
 //! Takes personal data and secrets out of what people said to a model, before any of it touches the disk.
 //!
 //! Pure. Built-in rules know e-mail addresses, telephone numbers (mainland China's too), Chinese identity numbers (by
-//! checksum), bank cards (by Luhn and the issuers' beginnings) and keys; an operator's own rules are regular
-//! expressions, which this crate's engine runs in linear time whatever they say. JSON is redacted inside its texts and
-//! numbers, so that it stays JSON; a text that is itself JSON (a tool's arguments) likewise. What providers echo in
-//! error messages is another thing (the gateway's `redact`).
+//! checksum), bank cards (by Luhn and the issuers' beginnings), keys, and secrets by the names they stand behind; an
+//! operator's own rules are regular expressions, which this crate's engine runs in linear time whatever they say. JSON is
+//! redacted inside its texts, numbers and names, so that it stays JSON; a text that is itself JSON (a tool's arguments)
+//! likewise. What providers echo in error messages is another thing (the gateway's `redact`), by the same list of keys.
 
 mod built_in;
+mod folding;
+mod mail;
+mod named;
 #[cfg(test)]
 mod tests;
+mod twice;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -22,6 +26,23 @@ pub const PATTERN_MAX_CHARS: usize = 1_000;
 const COMPILED_MAX_BYTES: usize = 1 << 20;
 /// Texts that hold JSON that hold texts …: deeper than this they are taken for plain text.
 const NESTED_MAX: usize = 4;
+/// What one rule takes away may leave what another finds; so often they are asked.
+const ROUNDS_MAX: usize = 4;
+/// Names that the dialects' messages are made of: an operator's rule that would find one leaves it, so that a message
+/// stays one.
+const STRUCTURE: &[&str] = &[
+    "arguments",
+    "content",
+    "function",
+    "id",
+    "input",
+    "name",
+    "output",
+    "role",
+    "text",
+    "tool_calls",
+    "type",
+];
 
 /// What of a token's conversations is kept.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
@@ -120,17 +141,18 @@ impl Redactor {
         self.nested(text, hits, 0)
     }
 
-    /// Redacts every text and number in `value`; names of fields stay.
+    /// Redacts every text, number and name of a field in `value`.
     pub fn json(&self, value: &mut Value, hits: &mut Hits) {
         self.value(value, hits, 0);
     }
 
     fn nested<'a>(&self, text: &'a str, hits: &mut Hits, depth: usize) -> Cow<'a, str> {
         let looks_like_json = text.trim_start().starts_with(['{', '[']) && depth < NESTED_MAX;
-        if looks_like_json && let Ok(mut value) = serde_json::from_str::<Value>(text) {
+        if looks_like_json && let Ok((mut value, twice)) = twice::parse(text) {
             let before = hits.clone();
             self.value(&mut value, hits, depth + 1);
-            return if *hits == before {
+            // Of a name that stands twice only the last value was looked at: it alone stays.
+            return if *hits == before && !twice {
                 Cow::Borrowed(text)
             } else {
                 Cow::Owned(value.to_string())
@@ -157,18 +179,49 @@ impl Redactor {
             Value::Array(items) => items
                 .iter_mut()
                 .for_each(|item| self.value(item, hits, depth)),
-            Value::Object(fields) => fields
-                .values_mut()
-                .for_each(|field| self.value(field, hits, depth)),
+            Value::Object(fields) => {
+                for (name, mut field) in std::mem::take(fields) {
+                    let secret = match &field {
+                        Value::String(text) => named::holds_secret(&name, text),
+                        Value::Number(number) => named::holds_secret(&name, &number.to_string()),
+                        _ => false,
+                    };
+                    if secret {
+                        note(hits, "secret", 1);
+                        field = Value::String(built_in::SECRET_MARK.to_owned());
+                    } else {
+                        self.value(&mut field, hits, depth);
+                    }
+                    let name = self.name(name, hits);
+                    fields.insert(free(fields, name), field);
+                }
+            }
             Value::Null | Value::Bool(_) => {}
+        }
+    }
+
+    fn name(&self, name: String, hits: &mut Hits) -> String {
+        if STRUCTURE.contains(&name.as_str()) {
+            return name;
+        }
+        match self.plain(&name, hits) {
+            Cow::Owned(clean) => clean,
+            Cow::Borrowed(_) => name,
         }
     }
 
     fn plain<'a>(&self, text: &'a str, hits: &mut Hits) -> Cow<'a, str> {
         let mut text = Cow::Borrowed(text);
-        for rule in built_in::RULES {
-            if let Some(clean) = rule.apply(&text, hits) {
-                text = Cow::Owned(clean);
+        for _ in 0..ROUNDS_MAX {
+            let mut found = false;
+            for rule in built_in::RULES {
+                if let Some(clean) = rule.apply(&text, hits) {
+                    text = Cow::Owned(clean);
+                    found = true;
+                }
+            }
+            if !found {
+                break;
             }
         }
         for rule in &self.custom {
@@ -184,6 +237,55 @@ impl Redactor {
         }
         text
     }
+}
+
+/// Where a text that was cut off has to end so that it does not end in a part of something: before its last word, and
+/// before the number in groups that this word may belong to. Looks at the end only.
+pub fn end_of_whole_words(text: &str) -> usize {
+    const LOOKED_AT: usize = 8 * 1024;
+    let from = text.floor_char_boundary(text.len().saturating_sub(LOOKED_AT));
+    let parts = |character: char| {
+        folding::plain(character).is_some_and(|plain| {
+            plain.is_whitespace()
+                || (!plain.is_ascii() && (!plain.is_alphabetic() || mail::without_blanks(plain)))
+        })
+    };
+    let last = text[from..].char_indices().rfind(|(_, it)| parts(*it));
+    let end = last.map_or(from, |(at, it)| from + at + it.len_utf8());
+    end_before_number(&text[..end])
+}
+
+/// Where a text has to end so that it does not end in a number, in groups or not, which may be the beginning of one.
+pub fn end_before_number(text: &str) -> usize {
+    const LOOKED_AT: usize = 64;
+    let mut end = text.len();
+    let groups = text
+        .char_indices()
+        .rev()
+        .take(LOOKED_AT)
+        .map(|(at, character)| (at, folding::plain(character)))
+        .take_while(|(_, plain)| {
+            plain.is_none_or(|plain| plain.is_ascii_digit() || " .-()+".contains(plain))
+        });
+    for (at, plain) in groups {
+        let digit = plain.is_some_and(|plain| plain.is_ascii_digit());
+        if digit || (plain == Some('+') && end < text.len()) {
+            end = at;
+        }
+    }
+    end
+}
+
+/// A name that no other field has: two addresses leave two fields.
+fn free(fields: &serde_json::Map<String, Value>, name: String) -> String {
+    if !fields.contains_key(&name) {
+        return name;
+    }
+    // As many as there are: no two fields try the same.
+    (fields.len() + 1..)
+        .map(|number| format!("{name} {number}"))
+        .find(|name| !fields.contains_key(name))
+        .unwrap_or(name)
 }
 
 fn note(hits: &mut Hits, name: &str, found: usize) {

@@ -1,4 +1,5 @@
-//! `compressor`: packs conversations that have grown old, with a dictionary trained on them, at a high level.
+//! `compressor`: packs conversations that have grown old, with a dictionary trained on them, at a high level; and erases
+//! what deletions leave behind elsewhere than in their rows, which goes first.
 //!
 //! A reconciler: it looks now and then, takes one small step after another while there is something to do, and rests
 //! in between so that a day's worth of packing never takes a processor. Each row says whether it is done, so stopping
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, WrapFuture};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::contents::store::ContentStore;
 use crate::domain::clock::SharedClock;
@@ -65,6 +66,16 @@ async fn run(parts: &Parts, me: &Incarnation<Compressor>) {
         let after_ms = i64::try_from(after.as_millis()).unwrap_or(i64::MAX);
         let below = Rid::floor_of_ms(now_ms.saturating_sub(after_ms).max(0)).0;
         let begun = Instant::now();
+        match parts.store.erase(now_ms * 1_000).await {
+            Ok(true) => {
+                sleep((begun.elapsed() * REST).max(REST_MIN)).await;
+                continue;
+            }
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(%error, "what deletions left behind cannot be erased; trying again later");
+            }
+        }
         match parts.store.repack(below, now_ms * 1_000).await {
             Ok(step) if step.rows > 0 => {
                 tracing::debug!(
@@ -74,7 +85,10 @@ async fn run(parts: &Parts, me: &Incarnation<Compressor>) {
                 );
                 sleep((begun.elapsed() * REST).max(REST_MIN)).await;
             }
-            Ok(_) => sleep(EVERY).await,
+            Ok(_) => {
+                // Waiting ends with a deletion, or with the time.
+                let _ = timeout(EVERY, parts.store.soiled()).await;
+            }
             Err(error) => {
                 tracing::warn!(%error, "old conversations cannot be packed; trying again later");
                 sleep(EVERY).await;

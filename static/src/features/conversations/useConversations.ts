@@ -7,13 +7,13 @@ import { Problem } from '@/api/problem'
 import type { components, paths } from '@/api/schema'
 import { type FilterSpec, useCursorList, useFilters, useTimeRange, useWalk } from '@/kit'
 import { useSession } from '@/session'
+import type { Deletion } from './deleting'
 import { useText } from './messages'
 
 type Item = components['schemas']['ConversationItem']
 type Found = components['schemas']['SearchItem']
 /** A kept call; with a snippet where it answers a question. */
 export type Conversation = Item & Partial<Pick<Found, 'snippet' | 'field'>>
-export type Deletion = components['schemas']['Deletion']
 type Query = NonNullable<paths['/api/v1/conversations']['get']['parameters']['query']>
 
 const pageSize = 50

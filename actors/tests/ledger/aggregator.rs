@@ -182,7 +182,10 @@ async fn windows_and_days(database: TestDatabase) {
     assert_eq!(off(recounted_at).await, 0);
     let write = &database.ledger;
     daily::recounted(write, day, recounted_at, 3).await.unwrap();
-    assert_eq!((off(recounted_at).await, off(recounted_at + 1).await), (3, 0));
+    assert_eq!(
+        (off(recounted_at).await, off(recounted_at + 1).await),
+        (3, 0)
+    );
     assert_eq!(requests[0].stat_date, date_of(ZONE, day).to_string());
     let users = daily::user_activity(read, (day, day + 1)).await.unwrap();
     let distinct = |wanted: &dyn Fn(&Record) -> bool| {

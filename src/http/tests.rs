@@ -205,8 +205,8 @@ async fn roles_and_permissions() {
         let open = path.contains("/auth/")
             || path.ends_with("/jwks")
             || ["/api/v1/instance/public", "/api/v1/ws"].contains(&path.as_str());
-        // Applications send records, with a token of theirs; a socket is opened by a ticket.
-        let applications = path.starts_with("/api/v1/ingest/");
+        // Applications send records and feedback, with a token of theirs; a socket is opened by a ticket.
+        let applications = path.starts_with("/api/v1/ingest/") || path == "/api/v1/feedback";
         if !path.starts_with("/api/v1/") || open || applications {
             continue;
         }

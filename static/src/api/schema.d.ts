@@ -5027,11 +5027,7 @@ export interface components {
         };
         /** @description What is to become of one tenant's own words. */
         Decision: {
-            /**
-             * @description What becomes of a tenant's own words.
-             * @enum {string}
-             */
-            action: "skip" | "keep" | "replace";
+            action: components["schemas"]["OnConflict"];
             /**
              * Format: int64
              * @description `pair_version` of the preview: were the words changed since, they stay and the matter is open.
@@ -5080,7 +5076,11 @@ export interface components {
             all_tenants?: boolean;
             /** @description The same for single ones; at most 2,000. */
             decisions?: components["schemas"]["Decision"][];
-            on_conflict?: ("skip" | "keep" | "replace") & Record<string, never>;
+            /**
+             * @description What becomes of words that are a tenant's own: `skip` leaves them and asks again next time, `keep` leaves them
+             *     until the template changes again, `replace` overwrites them.
+             */
+            on_conflict?: components["schemas"]["OnConflict"];
             /** @description At most 500. */
             template_ids: string[];
             /** @description At most 1,000. */
@@ -6116,7 +6116,8 @@ export interface components {
             correction?: string | null;
             /** @description The prompt the call was made with: `name@number`, `name@label`, or a name for its newest version. */
             prompt?: string | null;
-            rating: (number | components["schemas"]["Thumb"]) & Record<string, never>;
+            /** @description 1 to 5, or `up` (5) and `down` (1). */
+            rating: components["schemas"]["Rating"];
             /** @description The `x-request-id` of the answer it is about. */
             request_id: string;
             /** @description Who thinks so; without it the end user of the call. With a user token it is that user, whatever stands here. */
@@ -6429,6 +6430,11 @@ export interface components {
              */
             upstream_error_count: number;
         };
+        /**
+         * @description What becomes of a tenant's own words.
+         * @enum {string}
+         */
+        OnConflict: "skip" | "keep" | "replace";
         /** @description An error as OpenAI's clients know it. */
         OpenAiError: {
             error: {
@@ -8010,6 +8016,8 @@ export interface components {
             source?: ("manual" | "import" | "template" | "feedback") | null;
             tenant_id?: string | null;
         };
+        /** @description How good an answer was. */
+        Rating: number | components["schemas"]["Thumb"];
         /** @description How far the caller has read. */
         ReadTo: {
             /**

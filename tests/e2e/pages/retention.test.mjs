@@ -69,7 +69,10 @@ test('retention: months go elsewhere, the place is tried, and looked through', (
       await dialog.getByLabel('Address').fill('http://169.254.169.254')
       await dialog.getByLabel('Bucket', { exact: true }).fill('b')
       await dialog.getByRole('button', { name: 'Save' }).click()
-      await dialog.getByText(/metadata address/).first().waitFor()
+      await dialog
+        .getByText(/metadata address/)
+        .first()
+        .waitFor()
       await assertAccessible(page, 'where archived months go')
       await dialog.getByLabel('Kind').selectOption({ label: 'Another folder' })
       await dialog.getByLabel('Folder', { exact: true }).fill(folder)

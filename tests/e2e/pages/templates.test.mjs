@@ -120,3 +120,14 @@ test('what a tenant edited is asked about before it is touched, and stays when i
   const kept = await ui.api('GET', `/api/v1/ops/knowledge/qa-pairs/${edited.id}`)
   assert.equal(kept.answer, 'Only at our shop.')
 })
+
+test('a template is deleted; what tenants have of it stays with them', async () => {
+  await ui.visit('/ops/templates', async (page) => {
+    await grid(page).getByText('How do I book?').click()
+    await button(dialog(page, 'How do I book?'), 'Delete').click()
+    await button(dialog(page, 'Delete the template?'), 'Delete').click()
+    await row(page, 'How do I book').waitFor({ state: 'detached' })
+  })
+  const { total } = await ui.api('GET', '/api/v1/ops/knowledge/qa-pairs?keyword=book')
+  assert.equal(total, 3)
+})

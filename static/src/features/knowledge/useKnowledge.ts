@@ -133,7 +133,6 @@ export function usePair(id: () => string | null, changed: () => Promise<void>) {
           params: { path: { id: id() ?? '' }, header: { 'if-match': query.data.value?.etag ?? '' } },
         }),
       ),
-    onSuccess: changed,
   })
   return {
     pair: computed(() => query.data.value?.data ?? null),

@@ -87,11 +87,12 @@ export function useTemplate(id: () => string | null, changed: () => Promise<void
   })
   const template = computed(() => query.data.value?.data ?? null)
   const tenants = useCursorList<Standing>({
-    key: computed(() => `${id() ?? ''} ${template.value?.version ?? ''}`),
+    // Anew whenever the template is: what was handed out changes how tenants stand, and not always the template.
+    key: computed(() => `${id() ?? ''} ${query.dataUpdatedAt.value}`),
     rowKey: (row) => row.tenant_id,
     fetchPage: async (cursor, signal) => {
       const of = id()
-      if (!of) return { items: [] }
+      if (!of || !template.value) return { items: [] }
       return answer(
         api.GET('/api/v1/ops/templates/{id}/tenants', {
           params: { path: { id: of }, query: { limit: 50, ...(cursor ? { cursor } : {}) } },
@@ -118,7 +119,6 @@ export function useTemplate(id: () => string | null, changed: () => Promise<void
           params: { path: { id: id() ?? '' }, header: { 'if-match': query.data.value?.etag ?? '' } },
         }),
       ),
-    onSuccess: changed,
   })
   return {
     template,

@@ -14,6 +14,9 @@ set -euo pipefail
 usage() { sed -n '2,/^$/{s/^# \{0,1\}//p}' "$0" | sed '/^The data/,$d' >&2; exit 2; }
 fail() { echo "postgres.sh: $*" >&2; exit 1; }
 
+# A Steward holds up to thirty; four tests run at once, some with two of them, beside connections that are just closing.
+connections=400
+
 [ $# -eq 2 ] || usage
 command=$1
 dir=$2
@@ -36,7 +39,7 @@ as_server() {
 launch() {
     # Answers through pg_ctl's exit code: it waits until the server accepts connections.
     as_server "$bin/pg_ctl" --silent --wait --timeout=60 --pgdata="$home/data" --log="$home/log" start \
-        --options="-c port=$1 -c listen_addresses=127.0.0.1 -c unix_socket_directories=" >/dev/null
+        --options="-c port=$1 -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=$connections" >/dev/null
 }
 
 halt() {

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use actix_web::body::{self, BoxBody, MessageBody};
+use actix_web::body::{self, BodySize, BoxBody, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::middleware::Next;
@@ -77,10 +77,19 @@ pub async fn replay<B: MessageBody + 'static>(
         ..caller.clone()
     });
     let response = next.call(request).await?.map_into_boxed_body();
-    if pending.kept.load(Ordering::Acquire) || !response.status().is_success() {
+    if pending.kept.load(Ordering::Acquire) || !response.status().is_success() || is_file(&response)
+    {
         return Ok(response);
     }
     keep_afterwards(&state, &caller, &pending, response).await
+}
+
+/// Whether an answer is a file, made as it is sent: it changes nothing, so that it is made again when it is asked for
+/// again, and may be larger than any memory.
+fn is_file(response: &ServiceResponse<BoxBody>) -> bool {
+    let media_type = response.headers().get(header::CONTENT_TYPE);
+    let is_json = media_type.is_none_or(|value| value.as_bytes().starts_with(b"application/json"));
+    !is_json || response.response().body().size() == BodySize::Stream
 }
 
 enum Begun {

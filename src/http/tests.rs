@@ -257,6 +257,26 @@ async fn roles_and_permissions() {
 }
 
 #[actix_web::test]
+async fn a_file_is_made_again_whatever_key_it_was_asked_for_with() {
+    let world = World::sqlite().await;
+    let app = world.app().await;
+    let root = world.signed_in("root", "ops_admin").await;
+    for _ in 0..2 {
+        let ask = Ask::post(
+            "/api/v1/conversations/export",
+            serde_json::json!({"ids": []}),
+        );
+        let file = ask.bearer(&root).header("idempotency-key", "again");
+        let file = file.to(&app).await;
+        assert_eq!(file.status, StatusCode::OK, "{file:?}");
+        let media_type = file.headers.get("content-type").unwrap();
+        assert_eq!(media_type, "application/x-ndjson");
+        assert!(!file.headers.contains_key("idempotency-replayed"));
+    }
+    world.end().await;
+}
+
+#[actix_web::test]
 async fn a_change_by_another_process_acts_within_a_second() {
     use std::time::{Duration, Instant};
 

@@ -98,6 +98,8 @@ test('the bell rings for an account out of service and leads to it', () =>
     await turn(page, looks[0])
     await page.getByRole('link', { name: 'An account is out of service' }).click()
     await page.waitForURL('**/ops/accounts')
+    // The page asks for accounts once more.
+    await page.unrouteAll({ behavior: 'wait' })
   }))
 
 test('how fresh the page is: pushed, else asked for, paused, out of reach and back', () =>

@@ -1,5 +1,6 @@
 //! The HTTP client towards upstreams: one per worker, so that its connections are driven on the worker's
-//! own runtime and a call never changes threads. It follows no redirect and adds nothing of its own. What a
+//! own runtime and a call never changes threads. It speaks HTTP/1.1, one call a connection, so that no call waits
+//! for another (docs/decisions/0001). It follows no redirect and adds nothing of its own. What a
 //! name leads to is looked at whenever it connects: an account's host may have begun to point at this machine's
 //! metadata service after it was saved.
 
@@ -127,7 +128,6 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 /// A provider's end that acknowledges nothing for this long is gone. Without it a connection whose line was
 /// cut silently would be used, and answer nothing, for a quarter of an hour.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
-const HTTP2_WINDOW_BYTES: u32 = 1 << 20;
 
 /// TLS towards upstreams: ring, the machine's root certificates, TLS 1.2 and 1.3. Built once per process.
 /// A machine without root certificates still starts; its `https` accounts then fail to connect.
@@ -161,7 +161,6 @@ pub(super) fn build(tls: ClientConfig, settings: InForce) -> UpstreamClient {
         .with_tls_config(tls)
         .https_or_http()
         .enable_http1()
-        .enable_http2()
         .wrap_connector(Tcp {
             connector: tcp,
             settings: Arc::clone(&settings),
@@ -170,8 +169,6 @@ pub(super) fn build(tls: ClientConfig, settings: InForce) -> UpstreamClient {
         .pool_timer(TokioTimer::new())
         .timer(TokioTimer::new())
         .pool_idle_timeout(POOL_IDLE)
-        .http2_initial_stream_window_size(HTTP2_WINDOW_BYTES)
-        .http2_initial_connection_window_size(HTTP2_WINDOW_BYTES * 4)
         .build(Bounded {
             connector,
             settings,

@@ -81,9 +81,11 @@ pub(super) struct Trial {
     account: Arc<AccountView>,
     started_at: i64,
     started: Instant,
-    _place: Place,
+    place: Option<Place>,
     /// Its answer began well.
     begun: Option<Begun>,
+    /// How long it took to refuse, when it did.
+    refused_ms: Option<i64>,
 }
 
 /// See the module.
@@ -225,8 +227,9 @@ impl Finish {
             account: Arc::clone(account),
             started_at: self.gateway.clock.now_micros(),
             started: Instant::now(),
-            _place: place,
+            place: Some(place),
             begun: None,
+            refused_ms: None,
         });
     }
 
@@ -237,16 +240,21 @@ impl Finish {
         }
     }
 
-    /// The account being tried gave no answer.
+    /// The account being tried was not reached. (Of one that got the call and fell silent, the trial stays: it may have
+    /// worked for it.)
     pub(super) fn failed(&mut self, code: ErrorCode) {
         if let Some(trial) = self.trial.take() {
             self.attempts.push(trial.attempt(0, code.slug()));
         }
     }
 
-    /// The account being tried answered, but another may do better.
+    /// The account being tried answered, but another may do better. Its place is for others now.
     pub(super) fn sets_aside(&mut self, status: u16) {
-        self.aside = self.trial.take().map(|trial| (trial, status));
+        self.aside = self.trial.take().map(|mut trial| {
+            trial.place = None;
+            trial.refused_ms = Some(millis(trial.started));
+            (trial, status)
+        });
     }
 
     /// Nobody did better than the account set aside.
@@ -303,8 +311,8 @@ impl Finish {
         // A provider has worked for this call unless it refused or was never reached.
         let accepted = match end {
             End::Answered => status < 400 || measured.as_ref().is_some_and(|m| m.failed),
-            End::Broken(_) | End::Left => self.trial.is_some(),
-            End::Refused(_) => false,
+            // Refused, with an account on trial: the call went out and no answer came back.
+            End::Broken(_) | End::Left | End::Refused(_) => self.trial.is_some(),
         };
         let token = self.caller.token();
         let about = std::mem::take(&mut self.about);
@@ -390,7 +398,9 @@ impl Finish {
         let told = |code: ErrorCode| (code.status(), code.slug());
         match end {
             End::Answered if self.status >= 400 => (self.status, ErrorCode::UpstreamError.slug()),
-            End::Answered if measured.is_some_and(|m| m.failed) => told(ErrorCode::UpstreamError),
+            End::Answered if measured.is_some_and(Measured::tells_failure) => {
+                told(ErrorCode::UpstreamError)
+            }
             End::Answered => (self.status, ""),
             End::Refused(refusal) => told(refusal.code),
             End::Broken(code) => told(*code),
@@ -421,7 +431,7 @@ impl Trial {
             account_public_id: self.account.public_id.clone(),
             account_name: self.account.name.clone(),
             started_at: self.started_at,
-            duration_ms: millis(self.started),
+            duration_ms: self.refused_ms.unwrap_or_else(|| millis(self.started)),
             status_code: i32::from(status),
             error_code: code.to_owned(),
         }

@@ -201,6 +201,12 @@ impl Meter {
             .push(bytes);
     }
 
+    /// Whether a body's outermost object was opened and is not closed yet.
+    pub fn body_is_open(&self) -> bool {
+        let body = self.body.as_deref();
+        body.is_some_and(|body| body.begun() && !body.finished())
+    }
+
     /// Whether the terminal event has passed.
     pub fn is_terminal(&self) -> bool {
         self.terminal

@@ -102,8 +102,7 @@ pub(super) async fn respond(mut finish: Finish, answer: Answer) -> HttpResponse 
         _ => BodySize::Stream,
     };
     pulse.restart(finish.gateway().settings.load().idle_timeout);
-    let ends_by_close = head.version < http::Version::HTTP_2
-        && upstream.size_hint().exact().is_none()
+    let ends_by_close = upstream.size_hint().exact().is_none()
         && !head.headers.contains_key(http::header::TRANSFER_ENCODING);
     let mut body = RelayBody {
         ended: false,
@@ -132,10 +131,13 @@ impl RelayBody {
     /// One frame of the upstream's.
     fn take(&mut self, chunk: Bytes) {
         self.pulse.touch();
-        match self.tap.push(chunk, &mut self.out) {
-            Heard::More => {}
-            Heard::End => self.put_on_the_books(),
-            Heard::Leak => return self.break_off(ErrorCode::UpstreamError),
+        // One without bytes says nothing, and must not pass for the last one, which is held.
+        if !chunk.is_empty() {
+            match self.tap.push(chunk, &mut self.out) {
+                Heard::More => {}
+                Heard::End => self.put_on_the_books(),
+                Heard::Leak => return self.break_off(ErrorCode::UpstreamError),
+            }
         }
         if self.upstream.is_end_stream() {
             self.ended();

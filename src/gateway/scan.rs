@@ -94,6 +94,11 @@ impl Scanner {
             .map_or(0, |at| self.total[at])
     }
 
+    /// Whether the outermost object has been opened.
+    pub fn begun(&self) -> bool {
+        self.watched > 0 || self.finished
+    }
+
     /// Whether the outermost object has been closed.
     pub fn finished(&self) -> bool {
         self.finished

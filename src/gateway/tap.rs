@@ -41,6 +41,8 @@ enum Shape {
         last: Option<Bytes>,
         /// Of an error, in which the credential may be echoed.
         echo: Option<Echo>,
+        /// It says that it is JSON, whose end can be told.
+        is_json: bool,
     },
 }
 
@@ -87,6 +89,13 @@ pub(super) struct Measured {
     pub(super) failed: bool,
     /// What was kept of it.
     pub(super) heard: Option<Box<capture::Heard>>,
+}
+
+impl Measured {
+    /// The provider says that it failed, in an event or, under a status that says otherwise, in the body.
+    pub(super) fn tells_failure(&self) -> bool {
+        self.failed || self.reading.error.is_some()
+    }
 }
 
 impl Judge {
@@ -171,6 +180,7 @@ impl Tap {
                 echo: account
                     .filter(|_| failed)
                     .and_then(|account| Echo::of(account, coding)),
+                is_json: kind.to_ascii_lowercase().starts_with("application/json"),
             },
         };
         Self {
@@ -287,6 +297,7 @@ impl Tap {
                 decoder,
                 last,
                 echo,
+                ..
             } => {
                 if let Some(decoder) = decoder {
                     decoder.push(&chunk, |plain| {
@@ -349,14 +360,20 @@ impl Tap {
         }
     }
 
-    /// Whether a stream whose connection ended without fault was cut all the same. Only a terminal event
+    /// Whether an answer whose connection ended without fault was cut all the same. Of a stream only a terminal event
     /// proves an end; of the OpenAI-like providers some never send one, so that there a proper end of the
     /// transfer is believed. Of a stream that could not be unpacked nothing is known, so nothing is said.
     pub(super) fn is_cut_short(&self, ends_by_close: bool) -> bool {
         let is_stream = match &self.shape {
             Shape::Events { .. } => true,
             Shape::PackedEvents { decoder, .. } => !decoder.given_up(),
-            Shape::Whole { .. } => false,
+            // What only the connection's end ends must at least close what it opened.
+            Shape::Whole {
+                decoder, is_json, ..
+            } => {
+                let is_read = decoder.as_ref().is_some_and(|decoder| !decoder.given_up());
+                return ends_by_close && *is_json && is_read && self.judge.meter.body_is_open();
+            }
         };
         let lenient = matches!(
             self.judge.operation,

@@ -147,15 +147,14 @@ pub(super) async fn send(
                     retry_after_ms: None,
                 };
                 if code == ErrorCode::ShuttingDown {
-                    finish.failed(code);
                     return Err(code.into());
                 }
                 pass.settle(failed, gateway.accounts.now_ms());
                 gateway.counters.upstream_error();
-                finish.failed(code);
                 if code != ErrorCode::UpstreamUnreachable {
                     return Err(code.into());
                 }
+                finish.failed(code);
                 last = Refusal::new(code);
             }
         }

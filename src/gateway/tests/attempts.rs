@@ -4,7 +4,9 @@ use steward_actors::domain::snapshot::Protocol;
 use steward_actors::spool::SpoolConfig;
 
 use super::fake::{Fake, Step, chunk, json, sse_head};
-use super::house::{ASK, ASK_STREAM, CHAT, HELLO, account, at, read_answer, token, with};
+use super::house::{
+    ASK, ASK_STREAM, CHAT, HELLO, account, at, eventually, read_answer, token, with,
+};
 
 #[actix_web::test]
 async fn a_call_that_was_sent_is_not_made_again_elsewhere() {
@@ -50,10 +52,51 @@ async fn a_call_that_was_sent_is_not_made_again_elsewhere() {
                     .map(|one| (one.account_id, one.status_code))
                     .collect();
                 assert_eq!(tried, [(1, 429), (2, 0)]);
+                // It got the prompt, and may have worked on it.
+                assert_eq!((record.account_id, record.usage_estimated), (2, true));
+                assert!(record.prompt_tokens > 0, "{record:?}");
             },
         )
         .await;
     }
+}
+
+/// An account that refused at once: its try was short and its place is free, however long the next one takes.
+#[actix_web::test]
+async fn a_refused_try_ends_with_the_refusal() {
+    let refuses = Fake::new(vec![vec![Step::Send(json("429 Too Many", "{}"))]]).await;
+    let slow = Fake::new(vec![vec![Step::Wait, Step::Send(json("200 OK", "{}"))]]).await;
+    let (first, second) = (refuses.clone(), slow.clone());
+    let mut narrow = account(1, Protocol::OpenAi, &refuses);
+    narrow.concurrency = Some(1);
+    with(
+        vec![narrow, account(2, Protocol::OpenAi, &slow)],
+        token(),
+        &[&refuses, &slow],
+        |_, _| {},
+        |house| async move {
+            let began = std::time::Instant::now();
+            let mut call = house.post(CHAT, ASK).await;
+            eventually(|| !second.seen.borrow().is_empty()).await;
+            let mut other = house.post(CHAT, ASK).await;
+            eventually(|| first.seen.borrow().len() == 2).await;
+            let waited = began.elapsed();
+            // Long enough to tell the two apart.
+            tokio::time::sleep(waited.max(std::time::Duration::from_millis(50))).await;
+            second.go_on();
+            second.go_on();
+            assert!(read_answer(&mut call).await.1);
+            assert!(read_answer(&mut other).await.1);
+            eventually(|| house.spool.ledger().accepted == 2).await;
+            let record = house.records().remove(0);
+            let [refused, served] = &record.attempts[..] else {
+                panic!("{record:?}")
+            };
+            assert_eq!((refused.status_code, served.status_code), (429, 200));
+            assert!(refused.duration_ms < served.duration_ms, "{record:?}");
+        },
+    )
+    .await;
 }
 
 #[actix_web::test]

@@ -203,6 +203,68 @@ async fn a_cut_body_breaks_the_connection() {
     .await;
 }
 
+/// JSON that only the connection's end ends, cut before its last brace or whole; and text, of which nothing is known.
+#[actix_web::test]
+async fn a_body_that_ends_with_its_connection_must_close_what_it_opened() {
+    let until_close = |kind: &str, body: &str| {
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\nconnection: close\r\n\r\n");
+        vec![Step::Send((head + body).into_bytes()), Step::Close]
+    };
+    for (kind, body, status) in [
+        ("application/json", r#"{"choices":[{"message""#, 502),
+        (
+            "application/json; charset=utf-8",
+            r#"{"choices":[{}]}"#,
+            200,
+        ),
+        ("text/plain", "an open { brace", 200),
+    ] {
+        let fake = Fake::new(vec![until_close(kind, body)]).await;
+        at(&fake, |house| async move {
+            let (seen, complete) = read_answer(&mut house.post(CHAT, ASK).await).await;
+            assert_eq!(complete, status == 200, "{seen}");
+            assert_eq!(house.record().await.status_code, status, "{seen}");
+        })
+        .await;
+    }
+}
+
+/// Whatever its status says: the same failure, streamed or not, is the same on the books.
+#[actix_web::test]
+async fn an_error_told_under_a_200_is_a_failure_on_the_books() {
+    for (answer, failed) in [
+        (r#"{"error":{"message":"no capacity","code":502}}"#, true),
+        (
+            r#"{"id":"r","status":"failed","error":{"message":"no capacity","code":"server_error"},"output":[]}"#,
+            true,
+        ),
+        (
+            r#"{"id":"r","status":"completed","error":null,"output":[]}"#,
+            false,
+        ),
+    ] {
+        let fake = Fake::new(vec![vec![Step::Send(json("200 OK", answer))]]).await;
+        at(&fake, |house| async move {
+            let ask = r#"{"model":"gpt-4o","input":"Hello"}"#;
+            let (seen, complete) = read_answer(&mut house.post("/v1/responses", ask).await).await;
+            assert!(
+                complete && seen.starts_with("HTTP/1.1 200") && seen.ends_with(answer),
+                "{seen}"
+            );
+            let record = house.record().await;
+            let expected = if failed {
+                (502, "upstream_error", "no capacity")
+            } else {
+                (200, "", "")
+            };
+            let (code, message) = (record.error_code.as_str(), record.error_message.as_str());
+            assert_eq!((record.status_code, code, message), expected);
+            assert_eq!(record.success, !failed);
+        })
+        .await;
+    }
+}
+
 #[actix_web::test]
 async fn silence_is_a_504_before_the_first_byte_and_in_the_middle() {
     for script in [
@@ -231,6 +293,9 @@ async fn silence_is_a_504_before_the_first_byte_and_in_the_middle() {
                     (record.status_code, record.error_code.as_str()),
                     (504, "upstream_timeout")
                 );
+                // The provider got the prompt, and may have worked on it.
+                assert_eq!((record.account_id, record.usage_estimated), (1, true));
+                assert!(record.prompt_tokens > 0, "{record:?}");
             },
         )
         .await;

@@ -11,5 +11,6 @@ mod models;
 mod slow_peers;
 mod streams;
 mod timeouts;
+mod tls;
 mod tokens;
 mod users;

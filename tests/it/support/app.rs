@@ -91,6 +91,12 @@ impl Setup {
         self
     }
 
+    /// Sets a variable that is not Steward's own.
+    pub fn variable(mut self, key: &str, value: impl ToString) -> Self {
+        self.environment.push((key.to_owned(), value.to_string()));
+        self
+    }
+
     pub async fn start(self) -> App {
         let postgres = match (self.kind, &self.database_url) {
             (Kind::Postgres, None) => Some(PostgresDatabase::create().await),

@@ -26,7 +26,7 @@ use steward_entities::database::Databases;
 use crate::config::Config;
 use crate::error::{ApiError, ErrorCode};
 use crate::features::accounts::ProviderLists;
-use crate::features::auth::Doorman;
+use crate::features::auth::{CookieKey, Doorman};
 use crate::features::feedback::Author;
 use crate::features::stats::conversations::Remembered;
 use crate::gateway::Gateway;
@@ -44,6 +44,8 @@ use crate::push::Desk;
 /// for the log.
 pub type RefreshSnapshot = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
+/// Purpose of the subkey that marks sessions' cookies.
+const SESSION_COOKIES: &str = "session-cookies";
 /// Purpose of the subkey that seals kept answers.
 const KEPT_ANSWERS: &str = "kept-answers";
 
@@ -100,6 +102,8 @@ pub struct AppState {
     pub directory: Directory,
     /// Issues and reads access tokens.
     pub access: AccessTokens,
+    /// Tells sessions' cookies that were made here from made-up ones.
+    pub session_cookies: CookieKey,
     /// Seals kept answers.
     pub answers: Sealer,
     pub rates: Rates,
@@ -158,6 +162,7 @@ impl AppState {
             intake,
         } = parts;
         let access = vault.subkey(OPERATOR_JWT)?;
+        let cookies = vault.subkey(SESSION_COOKIES)?;
         let answers = vault.subkey(KEPT_ANSWERS)?;
         let heartbeat = Duration::from_millis(config.server.heartbeat_ms);
         let push = Desk::new(Arc::clone(&tree.live), Arc::clone(&clock), heartbeat);
@@ -174,6 +179,7 @@ impl AppState {
             directory,
             push,
             access: AccessTokens::new(&access.bytes, config.auth.access_token_ttl_s),
+            session_cookies: CookieKey::new(&cookies.bytes),
             answers: Sealer::new(&answers.bytes),
             rates: Rates {
                 per_operator: RateLimiter::new(clock.clone()),

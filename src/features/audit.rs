@@ -16,6 +16,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::error::ApiError;
+use crate::http::check;
 use crate::http::extract::{Json, Query};
 use crate::http::page::{Page, PageQuery, PageRequest};
 use crate::http::permission::{Can, ReadAudit};
@@ -92,11 +93,12 @@ struct Which {
 #[get("/ops/logs/operations")]
 async fn list(
     state: web::Data<AppState>,
-    _caller: Can<ReadAudit>,
+    caller: Can<ReadAudit>,
     which: Query<Which>,
     range: TimeRange,
     page: PageRequest,
 ) -> Result<Json<Page<Operation>>, ApiError> {
+    check::whole_installation(&caller)?;
     let connection = &state.databases.control_read;
     let Query(which) = which;
     let given = |text: Option<String>| text.filter(|text| !text.is_empty());
@@ -139,9 +141,10 @@ async fn list(
 #[get("/ops/logs/operations/{id}")]
 async fn show(
     state: web::Data<AppState>,
-    _caller: Can<ReadAudit>,
+    caller: Can<ReadAudit>,
     id: web::Path<String>,
 ) -> Result<Json<Operation>, ApiError> {
+    check::whole_installation(&caller)?;
     let connection = &state.databases.control_read;
     let row = audit::by_public_id(connection, &id)
         .await?

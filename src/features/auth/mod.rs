@@ -30,6 +30,7 @@ use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 pub use doorman::Doorman;
+pub use session_cookie::CookieKey;
 use session_cookie::RefreshSecret;
 
 use crate::error::{ApiError, ErrorCode};
@@ -159,6 +160,8 @@ async fn refresh(
     let (session, current) = match found {
         Some(Presented::Current(session)) => (session, true),
         Some(Presented::Previous(session)) => (session, false),
+        // Only a secret that was once issued says that somebody else has it.
+        None if !presented.is_ours(&state.session_cookies) => return Err(ended()),
         None => match by_public_id(&txn, presented.session()).await? {
             Some(session) => (session, false),
             None => return Err(ended()),
@@ -366,7 +369,7 @@ fn granted(
     let mut response = HttpResponse::Ok();
     if let Some(secret) = secret {
         let ttl_s = state.config.auth.refresh_token_ttl_s;
-        response.cookie(secret.into_cookie(request, ttl_s));
+        response.cookie(secret.into_cookie(request, &state.session_cookies, ttl_s));
     }
     Ok(response.json(Access {
         access_token,

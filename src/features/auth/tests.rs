@@ -139,6 +139,37 @@ async fn refresh_reuse_on(world: World) {
 }
 
 #[actix_web::test]
+async fn who_only_knows_a_sessions_id_ends_nobodys_session() {
+    let world = World::sqlite().await;
+    let app = world.app().await;
+    world.operator("ada", "ops_viewer").await;
+    world.operator("eve", "ops_viewer").await;
+    let ada = login("ada", World::PASSWORD).to(&app).await;
+    let eve = login("eve", World::PASSWORD).to(&app).await;
+    let value = |answer: &Answer| cookie(answer).split_once('=').unwrap().1.to_owned();
+    let session = value(&ada).split('.').next().unwrap().to_owned();
+    // Once issued, for another session, and long exchanged.
+    let eves = value(&eve).split_once('.').unwrap().1.to_owned();
+    let renewed = refresh(&cookie(&eve)).to(&app).await;
+    refresh(&cookie(&renewed)).to(&app).await;
+    let (random, tag) = ("A".repeat(43), "B".repeat(43));
+    for made_up in [
+        format!("{session}.anything"),
+        format!("{session}.{random}.{tag}"),
+        format!("{session}.."),
+        format!("{session}.{eves}"),
+    ] {
+        let refused = refresh(&format!("{COOKIE}={made_up}")).to(&app).await;
+        assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "{made_up}");
+    }
+    assert!(world.audited("auth.refresh_reused").await.is_empty());
+    let access = ada.body["access_token"].as_str().unwrap();
+    assert_eq!(me(access).to(&app).await.status, StatusCode::OK);
+    let renewed = refresh(&cookie(&ada)).to(&app).await;
+    assert_eq!(renewed.status, StatusCode::OK);
+}
+
+#[actix_web::test]
 async fn failures_to_sign_in_are_throttled_by_the_clock() {
     let world = World::sqlite().await;
     let app = world.app().await;

@@ -75,12 +75,14 @@ pub struct Data {
 #[serde(deny_unknown_fields)]
 pub struct Database {
     pub url: String,
+    pub backup_before_migrating: bool,
 }
 
 impl std::fmt::Debug for Database {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Database")
             .field("url", &mask_url(&self.url))
+            .field("backup_before_migrating", &self.backup_before_migrating)
             .finish()
     }
 }

@@ -11,6 +11,7 @@ mod restore;
 mod stock;
 #[cfg(test)]
 mod tests;
+mod upgrade;
 
 use std::fmt::Display;
 use std::fs::File;
@@ -25,6 +26,7 @@ use actix_web::dev::{Server, ServerHandle};
 use actix_web::{HttpServer, web};
 use arc_swap::ArcSwap;
 use sea_orm::DbErr;
+use steward_actors::backup::BackupError;
 use steward_actors::domain::clock::{SharedClock, SystemClock};
 use steward_actors::domain::health::damping::Damping;
 use steward_actors::domain::rid::RidAllocator;
@@ -63,8 +65,8 @@ use crate::schema;
 use crate::state::{AppState, Parts, RefreshSnapshot};
 use crate::telemetry::{self, TelemetryError};
 use prepare::{
-    claim_node, first_operator, lock_data_directory, migrate_all, note_exchange_rate,
-    open_contents, open_databases, settle_time_zone,
+    claim_node, first_operator, lock_data_directory, note_exchange_rate, open_contents,
+    open_databases, settle_time_zone,
 };
 use stock::{Spent, take_stock};
 
@@ -113,6 +115,11 @@ pub enum StartError {
     Ledger(#[from] WriteError),
     #[error("the key file cannot be used: {0}")]
     Vault(#[from] VaultError),
+    #[error(
+        "the schema changes with this release, and the backup before it could not be made: {0}; nothing was changed. Mend \
+         that, or make a backup of your own and set `database.backup_before_migrating = false`"
+    )]
+    BeforeUpgrade(BackupError),
     #[error("the sealed secrets cannot be sealed anew: {0}")]
     Reseal(String),
     #[error("the spool cannot be opened: {0}")]
@@ -200,7 +207,7 @@ impl Application {
         let databases = open_databases(&config).await?;
         restore::refuse_unfinished(&databases).await?;
         guard::unmigrated_database(&databases, purpose).await?;
-        migrate_all(&databases).await?;
+        upgrade::bring_up_to_date(&config, &databases, &clock).await?;
         guard::database(&databases, purpose).await??;
         let vault = Arc::new(Vault::open(&config.data.dir)?);
         if vault.made_now() {

@@ -126,6 +126,13 @@ pub struct Pending {
     pub events: Vec<String>,
 }
 
+impl Pending {
+    /// None at all.
+    pub fn is_empty(&self) -> bool {
+        self.control.is_empty() && self.ledger.is_empty() && self.events.is_empty()
+    }
+}
+
 /// Brings a month's file of kept conversations up to date; on PostgreSQL the schema `contents`, which it makes first.
 ///
 /// # Errors

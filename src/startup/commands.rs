@@ -1,11 +1,14 @@
 //! Commands that need the databases but no server: they open, do one thing, and close.
 
-use steward_actors::domain::clock::{Clock, SystemClock};
+use std::sync::Arc;
+
+use steward_actors::domain::clock::{Clock, SharedClock, SystemClock};
 use steward_actors::vault::{self, Vault};
 use steward_entities::database::Databases;
 
 use super::StartError;
-use super::prepare::{lock_data_directory, make_directory, migrate_all, open_databases};
+use super::prepare::{lock_data_directory, make_directory, open_databases};
+use super::upgrade;
 use crate::config::Config;
 use crate::features::operators::offline;
 
@@ -16,7 +19,7 @@ use crate::features::operators::offline;
 pub async fn migrate(config: &Config) -> Result<(), StartError> {
     let _lock = lock_data_directory(&config.data.dir)?;
     let databases = open_databases(config).await?;
-    migrate_all(&databases).await?;
+    upgrade::bring_up_to_date(config, &databases, &clock()).await?;
     databases.close().await;
     Ok(())
 }
@@ -71,9 +74,17 @@ pub async fn rotate_keys(config: &Config) -> Result<usize, StartError> {
     Ok(resealed.moved)
 }
 
+/// Works beside a running server, unless the schema would change under it.
 async fn offline_databases(config: &Config) -> Result<Databases, StartError> {
     make_directory(&config.data.dir)?;
     let databases = open_databases(config).await?;
-    migrate_all(&databases).await?;
+    if !upgrade::pending(&databases).await?.is_empty() {
+        let _lock = lock_data_directory(&config.data.dir)?;
+        upgrade::bring_up_to_date(config, &databases, &clock()).await?;
+    }
     Ok(databases)
+}
+
+fn clock() -> SharedClock {
+    Arc::new(SystemClock)
 }

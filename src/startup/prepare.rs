@@ -117,13 +117,6 @@ fn place_of(config: &Config) -> DatabaseConfig {
     }
 }
 
-pub(super) async fn migrate_all(databases: &Databases) -> Result<(), StartError> {
-    steward_migration::migrate_control(&databases.control).await?;
-    steward_migration::migrate_ledger(&databases.ledger).await?;
-    steward_migration::migrate_events(&databases.events).await?;
-    Ok(())
-}
-
 /// Kept conversations: their spool, their months, and what lets them in.
 pub(super) async fn open_contents(
     config: &Config,

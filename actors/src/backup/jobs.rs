@@ -1,5 +1,6 @@
 //! What operators and the clock ask for: to make a backup now, and to restore one somewhere and compare it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,6 +13,7 @@ use steward_entities::database::{DatabaseConfig, Databases, begin_write};
 use steward_entities::{audit, backup, backup_plan};
 
 use super::keep::{Policy, superfluous};
+use super::restore::names;
 use super::{
     Asked, BackupError, Manifest, NAME_PREFIX, Restored, Source, fill, make, open_place, prove,
     read_manifest, verify,
@@ -206,6 +208,25 @@ async fn drop_files(depot: &dyn Depot, name: &str) -> Result<(), BackupError> {
     depot.remove(&format!("{name}/{}", super::MANIFEST)).await?;
     for file in depot.list(&format!("{name}/")).await? {
         depot.remove(&file.name).await?;
+    }
+    Ok(())
+}
+
+/// Removes all backups of a place but the newest `many`, and what an interrupted one left. For places that no plan looks
+/// after.
+///
+/// # Errors
+/// The place fails.
+pub async fn keep_newest(depot: &dyn Depot, many: usize) -> Result<(), BackupError> {
+    let whole = names(depot).await?;
+    let kept = &whole[whole.len().saturating_sub(many)..];
+    let files = depot.list(NAME_PREFIX).await?;
+    let folders = files.iter().filter_map(|file| file.name.split_once('/'));
+    let found: BTreeSet<&str> = folders.map(|(name, _)| name).collect();
+    for name in found {
+        if !kept.iter().any(|kept| kept == name) {
+            drop_files(depot, name).await?;
+        }
     }
     Ok(())
 }

@@ -43,7 +43,7 @@ pub struct Restored {
 ///
 /// # Errors
 /// When the depot cannot be listed.
-async fn names(depot: &dyn Depot) -> Result<Vec<String>, BackupError> {
+pub(super) async fn names(depot: &dyn Depot) -> Result<Vec<String>, BackupError> {
     let files = depot.list(NAME_PREFIX).await?;
     let mut names: Vec<String> = files
         .into_iter()

@@ -72,6 +72,12 @@ fn asked(backend: DatabaseBackend, sql: String, values: Vec<Value>) -> Statement
     Statement::from_sql_and_values(backend, sql, values)
 }
 
+async fn has_sequences(connection: &impl ConnectionTrait) -> Result<bool, DbErr> {
+    let sql = "SELECT 1 FROM sqlite_master WHERE name = 'sqlite_sequence'";
+    let found = asked(DatabaseBackend::Sqlite, sql.to_owned(), Vec::new());
+    Ok(connection.query_one_raw(found).await?.is_some())
+}
+
 /// Names and columns of a section.
 pub(super) async fn of_section(
     connection: &impl ConnectionTrait,
@@ -247,6 +253,8 @@ impl Table {
                     .to_owned(),
                 vec![self.path(backend).into(), column.into()],
             ),
+            // SQLite makes it with the first table that needs it.
+            _ if !has_sequences(connection).await? => return Ok(None),
             _ => asked(
                 backend,
                 "SELECT seq FROM sqlite_sequence WHERE name = $1".to_owned(),

@@ -10249,7 +10249,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
                 /** @description Rows of a page. */
                 limit?: number;
@@ -10762,7 +10762,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
                 /** @description Rows of a page. */
                 limit?: number;
@@ -11430,7 +11430,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
                 /** @description Rows of a page. */
                 limit?: number;
@@ -11569,7 +11569,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
                 /** @description From `POST /api/v1/auth/download-ticket`, instead of a bearer: for browsers that fetch the file by a link. */
                 ticket?: string;
@@ -11785,7 +11785,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -11895,7 +11895,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -12005,7 +12005,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -12115,7 +12115,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -12327,7 +12327,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -12437,7 +12437,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -12561,7 +12561,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -12682,7 +12682,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -12790,7 +12790,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -12920,7 +12920,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -13028,7 +13028,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -13158,7 +13158,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
                 /** @description From `POST /api/v1/auth/download-ticket`, instead of a bearer: for browsers that fetch the file by a link. */
                 ticket?: string;
@@ -13270,7 +13270,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -13400,7 +13400,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -13522,7 +13522,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -13771,7 +13771,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -13895,7 +13895,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -14038,7 +14038,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -14161,7 +14161,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -17401,7 +17401,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
                 /** @description Rows of a page. */
                 limit?: number;
@@ -17914,7 +17914,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
                 /** @description Rows of a page. */
                 limit?: number;
@@ -18364,7 +18364,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
                 /** @description Rows of a page. */
                 limit?: number;
@@ -18659,7 +18659,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -22013,7 +22013,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
                 /** @description Rows of a page. */
                 limit?: number;
@@ -22152,7 +22152,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
                 /** @description From `POST /api/v1/auth/download-ticket`, instead of a bearer: for browsers that fetch the file by a link. */
                 ticket?: string;
@@ -25640,7 +25640,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -25750,7 +25750,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -25860,7 +25860,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -25970,7 +25970,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -28301,7 +28301,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -29295,7 +29295,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
                 /** @description From `POST /api/v1/auth/download-ticket`, instead of a bearer: for browsers that fetch the file by a link. */
                 ticket?: string;
@@ -29417,7 +29417,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
                 /** @description Rows of a page. */
                 limit?: number;
@@ -29646,7 +29646,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
                 /** @description Rows of a page. */
                 limit?: number;
@@ -29774,7 +29774,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -34503,7 +34503,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -37406,7 +37406,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -37530,7 +37530,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -37651,7 +37651,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -37759,7 +37759,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -37889,7 +37889,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -37997,7 +37997,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -38127,7 +38127,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
                 /** @description From `POST /api/v1/auth/download-ticket`, instead of a bearer: for browsers that fetch the file by a link. */
                 ticket?: string;
@@ -38239,7 +38239,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -38369,7 +38369,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -38491,7 +38491,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -38740,7 +38740,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -38864,7 +38864,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -39007,7 +39007,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -39130,7 +39130,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;

@@ -685,7 +685,9 @@ export interface paths {
          * @deprecated
          * @description A stretch of up to 48 hours is counted to the microsecond, its ragged ends from the log; longer ones begin with a
          *     whole hour. Where only days are kept (a token, an account, a tenant, an app), and where an end holds more than
-         *     10,000 calls, the stretch is widened to whole days or hours. `from` and `to` say what was counted.
+         *     10,000 calls, the stretch is widened to whole days or hours. `from` and `to` say what was counted. Filters that have no
+         *     statistics together, and quantiles of a user or of a token's calls of a model, are counted from the log: up to 20,000
+         *     calls of the stretch (of the token or account), to the microsecond.
          */
         get: operations["stats_overview_by_old_name"];
         put?: never;
@@ -765,7 +767,8 @@ export interface paths {
         };
         /**
          * The models (by provider), providers, tokens, accounts, tenants, apps, users or modes with most calls, tokens, cost or
-         *     errors, over every day that the stretch touches.
+         *     errors, over every day that the stretch touches. What has no statistics under a filter is counted from the log: up to 20,000
+         *     calls of these days (of the token or account).
          * @deprecated
          */
         get: operations["stats_top_by_old_name"];
@@ -789,7 +792,8 @@ export interface paths {
          * @deprecated
          * @description Every bucket that the stretch touches is told whole. Hours are kept for good for everything together and for provider and
          *     model, and for 35 days for tokens, accounts and modes and their models; for a tenant, an app or a user there are days
-         *     only.
+         *     only. Filters that have no statistics together are counted from the log, up to 20,000 calls of the stretch (of the token
+         *     or account).
          */
         get: operations["stats_trend_by_old_name"];
         put?: never;
@@ -3402,7 +3406,9 @@ export interface paths {
          * What calls came to in a stretch of time: the last 24 hours unless asked otherwise.
          * @description A stretch of up to 48 hours is counted to the microsecond, its ragged ends from the log; longer ones begin with a
          *     whole hour. Where only days are kept (a token, an account, a tenant, an app), and where an end holds more than
-         *     10,000 calls, the stretch is widened to whole days or hours. `from` and `to` say what was counted.
+         *     10,000 calls, the stretch is widened to whole days or hours. `from` and `to` say what was counted. Filters that have no
+         *     statistics together, and quantiles of a user or of a token's calls of a model, are counted from the log: up to 20,000
+         *     calls of the stretch (of the token or account), to the microsecond.
          */
         get: operations["stats_overview"];
         put?: never;
@@ -3473,7 +3479,8 @@ export interface paths {
         };
         /**
          * The models (by provider), providers, tokens, accounts, tenants, apps, users or modes with most calls, tokens, cost or
-         *     errors, over every day that the stretch touches.
+         *     errors, over every day that the stretch touches. What has no statistics under a filter is counted from the log: up to 20,000
+         *     calls of these days (of the token or account).
          */
         get: operations["stats_top"];
         put?: never;
@@ -3495,7 +3502,8 @@ export interface paths {
          * Numbers by hour or by day, without gaps: a bucket without calls has zeros, and null where there is nothing to average.
          * @description Every bucket that the stretch touches is told whole. Hours are kept for good for everything together and for provider and
          *     model, and for 35 days for tokens, accounts and modes and their models; for a tenant, an app or a user there are days
-         *     only.
+         *     only. Filters that have no statistics together are counted from the log, up to 20,000 calls of the stretch (of the token
+         *     or account).
          */
         get: operations["stats_trend"];
         put?: never;

@@ -138,6 +138,10 @@ sdk_conformance() {
 notices_received() {
     "$build/venv/bin/python" tests/notices/receivers.py --steward "$target/debug/steward" --provider "$target/debug/examples/fake_provider"
 }
+notices_outlive_kills() {
+    local kills=("$build/venv/bin/python" tests/notices/kills.py --steward "$target/debug/steward" --provider "$target/debug/examples/fake_provider")
+    "${kills[@]}" && "${kills[@]}" --database-url "$(tests/postgres.sh database "$build/postgres")"
+}
 openapi_fuzzing() {
     "$build/venv/bin/python" tests/openapi/fuzz.py --steward "$target/debug/steward" --provider "$target/debug/examples/fake_provider"
 }
@@ -184,6 +188,7 @@ all)
     step "kill -9 and lost databases" rust_tests chaos
     step "SDK conformance" sdk_conformance
     step "notices at real receivers" notices_received
+    step "notices and kill -9" notices_outlive_kills
     step "OpenAPI fuzzing" openapi_fuzzing
     step "the console in a browser" browser_tests
     ;;

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # A throwaway PostgreSQL server for the tests: on a free loopback port, with fsync on, owned by an unprivileged user.
 #
-#   tests/postgres.sh start  DIR   create and start a server, note it in DIR, print its URL (again: print the URL)
-#   tests/postgres.sh url    DIR   print the URL
-#   tests/postgres.sh pause  DIR   shut the server down, keep its data and its port
-#   tests/postgres.sh resume DIR   start it again
-#   tests/postgres.sh stop   DIR   shut it down and remove everything
+#   tests/postgres.sh start    DIR create and start a server, note it in DIR, print its URL (again: print the URL)
+#   tests/postgres.sh url      DIR print the URL
+#   tests/postgres.sh database DIR create an empty database there, print its URL
+#   tests/postgres.sh pause    DIR shut the server down, keep its data and its port
+#   tests/postgres.sh resume   DIR start it again
+#   tests/postgres.sh stop     DIR shut it down and remove everything
 #
 # The data lies in a directory of its own under ${TMPDIR:-/tmp}: a clone in a home directory that only root may enter
 # must not keep the server, which refuses to run as root, from reaching its files.
@@ -96,6 +97,15 @@ start)
 url)
     known
     cat "$dir/url"
+    ;;
+database)
+    known
+    bin=$(binaries)
+    url=$(cat "$dir/url")
+    password=${url#*//steward:}
+    name=empty_$(od -An -N8 -tx1 /dev/urandom | tr -d ' \n')
+    PGPASSWORD=${password%%@*} "$bin/createdb" --host=127.0.0.1 --port="$(cat "$dir/port")" --username=steward "$name"
+    echo "${url%/*}/$name"
     ;;
 pause)
     known

@@ -8,6 +8,7 @@
 //! - [`contents`]: conversations that are kept, from the gateway to the disk and back.
 //! - [`depot`]: where files are put away: a folder or a bucket.
 //! - [`domain`]: the product's nouns as plain values.
+//! - [`fault_point`]: where a test kills the process; nothing in a release.
 //! - [`health`]: how every component is, for whoever asks.
 //! - [`retention`]: how long what is kept stays, and forgetting it.
 //! - [`snapshot_source`]: from the control tables to what the gateway decides by.
@@ -27,6 +28,7 @@ pub mod contents;
 pub mod courier;
 pub mod depot;
 pub mod domain;
+pub mod fault_point;
 pub mod health;
 pub mod jobs;
 pub mod ledger_store;

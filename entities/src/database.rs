@@ -18,6 +18,8 @@ use sea_orm::{
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
+use crate::read_deadline;
+
 /// File of the control tables.
 pub const CONTROL_FILE: &str = "steward.db";
 /// File of the ledger tables.
@@ -47,8 +49,8 @@ pub const SQLITE_WAL_KEPT_BYTES: u32 = 64 << 20;
 /// How long a caller waits for a connection of the pool. Longer than the busy time-out, so that a locked
 /// database is reported as what it is.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(8);
-/// PostgreSQL gives up a read after this long; a reader never holds a connection for good.
-const POSTGRES_READ_DEADLINE: Duration = Duration::from_secs(20);
+/// A read is given up after this long; a reader never holds a connection for good.
+pub const READ_DEADLINE: Duration = Duration::from_secs(20);
 
 /// Where the data lives.
 #[derive(Clone, Eq, PartialEq)]
@@ -357,13 +359,22 @@ async fn sqlite_writer_with(
 }
 
 async fn sqlite_readers(file: &Path) -> Result<DatabaseConnection, DbErr> {
+    sqlite_readers_within(file, READERS, READ_DEADLINE).await
+}
+
+pub(crate) async fn sqlite_readers_within(
+    file: &Path,
+    readers: u32,
+    deadline: Duration,
+) -> Result<DatabaseConnection, DbErr> {
     let file = file.to_path_buf();
     let mut options = quiet("sqlite://");
     options
-        .max_connections(READERS)
+        .max_connections(readers)
         .min_connections(1)
         .max_lifetime(None::<Duration>)
         .test_before_acquire(false)
+        .map_sqlx_sqlite_pool_opts(move |base| read_deadline::bounded(base, deadline))
         .map_sqlx_sqlite_opts(move |base| {
             shared_pragmas(base, &file)
                 .create_if_missing(false)
@@ -395,7 +406,7 @@ async fn postgres(
         .set_application_name("steward");
     if read_only {
         options
-            .statement_timeout(POSTGRES_READ_DEADLINE)
+            .statement_timeout(READ_DEADLINE)
             .map_sqlx_postgres_opts(|base| base.options([("default_transaction_read_only", "on")]));
     }
     Database::connect(options).await

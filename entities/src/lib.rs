@@ -47,6 +47,7 @@ pub mod prompt_label;
 pub mod prompt_version;
 pub mod public_id;
 pub mod qa_pair;
+pub mod read_deadline;
 pub mod redaction_rule;
 pub mod remote_backup;
 pub mod revision;

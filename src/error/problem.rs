@@ -11,6 +11,8 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, ResponseError};
 use sea_orm::{DbErr, SqlErr};
 use serde::{Deserialize, Serialize};
+use steward_entities::database::READ_DEADLINE;
+use steward_entities::read_deadline::is_overdue;
 use utoipa::ToSchema;
 
 use super::catalog::ErrorCode;
@@ -190,6 +192,12 @@ impl From<DbErr> for ApiError {
                 .detail("The database does not answer; nothing was changed.")
                 .retry_after_s(1)
                 .because(error),
+            late if is_overdue(&late) => Self::new(ErrorCode::Unavailable)
+                .detail(format!(
+                    "The database did not find the answer within {} seconds; ask for less: a shorter time, or other filters.",
+                    READ_DEADLINE.as_secs()
+                ))
+                .because(late),
             other => Self::internal(other),
         }
     }
@@ -238,5 +246,30 @@ impl ResponseError for ApiError {
             errors: self.0.errors.clone(),
         };
         response.body(serde_json::to_vec(&problem).unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::{ConnectionTrait, DbBackend, Statement, TransactionTrait};
+
+    use super::*;
+    use crate::testing::World;
+
+    #[actix_web::test]
+    async fn a_read_that_was_given_up_is_told_as_that_postgres() {
+        let world = World::postgres().await;
+        let txn = world.database.control_read.begin().await.unwrap();
+        txn.execute_unprepared("SET LOCAL statement_timeout = 50")
+            .await
+            .unwrap();
+        let nap = Statement::from_string(DbBackend::Postgres, "SELECT pg_sleep(20)");
+        let error = ApiError::from(txn.query_one_raw(nap).await.unwrap_err());
+        assert_eq!(error.code(), ErrorCode::Unavailable);
+        assert!(error.shown_detail().contains("ask for less"), "{error}");
+        let nonsense = Statement::from_string(DbBackend::Postgres, "SELECT nothing");
+        let other = world.database.control_read.query_one_raw(nonsense).await;
+        let error = ApiError::from(other.unwrap_err());
+        assert_eq!(error.code(), ErrorCode::Internal);
     }
 }

@@ -5,7 +5,7 @@
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest, web};
-use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, TimeZone, Utc};
+use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveDateTime, NaiveTime, TimeZone, Utc};
 use chrono_tz::Tz;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -29,7 +29,7 @@ pub struct RangeQuery {
     to: Option<String>,
     /// `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`.
     range: Option<String>,
-    /// The last so many days; the same as `range=7d`.
+    /// Since the same time of the day so many days ago; the same as `range=7d`.
     #[param(minimum = 1, maximum = 3660)]
     days: Option<i64>,
 }
@@ -74,7 +74,7 @@ impl TimeRange {
         ) {
             (Some(_), Some(_)) => return Err(refused("days", "cannot be combined with range")),
             (Some(name), None) => Some(Self::named(name, now_micros, zone)?),
-            (None, Some(days)) => Some(Self::last_days(days, "days", now_micros)?),
+            (None, Some(days)) => Some(Self::last_days(days, "days", now_micros, zone)?),
             (None, None) => None,
         };
         if let Some(range) = named {
@@ -128,7 +128,7 @@ impl TimeRange {
                     .and_then(|number| number.parse().ok());
                 match days {
                     Some(days @ (1 | 7 | 14 | 30 | 90 | 180 | 365)) => {
-                        Self::last_days(days, "range", now_micros)
+                        Self::last_days(days, "range", now_micros, zone)
                     }
                     _ => Err(refused(
                         "range",
@@ -139,12 +139,19 @@ impl TimeRange {
         }
     }
 
-    fn last_days(days: i64, field: &str, now_micros: i64) -> Result<Self, ApiError> {
-        if !(1..=DAYS_MAX).contains(&days) {
-            return Err(refused(field, format!("must lie between 1 and {DAYS_MAX}")));
-        }
+    /// Since the same time of the day so many days ago: over a change of the clocks an hour less or more.
+    fn last_days(days: i64, field: &str, now_micros: i64, zone: Tz) -> Result<Self, ApiError> {
+        let local = DateTime::<Utc>::from_timestamp_micros(now_micros)
+            .unwrap_or_default()
+            .with_timezone(&zone)
+            .naive_local();
+        let since = u64::try_from(days)
+            .ok()
+            .filter(|_| (1..=DAYS_MAX).contains(&days))
+            .and_then(|days| local.checked_sub_days(Days::new(days)))
+            .ok_or_else(|| refused(field, format!("must lie between 1 and {DAYS_MAX}")))?;
         Ok(Self {
-            from: Some(now_micros - days * 24 * HOUR_US),
+            from: Some(at_local(since, zone)),
             to: None,
         })
     }
@@ -201,16 +208,20 @@ fn moment(text: &str, field: &str, zone: Tz, end: bool) -> Result<i64, ApiError>
 }
 
 fn start_of_day(day: NaiveDate, zone: Tz) -> i64 {
-    let midnight = day.and_time(NaiveTime::MIN);
-    // Where summer time begins at midnight there is none that day: the day begins an hour later.
-    zone.from_local_datetime(&midnight)
+    at_local(day.and_time(NaiveTime::MIN), zone)
+}
+
+/// The moment at which clocks show a time, the first of two. Where they skip it, as at midnight where summer time begins
+/// then, it is an hour later.
+fn at_local(time: NaiveDateTime, zone: Tz) -> i64 {
+    zone.from_local_datetime(&time)
         .earliest()
         .or_else(|| {
-            zone.from_local_datetime(&(midnight + chrono::TimeDelta::hours(1)))
+            zone.from_local_datetime(&(time + chrono::TimeDelta::hours(1)))
                 .earliest()
         })
         .map_or_else(
-            || midnight.and_utc().timestamp_micros(),
+            || time.and_utc().timestamp_micros(),
             |time| time.timestamp_micros(),
         )
 }
@@ -254,6 +265,27 @@ mod tests {
             parse("", "", "", Some(7)).unwrap()
         );
         assert!(parse("", "", "", None).unwrap().is_unbounded());
+    }
+
+    #[test]
+    fn days_ago_it_was_the_same_time_of_the_day() {
+        let berlin = chrono_tz::Europe::Berlin;
+        for (now, days, from) in [
+            // Clocks went forward on the 29th: 7 × 24 hours ago it was the 24th.
+            ("2026-04-01T00:30:00+02:00", 7, "2026-03-25T00:30:00+01:00"),
+            // They went back on the 25th: 7 × 24 hours ago it was the 26th already.
+            ("2026-10-31T23:30:00+01:00", 7, "2026-10-24T23:30:00+02:00"),
+            // A time that was skipped, and one that came twice.
+            ("2026-03-30T02:30:00+02:00", 1, "2026-03-29T03:30:00+02:00"),
+            ("2026-10-26T02:30:00+01:00", 1, "2026-10-25T02:30:00+02:00"),
+        ] {
+            let query = RangeQuery {
+                days: Some(days),
+                ..RangeQuery::default()
+            };
+            let range = TimeRange::parse(&query, exact(now).unwrap(), berlin).unwrap();
+            assert_eq!(range.from, exact(from), "{now}");
+        }
     }
 
     #[test]

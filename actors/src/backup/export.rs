@@ -14,6 +14,7 @@ use sea_orm::{
 };
 use serde::{Deserialize, Serialize};
 use steward_entities::database::{DatabaseKind, Databases};
+use steward_entities::read_deadline::unhurried;
 
 use super::archive::{Seal, SectionWriter, put_manifest};
 use super::tables::{Section, Table, of_section};
@@ -163,7 +164,7 @@ async fn picture(connection: &sea_orm::DatabaseConnection) -> Result<DatabaseTra
                 .await?;
             Ok(txn)
         }
-        _ => connection.begin().await,
+        _ => unhurried(connection.begin()).await,
     }
 }
 

@@ -378,7 +378,7 @@ impl Tree {
             shared: alerts.clone(),
             node: deps.node,
             heartbeat_url: deps.alerts.heartbeat_url,
-            lease_until: Arc::default(),
+            sending: notifier::Sending::default(),
             settings: Arc::clone(&in_force),
             clock: Arc::clone(&deps.clock),
         };

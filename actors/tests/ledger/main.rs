@@ -15,6 +15,7 @@ mod chaos;
 mod contents;
 mod faulty;
 mod life;
+mod log_counts;
 mod outage;
 mod packing;
 mod pipeline;

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use sea_orm::ConnectionTrait;
 use steward_actors::domain::notice::standard_webhooks::{Secret, signature};
-use steward_actors::tree::watch::notifier::{Turn, drain};
+use steward_actors::supervision::{ActorRef, Group, GroupExit, Supervisor, SupervisorHandle};
+use steward_actors::tree::watch::notifier::{self, Turn, drain};
 use steward_entities::database::begin_write;
 use steward_entities::scope::Page;
-use steward_entities::{channel, delivery, outbox};
+use steward_entities::{channel, delivery, lease, outbox};
 use steward_migration::testing::TestDatabase;
 
 use crate::rounds::on_both;
@@ -23,6 +24,26 @@ on_both! {
     a_message_is_the_same_after_every_crash a_message_is_the_same_after_every_crash_postgres same_after_crash;
     nobody_gets_a_hundred_mails nobody_gets_a_hundred_mails_postgres digests;
     of_two_nodes_one_sends_and_the_other_takes_over of_two_nodes_one_sends_and_the_other_takes_over_postgres nodes;
+}
+
+/// As [`on_both!`], with the actor at work.
+macro_rules! on_both_at_work {
+    ($($sqlite:ident $postgres:ident $run:ident;)*) => {$(
+        #[actix::test]
+        async fn $sqlite() {
+            $run(World::on(TestDatabase::sqlite().await).await).await;
+        }
+
+        #[actix::test]
+        async fn $postgres() {
+            $run(World::on(TestDatabase::postgres().await).await).await;
+        }
+    )*};
+}
+
+on_both_at_work! {
+    who_shuts_down_lets_another_send_at_once who_shuts_down_lets_another_send_at_once_postgres given_back;
+    who_shuts_down_with_a_notice_in_hand_keeps_the_lease who_shuts_down_with_a_notice_in_hand_keeps_the_lease_postgres kept_in_hand;
 }
 
 async fn waiting(world: &World) -> Vec<outbox::Model> {
@@ -467,4 +488,71 @@ async fn two_nodes_that_look_at_the_same_time_send_nothing_twice_postgres() {
         events.chunks(2).all(|pair| pair == ["fired", "resolved"]),
         "{events:?}"
     );
+}
+
+/// The actor of the first node.
+fn at_work(world: &World) -> SupervisorHandle {
+    let child = notifier::spec(&ActorRef::new(8), world.notifier_of(1));
+    Supervisor::new(Group::new("root").child(child))
+        .unwrap()
+        .start()
+}
+
+async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    while !is_so() {
+        assert!(tokio::time::Instant::now() < deadline, "not seen: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+async fn holder(world: &World) -> Option<i64> {
+    let read = &world.database.control_read;
+    let held = lease::holder(read, "notifier").await.unwrap();
+    held.map(|held| held.node)
+}
+
+async fn given_back(world: World) {
+    world.rule(|_| {}).await;
+    world.trace("0 down | fired").await;
+    let first = at_work(&world);
+    eventually("the fire", || world.post.events().len() == 1).await;
+    assert_eq!(holder(&world).await, Some(1));
+    let ended = first.shutdown(Duration::from_secs(10)).await;
+    assert_eq!(
+        ended,
+        GroupExit::Shutdown {
+            unclean: Vec::new()
+        }
+    );
+    assert_eq!(holder(&world).await, None);
+    // Before the lease would have ended by itself.
+    world.seconds(40);
+    assert_eq!(world.round("healthy").await, "resolved");
+    assert_eq!(drain(&world.notifier_of(2)).await.unwrap().delivered, 1);
+    assert_eq!(world.post.events(), ["fired", "resolved"]);
+    assert_eq!(holder(&world).await, Some(2));
+}
+
+async fn kept_in_hand(world: World) {
+    world.rule(|_| {}).await;
+    world.trace("0 down | fired").await;
+    world.post.orders.lock().push_back(Does::TakesAndHangs);
+    let first = at_work(&world);
+    eventually("the fire", || world.post.events().len() == 1).await;
+    let ended = first.shutdown(Duration::from_secs(10)).await;
+    assert_eq!(
+        ended,
+        GroupExit::Shutdown {
+            unclean: Vec::new()
+        }
+    );
+    // Nobody knows what the receiver has: until the lease is over the second node leaves it alone.
+    assert_eq!(holder(&world).await, Some(1));
+    let second = world.notifier_of(2);
+    assert_eq!(drain(&second).await.unwrap(), Turn::default());
+    world.minutes(1);
+    assert_eq!(drain(&second).await.unwrap().delivered, 1);
+    let taken = world.post.taken.lock().clone();
+    assert_eq!(taken[0], taken[1], "the same notice under the same id");
 }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -19,7 +18,7 @@ use steward_actors::spool::{Spool, SpoolConfig};
 use steward_actors::tree::ledger::batch_writer::delivery::Condition;
 use steward_actors::tree::watch::alert_evaluator::measure::{Gauges, Outside};
 use steward_actors::tree::watch::alert_evaluator::{self, Shared, round};
-use steward_actors::tree::watch::notifier::{self, Turn, drain};
+use steward_actors::tree::watch::notifier::{self, Sending, Turn, drain};
 use steward_actors::vault::Vault;
 use steward_entities::database::begin_write;
 use steward_entities::{alert_rule, channel, public_id};
@@ -144,7 +143,7 @@ pub(crate) struct World {
     /// Components with certificates, and when those expire.
     pub(crate) certificates: Arc<Mutex<Vec<(&'static str, i64)>>>,
     /// Until when a node sends, each as it knows it: a node that starts anew knows nothing.
-    leases: Mutex<BTreeMap<u8, Arc<AtomicI64>>>,
+    leases: Mutex<BTreeMap<u8, Sending>>,
     pub(crate) vault: Arc<Vault>,
     /// By whose exchange rates costs are compared.
     pub(crate) settings: InForce,
@@ -245,7 +244,7 @@ impl World {
             courier: self.post.clone(),
             shared: Shared::default(),
             node,
-            lease_until: Arc::clone(self.leases.lock().entry(node).or_default()),
+            sending: self.leases.lock().entry(node).or_default().clone(),
             heartbeat_url: String::new(),
             settings: Arc::clone(&self.settings),
             clock: self.clock.clone(),

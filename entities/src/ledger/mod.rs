@@ -9,6 +9,8 @@ pub mod conversation_count;
 pub mod daily;
 pub mod dead_letter;
 pub mod histogram;
+pub mod log_count;
+pub mod measures;
 pub mod name;
 pub mod recent;
 pub mod request_attempt;

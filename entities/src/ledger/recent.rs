@@ -2,7 +2,7 @@
 
 use sea_orm::{ConnectionTrait, DbErr};
 
-use super::rollup::{FACT_COLUMNS, FACT_LEN, Fact, fact};
+use super::measures::{FACT_COLUMNS, FACT_LEN, Fact, fact};
 use super::sql::Sql;
 
 /// A row of the log with the names that windows are kept by. Empty names are nobody.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sea_orm::{ConnectionTrait, DbErr};
 
-use super::rollup::Fact;
+use super::measures::Fact;
 use super::sql::Sql;
 
 /// By whom it is told apart.

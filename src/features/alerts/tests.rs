@@ -1,6 +1,14 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
 use actix_web::http::StatusCode;
 use serde_json::{Value, json};
+use steward_actors::domain::health::{Component, Finding, Kind, Seen};
+use steward_actors::health::Probe;
 use steward_actors::tree::watch::alert_evaluator::{Parts, round};
+
+use tokio::time::{Instant, sleep};
 
 use crate::testing::{Ask, World};
 
@@ -244,4 +252,84 @@ async fn a_preview_runs_the_machine_over_what_is_kept() {
         json!([{"fired_at": "2026-03-15T17:34:00.000Z", "resolved_at": "2026-03-15T17:35:00.000Z"}])
     );
     assert_eq!(shown.body["threshold"], 5.0);
+}
+
+/// `disk_2` stands on `disk_1`.
+#[derive(Default)]
+struct Disks {
+    is_first_up: AtomicBool,
+}
+
+#[async_trait::async_trait]
+impl Probe for Disks {
+    fn components(&self) -> Vec<Component> {
+        let disk = |id: &str| Component::own(id, Kind::Disk);
+        let second = Component {
+            parent: Some("disk_1".to_owned()),
+            ..disk("disk_2")
+        };
+        vec![disk("disk_1"), second]
+    }
+
+    async fn look(&self, component: &Component) -> Finding {
+        let is_up = component.id == "disk_1" && self.is_first_up.load(Ordering::Relaxed);
+        Finding::of(if is_up { Seen::Up } else { Seen::Down })
+    }
+}
+
+#[actix_web::test]
+async fn what_stands_on_something_down_is_said_to() {
+    let world = World::live().await;
+    let app = world.app().await;
+    let root = world.signed_in("root", "ops_admin").await;
+    let disks = Arc::new(Disks::default());
+    world.state.tree.health.attach(disks.clone());
+    let rule = json!({"name": "down", "condition": "status != healthy", "severity": "critical"});
+    let made = Ask::put(RULES, json!({ "rules": [rule] }))
+        .bearer(&root)
+        .to(&app)
+        .await;
+    assert_eq!(made.status, StatusCode::OK, "{made:?}");
+    // Components that fire, what each is inhibited by, and the same told of each by itself.
+    let firing = async || {
+        evaluated(&world).await;
+        let listed = Ask::get("/api/v1/ops/alerts/active").bearer(&root);
+        let listed = listed.to(&app).await.body;
+        let mut found = Vec::new();
+        for item in listed["items"].as_array().unwrap() {
+            let path = format!("/api/v1/ops/alerts/{}", item["id"].as_str().unwrap());
+            let one = Ask::get(&path).bearer(&root).to(&app).await.body;
+            assert_eq!(one["inhibited_by"], item["inhibited_by"]);
+            let component = &item["labels"]["component"];
+            if component.as_str().is_some_and(|id| id.starts_with("disk_")) {
+                found.push((component.clone(), item["inhibited_by"].clone()));
+            }
+        }
+        found.sort_by_key(|(component, _)| component.to_string());
+        found
+    };
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let (first, second) = (json!("disk_1"), json!("disk_2"));
+    let both = [
+        (first.clone(), Value::Null),
+        (second.clone(), first.clone()),
+    ];
+    loop {
+        let found = firing().await;
+        if found == both {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{found:?}");
+        sleep(Duration::from_millis(20)).await;
+    }
+    disks.is_first_up.store(true, Ordering::Relaxed);
+    loop {
+        let found = firing().await;
+        if found == [(second.clone(), Value::Null)] {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{found:?}");
+        sleep(Duration::from_millis(20)).await;
+    }
+    world.end().await;
 }

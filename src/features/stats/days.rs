@@ -147,7 +147,7 @@ async fn told<T: ToSchema>(state: &AppState, items: Vec<T>) -> Result<Json<Days<
 }
 
 /// Calls made before are removed from the log, or about to be; `None`: they stay for ever.
-fn forgotten_before(state: &AppState) -> Option<i64> {
+pub(super) fn forgotten_before(state: &AppState) -> Option<i64> {
     let days = state.settings.load().retention.request_logs_days;
     (days > 0).then(|| state.clock.now_micros() - i64::from(days) * DAY_US)
 }

@@ -16,11 +16,11 @@
 //! | POST | `/stats/recount` | `write:stats` |
 //! | GET | `/stats/conversations` | `read:stats` |
 //!
-//! Hours and days are those of `stats.time_zone`. Which filters go together is told at [`which::Which`]: those pairs have a
-//! rollup, and nothing here scans the log for more than the ragged ends of a short stretch. What is exact: every count
-//! and sum, over the stretch that the answer tells as `from` and `to`. How far that stretch may differ from the one
-//! asked for is told at each handler. Quantiles lie within 1 % of the true ones; they are null where filters cross
-//! (a token's calls of one model, a user), since histograms are kept for single dimensions. Costs are exact in the
+//! Hours and days are those of `stats.time_zone`. Which filters have a rollup together is told at [`which::Which`]; others are
+//! counted from the log, under a budget, as are the ragged ends of a short stretch. What is exact: every count and sum,
+//! over the stretch that the answer tells as `from` and `to`. How far that stretch may differ from the one asked for is
+//! told at each handler. Quantiles lie within 1 % of the true ones; histograms are kept for single dimensions, so that
+//! those of a token's calls of one model, or of a user, are known where the log is counted and else null. Costs are exact in the
 //! currency they were charged in (`cost_usd`, `cost_cny`); `cost` is their sum by the exchange rates of the days they were charged on.
 
 pub(crate) mod console;
@@ -42,7 +42,6 @@ use serde::{Deserialize, Serialize};
 use steward_actors::domain::calendar;
 use steward_actors::retention::HOURLY_CUBE_KEPT_MICROS;
 use steward_entities::ledger::daily;
-use steward_entities::ledger::rollup::RollupTable;
 use steward_entities::scope::Scope;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -54,9 +53,9 @@ use crate::http::permission::{Can, ReadStats};
 use crate::http::range::{RangeQuery, TimeRange, rfc3339};
 use crate::state::AppState;
 
-use stretch::Stretch;
+use stretch::{Books, Stretch};
 use view::{Counted, Numbers, Shown};
-use which::Which;
+use which::{Teller, Which};
 
 /// Buckets of one trend at most: 90 days of hours, or six years of days.
 const BUCKETS_MAX: usize = 2_200;
@@ -125,7 +124,9 @@ struct Previous {
 ///
 /// A stretch of up to 48 hours is counted to the microsecond, its ragged ends from the log; longer ones begin with a
 /// whole hour. Where only days are kept (a token, an account, a tenant, an app), and where an end holds more than
-/// 10,000 calls, the stretch is widened to whole days or hours. `from` and `to` say what was counted.
+/// 10,000 calls, the stretch is widened to whole days or hours. `from` and `to` say what was counted. Filters that have no
+/// statistics together, and quantiles of a user or of a token's calls of a model, are counted from the log: up to 20,000
+/// calls of the stretch (of the token or account), to the microsecond.
 #[utoipa::path(tag = "stats", params(CostQuery, Which, RangeQuery), responses((status = 200, body = Overview)))]
 #[get("/stats/overview")]
 async fn overview(
@@ -150,14 +151,15 @@ async fn tell(
     let chosen = which.chosen(read, scope).await?;
     let now = state.clock.now_micros();
     let asked = Stretch::asked(range, now)?;
-    let (stretch, counted) = stretch::count(read, state.time_zone, &chosen, asked).await?;
+    let books = Books::of(state);
+    let (stretch, counted) = stretch::count(books, &chosen, asked).await?;
     // As long as what was counted, which may be more than what was asked for.
     let before = Stretch {
         from: stretch.from - (stretch.to - stretch.from),
         to: stretch.from,
         is_open: false,
     };
-    let (previous, earlier) = stretch::count(read, state.time_zone, &chosen, before).await?;
+    let (previous, earlier) = stretch::count(books, &chosen, before).await?;
     Ok(Json(Overview {
         from: rfc3339(stretch.from),
         to: rfc3339(stretch.to),
@@ -220,7 +222,8 @@ struct TrendItem {
 ///
 /// Every bucket that the stretch touches is told whole. Hours are kept for good for everything together and for provider and
 /// model, and for 35 days for tokens, accounts and modes and their models; for a tenant, an app or a user there are days
-/// only.
+/// only. Filters that have no statistics together are counted from the log, up to 20,000 calls of the stretch (of the token
+/// or account).
 #[utoipa::path(tag = "stats", params(CostQuery, TrendQuery, Which, RangeQuery), responses((status = 200, body = Trend)))]
 #[get("/stats/trend")]
 async fn trend(
@@ -278,9 +281,9 @@ async fn course(
     let now = state.clock.now_micros();
     let asked = Stretch::asked(range, now)?;
     let zone = state.time_zone;
-    let (table, first, next): (&RollupTable, i64, fn(chrono_tz::Tz, i64) -> i64) = match by {
+    let (teller, first, next): (Teller, i64, fn(chrono_tz::Tz, i64) -> i64) = match by {
         By::Hour => {
-            let Some((table, forgets)) = chosen.hours() else {
+            let Some((teller, forgets)) = chosen.hours() else {
                 return Err(ApiError::invalid(
                     "by",
                     "must be day with this filter; hours are not kept for it",
@@ -293,7 +296,7 @@ async fn course(
                     "must lie within the last 35 days: hours of these calls are not kept longer; ask for days",
                 ));
             }
-            (table, first, calendar::next_hour)
+            (teller, first, calendar::next_hour)
         }
         By::Day => (
             chosen.daily,
@@ -316,7 +319,8 @@ async fn course(
         at = next(zone, at);
     }
     let mut buckets: Vec<Counted> = vec![Counted::default(); starts.len()];
-    for row in stretch::rows(read, zone, table, &[], (first, at), &chosen.only()).await? {
+    let range = (first, at);
+    for row in stretch::rows(Books::of(state), teller, &[], range, &chosen.only()).await? {
         if let Ok(index) = starts.binary_search(&row.bucket) {
             buckets[index].add(row.bucket, &row.measures);
         }

@@ -1,13 +1,13 @@
 //! Who and what calls most, takes longest and costs most: rankings of one dimension, over whole days.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use actix_web::{get, web};
 use serde::{Deserialize, Serialize};
 use steward_actors::domain::price::{Currency, Rate};
 use steward_actors::domain::record::Mode;
 use steward_entities::ledger::daily;
-use steward_entities::ledger::rollup::{self, MODEL_DAILY};
+use steward_entities::ledger::rollup::{self, Grain, KEYS_MAX, MODEL_DAILY, RollupTable};
 use steward_entities::scope::Scope;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -21,9 +21,9 @@ use crate::http::range::{RangeQuery, TimeRange, rfc3339};
 use crate::state::AppState;
 
 use super::CostQuery;
-use super::stretch::{self, Stretch};
+use super::stretch::{self, Books, Stretch};
 use super::view::{Counted, Numbers, Shown, share};
-use super::which::Which;
+use super::which::{Chosen, Teller, Which};
 
 const TOP_MAX: u64 = 100;
 
@@ -87,6 +87,20 @@ impl Most {
                 "coalesce(sum(duration_ms_sum) * 1.0 / nullif(sum(request_count), 0), 0)".to_owned()
             }
             Self::Cost => cost_in_sql(shown, days),
+        }
+    }
+}
+
+impl Most {
+    /// The measure of what was counted.
+    fn value(self, counted: &Counted, shown: &Shown) -> f64 {
+        let sum = |column| counted.measures.sum(column) as f64;
+        match self {
+            Self::Requests => sum("request_count"),
+            Self::Tokens => sum("total_tokens"),
+            Self::Errors => sum("request_count") - sum("success_count"),
+            Self::Duration => sum("duration_ms_sum") / sum("request_count").max(1.0),
+            Self::Cost => shown.cost_nano(counted) as f64,
         }
     }
 }
@@ -161,7 +175,8 @@ pub(super) struct TopItem {
 }
 
 /// The models (by provider), providers, tokens, accounts, tenants, apps, users or modes with most calls, tokens, cost or
-/// errors, over every day that the stretch touches.
+/// errors, over every day that the stretch touches. What has no statistics under a filter is counted from the log: up to 20,000
+/// calls of these days (of the token or account).
 #[utoipa::path(tag = "stats", params(CostQuery, TopQuery, Which, RangeQuery), responses((status = 200, body = Top)))]
 #[get("/stats/top")]
 async fn top(
@@ -293,10 +308,110 @@ pub(super) async fn total(
     let days = Stretch::asked(range, state.clock.now_micros())?.days(state.time_zone);
     let mut sum = Counted::default();
     let (range, only) = ((days.from, days.to), chosen.only());
-    for row in stretch::rows(read, state.time_zone, chosen.daily, &[], range, &only).await? {
+    for row in stretch::rows(Books::of(state), chosen.daily, &[], range, &only).await? {
         sum.add(row.bucket, &row.measures);
     }
     Ok(Numbers::of(&sum, shown))
+}
+
+/// Who leads by what, where.
+struct Leading<'a> {
+    books: Books<'a>,
+    chosen: &'a Chosen,
+    /// Whole days.
+    range: (i64, i64),
+    sort: Most,
+    shown: &'a Shown,
+    limit: u64,
+}
+
+/// Those that lead, most first.
+struct Led {
+    /// What tells them apart.
+    keys: &'static [&'static str],
+    most: Vec<[i64; KEYS_MAX]>,
+    /// Of each of `most`.
+    items: Vec<Counted>,
+    /// Calls that pass the filters, of whomever.
+    all: i64,
+}
+
+impl Leading<'_> {
+    async fn of(&self, by: Ranked) -> Result<Led, ApiError> {
+        let known = by.keys().into_iter().find_map(|keys| {
+            let teller = self.chosen.days_by(keys);
+            matches!(teller, Teller::Rollup(_)).then_some((keys, teller))
+        });
+        match known {
+            Some((keys, Teller::Rollup(table))) => self.of_rollup(keys, table).await,
+            _ => self.of_log(by.keys()[0]).await,
+        }
+    }
+
+    async fn of_rollup(
+        &self,
+        keys: &'static [&'static str],
+        table: &'static RollupTable,
+    ) -> Result<Led, ApiError> {
+        let Books { read, zone, .. } = self.books;
+        let measure = self.sort.most(self.shown, self.range);
+        let mut only = self.chosen.only();
+        let starts = stretch::starts(zone, table, self.range, &only);
+        let mut looked_up = only.clone();
+        if !starts.is_empty() {
+            looked_up.push(("bucket", &starts));
+        }
+        let most = rollup::most(
+            read, table, keys, &measure, self.range, &looked_up, self.limit,
+        )
+        .await?;
+        // All calls are counted by every rollup: the shortest knows as well.
+        let counting = match self.chosen.daily {
+            Teller::Rollup(daily) if !only.is_empty() => daily,
+            _ => &MODEL_DAILY,
+        };
+        let all = rollup::calls(read, counting, self.range, &only).await?;
+        let ids: Vec<i64> = most.iter().map(|keys| keys[0]).collect();
+        only.push((keys[0], &ids));
+        let mut items: Vec<Counted> = vec![Counted::default(); most.len()];
+        let places: HashMap<_, _> = most.iter().zip(0_usize..).collect();
+        let teller = Teller::Rollup(table);
+        for row in stretch::rows(self.books, teller, keys, self.range, &only).await? {
+            if let Some(index) = places.get(&row.keys) {
+                items[*index].add(row.bucket, &row.measures);
+            }
+        }
+        Ok(Led {
+            keys,
+            most,
+            items,
+            all,
+        })
+    }
+
+    /// Of calls that no rollup tells apart so.
+    async fn of_log(&self, keys: &'static [&'static str]) -> Result<Led, ApiError> {
+        let mut found: BTreeMap<[i64; KEYS_MAX], Counted> = BTreeMap::new();
+        let (teller, only) = (Teller::Log(Grain::Day), self.chosen.only());
+        for row in stretch::rows(self.books, teller, keys, self.range, &only).await? {
+            let counted = found.entry(row.keys).or_default();
+            counted.add(row.bucket, &row.measures);
+        }
+        let each = found.values();
+        let all = each.map(|it| it.measures.sum("request_count")).sum();
+        let mut found: Vec<_> = found.into_iter().collect();
+        let value = |counted: &Counted| self.sort.value(counted, self.shown);
+        // Stable: equal ones stay in the order of their keys, as the database has them.
+        found.sort_by(|(_, one), (_, other)| value(other).total_cmp(&value(one)));
+        found.truncate(usize::try_from(self.limit).unwrap_or(usize::MAX));
+        let (most, items) = found.into_iter().unzip();
+        Ok(Led {
+            keys,
+            most,
+            items,
+            all,
+        })
+    }
 }
 
 /// See [`top`].
@@ -324,39 +439,22 @@ pub(super) async fn rank(
     let read = &state.databases.ledger_read;
     let chosen = which.chosen(read, Scope::All).await?;
     let days = Stretch::asked(range, state.clock.now_micros())?.days(state.time_zone);
-    let fit = by
-        .keys()
-        .into_iter()
-        .find_map(|keys| Some((keys, chosen.days_by(keys)?)));
-    let Some((keys, table)) = fit else {
-        return Err(ApiError::invalid(
-            "by",
-            "cannot be told apart under this filter; leave the filter out or rank another dimension",
-        ));
-    };
     let range = (days.from, days.to);
-    let measure = query.sort.unwrap_or_default().most(shown, range);
-    let mut only = chosen.only();
-    let starts = stretch::starts(state.time_zone, table, range, &only);
-    let mut looked_up = only.clone();
-    if !starts.is_empty() {
-        looked_up.push(("bucket", &starts));
-    }
-    let most = rollup::most(read, table, keys, &measure, range, &looked_up, limit).await?;
-    // All calls are counted by every rollup: the shortest knows as well.
-    let all = match only.is_empty() {
-        true => rollup::calls(read, &MODEL_DAILY, range, &only).await?,
-        false => rollup::calls(read, chosen.daily, range, &only).await?,
+    let leading = Leading {
+        books: Books::of(state),
+        chosen: &chosen,
+        range,
+        sort: query.sort.unwrap_or_default(),
+        shown,
+        limit,
     };
+    let Led {
+        keys,
+        most,
+        items,
+        all,
+    } = leading.of(by).await?;
     let ids: Vec<i64> = most.iter().map(|keys| keys[0]).collect();
-    only.push((keys[0], &ids));
-    let mut items: Vec<Counted> = vec![Counted::default(); most.len()];
-    let places: HashMap<_, _> = most.iter().zip(0_usize..).collect();
-    for row in stretch::rows(read, state.time_zone, table, keys, range, &only).await? {
-        if let Some(index) = places.get(&row.keys) {
-            items[*index].add(row.bucket, &row.measures);
-        }
-    }
     let names = match by {
         Ranked::Mode => modes(&ids),
         _ => rollup::names(read, keys[0], &ids).await?,

@@ -1,16 +1,20 @@
-//! A stretch of time counted from the coarsest pieces there are: whole days, whole hours, and ragged ends from the log.
+//! A stretch of time counted from the coarsest pieces there are: whole days, whole hours, and ragged ends from the log. What
+//! no rollup knows is counted from the log altogether, if that is little.
 
 use chrono_tz::Tz;
 use sea_orm::DatabaseConnection;
 use steward_actors::domain::calendar;
 use steward_actors::domain::rid::Rid;
+use steward_entities::ledger::log_count::{self, EDGE_BUDGET, SCAN_BUDGET, Window};
 use steward_entities::ledger::rollup::{self, Grain, Measures, RollupRow, RollupTable};
 
 use crate::error::ApiError;
 use crate::http::range::TimeRange;
+use crate::state::AppState;
 
+use super::days::forgotten_before;
 use super::view::Counted;
-use super::which::Chosen;
+use super::which::{Chosen, Teller};
 
 const HOUR_US: i64 = 3_600_000_000;
 /// Longer stretches begin with a whole hour or day: nobody looks for minutes in them.
@@ -57,13 +61,59 @@ impl Stretch {
     }
 }
 
+/// Where statistics are read.
+#[derive(Clone, Copy)]
+pub(super) struct Books<'a> {
+    pub(super) read: &'a DatabaseConnection,
+    pub(super) zone: Tz,
+    /// Calls made before may have left the log.
+    log_from: i64,
+}
+
+impl<'a> Books<'a> {
+    pub(super) fn of(state: &'a AppState) -> Self {
+        Self {
+            read: &state.databases.ledger_read,
+            zone: state.time_zone,
+            log_from: forgotten_before(state).unwrap_or(i64::MIN),
+        }
+    }
+}
+
 /// Counts a stretch; tells the one that was counted, which is as long or longer.
 pub(super) async fn count(
-    read: &DatabaseConnection,
-    zone: Tz,
+    books: Books<'_>,
     chosen: &Chosen,
     asked: Stretch,
 ) -> Result<(Stretch, Counted), ApiError> {
+    let Books { read, zone, .. } = books;
+    let mut sum = Counted::default();
+    let table = match chosen.daily {
+        Teller::Rollup(table) => table,
+        Teller::Log(grain) => {
+            let range = (asked.from, asked.to);
+            for row in logged(books, grain, &[], range, &chosen.only()).await? {
+                sum.add(row.bucket, &row.measures);
+            }
+            return Ok((asked, sum));
+        }
+    };
+    // Without histograms a rollup knows no quantiles; a short stretch of the log does.
+    if !table.has_histograms
+        && let Some(found) = scanned(
+            books,
+            Grain::Day,
+            &[],
+            (asked.from, asked.to),
+            &chosen.only(),
+        )
+        .await?
+    {
+        for row in found {
+            sum.add(row.bucket, &row.measures);
+        }
+        return Ok((asked, sum));
+    }
     let floor = |at: i64| match chosen.hourly {
         Some(_) => calendar::hour_of(zone, at),
         None => calendar::day_of(zone, at),
@@ -76,7 +126,6 @@ pub(super) async fn count(
             None => calendar::next_day(zone, below),
         }
     };
-    let mut sum = Counted::default();
     // What rollups tell, once the ends are settled.
     let mut whole = Stretch {
         from: floor(asked.from),
@@ -114,8 +163,8 @@ pub(super) async fn count(
         },
         ..asked
     };
-    for (table, from, to) in pieces(zone, chosen, whole) {
-        for row in rows(read, zone, table, &[], (from, to), &chosen.only()).await? {
+    for (table, from, to) in pieces(zone, chosen.hourly, table, whole) {
+        for row in kept(books, table, &[], (from, to), &chosen.only()).await? {
             sum.add(row.bucket, &row.measures);
         }
     }
@@ -125,22 +174,90 @@ pub(super) async fn count(
 /// Lookups that cost less than reading a stretch of a rollup through.
 const LOOKUPS_MAX: usize = 10_000;
 
+/// What calls came to in each bucket of `range`, told apart by the keys `by`.
+pub(super) async fn rows(
+    books: Books<'_>,
+    teller: Teller,
+    by: &[&str],
+    range: (i64, i64),
+    only: &[(&str, &[i64])],
+) -> Result<Vec<RollupRow>, ApiError> {
+    match teller {
+        Teller::Rollup(table) => kept(books, table, by, range, only).await,
+        Teller::Log(grain) => logged(books, grain, by, range, only).await,
+    }
+}
+
 /// Rows of `table` as [`rollup::rows_by`] tells them. A rollup's key begins with the bucket, so that one of many callers is
 /// looked up in each bucket instead of being looked for among the others of all of them.
-pub(super) async fn rows(
-    read: &DatabaseConnection,
-    zone: Tz,
+async fn kept(
+    books: Books<'_>,
     table: &RollupTable,
     by: &[&str],
     range: (i64, i64),
     only: &[(&str, &[i64])],
 ) -> Result<Vec<RollupRow>, ApiError> {
-    let starts = starts(zone, table, range, only);
+    let starts = starts(books.zone, table, range, only);
     let mut only = only.to_vec();
     if !starts.is_empty() {
         only.push(("bucket", &starts));
     }
-    Ok(rollup::rows_by(read, table, by, range, &only).await?)
+    Ok(rollup::rows_by(books.read, table, by, range, &only).await?)
+}
+
+/// The same counted from the log, or a sentence that says why not.
+async fn logged(
+    books: Books<'_>,
+    grain: Grain,
+    by: &[&str],
+    range: (i64, i64),
+    only: &[(&str, &[i64])],
+) -> Result<Vec<RollupRow>, ApiError> {
+    if range.0 < books.log_from {
+        return Err(ApiError::invalid(
+            "from",
+            "must lie where all calls are still in the log (retention.request_logs_days): no statistics are kept for these \
+             filters together",
+        ));
+    }
+    let found = scanned(books, grain, by, range, only).await?;
+    found.ok_or_else(|| {
+        ApiError::invalid(
+            "from",
+            format!(
+                "must leave at most {SCAN_BUDGET} calls: no statistics are kept for these filters together, so the log is \
+                 counted; ask for a shorter stretch, or for fewer filters"
+            ),
+        )
+    })
+}
+
+/// The same; `None` when the log has too many calls, or no longer all.
+async fn scanned(
+    books: Books<'_>,
+    grain: Grain,
+    by: &[&str],
+    range: (i64, i64),
+    only: &[(&str, &[i64])],
+) -> Result<Option<Vec<RollupRow>>, ApiError> {
+    if range.0 < books.log_from {
+        return Ok(None);
+    }
+    let bucket_of = |at: i64| match grain {
+        Grain::Hour => calendar::hour_of(books.zone, at),
+        Grain::Day => calendar::day_of(books.zone, at),
+    };
+    let window = window(range);
+    Ok(log_count::rows_by(books.read, window, by, only, SCAN_BUDGET, bucket_of).await?)
+}
+
+/// Calls made in `range`.
+fn window((from, to): (i64, i64)) -> Window {
+    let rid = |micros: i64| Rid::floor_of_ms(micros.clamp(0, LAST_US).div_euclid(1_000)).0;
+    Window {
+        at: (from, to),
+        rids: (rid(from - SLACK_US), rid(to + SLACK_US)),
+    }
 }
 
 /// The buckets of `range` where they are to be looked up one by one, else nothing.
@@ -170,9 +287,14 @@ pub(super) fn starts(
 }
 
 /// Whole days, and the hours around them.
-fn pieces(zone: Tz, chosen: &Chosen, whole: Stretch) -> Vec<(&'static RollupTable, i64, i64)> {
-    let Some(hourly) = chosen.hourly else {
-        return vec![(chosen.daily, whole.from, whole.to)];
+fn pieces(
+    zone: Tz,
+    hourly: Option<&'static RollupTable>,
+    daily: &'static RollupTable,
+    whole: Stretch,
+) -> Vec<(&'static RollupTable, i64, i64)> {
+    let Some(hourly) = hourly else {
+        return vec![(daily, whole.from, whole.to)];
     };
     let first = calendar::day_of(zone, whole.from);
     let first = if first == whole.from {
@@ -186,7 +308,7 @@ fn pieces(zone: Tz, chosen: &Chosen, whole: Stretch) -> Vec<(&'static RollupTabl
     }
     vec![
         (hourly, whole.from, first),
-        (chosen.daily, first, last),
+        (daily, first, last),
         (hourly, last, whole.to),
     ]
 }
@@ -200,7 +322,6 @@ async fn from_log(
     if from >= to {
         return Ok(Some(Measures::default()));
     }
-    let rid = |micros: i64| Rid::floor_of_ms(micros.clamp(0, LAST_US).div_euclid(1_000)).0;
-    let rids = (rid(from - SLACK_US), rid(to + SLACK_US));
-    Ok(rollup::from_log(read, (from, to), rids, &chosen.only()).await?)
+    let window = window((from, to));
+    Ok(log_count::sum(read, window, &chosen.only(), EDGE_BUDGET).await?)
 }

@@ -332,12 +332,9 @@ async fn numbers_on(world: World) {
     for bad in [
         "overview?currency=EUR",
         "top?sort=name",
-        "overview?token_id=tok_1&provider=openai",
-        "overview?app=a&user=b",
         "overview?mode=none",
         "trend?by=hour&tenant_id=ten_1",
         "trend?by=hour&token_id=tok_1&range=90d",
-        "top?by=app&token_id=tok_1",
         "export?format=docx",
         "trend?by=hour&from=2001-01-01",
         "trend?by=week",
@@ -387,6 +384,15 @@ async fn crossings_on(world: World) {
         ("user=user%203&mode=web", |n| n % 7 == 3 && n % 4 == 3),
         ("mode=web&model=gpt-4o", |n| n % 4 == 3 && n % 3 != 0),
         ("user=nobody", |_| false),
+        // These have no rollup together.
+        ("token_id=tok_1&provider=openai", |n| {
+            n % 2 == 0 && n % 5 != 0
+        }),
+        ("tenant_id=ten_1&model=gpt-5", |n| n % 2 == 1 && n % 3 == 0),
+        ("tenant_id=ten_1&user=user%203&mode=api", |n| {
+            n % 2 == 1 && n % 7 == 3 && n % 4 != 3
+        }),
+        ("app=nobodys&user=user%203", |_| false),
     ] {
         let found = ask(&format!("stats/overview?range=7d&{query}")).await;
         assert_eq!(told(&found), of(keep), "{query}");
@@ -395,6 +401,17 @@ async fn crossings_on(world: World) {
         let days = days.fold((0, 0, 0), |a, b| (a.0 + b.0, a.1 + b.1, a.2 + b.2));
         assert_eq!(days, of(keep), "{query}");
     }
+    // So do hours, and quantiles: 300 to 28,500 ms, each 600th once.
+    let crossing = "tenant_id=ten_1&model=gpt-5";
+    let hours = ask(&format!("stats/trend?by=hour&range=7d&{crossing}")).await;
+    let calls = hours["items"].as_array().unwrap().iter();
+    assert_eq!(calls.map(|item| told(item).0).sum::<i64>(), 48);
+    let whole = ask(&format!("stats/overview?range=7d&{crossing}")).await;
+    let p50 = whole["p50_duration_ms"].as_f64().unwrap();
+    assert!((p50 / 14_100.0 - 1.0).abs() < 0.05, "{whole}");
+    // A short stretch of a user has quantiles too, though no rollup keeps them.
+    let user = ask("stats/overview?range=7d&user=user%203").await;
+    assert!(user["p99_ttft_ms"].is_number(), "{user}");
     // Hours of a token are kept for a while.
     let hours = ask("stats/trend?by=hour&range=7d&token_id=tok_1").await;
     let calls: i64 = hours["items"]
@@ -426,6 +443,28 @@ async fn crossings_on(world: World) {
         [("gpt-4o".into(), 96), ("gpt-5".into(), 48)]
     );
     assert_eq!(ranked("by=model&sort=errors&limit=1").await[0].0, "gpt-4o");
+    assert_eq!(
+        ranked("by=user&token_id=tok_1&limit=2").await,
+        [("user 1".into(), 21), ("user 2".into(), 21)]
+    );
+    // Of every two of them one has the odd numbers, which go up to 287.
+    for (sort, lead) in [
+        ("requests", "tok_2"),
+        ("cost", "tok_2"),
+        ("duration", "tok_2"),
+    ] {
+        let path = format!("stats/top?range=7d&by=token&tenant_id=ten_1&sort={sort}");
+        let top = ask(&path).await;
+        let items = top["items"].as_array().unwrap();
+        assert_eq!((items.len(), &items[0]["id"]), (1, &json!(lead)), "{top}");
+        assert_eq!(items[0]["share"], 1.0);
+    }
+    let providers = ask("stats/top?range=7d&by=model&user=user%203").await;
+    let first = &providers["items"][0];
+    assert_eq!(
+        (&first["name"], &first["provider"]),
+        (&json!("gpt-4o"), &json!("openai"))
+    );
 
     let latency = ask("stats/latency?range=7d&by=model").await;
     let means = latency["items"].as_array().unwrap().iter();

@@ -22,8 +22,13 @@ impl Shown {
     /// Null when nothing is known; a cost of zero is one that was reckoned.
     fn cost(&self, counted: &Counted) -> Option<String> {
         let is_known = !counted.charges.is_empty() || counted.measures.sum("unpriced_count") == 0;
+        is_known.then(|| decimal(self.cost_nano(counted)))
+    }
+
+    /// Billionths of what costs are told in.
+    pub(super) fn cost_nano(&self, counted: &Counted) -> i64 {
         let charges = counted.charges.iter().map(|(at, charge)| (*at, *charge));
-        is_known.then(|| decimal(self.rates.sum(charges, self.currency)))
+        self.rates.sum(charges, self.currency)
     }
 }
 

@@ -13,8 +13,9 @@ use crate::error::{ApiError, ErrorCode};
 /// An id that no row has.
 const NOBODY: i64 = -1;
 
-/// Filters: `provider` and `model` together; any of `token_id`, `account_id`, `mode` and `model` together; `user` and `mode`
-/// together; or `tenant_id` or `app` alone.
+/// Filters. Any stretch is told for `provider` and `model` together; any of `token_id`, `account_id`, `mode` and `model`
+/// together; `user` and `mode` together; and `tenant_id` or `app` alone. Other filters together are counted from the log:
+/// of a stretch with at most 20,000 calls, or with that many of the token or account among the filters.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Which {
@@ -43,11 +44,19 @@ pub(super) enum ModeName {
     Web,
 }
 
-/// The rollups that know the calls asked for, and the keys of these calls.
+/// Who tells what calls came to in hours or days.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Teller {
+    Rollup(&'static RollupTable),
+    /// No rollup knows them: they are counted from the log, if they are few.
+    Log(Grain),
+}
+
+/// Who knows the calls asked for, and the keys of these calls.
 pub(super) struct Chosen {
     /// Hours that are kept for good, with histograms.
     pub(super) hourly: Option<&'static RollupTable>,
-    pub(super) daily: &'static RollupTable,
+    pub(super) daily: Teller,
     /// The log has an index on the key: a day's calls of one are few enough to be counted there.
     pub(super) is_indexed: bool,
     keys: Vec<(&'static str, [i64; 1])>,
@@ -67,17 +76,17 @@ fn table(grain: Grain, keys: &[&str]) -> Option<&'static RollupTable> {
 }
 
 impl Chosen {
-    fn of(keys: Vec<(&'static str, [i64; 1])>) -> Option<Self> {
+    fn of(keys: Vec<(&'static str, [i64; 1])>) -> Self {
         let names: Vec<&str> = keys.iter().map(|(key, _)| *key).collect();
         let hourly = table(Grain::Hour, &names).filter(|table| table.has_histograms);
-        Some(Self {
+        Self {
             hourly,
-            daily: table(Grain::Day, &names)?,
+            daily: table(Grain::Day, &names).map_or(Teller::Log(Grain::Day), Teller::Rollup),
             is_indexed: names
                 .iter()
                 .any(|key| matches!(*key, "token_id" | "account_id")),
             keys,
-        })
+        }
     }
 
     pub(super) fn only(&self) -> Vec<(&str, &[i64])> {
@@ -85,18 +94,21 @@ impl Chosen {
         each.map(|(key, value)| (*key, &value[..])).collect()
     }
 
-    /// The rollup of hours, and whether it is one that forgets.
-    pub(super) fn hours(&self) -> Option<(&'static RollupTable, bool)> {
+    /// Who tells hours, and whether they are forgotten; `None` where days only are kept.
+    pub(super) fn hours(&self) -> Option<(Teller, bool)> {
+        if let Teller::Log(_) = self.daily {
+            return Some((Teller::Log(Grain::Hour), false));
+        }
         let names: Vec<&str> = self.keys.iter().map(|(key, _)| *key).collect();
         let found = self.hourly.or_else(|| table(Grain::Hour, &names))?;
-        Some((found, found.name == USAGE_STATS_HOURLY.name))
+        Some((Teller::Rollup(found), found.name == USAGE_STATS_HOURLY.name))
     }
 
-    /// The rollup of days that tells these calls apart by `keys` too.
-    pub(super) fn days_by(&self, keys: &[&str]) -> Option<&'static RollupTable> {
+    /// Who tells days of these calls, told apart by `keys` too.
+    pub(super) fn days_by(&self, keys: &[&str]) -> Teller {
         let own = self.keys.iter().map(|(key, _)| *key);
         let all: Vec<&str> = own.chain(keys.iter().copied()).collect();
-        table(Grain::Day, &all)
+        table(Grain::Day, &all).map_or(Teller::Log(Grain::Day), Teller::Rollup)
     }
 }
 
@@ -158,14 +170,7 @@ impl Which {
                 }
             };
         }
-        Chosen::of(keys).ok_or_else(|| {
-            let last = fields.last().copied().unwrap_or("model");
-            ApiError::invalid(
-                last,
-                "cannot be combined with the other filters; statistics are kept for provider and model, for token_id, \
-                 account_id, mode and model, for user and mode, and for tenant_id or app alone",
-            )
-        })
+        Ok(Chosen::of(keys))
     }
 }
 
@@ -173,37 +178,37 @@ impl Which {
 mod tests {
     use super::*;
 
-    fn names(keys: &[&'static str]) -> Option<(&'static str, Option<&'static str>)> {
-        let keys = keys.iter().map(|key| (*key, [1])).collect();
-        let chosen = Chosen::of(keys)?;
-        Some((
-            chosen.daily.name,
-            chosen.hours().map(|(table, _)| table.name),
-        ))
+    /// Who tells days and hours.
+    fn names(keys: &[&'static str]) -> (&'static str, Option<&'static str>) {
+        let chosen = Chosen::of(keys.iter().map(|key| (*key, [1])).collect());
+        let name = |teller: Teller| match teller {
+            Teller::Rollup(table) => table.name,
+            Teller::Log(_) => "the log",
+        };
+        let hours = chosen.hours();
+        (name(chosen.daily), hours.map(|(teller, _)| name(teller)))
     }
 
     #[test]
     fn every_filter_finds_the_rollup_that_knows_most() {
-        assert_eq!(names(&[]), Some(("model_daily", Some("model_hourly"))));
+        assert_eq!(names(&[]), ("model_daily", Some("model_hourly")));
         assert_eq!(
             names(&["provider_id", "model_id"]),
-            Some(("model_daily", Some("model_hourly")))
+            ("model_daily", Some("model_hourly"))
         );
         assert_eq!(
             names(&["token_id"]),
-            Some(("token_daily", Some("usage_stats_hourly")))
+            ("token_daily", Some("usage_stats_hourly"))
         );
-        assert_eq!(names(&["tenant_id"]), Some(("tenant_daily", None)));
-        assert_eq!(names(&["end_user_id", "mode"]), Some(("user_daily", None)));
+        assert_eq!(names(&["tenant_id"]), ("tenant_daily", None));
+        assert_eq!(names(&["end_user_id", "mode"]), ("user_daily", None));
         assert_eq!(
             names(&["token_id", "model_id"]),
-            Some(("usage_stats_daily", Some("usage_stats_hourly")))
+            ("usage_stats_daily", Some("usage_stats_hourly"))
         );
-        assert_eq!(
-            names(&["mode"]),
-            Some(("user_daily", Some("usage_stats_hourly")))
-        );
-        assert_eq!(names(&["tenant_id", "model_id"]), None);
-        assert_eq!(names(&["app_id", "end_user_id"]), None);
+        assert_eq!(names(&["mode"]), ("user_daily", Some("usage_stats_hourly")));
+        for crossing in [["tenant_id", "model_id"], ["app_id", "end_user_id"]] {
+            assert_eq!(names(&crossing), ("the log", Some("the log")));
+        }
     }
 }

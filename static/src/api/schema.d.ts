@@ -685,7 +685,9 @@ export interface paths {
          * @deprecated
          * @description A stretch of up to 48 hours is counted to the microsecond, its ragged ends from the log; longer ones begin with a
          *     whole hour. Where only days are kept (a token, an account, a tenant, an app), and where an end holds more than
-         *     10,000 calls, the stretch is widened to whole days or hours. `from` and `to` say what was counted.
+         *     10,000 calls, the stretch is widened to whole days or hours. `from` and `to` say what was counted. Filters that have no
+         *     statistics together, and quantiles of a user or of a token's calls of a model, are counted from the log: up to 20,000
+         *     calls of the stretch (of the token or account), to the microsecond.
          */
         get: operations["stats_overview_by_old_name"];
         put?: never;
@@ -765,7 +767,8 @@ export interface paths {
         };
         /**
          * The models (by provider), providers, tokens, accounts, tenants, apps, users or modes with most calls, tokens, cost or
-         *     errors, over every day that the stretch touches.
+         *     errors, over every day that the stretch touches. What has no statistics under a filter is counted from the log: up to 20,000
+         *     calls of these days (of the token or account).
          * @deprecated
          */
         get: operations["stats_top_by_old_name"];
@@ -789,7 +792,8 @@ export interface paths {
          * @deprecated
          * @description Every bucket that the stretch touches is told whole. Hours are kept for good for everything together and for provider and
          *     model, and for 35 days for tokens, accounts and modes and their models; for a tenant, an app or a user there are days
-         *     only.
+         *     only. Filters that have no statistics together are counted from the log, up to 20,000 calls of the stretch (of the token
+         *     or account).
          */
         get: operations["stats_trend_by_old_name"];
         put?: never;
@@ -3402,7 +3406,9 @@ export interface paths {
          * What calls came to in a stretch of time: the last 24 hours unless asked otherwise.
          * @description A stretch of up to 48 hours is counted to the microsecond, its ragged ends from the log; longer ones begin with a
          *     whole hour. Where only days are kept (a token, an account, a tenant, an app), and where an end holds more than
-         *     10,000 calls, the stretch is widened to whole days or hours. `from` and `to` say what was counted.
+         *     10,000 calls, the stretch is widened to whole days or hours. `from` and `to` say what was counted. Filters that have no
+         *     statistics together, and quantiles of a user or of a token's calls of a model, are counted from the log: up to 20,000
+         *     calls of the stretch (of the token or account), to the microsecond.
          */
         get: operations["stats_overview"];
         put?: never;
@@ -3473,7 +3479,8 @@ export interface paths {
         };
         /**
          * The models (by provider), providers, tokens, accounts, tenants, apps, users or modes with most calls, tokens, cost or
-         *     errors, over every day that the stretch touches.
+         *     errors, over every day that the stretch touches. What has no statistics under a filter is counted from the log: up to 20,000
+         *     calls of these days (of the token or account).
          */
         get: operations["stats_top"];
         put?: never;
@@ -3495,7 +3502,8 @@ export interface paths {
          * Numbers by hour or by day, without gaps: a bucket without calls has zeros, and null where there is nothing to average.
          * @description Every bucket that the stretch touches is told whole. Hours are kept for good for everything together and for provider and
          *     model, and for 35 days for tokens, accounts and modes and their models; for a tenant, an app or a user there are days
-         *     only.
+         *     only. Filters that have no statistics together are counted from the log, up to 20,000 calls of the stretch (of the token
+         *     or account).
          */
         get: operations["stats_trend"];
         put?: never;
@@ -10249,7 +10257,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
                 /** @description Rows of a page. */
                 limit?: number;
@@ -10762,7 +10770,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
                 /** @description Rows of a page. */
                 limit?: number;
@@ -11430,7 +11438,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
                 /** @description Rows of a page. */
                 limit?: number;
@@ -11569,7 +11577,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
                 /** @description From `POST /api/v1/auth/download-ticket`, instead of a bearer: for browsers that fetch the file by a link. */
                 ticket?: string;
@@ -11785,7 +11793,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -11895,7 +11903,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -12005,7 +12013,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -12115,7 +12123,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -12327,7 +12335,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -12437,7 +12445,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -12561,7 +12569,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -12682,7 +12690,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -12790,7 +12798,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -12920,7 +12928,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -13028,7 +13036,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -13158,7 +13166,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
                 /** @description From `POST /api/v1/auth/download-ticket`, instead of a bearer: for browsers that fetch the file by a link. */
                 ticket?: string;
@@ -13270,7 +13278,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -13400,7 +13408,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -13522,7 +13530,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -13771,7 +13779,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -13895,7 +13903,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -14038,7 +14046,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -14161,7 +14169,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -17401,7 +17409,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
                 /** @description Rows of a page. */
                 limit?: number;
@@ -17914,7 +17922,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
                 /** @description Rows of a page. */
                 limit?: number;
@@ -18364,7 +18372,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
                 /** @description Rows of a page. */
                 limit?: number;
@@ -18659,7 +18667,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -22013,7 +22021,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
                 /** @description Rows of a page. */
                 limit?: number;
@@ -22152,7 +22160,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
                 /** @description From `POST /api/v1/auth/download-ticket`, instead of a bearer: for browsers that fetch the file by a link. */
                 ticket?: string;
@@ -25640,7 +25648,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -25750,7 +25758,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -25860,7 +25868,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -25970,7 +25978,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -28301,7 +28309,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -29295,7 +29303,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
                 /** @description From `POST /api/v1/auth/download-ticket`, instead of a bearer: for browsers that fetch the file by a link. */
                 ticket?: string;
@@ -29417,7 +29425,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
                 /** @description Rows of a page. */
                 limit?: number;
@@ -29646,7 +29654,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
                 /** @description Rows of a page. */
                 limit?: number;
@@ -29774,7 +29782,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -34503,7 +34511,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -37406,7 +37414,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -37530,7 +37538,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -37651,7 +37659,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -37759,7 +37767,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -37889,7 +37897,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -37997,7 +38005,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -38127,7 +38135,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
                 /** @description From `POST /api/v1/auth/download-ticket`, instead of a bearer: for browsers that fetch the file by a link. */
                 ticket?: string;
@@ -38239,7 +38247,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -38369,7 +38377,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -38491,7 +38499,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -38740,7 +38748,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -38864,7 +38872,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -39007,7 +39015,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;
@@ -39130,7 +39138,7 @@ export interface operations {
                 to?: string;
                 /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
-                /** @description The last so many days; the same as `range=7d`. */
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
             };
             header?: never;

@@ -30,6 +30,7 @@ use crate::domain::alert::silence::Silence;
 use crate::domain::alert::telling::Known;
 use crate::domain::alert::{Labels, labels_text};
 use crate::domain::clock::SharedClock;
+use crate::fault_point;
 use crate::live::{Switchboard, Topic};
 use crate::supervision::{ActorRef, ChildSpec, Incarnation};
 
@@ -222,7 +223,13 @@ async fn evaluate(
         step_all(&telling, &quiet, readings, &mut settled).await?;
     }
     alert_rule::evaluated(&txn, row.id, failure, now).await?;
+    if settled.notices > 0 {
+        fault_point::reached("alert_evaluator.telling");
+    }
     txn.commit().await?;
+    if settled.notices > 0 {
+        fault_point::reached("alert_evaluator.told");
+    }
     announce(&parts.board, &parts.shared, &settled.steps, settled.notices);
     round.notices += settled.notices;
     round.steps.append(&mut settled.steps);

@@ -7,20 +7,21 @@
 //! cannot be read is put aside and stays visible. Every attempt's answer is kept in the events database. What to tell, and
 //! when to try again, is [`crate::domain`]'s.
 //!
-//! Of several nodes on one database one sends at a time, by a lease; when it dies another goes on within a minute.
+//! Of several nodes on one database one sends at a time ([`sending`]).
 
 mod message;
+mod sending;
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, WrapFuture};
 use futures_util::future::join_all;
 use sea_orm::DbErr;
 use steward_entities::database::{Databases, begin_write};
-use steward_entities::{audit, channel, delivery, lease, outbox};
+use steward_entities::{audit, channel, delivery, outbox};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::alert_book::address::Address;
@@ -30,14 +31,18 @@ use crate::domain::clock::SharedClock;
 use crate::domain::notice::answer::{self, Outcome};
 use crate::domain::notice::{Kind, Notice, backoff, email};
 use crate::domain::setting::InForce;
+use crate::fault_point;
 use crate::supervision::{ActorRef, ChildSpec, Incarnation};
 use crate::vault::Vault;
 
 use super::alert_evaluator::Shared;
 use message::{Message, Room, readable, sorted};
+pub use sending::Sending;
 
 /// How often the outbox is looked at when nobody rings.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often it is looked whether this is the end.
+const LOOK_FOR_THE_END_EVERY: Duration = Duration::from_millis(50);
 /// A channel's rows looked at in a turn. Each has its own: a channel that is dead for days holds up no other.
 const ROWS_MAX: u64 = 500;
 /// Messages that one channel gets in a turn.
@@ -46,13 +51,6 @@ const TURN_MAX: usize = 20;
 const ATTEMPT_WITHIN: Duration = Duration::from_secs(45);
 /// Silence about the evaluator that is too long for a sign of life.
 const LATE: u32 = 3;
-/// Who sends.
-const LEASE: &str = "notifier";
-/// A node that was not heard of for so long sends no more, and another may.
-const LEASE_US: i64 = 60_000_000;
-/// What must be left of it when an attempt begins: so long that no other node begins before the answer is written down.
-const LEFT_US: i64 = 50_000_000;
-
 /// What it works with. Clones share everything.
 #[derive(Clone)]
 pub struct Parts {
@@ -61,8 +59,8 @@ pub struct Parts {
     pub courier: Arc<dyn Courier>,
     pub shared: Shared,
     pub node: u8,
-    /// Until when this node sends, microseconds since the Unix epoch.
-    pub lease_until: Arc<AtomicI64>,
+    /// Whether it is this node that sends.
+    pub sending: Sending,
     /// Called while everything is well, for whoever misses it when it is not; empty: nobody.
     pub heartbeat_url: String,
     /// How notices are gathered, and how often rules are evaluated.
@@ -70,34 +68,19 @@ pub struct Parts {
     pub clock: SharedClock,
 }
 
-impl Parts {
-    /// Whether this node sends: it does already for long enough, or has the lease now.
-    async fn sends(&self) -> Result<bool, DbErr> {
-        let now = self.clock.now_micros();
-        if self.lease_until.load(Ordering::Acquire) - now >= LEFT_US {
-            return Ok(true);
-        }
-        let until = now + LEASE_US;
-        let txn = begin_write(&self.databases.control).await?;
-        let taken = lease::take(&txn, LEASE, self.node, now, until).await?;
-        txn.commit().await?;
-        if taken {
-            self.lease_until.store(until, Ordering::Release);
-        }
-        Ok(taken)
-    }
-}
-
 /// The actor.
 pub struct Notifier {
     parts: Parts,
+    me: Incarnation<Self>,
 }
 
 /// The child spec of `root/watch/notifier`.
 pub fn spec(actor: &ActorRef<Notifier>, parts: Parts) -> ChildSpec {
+    let sending = parts.sending.clone();
     ChildSpec::new("notifier", actor, move |me| {
         Notifier::new(me, parts.clone())
     })
+    .drain_gate(move || sending.has_lease())
 }
 
 /// What became of an attempt.
@@ -292,7 +275,9 @@ async fn take_turn(
         let Message { id, notices, .. } = &message;
         let letter = (id.as_str(), notices.as_slice());
         let tried = attempt(&parts.vault, parts.courier.as_ref(), channel, letter, now).await;
+        fault_point::reached("notifier.sent");
         keep(parts, channel, &message, &tried).await;
+        fault_point::reached("notifier.kept");
         sent += 1;
         match settle(parts, channel, &message, &tried).await? {
             Settling::Delivered => turn.delivered += 1,
@@ -370,7 +355,9 @@ async fn settle(
             Settling::Closed
         }
     };
+    fault_point::reached("notifier.settling");
     txn.commit().await?;
+    fault_point::reached("notifier.settled");
     if let Settling::PutOff | Settling::GivenUp = settling {
         tracing::warn!(
             channel = channel.name,
@@ -411,6 +398,26 @@ async fn keep(parts: &Parts, channel: &channel::Model, message: &Message, tried:
     }
 }
 
+/// Empties the outbox as it fills, until the end.
+async fn empty(parts: &Parts) {
+    while !parts.sending.is_ending() {
+        let mine = parts.clone();
+        let turn = parts.databases.at_home(async move { drain(&mine).await });
+        tokio::select! {
+            turn = turn => if let Err(error) = turn {
+                tracing::warn!(%error, "the outbox cannot be read or written; trying again");
+            },
+            () = parts.sending.overdue() => return parts.sending.leave(),
+        }
+        tokio::select! {
+            () = parts.shared.filled.notified() => {}
+            () = sleep(LOOK_EVERY) => {}
+            () = parts.sending.ending() => {}
+        }
+    }
+    parts.give_back().await;
+}
+
 /// Whether rules were evaluated lately, so that a sign of life may be given.
 fn is_well(parts: &Parts) -> bool {
     let last = parts.shared.last_round.load(Ordering::Acquire);
@@ -442,8 +449,8 @@ async fn beat(parts: &Parts) {
 
 impl Notifier {
     /// One that has sent nothing yet.
-    pub fn new(_me: Incarnation<Self>, parts: Parts) -> Self {
-        Self { parts }
+    pub fn new(me: Incarnation<Self>, parts: Parts) -> Self {
+        Self { parts, me }
     }
 }
 
@@ -451,20 +458,13 @@ impl Actor for Notifier {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        let parts = self.parts.clone();
-        let emptying = async move {
-            loop {
-                let mine = parts.clone();
-                let turn = parts.databases.at_home(async move { drain(&mine).await });
-                if let Err(error) = turn.await {
-                    tracing::warn!(%error, "the outbox cannot be read or written; trying again");
-                }
-                tokio::select! {
-                    () = parts.shared.filled.notified() => {}
-                    () = sleep(LOOK_EVERY) => {}
-                }
+        ctx.run_interval(LOOK_FOR_THE_END_EVERY, |this, _| {
+            if this.me.is_draining() {
+                this.parts.sending.end();
             }
-        };
+        });
+        let parts = self.parts.clone();
+        let emptying = async move { empty(&parts).await };
         ctx.spawn(emptying.into_actor(self));
         if !self.parts.heartbeat_url.is_empty() {
             let parts = self.parts.clone();

@@ -15,6 +15,7 @@ use super::{Parts, Turn, finish};
 use crate::alert_book::notice_of;
 use crate::domain::alert::machine::micros;
 use crate::domain::notice::{Kind, Notice, backoff};
+use crate::fault_point;
 
 /// Notices of one message.
 const TOGETHER_MAX: usize = 100;
@@ -96,7 +97,9 @@ impl Message {
         };
         let txn = begin_write(&parts.databases.control).await?;
         outbox::gather(&txn, &self.row_ids(), &self.id).await?;
+        fault_point::reached("notifier.gathering");
         txn.commit().await?;
+        fault_point::reached("notifier.gathered");
         self.is_open = false;
         Ok(())
     }

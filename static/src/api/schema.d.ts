@@ -10247,7 +10247,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -10760,7 +10760,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -11428,7 +11428,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -11567,7 +11567,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -11783,7 +11783,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -11893,7 +11893,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -12003,7 +12003,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -12113,7 +12113,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -12325,7 +12325,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -12435,7 +12435,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -12559,7 +12559,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -12680,7 +12680,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -12788,7 +12788,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -12918,7 +12918,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -13026,7 +13026,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -13156,7 +13156,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -13268,7 +13268,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -13398,7 +13398,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -13520,7 +13520,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -13769,7 +13769,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -13893,7 +13893,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -14036,7 +14036,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -14159,7 +14159,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -17399,7 +17399,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -17912,7 +17912,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -18362,7 +18362,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -18657,7 +18657,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -22011,7 +22011,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -22150,7 +22150,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -25638,7 +25638,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -25748,7 +25748,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -25858,7 +25858,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -25968,7 +25968,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -28299,7 +28299,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -29293,7 +29293,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -29415,7 +29415,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -29644,7 +29644,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -29772,7 +29772,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -34501,7 +34501,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -37404,7 +37404,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -37528,7 +37528,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -37649,7 +37649,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -37757,7 +37757,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -37887,7 +37887,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -37995,7 +37995,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -38125,7 +38125,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -38237,7 +38237,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -38367,7 +38367,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -38489,7 +38489,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -38738,7 +38738,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -38862,7 +38862,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -39005,7 +39005,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;
@@ -39128,7 +39128,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description The last so many days; the same as `range=7d`. */
                 days?: number;

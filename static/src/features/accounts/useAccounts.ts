@@ -51,7 +51,10 @@ export function useAccount(id: () => string | null) {
   /** Of the account that is named, whichever is shown: what is undone is undone where it was done. */
   const turn = async (id: string, enabled: boolean) => change(id, { enabled }, (await fetch(id)).etag)
   const remove = useMutation({
-    mutationFn: () => answer(api.DELETE('/api/v1/accounts/{id}', { params: { path: path() } })),
+    mutationFn: () => {
+      const header = { 'if-match': query.data.value?.etag ?? '' }
+      return answer(api.DELETE('/api/v1/accounts/{id}', { params: { path: path(), header } }))
+    },
     onMutate: () => void (leaving.value = id()),
     onError: () => void (leaving.value = null),
     // The lists only: the record itself is gone, and asking for it again would be an error.

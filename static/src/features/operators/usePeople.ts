@@ -12,7 +12,7 @@ export type Role = Schemas['RoleView']
 export type Key = Schemas['KeyShown']
 
 const failed = (cause: unknown) => (cause ? Problem.from(cause) : null)
-/** A role has no address of its own; its version is its ETag. */
+/** A row's version is its ETag; a role has no address of its own to ask for one. */
 const etagOf = (row: { version: number }) => `"${row.version}"`
 const once = () => ({ 'idempotency-key': idempotencyKey() })
 
@@ -55,8 +55,9 @@ export function useOperators() {
       await changed()
       return reset.password ?? null
     },
-    async remove(id: string) {
-      await answer(api.DELETE('/api/v1/ops/users/{id}', { params: { path: { id } } }))
+    async remove({ id, version }: Pick<Operator, 'id' | 'version'>) {
+      const header = { 'if-match': etagOf({ version }) }
+      await answer(api.DELETE('/api/v1/ops/users/{id}', { params: { path: { id }, header } }))
       await changed()
     },
   }

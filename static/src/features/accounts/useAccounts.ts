@@ -1,18 +1,17 @@
 import { keepPreviousData, useMutation, useQuery, useQueryClient } from '@tanstack/vue-query'
 import { computed, ref } from 'vue'
-import { answer, api, idempotencyKey, tagged } from '@/api/client'
+import { answer, api, everyPage, idempotencyKey, tagged } from '@/api/client'
 import { Problem } from '@/api/problem'
 import { useEdit, useLive } from '@/kit'
 import type { Account, AccountChanges, NewAccount } from './account'
 
-/** A house has few accounts: the first two hundred are the list. */
 export function useAccounts() {
   const live = useLive()
   const query = useQuery({
     queryKey: ['accounts', 'list'],
     refetchInterval: live.interval,
     placeholderData: keepPreviousData,
-    queryFn: ({ signal }) => answer(api.GET('/api/v1/accounts', { params: { query: { limit: 200 } }, signal })),
+    queryFn: ({ signal }) => everyPage((query) => answer(api.GET('/api/v1/accounts', { params: { query }, signal }))),
   })
   return {
     accounts: computed(() => query.data.value?.items ?? []),

@@ -1,6 +1,6 @@
 import { useMutation, useQuery, useQueryClient } from '@tanstack/vue-query'
 import { computed } from 'vue'
-import { answer, api, idempotencyKey, tagged } from '@/api/client'
+import { answer, api, everyPage, idempotencyKey, tagged } from '@/api/client'
 import { Problem } from '@/api/problem'
 import type { components, paths } from '@/api/schema'
 import { type FilterSpec, useCursorList, useEdit, useFilters, useLive } from '@/kit'
@@ -19,7 +19,8 @@ export function useTenants() {
     queryKey: ['tenants', 'names'],
     staleTime: 60_000,
     enabled: computed(() => session.can('read:tenants')),
-    queryFn: ({ signal }) => answer(api.GET('/api/v1/ops/tenants', { params: { query: { limit: 200 } }, signal })),
+    queryFn: ({ signal }) =>
+      everyPage((query) => answer(api.GET('/api/v1/ops/tenants', { params: { query }, signal }))),
   })
   return computed(() => query.data.value?.items ?? [])
 }
@@ -31,7 +32,7 @@ export function useUpstreams() {
     queryKey: ['accounts', 'names'],
     staleTime: 60_000,
     enabled: computed(() => session.can('read:accounts')),
-    queryFn: ({ signal }) => answer(api.GET('/api/v1/accounts', { params: { query: { limit: 200 } }, signal })),
+    queryFn: ({ signal }) => everyPage((query) => answer(api.GET('/api/v1/accounts', { params: { query }, signal }))),
   })
   return computed(() => query.data.value?.items ?? [])
 }
@@ -100,8 +101,8 @@ export function useTokens() {
 
 export function useToken(id: () => string | null) {
   const queries = useQueryClient()
-  const query = useQuery({
   const live = useLive()
+  const query = useQuery({
     queryKey: computed(() => ['tokens', 'one', id()]),
     enabled: computed(() => id() !== null),
     refetchInterval: live.interval,

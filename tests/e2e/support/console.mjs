@@ -94,17 +94,17 @@ export class Console {
   /**
    * Opens `path` in a browser of its own and hands the page to `look`.
    *
-   * `signedIn` (true), `as` ('admin'), `size` ('desktop'), `theme` ('light'), `language` ('en'); `tolerated`: expressions for console
+   * `signedIn` (true), `as` ('admin'), `size` ('desktop'), `theme` ('light'), `language` ('en'), `zone` ('UTC'); `tolerated`: expressions for console
    * errors that the test provokes, matched against "<text> <address>".
    */
   async visit(path, look, options = {}) {
-    const { signedIn = true, as = 'admin', size = 'desktop', theme = 'light', language = 'en', tolerated = [] } = options
+    const { signedIn = true, as = 'admin', size = 'desktop', theme = 'light', language = 'en', zone = 'UTC', tolerated = [] } = options
     const context = await this.browser.newContext({
       baseURL: this.url,
       viewport: sizes[size],
       colorScheme: theme,
       locale: languages[language],
-      timezoneId: 'UTC',
+      timezoneId: zone,
       reducedMotion: 'reduce',
     })
     const wrong = []

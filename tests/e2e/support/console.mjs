@@ -54,12 +54,12 @@ const underWay = new WeakMap()
 const patienceMs = 15_000
 
 export class Console {
-  static async start({ env, demo } = {}) {
+  static async start({ env, demo, secret } = {}) {
     const started = []
     try {
       const provider = await startProvider()
       started.push(() => provider.stop())
-      const steward = await startSteward(env, { demo })
+      const steward = await startSteward(env, { demo, secret })
       started.push(() => steward.stop())
       const browser = await chromium.launch({ executablePath, args, headless: true })
       started.push(() => browser.close())

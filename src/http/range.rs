@@ -16,6 +16,8 @@ use crate::state::AppState;
 
 const HOUR_US: i64 = 3_600_000_000;
 const DAYS_MAX: i64 = 3_660;
+/// Hours of a named range at most: a week, beyond which one counts in days.
+const HOURS_MAX: i64 = 168;
 
 /// How a stretch of time is asked for.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -27,7 +29,7 @@ pub struct RangeQuery {
     /// End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same.
     #[serde(alias = "end_time")]
     to: Option<String>,
-    /// `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`.
+    /// `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`.
     range: Option<String>,
     /// Since the same time of the day so many days ago; the same as `range=7d`.
     #[param(minimum = 1, maximum = 3660)]
@@ -116,23 +118,21 @@ impl TimeRange {
             to: None,
         };
         match name {
-            "24h" => Ok(Self {
-                from: Some(now_micros - 24 * HOUR_US),
-                to: None,
-            }),
             "today" => Ok(since(today)),
             "this_month" => Ok(since(today.with_day(1).unwrap_or(today))),
             _ => {
-                let days = name
-                    .strip_suffix('d')
-                    .and_then(|number| number.parse().ok());
-                match days {
-                    Some(days @ (1 | 7 | 14 | 30 | 90 | 180 | 365)) => {
+                let counted = |unit: char| name.strip_suffix(unit)?.parse::<i64>().ok();
+                match (counted('h'), counted('d')) {
+                    (Some(hours @ 1..=HOURS_MAX), _) => Ok(Self {
+                        from: Some(now_micros - hours * HOUR_US),
+                        to: None,
+                    }),
+                    (_, Some(days @ (1 | 7 | 14 | 30 | 90 | 180 | 365))) => {
                         Self::last_days(days, "range", now_micros, zone)
                     }
                     _ => Err(refused(
                         "range",
-                        "must be one of 24h, 7d, 30d, 90d, today, this_month",
+                        "must be one of 1h, 24h, 7d, 30d, 90d, today, this_month",
                     )),
                 }
             }
@@ -232,7 +232,10 @@ fn refused(field: &str, message: impl Into<String>) -> ApiError {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
+    use crate::testing::{Ask, World};
 
     // 2026-03-15T18:30:00Z, which is already the 16th in Shanghai.
     const NOW: i64 = 1_773_599_400_000_000;
@@ -260,6 +263,8 @@ mod tests {
         assert_eq!(from("today"), "2026-03-15T16:00:00.000Z");
         assert_eq!(from("this_month"), "2026-02-28T16:00:00.000Z");
         assert_eq!(from("24h"), "2026-03-14T18:30:00.000Z");
+        assert_eq!(from("1h"), "2026-03-15T17:30:00.000Z");
+        assert_eq!(from("168h"), from("7d"));
         assert_eq!(
             parse("", "", "7d", None).unwrap(),
             parse("", "", "", Some(7)).unwrap()
@@ -309,6 +314,10 @@ mod tests {
             ("2026-03-02", "2026-03-01T00:00:00Z", "", None),
             ("yesterday", "", "", None),
             ("", "", "8y", None),
+            ("", "", "0h", None),
+            ("", "", "169h", None),
+            ("", "", "-1h", None),
+            ("", "", "h", None),
             ("", "", "today", Some(1)),
             ("2026-03-02", "", "today", None),
             ("", "", "", Some(0)),
@@ -316,6 +325,52 @@ mod tests {
         ] {
             let error = parse(bad.0, bad.1, bad.2, bad.3).unwrap_err();
             assert_eq!(error.code(), ErrorCode::RangeInvalid, "{bad:?}");
+        }
+    }
+
+    /// The ranges that the console offers, as its source spells them.
+    fn offered() -> Vec<&'static str> {
+        let source = include_str!("../../static/src/kit/useTimeRange.ts");
+        let (_, rest) = source.split_once("export const presets = [").unwrap();
+        let (list, _) = rest.split_once(']').unwrap();
+        list.split(',')
+            .map(|name| name.trim().trim_matches('\''))
+            .collect()
+    }
+
+    #[actix_web::test]
+    async fn whatever_the_console_offers_is_understood_wherever_a_range_is_taken() {
+        let document = serde_json::to_value(crate::http::openapi::openapi()).unwrap();
+        let takes_range = |operation: &Value| {
+            let parameters = operation["parameters"].as_array();
+            parameters.is_some_and(|all| all.iter().any(|one| one["name"] == "range"))
+        };
+        let paths: Vec<String> = document["paths"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .filter(|(_, path)| takes_range(&path["get"]))
+            .map(|(path, _)| path.replace("{id}", "nobody"))
+            .collect();
+        assert!(paths.len() > 20, "{paths:?}");
+        let presets = offered();
+        assert!(presets.contains(&"1h") && presets.len() > 4, "{presets:?}");
+
+        let world = World::sqlite().await;
+        let app = world.app().await;
+        let root = world.signed_in("root", "ops_admin").await;
+        let ask = async |path: &str, range: &str| {
+            let path = format!("{path}?range={range}");
+            Ask::get(&path).bearer(&root).to(&app).await
+        };
+        for path in &paths {
+            // What it says without a word of the range: some have no such record, some ask for more.
+            let usual = ask(path, "7d").await.status;
+            for range in &presets {
+                let answer = ask(path, range).await;
+                assert_eq!(answer.status, usual, "{path} {range}: {answer:?}");
+                assert_ne!(answer.body["code"], "invalid_range", "{path} {range}");
+            }
         }
     }
 }

@@ -1,5 +1,7 @@
-// What this Steward is: version, demo or not. Known before anybody signs in.
-import { useQuery } from '@tanstack/vue-query'
+// What this Steward is: a demonstration or not, which is known before anybody signs in; and whose days it counts.
+import { useQuery, useQueryClient } from '@tanstack/vue-query'
+import { computed } from 'vue'
+import { answer, api } from './api/client'
 
 export interface PublicInstance {
   demo: boolean
@@ -16,4 +18,20 @@ export function useInstance() {
       return answer.ok ? ((await answer.json()) as PublicInstance) : { demo: false }
     },
   })
+}
+
+/** The zone that the server's days are days of; the browser's may be another. */
+export function useTimeZone() {
+  const queries = useQueryClient()
+  const asked = {
+    queryKey: ['instance', 'own'],
+    staleTime: Infinity,
+    queryFn: () => answer(api.GET('/api/v1/instance')),
+  }
+  const { data } = useQuery(asked)
+  return {
+    /** Undefined until it is known. */
+    zone: computed(() => data.value?.time_zone),
+    known: async () => (await queries.fetchQuery(asked)).time_zone,
+  }
 }

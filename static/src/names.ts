@@ -2,7 +2,7 @@
 // that may not be read leaves the ids.
 import { useQuery } from '@tanstack/vue-query'
 import { computed } from 'vue'
-import { answer, api } from './api/client'
+import { answer, api, everyPage } from './api/client'
 import { useSession } from './session'
 
 export function useNames() {
@@ -17,13 +17,14 @@ export function useNames() {
     queryKey: ['accounts', 'names'],
     staleTime: 60_000,
     enabled: computed(() => session.can('read:accounts')),
-    queryFn: ({ signal }) => answer(api.GET('/api/v1/accounts', { params: { query: { limit: 200 } }, signal })),
+    queryFn: ({ signal }) => everyPage((query) => answer(api.GET('/api/v1/accounts', { params: { query }, signal }))),
   })
   const tenants = useQuery({
     queryKey: ['tenants', 'names'],
     staleTime: 60_000,
     enabled: computed(() => session.can('read:tenants')),
-    queryFn: ({ signal }) => answer(api.GET('/api/v1/ops/tenants', { params: { query: { limit: 200 } }, signal })),
+    queryFn: ({ signal }) =>
+      everyPage((query) => answer(api.GET('/api/v1/ops/tenants', { params: { query }, signal }))),
   })
   const options = (items: { id: string; name: string }[] | undefined) =>
     items?.map((item) => ({ value: item.id, label: item.name }))

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { createMemoryHistory, createRouter } from 'vue-router'
-import { followUpgrades } from './router'
+import { followUpgrades, scrollBehavior } from './router'
 
 afterEach(() => sessionStorage.clear())
 
@@ -46,5 +46,48 @@ describe('a page whose code went away with an upgrade', () => {
     const { load, go } = tab('x is not a function')
     await go('/gone')
     expect(load).not.toHaveBeenCalled()
+  })
+})
+
+describe('where a page stands', () => {
+  const pages = createRouter({
+    history: createMemoryHistory(),
+    routes: ['/tokens/:id?', '/jobs'].map((path) => ({ path, component: { render: () => null } })),
+  })
+  const at = (path: string) => pages.resolve(path) as Parameters<typeof scrollBehavior>[0]
+  const goes = (to: string, from: string, saved: { top: number; left: number } | null = null) =>
+    scrollBehavior(at(to), at(from) as Parameters<typeof scrollBehavior>[1], saved)
+
+  it('a new one at its top, Back where it was, a drawer or a filter where it is', async () => {
+    expect(goes('/jobs', '/tokens')).toEqual({ top: 0 })
+    expect(goes('/tokens/tok_1', '/tokens')).toBe(false)
+    expect(goes('/tokens?q=a', '/tokens')).toBe(false)
+    expect(await goes('/tokens', '/jobs', { left: 0, top: 0 })).toEqual({ left: 0, top: 0 })
+  })
+
+  it('Back waits for the rows that stood above', async () => {
+    let grown = () => {}
+    vi.stubGlobal(
+      'ResizeObserver',
+      class {
+        constructor(changed: () => void) {
+          grown = changed
+        }
+        observe() {}
+        disconnect() {}
+      },
+    )
+    const height = vi.spyOn(document.documentElement, 'scrollHeight', 'get').mockReturnValue(100)
+    vi.spyOn(document.documentElement, 'clientHeight', 'get').mockReturnValue(100)
+    let stands: unknown
+    void Promise.resolve(goes('/tokens', '/jobs', { left: 0, top: 400 })).then((place) => (stands = place))
+    grown()
+    await Promise.resolve()
+    expect(stands).toBeUndefined()
+    height.mockReturnValue(500)
+    grown()
+    await vi.waitFor(() => expect(stands).toEqual({ left: 0, top: 400 }))
+    vi.restoreAllMocks()
+    vi.unstubAllGlobals()
   })
 })

@@ -1,5 +1,5 @@
 // Pages by URL under /ops/. A page's filters, sort and time range live in its query, so Back restores them.
-import { createRouter, createWebHistory, type Router } from 'vue-router'
+import { createRouter, createWebHistory, type Router, type RouterScrollBehavior } from 'vue-router'
 import { features } from './features'
 
 /** The address that was loaded anew, once: a page whose code is really missing would reload for ever. */
@@ -21,8 +21,35 @@ export function followUpgrades(router: Router, load = (href: string) => location
   })
 }
 
+/** A new page begins at its top; Back leads to where one was. A drawer or a filter is not a new page. */
+export const scrollBehavior: RouterScrollBehavior = (to, from, saved) => {
+  if (to.matched.at(-1) === from.matched.at(-1)) return false
+  return saved ? tallEnough(saved) : { top: 0 }
+}
+
+const longestMs = 2_000
+/** A page that is fetched again is short at first: what was scrolled to comes with its rows. */
+async function tallEnough<Place extends { top: number }>(saved: Place): Promise<Place> {
+  const root = document.documentElement
+  const stands = () => root.scrollHeight >= saved.top + root.clientHeight
+  if (!stands())
+    await new Promise<void>((done) => {
+      const sizes = new ResizeObserver(() => stands() && finish())
+      // Whoever scrolls meanwhile is where they want to be, and shorter than before it may stay.
+      const timer = setTimeout(() => finish(), longestMs)
+      function finish() {
+        clearTimeout(timer)
+        sizes.disconnect()
+        done()
+      }
+      sizes.observe(document.body)
+    })
+  return saved
+}
+
 export const router = createRouter({
   history: createWebHistory(import.meta.env.BASE_URL),
+  scrollBehavior,
   routes: [
     { path: '/', redirect: '/overview' },
     ...features.flatMap((feature) => feature.routes),

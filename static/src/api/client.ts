@@ -71,6 +71,20 @@ export async function tagged<T>(call: Promise<Reply<T>>): Promise<{ data: T; eta
   return { data, etag: response.headers.get('etag') ?? '' }
 }
 
+/** All rows of a list that is not long but may be longer than a page, which holds two hundred at most. */
+export async function everyPage<T>(
+  page: (query: { limit: number; cursor?: string }) => Promise<{ items: T[]; next_cursor?: string | null }>,
+): Promise<{ items: T[] }> {
+  const items: T[] = []
+  let cursor: string | null | undefined
+  do {
+    const found = await page({ limit: 200, ...(cursor ? { cursor } : {}) })
+    items.push(...found.items)
+    cursor = found.next_cursor
+  } while (cursor)
+  return { items }
+}
+
 /** An `Idempotency-Key` for a POST that may be repeated. */
 export const idempotencyKey = (): string =>
   Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('')

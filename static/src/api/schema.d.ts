@@ -10255,7 +10255,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -10768,7 +10768,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -11436,7 +11436,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -11575,7 +11575,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -11791,7 +11791,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -11901,7 +11901,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -12011,7 +12011,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -12121,7 +12121,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -12333,7 +12333,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -12443,7 +12443,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -12567,7 +12567,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -12688,7 +12688,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -12796,7 +12796,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -12926,7 +12926,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -13034,7 +13034,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -13164,7 +13164,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -13276,7 +13276,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -13406,7 +13406,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -13528,7 +13528,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -13777,7 +13777,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -13901,7 +13901,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -14044,7 +14044,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -14167,7 +14167,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -17407,7 +17407,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -17920,7 +17920,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -18370,7 +18370,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -18665,7 +18665,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -22019,7 +22019,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -22158,7 +22158,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -25646,7 +25646,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -25756,7 +25756,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -25866,7 +25866,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -25976,7 +25976,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -28307,7 +28307,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -29301,7 +29301,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -29423,7 +29423,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -29652,7 +29652,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -29780,7 +29780,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -34509,7 +34509,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -37412,7 +37412,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -37536,7 +37536,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -37657,7 +37657,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -37765,7 +37765,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -37895,7 +37895,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -38003,7 +38003,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -38133,7 +38133,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -38245,7 +38245,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -38375,7 +38375,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -38497,7 +38497,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -38746,7 +38746,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -38870,7 +38870,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -39013,7 +39013,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;
@@ -39136,7 +39136,7 @@ export interface operations {
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
                 to?: string;
-                /** @description `24h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
                 range?: string;
                 /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
                 days?: number;

@@ -39,3 +39,19 @@ describe('what the server refuses', () => {
     for (const code of codes) expect(titleOf(problem(code, 'English', '')), code).not.toBe('English')
   })
 })
+
+it('an account at a provider has one name in Chinese, which the pages have too', () => {
+  setLocale('zh-CN')
+  for (const code of [
+    'model_not_found',
+    'no_account',
+    'upstream_unavailable',
+    'upstream_busy',
+    'upstream_credential',
+  ]) {
+    const title = titleOf(problem(code, 'An account.', ''))
+    expect(title, code).toContain('上游账号')
+    expect(title, code).not.toContain('账户')
+  }
+  setLocale('en')
+})

@@ -201,7 +201,7 @@ export const shellEn = {
     repeat: 'New password again',
     differ: 'The two differ.',
     changed: 'Your password has been changed',
-    hint: 'At least 12 characters',
+    hint: 'At least 8 characters',
   },
   palette: {
     label: 'Command palette',
@@ -438,7 +438,7 @@ export const shellZh: SameKeys<typeof shellEn> = {
     repeat: '再次输入新密码',
     differ: '两次输入不一致。',
     changed: '密码已修改',
-    hint: '至少 12 个字符',
+    hint: '至少 8 个字符',
   },
   palette: {
     label: '命令面板',
@@ -461,7 +461,7 @@ export const shellZh: SameKeys<typeof shellEn> = {
     palette: '命令面板',
     search: '在此页搜索',
     help: '显示此列表',
-    walk: '在抽屉中查看下一条或上一条',
+    walk: '在详情中查看下一条或上一条',
     rows: '在表格的行间移动，回车打开',
     messages: '转到页边的消息及其撤销按钮',
     close: '关闭当前打开的内容',

@@ -204,6 +204,26 @@ describe('DataTable', () => {
     wrapper.unmount()
   })
 
+  it('begins at its first row when it is sorted otherwise or lists something else, and stays where rows come', async () => {
+    const wrapper = await table({ rows: rows(300), sort: '-size', listKey: '{}' })
+    const grid = wrapper.get<HTMLElement>('[role=grid]')
+    const scroll = async () => {
+      grid.element.scrollTop = 900
+      await grid.trigger('scroll')
+    }
+    const top = () => grid.element.scrollTop
+    const drawn = () => wrapper.findAll('[data-index]').map((row) => Number(row.attributes('data-index')))
+    await scroll()
+    await wrapper.setProps({ rows: rows(310), selectedKey: 'row 30' })
+    expect(top()).toBe(900)
+    await wrapper.setProps({ sort: 'size' })
+    expect([top(), Math.min(...drawn())]).toEqual([0, 0])
+    await scroll()
+    await wrapper.setProps({ listKey: '{"q":"other"}' })
+    expect([top(), Math.min(...drawn())]).toEqual([0, 0])
+    wrapper.unmount()
+  })
+
   it('tells apart nothing there, nothing that matches, and a failure', async () => {
     const none = await table({ rows: [] })
     expect(none.text()).toContain('None yet')

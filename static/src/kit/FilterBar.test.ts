@@ -1,10 +1,13 @@
 import { flushPromises, mount } from '@vue/test-utils'
-import { afterEach, expect, it } from 'vitest'
+import { afterEach, expect, it, vi } from 'vitest'
 import { createMemoryHistory, createRouter } from 'vue-router'
 import FilterBar from './FilterBar.vue'
 import { type FilterSpec, useFilters } from './useFilters'
 
-afterEach(() => (document.body.innerHTML = ''))
+afterEach(() => {
+  document.body.innerHTML = ''
+  vi.useRealTimers()
+})
 
 it('keeps the value that is being typed when the filters are told anew', async () => {
   const specs = (tokens?: FilterSpec['options']): FilterSpec[] => [
@@ -40,5 +43,34 @@ it('keeps the value that is being typed when the filters are told anew', async (
   by.dispatchEvent(new Event('change'))
   await flushPromises()
   expect([...document.querySelectorAll('select')].at(-1)!.value).toBe('tok_1')
+  wrapper.unmount()
+})
+
+it('searches while one types, and leaves the space before the next word', async () => {
+  const router = createRouter({
+    history: createMemoryHistory(),
+    routes: [{ path: '/:rest(.*)*', component: { render: () => null } }],
+  })
+  await router.push('/')
+  const Page = {
+    components: { FilterBar },
+    setup: () => ({ filters: useFilters(() => []) }),
+    template: '<FilterBar :specs="[]" :filters="filters" search="Search" :debounce-ms="300" />',
+  }
+  vi.useFakeTimers()
+  const wrapper = mount(Page, { global: { plugins: [router] } })
+  const box = wrapper.get<HTMLInputElement>('input[type=search]')
+  const typed = async (text: string) => {
+    await box.setValue(text)
+    await vi.advanceTimersByTimeAsync(400)
+    await flushPromises()
+    return [router.currentRoute.value.query.q, box.element.value]
+  }
+  expect(await typed('refund ')).toEqual(['refund', 'refund '])
+  expect(await typed('refund policy')).toEqual(['refund policy', 'refund policy'])
+  // Another address, such as by Back, says something else.
+  await router.push('/?q=invoice')
+  await flushPromises()
+  expect(box.element.value).toBe('invoice')
   wrapper.unmount()
 })

@@ -35,6 +35,15 @@ describe('TagsField', () => {
     return { wrapper, now, input, write, key: (name: string) => input.trigger('keydown', { key: name }) }
   }
 
+  it('leaves Enter and Backspace to the input method while one composes', async () => {
+    const { now, input, write } = field(['a'])
+    const composing = (key: string) => input.trigger('keydown', { key, isComposing: true })
+    await composing('Backspace')
+    await write('zhong')
+    await composing('Enter')
+    expect(now()).toEqual(['a'])
+  })
+
   it('adds by Enter, by either comma, by leaving, and several at once, but nothing twice', async () => {
     const { now, input, write, key } = field(['a'])
     for (const [typed, by] of [

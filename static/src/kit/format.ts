@@ -84,9 +84,11 @@ export const formatTime = (at: string | number | Date | null | undefined): strin
     ? none
     : made('time', (l) => new Intl.DateTimeFormat(l, { dateStyle: 'medium', timeStyle: 'medium' })).format(stamp(at))
 
-/** The day alone, of what is counted by days. */
-export const formatDay = (at: string | number | Date | null | undefined): string =>
-  at == null ? none : made('date', (l) => new Intl.DateTimeFormat(l, { dateStyle: 'medium' })).format(stamp(at))
+/** The day alone, of what is counted by days: told as its midnight, it is a day of the zone it was counted in. */
+export const formatDay = (at: string | number | Date | null | undefined, timeZone: string): string =>
+  at == null
+    ? none
+    : made(`date ${timeZone}`, (l) => new Intl.DateTimeFormat(l, { dateStyle: 'medium', timeZone })).format(stamp(at))
 
 /** As short as the moment allows: the time today, else the day too. */
 export function formatMoment(at: string | number | Date, now: number): string {

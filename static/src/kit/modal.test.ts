@@ -20,9 +20,15 @@ async function page() {
   const secret = ref<string | null>(null)
   const drawn = ref(false)
   const pressed: string[] = []
+  const steps: number[] = []
+  const walk = { hasPrevious: true, hasNext: true, step: (by: number) => void steps.push(by) }
   const Page = defineComponent({
     setup() {
-      useShortcuts(() => ({ '?': () => pressed.push('?'), 'g a': () => pressed.push('g a') }))
+      useShortcuts(() => ({
+        '?': () => pressed.push('?'),
+        'g a': () => pressed.push('g a'),
+        'g k': () => pressed.push('g k'),
+      }))
       return () => [
         h(SecretDialog, {
           secret: secret.value,
@@ -30,7 +36,7 @@ async function page() {
           body: 'Once',
           onDone: () => (secret.value = null),
         }),
-        h(Drawer, { open: drawn.value, title: 'A key' }),
+        h(Drawer, { open: drawn.value, title: 'A key', walk }),
       ]
     },
   })
@@ -50,7 +56,7 @@ async function page() {
     for (const key of keys) from.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true, cancelable: true }))
   }
   const leaves = () => dispatchEvent(new Event('beforeunload', { cancelable: true }))
-  return { router, secret, drawn, pressed, press, leaves }
+  return { router, secret, drawn, pressed, steps, press, leaves }
 }
 
 describe('a secret that is shown', () => {
@@ -81,6 +87,16 @@ describe('a secret that is shown', () => {
     await router.push('/other')
     expect(router.currentRoute.value.path).toBe('/other')
   })
+})
+
+it('a sequence that leads to a page leaves the list where it is, a key by itself walks it', async () => {
+  const { drawn, pressed, steps, press } = await page()
+  drawn.value = true
+  await flushPromises()
+  press('g', 'k')
+  expect([pressed, steps]).toEqual([['g k'], []])
+  press('k', 'j')
+  expect(steps).toEqual([-1, 1])
 })
 
 it('a drawer beside its list leaves the shortcuts as they are', async () => {

@@ -185,6 +185,8 @@ export function useCursorList<T>(options: {
   watch(options.key, restart, { immediate: true })
   onScopeDispose(() => abort.abort())
   return {
+    /** What it is a list of: another one is read from its first row. */
+    key: computed(() => options.key.value),
     count,
     at,
     need,

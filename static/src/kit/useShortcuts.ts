@@ -10,6 +10,9 @@ export function isTyping(event: Event): boolean {
   )
 }
 
+/** The key is the input method's: Enter takes over what it offers. Safari says so by the code alone. */
+export const isComposing = (event: KeyboardEvent): boolean => event.isComposing || event.keyCode === 229
+
 /** Something lies over the page that must be answered first. A drawer beside its list is no such thing. */
 export const isModalOpen = (): boolean => document.querySelector('[data-modal]') !== null
 

@@ -1,5 +1,5 @@
 import { mount } from '@vue/test-utils'
-import { afterEach, describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it, vi } from 'vitest'
 import { defineComponent, h } from 'vue'
 import { createMemoryHistory, createRouter, RouterView } from 'vue-router'
 import { useUnsaved } from './useUnsaved'
@@ -47,6 +47,17 @@ describe('useUnsaved', () => {
     const left = await page(() => true, true)
     await left.router.push('/other')
     expect(left.router.currentRoute.value.path).toBe('/other')
+  })
+  it('asks before Back leads to another record of the page; what the page itself says in its address goes', async () => {
+    const { router, questions } = await page(() => true, false)
+    await router.push('/?new=1')
+    await router.push('/?new=1&step=2')
+    expect([router.currentRoute.value.fullPath, questions.length]).toEqual(['/?new=1&step=2', 0])
+    router.back()
+    await vi.waitFor(() => expect(questions).toHaveLength(1))
+    expect(router.currentRoute.value.fullPath).toBe('/?new=1&step=2')
+    await router.replace('/')
+    expect([router.currentRoute.value.fullPath, questions.length]).toEqual(['/', 1])
   })
   it('holds up the closing of the tab while there is something to lose, and not after it is gone', async () => {
     let dirty = true

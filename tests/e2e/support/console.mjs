@@ -54,12 +54,12 @@ const underWay = new WeakMap()
 const patienceMs = 15_000
 
 export class Console {
-  static async start({ env, demo } = {}) {
+  static async start({ env, demo, secret } = {}) {
     const started = []
     try {
       const provider = await startProvider()
       started.push(() => provider.stop())
-      const steward = await startSteward(env, { demo })
+      const steward = await startSteward(env, { demo, secret })
       started.push(() => steward.stop())
       const browser = await chromium.launch({ executablePath, args, headless: true })
       started.push(() => browser.close())
@@ -94,17 +94,17 @@ export class Console {
   /**
    * Opens `path` in a browser of its own and hands the page to `look`.
    *
-   * `signedIn` (true), `as` ('admin'), `size` ('desktop'), `theme` ('light'), `language` ('en'); `tolerated`: expressions for console
+   * `signedIn` (true), `as` ('admin'), `size` ('desktop'), `theme` ('light'), `language` ('en'), `zone` ('UTC'); `tolerated`: expressions for console
    * errors that the test provokes, matched against "<text> <address>".
    */
   async visit(path, look, options = {}) {
-    const { signedIn = true, as = 'admin', size = 'desktop', theme = 'light', language = 'en', tolerated = [] } = options
+    const { signedIn = true, as = 'admin', size = 'desktop', theme = 'light', language = 'en', zone = 'UTC', tolerated = [] } = options
     const context = await this.browser.newContext({
       baseURL: this.url,
       viewport: sizes[size],
       colorScheme: theme,
       locale: languages[language],
-      timezoneId: 'UTC',
+      timezoneId: zone,
       reducedMotion: 'reduce',
     })
     const wrong = []

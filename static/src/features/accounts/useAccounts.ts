@@ -1,18 +1,17 @@
 import { keepPreviousData, useMutation, useQuery, useQueryClient } from '@tanstack/vue-query'
 import { computed, ref } from 'vue'
-import { answer, api, idempotencyKey, tagged } from '@/api/client'
+import { answer, api, everyPage, idempotencyKey, tagged } from '@/api/client'
 import { Problem } from '@/api/problem'
 import { useEdit, useLive } from '@/kit'
 import type { Account, AccountChanges, NewAccount } from './account'
 
-/** A house has few accounts: the first two hundred are the list. */
 export function useAccounts() {
   const live = useLive()
   const query = useQuery({
     queryKey: ['accounts', 'list'],
     refetchInterval: live.interval,
     placeholderData: keepPreviousData,
-    queryFn: ({ signal }) => answer(api.GET('/api/v1/accounts', { params: { query: { limit: 200 } }, signal })),
+    queryFn: ({ signal }) => everyPage((query) => answer(api.GET('/api/v1/accounts', { params: { query }, signal }))),
   })
   return {
     accounts: computed(() => query.data.value?.items ?? []),
@@ -51,7 +50,10 @@ export function useAccount(id: () => string | null) {
   /** Of the account that is named, whichever is shown: what is undone is undone where it was done. */
   const turn = async (id: string, enabled: boolean) => change(id, { enabled }, (await fetch(id)).etag)
   const remove = useMutation({
-    mutationFn: () => answer(api.DELETE('/api/v1/accounts/{id}', { params: { path: path() } })),
+    mutationFn: () => {
+      const header = { 'if-match': query.data.value?.etag ?? '' }
+      return answer(api.DELETE('/api/v1/accounts/{id}', { params: { path: path(), header } }))
+    },
     onMutate: () => void (leaving.value = id()),
     onError: () => void (leaving.value = null),
     // The lists only: the record itself is gone, and asking for it again would be an error.

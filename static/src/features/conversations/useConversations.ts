@@ -2,7 +2,7 @@
 import { useQuery, useQueryClient } from '@tanstack/vue-query'
 import { computed, ref, watch } from 'vue'
 import { useRoute, useRouter } from 'vue-router'
-import { answer, api, idempotencyKey } from '@/api/client'
+import { answer, api, everyPage, idempotencyKey } from '@/api/client'
 import { Problem } from '@/api/problem'
 import type { components, paths } from '@/api/schema'
 import { type FilterSpec, useCursorList, useFilters, useTimeRange, useWalk } from '@/kit'
@@ -36,7 +36,8 @@ function useTenantNames() {
     queryKey: ['tenants', 'names'],
     staleTime: 60_000,
     enabled: computed(() => session.can('read:tenants')),
-    queryFn: ({ signal }) => answer(api.GET('/api/v1/ops/tenants', { params: { query: { limit: 200 } }, signal })),
+    queryFn: ({ signal }) =>
+      everyPage((query) => answer(api.GET('/api/v1/ops/tenants', { params: { query }, signal }))),
   })
   return computed(() => tenants.data.value?.items.map((tenant) => ({ value: tenant.id, label: tenant.name })))
 }
@@ -88,7 +89,7 @@ export function useConversations() {
 
   // A sparse filter is answered in steps: empty pages with a cursor. They are followed until something is found.
   const stopped = ref(false)
-  watch(query, () => (stopped.value = false))
+  watch(list.key, () => (stopped.value = false))
   const searching = computed(() => list.count.value === 0 && list.hasMore.value && !list.problem.value)
   watch([searching, list.more, stopped], () => {
     if (searching.value && !list.more.value && !stopped.value) void list.fetchMore()

@@ -1,6 +1,6 @@
 import { useMutation, useQuery, useQueryClient } from '@tanstack/vue-query'
 import { computed } from 'vue'
-import { answer, api } from '@/api/client'
+import { answer, api, everyPage } from '@/api/client'
 import { Problem } from '@/api/problem'
 import type { components, paths } from '@/api/schema'
 import { type FilterSpec, useCursorList, useFilters } from '@/kit'
@@ -25,7 +25,7 @@ export function useWho() {
     queryKey: ['operators', 'names'],
     staleTime: 60_000,
     enabled: computed(() => session.can('read:operators')),
-    queryFn: ({ signal }) => answer(api.GET('/api/v1/ops/users', { params: { query: { limit: 200 } }, signal })),
+    queryFn: ({ signal }) => everyPage((query) => answer(api.GET('/api/v1/ops/users', { params: { query }, signal }))),
   })
   const names = computed(() => new Map((people.data.value?.items ?? []).map((one) => [one.id, one.username])))
   return (id: string): string => names.value.get(id) ?? id

@@ -58,6 +58,7 @@ export const useText = featureText(
       newCategory: 'New category',
       running: 'It goes on when you close this; the page Jobs shows it too.',
       all: 'All that the filter finds ({n})',
+      word: 'delete',
     },
     detail: {
       title: 'Pair',
@@ -125,6 +126,7 @@ export const useText = featureText(
       newCategory: '新分类',
       running: '关闭后仍会继续，也可在“任务”页面查看。',
       all: '筛选结果全部（{n}）',
+      word: '删除',
     },
     detail: {
       title: '问答',

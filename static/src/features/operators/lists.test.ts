@@ -33,6 +33,7 @@ async function openRow(text: string) {
   row()!.click()
   await flushPromises()
 }
+const mayType = (field: string) => !document.querySelector(`[name="${field}"]`)!.closest('fieldset')!.disabled
 const conflict = () => document.body.textContent.includes('Somebody else changed this meanwhile')
 async function escape() {
   document
@@ -77,9 +78,35 @@ describe('operators', () => {
     await openRow('ben')
     expect([value('username'), value('display_name'), value('role')]).toEqual(['ben', 'Ben', 'ops_viewer'])
     expect(button('Save')!.disabled).toBe(true)
+    // Nothing is typed that what is on its way would write over.
+    expect(mayType('display_name')).toBe(false)
     held!()
     await vi.waitFor(() => expect(button('Save')!.disabled).toBe(false))
+    expect(mayType('display_name')).toBe(true)
     wrapper.unmount()
+  })
+
+  it('one is deleted as they were shown, and by nobody who may not', async () => {
+    const all = people()
+    const asked = play((one) => (one.line.startsWith('DELETE') ? json({}) : (all.server(one) ?? json({ items: [] }))))
+    all.change('ana', {})
+    const { wrapper } = await mounted(OperatorList)
+    await openRow('ana')
+    await vi.waitFor(() => expect(button('Save')!.disabled).toBe(false))
+    await press('Delete')
+    await type('typed-name', 'ana')
+    document.querySelector('#confirm-by-name')!.dispatchEvent(new Event('submit', { cancelable: true }))
+    await vi.waitFor(() => expect(asked.some(({ line }) => line.startsWith('DELETE'))).toBe(true))
+    expect(asked.find(({ line }) => line.startsWith('DELETE'))!.headers.get('if-match')).toBe('"2"')
+    wrapper.unmount()
+    document.body.innerHTML = ''
+
+    const viewer = await mounted(OperatorList, { permissions: ['read:*'] })
+    await vi.waitFor(() => expect(document.querySelector('[data-index]')).not.toBeNull())
+    expect(document.querySelector('[data-index]')!.className).not.toContain('cursor-pointer')
+    await openRow('ana')
+    expect(document.querySelector('[role=dialog]')).toBeNull()
+    viewer.wrapper.unmount()
   })
 })
 

@@ -1,6 +1,6 @@
 import { keepPreviousData, useQuery, useQueryClient } from '@tanstack/vue-query'
 import { computed } from 'vue'
-import { answer, api, idempotencyKey, tagged } from '@/api/client'
+import { answer, api, everyPage, idempotencyKey, tagged } from '@/api/client'
 import { Problem } from '@/api/problem'
 import type { components } from '@/api/schema'
 import { useEdit, useLive } from '@/kit'
@@ -12,7 +12,7 @@ export type Role = Schemas['RoleView']
 export type Key = Schemas['KeyShown']
 
 const failed = (cause: unknown) => (cause ? Problem.from(cause) : null)
-/** A role has no address of its own; its version is its ETag. */
+/** A row's version is its ETag; a role has no address of its own to ask for one. */
 const etagOf = (row: { version: number }) => `"${row.version}"`
 const once = () => ({ 'idempotency-key': idempotencyKey() })
 
@@ -22,7 +22,7 @@ export function useOperators() {
     queryKey: ['operators', 'list'],
     refetchInterval: useLive().interval,
     placeholderData: keepPreviousData,
-    queryFn: ({ signal }) => answer(api.GET('/api/v1/ops/users', { params: { query: { limit: 200 } }, signal })),
+    queryFn: ({ signal }) => everyPage((query) => answer(api.GET('/api/v1/ops/users', { params: { query }, signal }))),
   })
   const changed = () => queries.invalidateQueries({ queryKey: ['operators'] })
   return {
@@ -55,8 +55,9 @@ export function useOperators() {
       await changed()
       return reset.password ?? null
     },
-    async remove(id: string) {
-      await answer(api.DELETE('/api/v1/ops/users/{id}', { params: { path: { id } } }))
+    async remove({ id, version }: Pick<Operator, 'id' | 'version'>) {
+      const header = { 'if-match': etagOf({ version }) }
+      await answer(api.DELETE('/api/v1/ops/users/{id}', { params: { path: { id }, header } }))
       await changed()
     },
   }

@@ -1,7 +1,7 @@
 import { keepPreviousData, useQuery, useQueryClient } from '@tanstack/vue-query'
 import { useThrottleFn } from '@vueuse/core'
 import { computed, ref, shallowRef } from 'vue'
-import { answer, api } from '@/api/client'
+import { answer, api, everyPage } from '@/api/client'
 import { Problem } from '@/api/problem'
 import { grainOf, useLive, useTimeRange } from '@/kit'
 import { onTop } from '@/live/latest'
@@ -84,7 +84,7 @@ export function useOverview() {
   const accounts = useQuery({
     queryKey: ['accounts', 'list'],
     enabled: sees('read:accounts'),
-    queryFn: ({ signal }) => answer(api.GET('/api/v1/accounts', { params: { query: { limit: 200 } }, signal })),
+    queryFn: ({ signal }) => everyPage((query) => answer(api.GET('/api/v1/accounts', { params: { query }, signal }))),
     ...common,
   })
   const health = useQuery({

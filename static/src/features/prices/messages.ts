@@ -123,7 +123,7 @@ export const useText = featureText(
     origin: { list: '价目表', operator: '自定价格' },
     state: {
       inForce: '现行',
-      past: '未生效',
+      past: '非现行',
       removed: '已撤销',
       pricedNow: '现已有价格',
       unpriced: '没有价格',

@@ -93,7 +93,7 @@ export function useRequests() {
 
   // A sparse filter is answered in steps: empty pages with a cursor. They are followed until something is found.
   const stopped = ref(false)
-  watch(query, () => (stopped.value = false))
+  watch(list.key, () => (stopped.value = false))
   const searching = computed(() => list.count.value === 0 && list.hasMore.value && !list.problem.value)
   watch([searching, list.more, stopped], () => {
     if (searching.value && !list.more.value && !stopped.value) void list.fetchMore()

@@ -2,7 +2,7 @@
 import { useMutation, useQuery, useQueryClient } from '@tanstack/vue-query'
 import { computed } from 'vue'
 import { useRoute, useRouter } from 'vue-router'
-import { answer, api, idempotencyKey, tagged } from '@/api/client'
+import { answer, api, everyPage, idempotencyKey, tagged } from '@/api/client'
 import { Problem } from '@/api/problem'
 import type { paths } from '@/api/schema'
 import { type FilterSpec, useCursorList, useEdit, useFilters, useLive, useWalk } from '@/kit'
@@ -131,26 +131,17 @@ export function useTemplate(id: () => string | null, changed: () => Promise<void
   }
 }
 
-/** All tenants there are, by pages of two hundred, to choose from. */
+/** All tenants there are, to choose from. */
 export function useTenants(enabled: () => boolean) {
   const query = useQuery({
     queryKey: ['tenants', 'all'],
     enabled: computed(enabled),
     staleTime: 60_000,
     queryFn: async ({ signal }) => {
-      const all: { value: string; label: string }[] = []
-      let cursor: string | null = null
-      do {
-        const page: { items: { id: string; name: string }[]; next_cursor?: string | null } = await answer(
-          api.GET('/api/v1/ops/tenants', {
-            params: { query: { limit: 200, ...(cursor ? { cursor } : {}) } },
-            signal,
-          }),
-        )
-        all.push(...page.items.map((tenant) => ({ value: tenant.id, label: tenant.name })))
-        cursor = page.next_cursor ?? null
-      } while (cursor)
-      return all
+      const { items } = await everyPage((query) =>
+        answer(api.GET('/api/v1/ops/tenants', { params: { query }, signal })),
+      )
+      return items.map((tenant) => ({ value: tenant.id, label: tenant.name }))
     },
   })
   return { tenants: query.data, problem: computed(() => problemOf(query.error.value)), retry: () => query.refetch() }

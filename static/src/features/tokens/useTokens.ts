@@ -1,9 +1,9 @@
-import { keepPreviousData, useMutation, useQuery, useQueryClient } from '@tanstack/vue-query'
+import { useMutation, useQuery, useQueryClient } from '@tanstack/vue-query'
 import { computed } from 'vue'
-import { answer, api, idempotencyKey, tagged } from '@/api/client'
+import { answer, api, everyPage, idempotencyKey, tagged } from '@/api/client'
 import { Problem } from '@/api/problem'
 import type { components, paths } from '@/api/schema'
-import { type FilterSpec, useCursorList, useEdit, useFilters } from '@/kit'
+import { type FilterSpec, useCursorList, useEdit, useFilters, useLive } from '@/kit'
 import { useSession } from '@/session'
 import { useText } from './messages'
 import type { Token } from './token'
@@ -19,7 +19,8 @@ export function useTenants() {
     queryKey: ['tenants', 'names'],
     staleTime: 60_000,
     enabled: computed(() => session.can('read:tenants')),
-    queryFn: ({ signal }) => answer(api.GET('/api/v1/ops/tenants', { params: { query: { limit: 200 } }, signal })),
+    queryFn: ({ signal }) =>
+      everyPage((query) => answer(api.GET('/api/v1/ops/tenants', { params: { query }, signal }))),
   })
   return computed(() => query.data.value?.items ?? [])
 }
@@ -31,7 +32,7 @@ export function useUpstreams() {
     queryKey: ['accounts', 'names'],
     staleTime: 60_000,
     enabled: computed(() => session.can('read:accounts')),
-    queryFn: ({ signal }) => answer(api.GET('/api/v1/accounts', { params: { query: { limit: 200 } }, signal })),
+    queryFn: ({ signal }) => everyPage((query) => answer(api.GET('/api/v1/accounts', { params: { query }, signal }))),
   })
   return computed(() => query.data.value?.items ?? [])
 }
@@ -100,10 +101,11 @@ export function useTokens() {
 
 export function useToken(id: () => string | null) {
   const queries = useQueryClient()
+  const live = useLive()
   const query = useQuery({
     queryKey: computed(() => ['tokens', 'one', id()]),
     enabled: computed(() => id() !== null),
-    placeholderData: keepPreviousData,
+    refetchInterval: live.interval,
     queryFn: ({ signal }) => tagged(api.GET('/api/v1/tokens/{id}', { params: { path: { id: id()! } }, signal })),
   })
   const changed = () => queries.invalidateQueries({ queryKey: ['tokens'] })
@@ -122,7 +124,10 @@ export function useToken(id: () => string | null) {
   /** Of the key that is named, whichever is shown: what is undone is undone where it was done. */
   const turn = async (id: string, enabled: boolean) => change(id, { enabled }, (await fetch(id)).etag)
   const revoke = useMutation({
-    mutationFn: () => answer(api.DELETE('/api/v1/tokens/{id}', { params: { path: path() } })),
+    mutationFn: () => {
+      const header = { 'if-match': query.data.value?.etag ?? '' }
+      return answer(api.DELETE('/api/v1/tokens/{id}', { params: { path: path(), header } }))
+    },
     onSuccess: changed,
   })
   const rotate = useMutation({

@@ -1,0 +1,74 @@
+// A key is rotated and revoked as it is shown, and no other one.
+import { flushPromises } from '@vue/test-utils'
+import { afterEach, beforeEach, expect, it, vi } from 'vitest'
+import { button, json, mounted, play, press, type } from '@/testing'
+import TokenDrawer from './TokenDrawer.vue'
+
+const root = '/api/v1/tokens'
+const token = (id: string, total_requests = 1) => ({
+  id,
+  name: `key ${id}`,
+  prefix: 'sk-stw-',
+  last4: '1234',
+  enabled: true,
+  total_requests,
+  total_tokens_used: 0,
+  created_at: '2026-01-01T00:00:00Z',
+  updated_at: '2026-01-01T00:00:00Z',
+})
+beforeEach(() => localStorage.clear())
+afterEach(() => {
+  document.body.innerHTML = ''
+  vi.unstubAllGlobals()
+  vi.useRealTimers()
+})
+const drawer = (id: string) =>
+  mounted(TokenDrawer, {
+    props: { id, tenantName: () => null },
+    address: `/tokens/${id}`,
+    permissions: ['read:tokens', 'write:tokens'],
+  })
+const said = () => document.body.textContent!
+
+it('is not shown with the buttons of the key before, while it is on its way', async () => {
+  let held: (() => void) | undefined
+  play(({ path }) => {
+    if (path === `${root}/b`) return new Promise((go) => (held = () => go(json(token('b'), 200, { etag: '"7"' }))))
+    return path === `${root}/a` ? json(token('a'), 200, { etag: '"1"' }) : undefined
+  })
+  const { wrapper } = await drawer('a')
+  await vi.waitFor(() => expect(said()).toContain('key a'))
+  await wrapper.setProps({ id: 'b' })
+  await vi.waitFor(() => expect(held).toBeDefined())
+  expect(said()).not.toContain('key a')
+  expect(button('Rotate')).toBeUndefined()
+  held!()
+  await vi.waitFor(() => expect(said()).toContain('key b'))
+  wrapper.unmount()
+})
+
+it('is revoked as it was shown', async () => {
+  const asked = play(({ line, path }) => {
+    if (line.startsWith('DELETE')) return json({})
+    return path === `${root}/a` ? json(token('a'), 200, { etag: '"4"' }) : undefined
+  })
+  const { wrapper } = await drawer('a')
+  await press('Revoke')
+  await type('typed-name', 'key a')
+  document.querySelector('#confirm-by-name')!.dispatchEvent(new Event('submit', { cancelable: true }))
+  await flushPromises()
+  const deletions = asked.filter(({ line }) => line.startsWith('DELETE'))
+  expect(deletions.map(({ headers }) => headers.get('if-match'))).toEqual(['"4"'])
+  wrapper.unmount()
+})
+
+it('is asked for again as often as the page is, so that its numbers move', async () => {
+  vi.useFakeTimers({ shouldAdvanceTime: true })
+  let calls = 0
+  play(({ path }) => (path === `${root}/a` ? json(token('a', ++calls), 200, { etag: '"1"' }) : undefined))
+  const { wrapper } = await drawer('a')
+  await vi.waitFor(() => expect(calls).toBe(1))
+  await vi.advanceTimersByTimeAsync(120_000)
+  expect(calls).toBeGreaterThan(1)
+  wrapper.unmount()
+})

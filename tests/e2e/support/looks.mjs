@@ -9,7 +9,7 @@
 //   the words. Full and empty pages are examined here.
 // - `opposite`, two of them, has each size, theme and language once. It is for what a page shows in the kit's words and
 //   parts, a skeleton or a refusal, which are examined wherever `distinct` leads on the kit's own page: a page can still
-//   forget what to say or leave too little room, and does so in one look as in another.
+//   forget what to say or leave too little room. What fits in Chinese and not in English is left to full and empty pages.
 // - Full pages are pictured in all eight, and scroll sideways in none.
 import assert from 'node:assert/strict'
 import { mkdirSync } from 'node:fs'

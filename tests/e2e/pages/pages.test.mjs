@@ -1,5 +1,5 @@
 // The way from an empty Steward to the first call on the books, by clicking only; and what pages have in common: the
-// palette, shortcuts, rows and drawers, a viewer's view, two people at once. (`every-page` holds all to the same.)
+// palette, shortcuts, rows and drawers, a viewer's view, two people at once. (`every/` holds all to the same.)
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { Console, assertAccessible, password } from '../support/console.mjs'

@@ -1,5 +1,5 @@
 // What a page shows when the session ends, and how much of a long list it holds. The server's answers are replaced in the
-// browser; the console is the real one. (Empty, waiting and refused pages: `every-page`.)
+// browser; the console is the real one. (Empty, waiting and refused pages: `every/`.)
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { assertAccessible, Console, password } from '../support/console.mjs'

@@ -1,8 +1,25 @@
 // The pages the navigation leads to, and what there can be on them.
 import assert from 'node:assert/strict'
-import { looks, password, turn } from './console.mjs'
+import { looks, parts, password, turn } from './console.mjs'
 
 export const noun = (path) => path.split('/').at(-1)
+
+/** What axe examines of a page: what stands around all of them on one of them, and in the tests of the shell. */
+export const examinedOf = (path) => (path.endsWith('/overview') ? parts.whole : parts.withoutFrame)
+
+/** What a button does that changes something, by its first word. “Remove Model” takes a filter away. */
+const writes =
+  /^(Acknowledge|Add|Back up|Cancel|Check|Clear caches|Create|Delete|Disable|Drain|Edit|Enable|Import|Issue|New|Price|Recalculate|Redo|Remove$|Rename|Replay|Reset|Resolve|Restart|Restore|Revoke|Roll|Rotate|Run|Save|Send|Set|Silence|Suspend|Turn|Upload)\b/
+
+/** What of it is offered now, on the page and in what is open over it. */
+export async function changesOffered(page) {
+  const buttons = page.locator('main button, [role=dialog] button, [role=dialog] [role=switch], main [role=switch]').filter({ visible: true })
+  const names = await buttons.evaluateAll((all) => all.map((one) => (one.innerText || one.ariaLabel || '').trim()))
+  return names.filter((name) => writes.test(name))
+}
+
+/** The first row that opens a record, of a list or of the tree of actors. */
+export const firstRow = (page) => page.locator('main [role=row][data-index], main [role=treegrid] tbody [role=row]').first()
 
 /** Calls `look(page, path)` on each page, going there as people do. */
 export async function onEveryPage(ui, options, look) {

@@ -1,34 +1,25 @@
-// Every page the navigation leads to, found there, so that a page added later is held to the same: empty, waiting, refused
-// and full it is accessible in every look and scrolls sideways in none. A page is opened once for each and turned from
-// look to look. (What opens over pages, and the keyboard: `every-overlay`.)
+// Every page the navigation leads to, while it waits for the server and when the server refuses: what is to come is grey,
+// what went wrong is said, “Try again” tries again, and both are accessible and scroll sideways in no look. Skeletons and
+// refusals are the kit's, so two opposite looks are enough here (`support/looks.mjs`).
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { Console, distinct, everyLook, looks, settled, turn } from '../support/console.mjs'
-import { fill, noun, onEveryPage } from '../support/pages.mjs'
+import { Console, everyLook, looks, opposite, turn } from '../support/console.mjs'
+import { examinedOf, noun, onEveryPage } from '../support/pages.mjs'
 
 let ui
 before(async () => (ui = await Console.start()))
 after(() => ui?.stop())
 
-test('every page, with nothing on it yet', () =>
-  onEveryPage(ui, {}, async (page, path) => {
-    await settled(page)
-    if (['requests', 'conversations', 'tokens', 'accounts', 'prompts', 'feedback', 'templates', 'knowledge', 'jobs'].includes(noun(path))) {
-      assert.equal(await page.locator('main [role=grid]').count(), 0, `${path}: a table of nothing`)
-      assert.ok((await page.locator('main').innerText()).split('\n').length > 2, `${path}: more than a heading`)
-    }
-    await everyLook(page, `${noun(path)}-empty`)
-  }))
-
 /** What pages are made of; who is signed in and what this Steward is are known already. */
 const data = (url) => url.pathname.startsWith('/api/') && !/\/(auth|instance)\//.test(url.pathname)
+const inTwoLooks = { among: opposite, examined: opposite, pictured: false }
 
 test('every page, while it waits for the server', () =>
   onEveryPage(ui, { prepare: (page) => page.route(data, () => {}) }, async (page, path) => {
     // Grey comes after 200 ms. What supervision shows is pushed as well, and not held up here.
     const grey = page.locator('main [data-waiting].animate-pulse, main [data-waiting] .animate-pulse')
     const waits = path.endsWith('/supervision') ? grey.or(page.getByRole('treegrid')) : grey
-    await everyLook(page, `${noun(path)}-waiting`, { among: distinct, pictured: false, ready: () => waits.first().waitFor() })
+    await everyLook(page, `${noun(path)}-waiting`, { ...inTwoLooks, part: examinedOf(path), ready: () => waits.first().waitFor() })
   }))
 
 test('every page, when the server refuses, says why, and “Try again” tries again', async () => {
@@ -40,7 +31,7 @@ test('every page, when the server refuses, says why, and “Try again” tries a
     await page.locator('main [role=alert]').first().waitFor()
     const said = await page.locator('main').innerText()
     for (const word of ['Not now', 'told_by_test', id]) assert.ok(said.includes(word), `${path} does not say ${word}: ${said}`)
-    await everyLook(page, `${noun(path)}-refused`, { among: distinct, pictured: false })
+    await everyLook(page, `${noun(path)}-refused`, { ...inTwoLooks, part: examinedOf(path) })
     await turn(page, looks[0])
     await page.unroute(data)
     const again = page.locator('main [role=alert]').getByRole('button', { name: 'Try again' })
@@ -49,14 +40,5 @@ test('every page, when the server refuses, says why, and “Try again” tries a
       await page.waitForFunction((before) => document.querySelectorAll('main [role=alert]').length < before, left)
     }
     await refuse(page)
-  })
-})
-
-test('every page, with something on it, in every size, theme and language', async () => {
-  await fill(ui)
-  await onEveryPage(ui, {}, async (page, path) => {
-    await settled(page)
-    // Once each page is seen by axe in every look, since a language has its lengths as well.
-    await everyLook(page, noun(path), { examined: looks })
   })
 })

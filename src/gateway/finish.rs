@@ -13,6 +13,7 @@ use std::time::Instant;
 use actix_web::http::header::HeaderName;
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
+use steward_actors::domain::prompt::PromptVersion;
 use steward_actors::domain::record::{Attempt, Operation, Record, Source};
 use steward_actors::domain::rid::RecordId;
 use steward_actors::domain::snapshot::{AccountView, Protocol, TokenKey};
@@ -38,6 +39,7 @@ use super::{Asked, Gateway};
 static X_APP_ID: HeaderName = HeaderName::from_static("x-app-id");
 static X_USER_ID: HeaderName = HeaderName::from_static("x-user-id");
 static X_CONVERSATION_ID: HeaderName = HeaderName::from_static("x-conversation-id");
+static X_PROMPT: HeaderName = HeaderName::from_static("x-prompt");
 
 /// How a call ended.
 pub(super) enum End<'a> {
@@ -70,6 +72,8 @@ pub(super) struct About {
     pub(super) app: String,
     pub(super) end_user: String,
     pub(super) conversation: String,
+    /// The version of a prompt that the caller named, if there is one.
+    pub(super) prompt_version: Option<Arc<PromptVersion>>,
     pub(super) client_ip: String,
     pub(super) prompt: Prompt,
     /// For tokens whose conversations are kept.
@@ -191,6 +195,9 @@ impl Finish {
             None => head.user.clone().or_else(|| header(&X_USER_ID)),
         };
         let conversation = header(&X_CONVERSATION_ID).or_else(|| head.conversation.clone());
+        // A name that nobody knows is no reason to refuse a call.
+        let prompt_version = header(&X_PROMPT)
+            .and_then(|named| self.gateway.snapshot.load().prompts.find(&named).cloned());
         let address = self
             .gateway
             .record_client_ip
@@ -201,6 +208,7 @@ impl Finish {
             app,
             end_user: end_user.unwrap_or_default(),
             conversation: conversation.unwrap_or_default(),
+            prompt_version,
             client_ip: address.unwrap_or_default(),
             prompt: Prompt::of(body, head),
             capture: Capture::begin(
@@ -337,6 +345,13 @@ impl Finish {
             upstream_request_id: std::mem::take(&mut self.upstream_request_id),
             ..Record::default()
         };
+        if let Some(version) = &about.prompt_version {
+            record.prompt_version_id = version.id;
+            record
+                .prompt_public_id
+                .clone_from(&version.prompt_public_id);
+            record.prompt.clone_from(&version.name);
+        }
         self.gives_up();
         let mut sent_model = None;
         if let Some(mut trial) = self.trial.take() {

@@ -52,7 +52,7 @@ pub use capture::{kept as capture_kept, text_of as capture_text};
 pub(crate) use client::tls_config;
 pub use counters::{Counters, Reading};
 pub use missing_keys::MissingKeys;
-pub use outside::Who;
+pub use outside::{Who, refuse};
 pub use server::{KEEP_ALIVE, LINGER, on_connect};
 
 use std::panic::AssertUnwindSafe;

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use actix_web::HttpResponse;
 use actix_web::http::header::HeaderName;
-use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use steward_actors::domain::prompt::PromptVersion;
 use steward_actors::domain::record::{Attempt, Operation, Record, Source};
@@ -21,7 +21,6 @@ use steward_actors::spool;
 
 use crate::error::catalog::ErrorCode;
 use crate::error::dialect::{self, Failure};
-use crate::http::extract::client_ip;
 
 use super::breaker::Begun;
 use super::budget::Hold;
@@ -178,9 +177,9 @@ impl Finish {
     }
 
     /// Takes from the request what the record says about it.
-    pub(super) fn reads(&mut self, head: &RequestHead, body: &Bytes, request: &HttpRequest) {
+    pub(super) fn reads(&mut self, head: &RequestHead, body: &Bytes, asked: &Asked<'_>) {
         let header = |name: &HeaderName| {
-            let value = request.headers().get(name)?.to_str().ok()?.trim();
+            let value = asked.headers.get(name)?.to_str().ok()?.trim();
             (!value.is_empty()).then(|| value.to_owned())
         };
         let app = &self.caller.token().app;
@@ -201,7 +200,7 @@ impl Finish {
         let address = self
             .gateway
             .record_client_ip
-            .then(|| client_ip(request).to_string());
+            .then(|| (asked.address)().to_string());
         self.about = About {
             model: head.model.clone().unwrap_or_default(),
             stream: head.stream,

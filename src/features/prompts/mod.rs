@@ -15,6 +15,9 @@
 //! | GET | `/prompts/{id}/versions/{a}/diff/{b}` | `read:prompts` |
 //! | POST | `/prompts/{id}/versions/{number}/fill` | `read:prompts` |
 //! | POST | `/prompts/{id}/rollback` | `write:prompts` |
+//! | POST | `/prompts/{id}/run` | `write:prompts` |
+//! | GET | `/prompts/{id}/runs` | `read:prompts` |
+//! | DELETE | `/prompts/{id}/runs/{run}` | `write:prompts` |
 //! | PUT, DELETE | `/prompts/{id}/labels/{label}` | `write:prompts` |
 //! | GET | `/v1/prompts/{name}` | token or user token |
 //!
@@ -23,6 +26,7 @@
 
 mod content;
 mod keep;
+mod run;
 mod serve;
 #[cfg(test)]
 mod tests;
@@ -80,6 +84,9 @@ pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
         .service(diff)
         .service(fill)
         .service(rollback)
+        .service(run::run_version)
+        .service(run::runs)
+        .service(run::remove_run)
         .service(point_label)
         .service(remove_label);
 }

@@ -192,7 +192,10 @@ async fn race_on(world: World) {
         );
     }
     // The chain as anybody can check it, from the file: each hash covers its parent's.
-    let file = Ask::get(&format!("{PROMPTS}/export")).bearer(&root).to(&app).await;
+    let file = Ask::get(&format!("{PROMPTS}/export"))
+        .bearer(&root)
+        .to(&app)
+        .await;
     let versions = file.body["prompts"][0]["versions"].as_array().unwrap();
     assert_eq!(versions.len(), WRITERS + 1);
     let mut parent = "";

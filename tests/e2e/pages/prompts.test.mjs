@@ -213,6 +213,29 @@ test('what calls with a version came to stands beside it, and leads to them', as
   })
 })
 
+test('a version is run beside another, and what came of it stays', async () => {
+  const { id, path } = await made('played')
+  await ui.api('POST', '/api/v1/tokens', { name: 'operators' })
+  await ui.visit(`/ops/prompts/${id}?tab=run`, async (page) => {
+    await page.getByText('Nothing was run yet.').waitFor()
+    await page.locator('[name=run-token]').selectOption({ label: 'operators' })
+    await page.locator('[name=run-shop]').fill('the Corner Shop')
+    await page.locator('[name=run-question]').fill('Where is it?')
+    await button(page, 'Two side by side').click()
+    for (const side of ['A', 'B']) await page.locator(`[name=model-${side}]`).fill('gpt-4o')
+    await page.locator('[name=version-B]').selectOption('1')
+    await button(page, 'Run both').click()
+    for (const side of ['A', 'B']) {
+      await page.getByRole('region', { name: `Side ${side}` }).getByText('Done').waitFor()
+    }
+    await page.getByRole('region', { name: 'Runs' }).getByText('v1').first().waitFor()
+    await assertAccessible(page, 'two runs')
+  })
+  const { items } = await ui.api('GET', `${path}/runs`)
+  assert.deepEqual(items.map((run) => run.version).sort(), [1, 3])
+  assert.ok(items.every((run) => run.text.length > 0 && run.error === null))
+})
+
 test('prompts go to a file and come back with their versions', async () => {
   const { id, path } = await made('travelled')
   let file

@@ -28,6 +28,7 @@ use crate::error::{ApiError, ErrorCode};
 use crate::features::accounts::ProviderLists;
 use crate::features::auth::{CookieKey, Doorman};
 use crate::features::feedback::Author;
+use crate::features::prompts::Texts;
 use crate::features::stats::conversations::Remembered;
 use crate::gateway::Gateway;
 use crate::http::access_token::AccessTokens;
@@ -127,6 +128,8 @@ pub struct AppState {
     pub gateway: Arc<Gateway>,
     /// What accounts' providers listed lately.
     pub provider_lists: ProviderLists,
+    /// Versions of prompts that applications asked for lately.
+    pub prompt_texts: Texts,
     /// How many conversations there were lately.
     pub(crate) conversations_lately: Remembered,
     /// Who holds a WebSocket.
@@ -194,6 +197,7 @@ impl AppState {
             passwords: Passwords::default(),
             refresh_snapshot,
             provider_lists: ProviderLists::default(),
+            prompt_texts: Texts::default(),
             conversations_lately: Remembered::default(),
             downloads: Tickets::new(download::OPEN_MAX),
             draining: AtomicBool::new(false),

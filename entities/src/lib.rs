@@ -44,6 +44,7 @@ pub mod outbox;
 pub mod price;
 pub mod prompt;
 pub mod prompt_label;
+pub mod prompt_run;
 pub mod prompt_version;
 pub mod public_id;
 pub mod qa_pair;

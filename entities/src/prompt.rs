@@ -7,6 +7,7 @@ use sea_orm::{Condition, DatabaseTransaction, PaginatorTrait};
 
 use crate::change::ChangeError;
 use crate::public_id;
+use crate::revision;
 use crate::scope::{Page, contains};
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -61,7 +62,17 @@ pub async fn insert(
         version: Set(1),
         ..Default::default()
     };
-    Ok(row.insert(txn).await?)
+    let row = row.insert(txn).await?;
+    revision::bump(txn).await?;
+    Ok(row)
+}
+
+/// By key.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn by_id(connection: &impl ConnectionTrait, id: i64) -> Result<Option<Model>, DbErr> {
+    Entity::find_by_id(id).one(connection).await
 }
 
 /// By public id.
@@ -76,6 +87,14 @@ pub async fn by_public_id(
         .filter(Column::PublicId.eq(public_id))
         .one(connection)
         .await
+}
+
+/// All of them.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn all(connection: &impl ConnectionTrait) -> Result<Vec<Model>, DbErr> {
+    Entity::find().all(connection).await
 }
 
 /// By name.
@@ -130,6 +149,7 @@ pub async fn take(
         .filter(Column::PublicId.eq(public_id))
         .exec(txn)
         .await?;
+    revision::bump(txn).await?;
     by_public_id(txn, public_id).await
 }
 
@@ -152,5 +172,5 @@ pub async fn write(
 /// When the database cannot be written.
 pub async fn remove(txn: &DatabaseTransaction, taken: &Model) -> Result<(), DbErr> {
     Entity::delete_by_id(taken.id).exec(txn).await?;
-    Ok(())
+    revision::bump(txn).await
 }

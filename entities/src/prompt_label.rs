@@ -22,6 +22,14 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
+/// All of them.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn all(connection: &impl ConnectionTrait) -> Result<Vec<Model>, DbErr> {
+    Entity::find().all(connection).await
+}
+
 /// Labels of several prompts.
 ///
 /// # Errors

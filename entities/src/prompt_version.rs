@@ -5,7 +5,9 @@
 use sea_orm::ActiveValue::Set;
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::ExprTrait;
-use sea_orm::{Condition, DatabaseTransaction, PaginatorTrait, QueryOrder, QuerySelect};
+use sea_orm::{
+    Condition, DatabaseTransaction, FromQueryResult, PaginatorTrait, QueryOrder, QuerySelect,
+};
 
 use crate::scope::Page;
 
@@ -53,6 +55,15 @@ pub struct New {
     pub created_at: i64,
 }
 
+/// Which versions there are, without what they say.
+#[derive(Clone, Debug, FromQueryResult, PartialEq, Eq)]
+pub struct Stub {
+    pub id: i64,
+    pub prompt_id: i64,
+    pub number: i64,
+    pub hash: String,
+}
+
 /// Adds a version.
 ///
 /// # Errors
@@ -72,6 +83,27 @@ pub async fn insert(txn: &DatabaseTransaction, new: New) -> Result<Model, DbErr>
         ..Default::default()
     };
     row.insert(txn).await
+}
+
+/// All versions of all prompts, without what they say.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn stubs(connection: &impl ConnectionTrait) -> Result<Vec<Stub>, DbErr> {
+    Entity::find()
+        .select_only()
+        .columns([Column::Id, Column::PromptId, Column::Number, Column::Hash])
+        .into_model()
+        .all(connection)
+        .await
+}
+
+/// By its key.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn by_id(connection: &impl ConnectionTrait, id: i64) -> Result<Option<Model>, DbErr> {
+    Entity::find_by_id(id).one(connection).await
 }
 
 /// One version.
@@ -144,6 +176,24 @@ pub async fn after(
         .filter(Column::Number.gt(after))
         .order_by_asc(Column::Number)
         .limit(limit)
+        .all(connection)
+        .await
+}
+
+/// Hashes of a prompt's versions, the first one first.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn hashes(
+    connection: &impl ConnectionTrait,
+    prompt_id: i64,
+) -> Result<Vec<String>, DbErr> {
+    Entity::find()
+        .select_only()
+        .column(Column::Hash)
+        .filter(Column::PromptId.eq(prompt_id))
+        .order_by_asc(Column::Number)
+        .into_tuple()
         .all(connection)
         .await
 }

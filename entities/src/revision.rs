@@ -1,6 +1,6 @@
 //! One number that rises with every change the gateway has to know about.
 //!
-//! Every function that writes tenants, tokens, accounts or prices bumps it in the same transaction, so a reader that
+//! Every function that writes tenants, tokens, accounts, prices or prompts bumps it in the same transaction, so a reader that
 //! sees the number sees the change. It says that something changed, not what.
 
 use sea_orm::sea_query::{Expr, ExprTrait};

@@ -79,6 +79,8 @@ catalog! {
         "List `/v1/models`, or add the model to an account.";
     ModelOnOtherProtocol Gateway 400 "model_on_other_protocol": "The model is served on the other protocol only.",
         "Call it through the other API (`/v1/messages` or `/v1/chat/completions`).";
+    PromptUnknown Gateway 404 "prompt_not_found": "There is no such prompt, or no such version of it.",
+        "Check the name, the label or the number; an operator sees them under prompts.";
     RateLimited Gateway 429 "rate_limit_exceeded": "The API key makes too many requests a minute.",
         "Wait for `retry-after`, or ask an operator for a higher limit.";
     TokensLimited Gateway 429 "token_rate_limit_exceeded": "The API key uses too many model tokens a minute.",

@@ -8,10 +8,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use actix_web::HttpRequest;
 use actix_web::error::PayloadError;
 use actix_web::http::header::{self, HeaderMap, HeaderName};
-use actix_web::web;
 use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
 use steward_actors::domain::price::{Currency, Used};
@@ -140,6 +138,11 @@ pub(super) fn headers(sent: &[(&str, &[u8])]) -> Result<(), Refusal> {
     })
 }
 
+/// A body on its way.
+pub(super) trait Chunks: Stream<Item = Result<Bytes, PayloadError>> + Unpin {}
+
+impl<S: Stream<Item = Result<Bytes, PayloadError>> + Unpin> Chunks for S {}
+
 /// A body that has arrived.
 pub(super) struct Received {
     pub(super) bytes: Bytes,
@@ -164,10 +167,9 @@ impl Received {
 /// Too large (said before the rest is read), encoded (nothing could be looked at or edited), too slow, cut.
 pub(super) async fn body(
     gateway: &Gateway,
-    request: &HttpRequest,
-    mut payload: web::Payload,
+    sent: &HeaderMap,
+    mut payload: impl Chunks,
 ) -> Result<Received, Refusal> {
-    let sent = request.headers();
     if let Some(encoding) = sent.get(header::CONTENT_ENCODING)
         && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
     {

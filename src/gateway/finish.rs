@@ -10,9 +10,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use actix_web::HttpResponse;
 use actix_web::http::header::HeaderName;
-use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
+use steward_actors::domain::prompt::PromptVersion;
 use steward_actors::domain::record::{Attempt, Operation, Record, Source};
 use steward_actors::domain::rid::RecordId;
 use steward_actors::domain::snapshot::{AccountView, Protocol, TokenKey};
@@ -20,7 +21,6 @@ use steward_actors::spool;
 
 use crate::error::catalog::ErrorCode;
 use crate::error::dialect::{self, Failure};
-use crate::http::extract::client_ip;
 
 use super::breaker::Begun;
 use super::budget::Hold;
@@ -38,6 +38,7 @@ use super::{Asked, Gateway};
 static X_APP_ID: HeaderName = HeaderName::from_static("x-app-id");
 static X_USER_ID: HeaderName = HeaderName::from_static("x-user-id");
 static X_CONVERSATION_ID: HeaderName = HeaderName::from_static("x-conversation-id");
+static X_PROMPT: HeaderName = HeaderName::from_static("x-prompt");
 
 /// How a call ended.
 pub(super) enum End<'a> {
@@ -70,6 +71,8 @@ pub(super) struct About {
     pub(super) app: String,
     pub(super) end_user: String,
     pub(super) conversation: String,
+    /// The version of a prompt that the caller named, if there is one.
+    pub(super) prompt_version: Option<Arc<PromptVersion>>,
     pub(super) client_ip: String,
     pub(super) prompt: Prompt,
     /// For tokens whose conversations are kept.
@@ -176,9 +179,9 @@ impl Finish {
     }
 
     /// Takes from the request what the record says about it.
-    pub(super) fn reads(&mut self, head: &RequestHead, body: &Bytes, request: &HttpRequest) {
+    pub(super) fn reads(&mut self, head: &RequestHead, body: &Bytes, asked: &Asked<'_>) {
         let header = |name: &HeaderName| {
-            let value = request.headers().get(name)?.to_str().ok()?.trim();
+            let value = asked.headers.get(name)?.to_str().ok()?.trim();
             (!value.is_empty()).then(|| value.to_owned())
         };
         let app = &self.caller.token().app;
@@ -193,16 +196,20 @@ impl Finish {
             None => head.user.clone().or_else(|| header(&X_USER_ID)),
         };
         let conversation = header(&X_CONVERSATION_ID).or_else(|| head.conversation.clone());
+        // A name that nobody knows is no reason to refuse a call.
+        let prompt_version = header(&X_PROMPT)
+            .and_then(|named| self.gateway.snapshot.load().prompts.find(&named).cloned());
         let address = self
             .gateway
             .record_client_ip
-            .then(|| client_ip(request).to_string());
+            .then(|| (asked.address)().to_string());
         self.about = About {
             model: head.model.clone().unwrap_or_default(),
             stream: head.stream,
             app,
             end_user: end_user.unwrap_or_default(),
             conversation: conversation.unwrap_or_default(),
+            prompt_version,
             client_ip: address.unwrap_or_default(),
             prompt: Prompt::of(body, head),
             capture: Capture::begin(
@@ -345,6 +352,13 @@ impl Finish {
             upstream_request_id: std::mem::take(&mut self.upstream_request_id),
             ..Record::default()
         };
+        if let Some(version) = &about.prompt_version {
+            record.prompt_version_id = version.id;
+            record
+                .prompt_public_id
+                .clone_from(&version.prompt_public_id);
+            record.prompt.clone_from(&version.name);
+        }
         self.gives_up();
         let mut sent_model = None;
         if let Some(mut trial) = self.trial.take() {

@@ -50,6 +50,7 @@ const KEPT_FROM_UPSTREAM: &[&str] = &[
     "x-app-id",
     "x-user-id",
     "x-conversation-id",
+    "x-prompt",
     "x-request-id",
     // The client's network.
     "forwarded",
@@ -313,6 +314,7 @@ mod tests {
             ("Cookie", "a=b"),
             ("Host", "steward.local"),
             ("X-App-Id", "app"),
+            ("X-Prompt", "greeting@2"),
             ("X-Forwarded-For", "10.0.0.1"),
             ("OpenAI-Organization", "org-client"),
             ("OpenAI-Project", "proj_client"),
@@ -331,6 +333,7 @@ mod tests {
             "cookie",
             "host",
             "x-app-id",
+            "x-prompt",
             "x-forwarded-for",
             "openai-organization",
             "openai-project",

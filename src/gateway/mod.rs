@@ -32,6 +32,7 @@ mod closing;
 mod counters;
 mod echo;
 mod finish;
+mod inward;
 mod missing_keys;
 mod models;
 mod names;
@@ -51,16 +52,18 @@ pub use accounts::AccountStates;
 pub use capture::{kept as capture_kept, text_of as capture_text};
 pub(crate) use client::tls_config;
 pub use counters::{Counters, Reading};
+pub use inward::{Inward, Outgoing};
 pub use missing_keys::MissingKeys;
-pub use outside::Who;
+pub use outside::{Who, refuse};
 pub use server::{KEEP_ALIVE, LINGER, on_connect};
 
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix_web::http::Method;
-use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 use arc_swap::ArcSwap;
 use futures_util::FutureExt;
@@ -75,6 +78,7 @@ use steward_actors::spool::Spool;
 
 use crate::config;
 use crate::error::catalog::ErrorCode;
+use crate::http::extract::client_ip;
 use crate::http::middleware::panic_text;
 
 use breaker::BreakerConfig;
@@ -208,6 +212,8 @@ pub fn configure(gateway: &Arc<Gateway>) -> impl FnOnce(&mut web::ServiceConfig)
     let gateway = Arc::clone(gateway);
     move |routes| {
         let client = client::build(gateway.tls.clone(), Arc::clone(&gateway.settings));
+        // For calls that the console makes, on the same worker.
+        routes.app_data(web::Data::new(Outgoing(client.clone())));
         routes.service(
             web::scope("/v1")
                 .app_data(web::Data::from(gateway))
@@ -221,7 +227,10 @@ pub fn configure(gateway: &Arc<Gateway>) -> impl FnOnce(&mut web::ServiceConfig)
 struct Asked<'a> {
     gateway: &'a Arc<Gateway>,
     client: &'a UpstreamClient,
-    request: &'a HttpRequest,
+    headers: &'a HeaderMap,
+    query: Option<&'a str>,
+    /// Where it came from; only asked for when that is recorded.
+    address: &'a dyn Fn() -> IpAddr,
     /// The dialect errors are told in.
     protocol: Protocol,
     id: RecordId,
@@ -249,14 +258,18 @@ async fn serve(
     client: web::Data<UpstreamClient>,
 ) -> HttpResponse {
     let endpoint = dialect::endpoint(request.uri().path());
+    let address = || client_ip(&request);
     let asked = Asked {
         protocol: dialect_of(&request, endpoint),
         id: gateway.rids.next(),
         gateway: &gateway,
         client: &client,
-        request: &request,
+        headers: request.headers(),
+        query: request.uri().query(),
+        address: &address,
     };
-    let answer = AssertUnwindSafe(answer(&asked, endpoint, payload)).catch_unwind();
+    let answer = answer(&asked, request.method(), endpoint, payload);
+    let answer = AssertUnwindSafe(answer).catch_unwind();
     answer.await.unwrap_or_else(|panic| {
         tracing::error!(request_id = %asked.id, "a call panicked: {}", panic_text(&*panic));
         asked.refuse(&ErrorCode::Internal.into())
@@ -265,10 +278,10 @@ async fn serve(
 
 async fn answer(
     asked: &Asked<'_>,
+    method: &Method,
     endpoint: Option<Endpoint<'_>>,
     payload: web::Payload,
 ) -> HttpResponse {
-    let method = asked.request.method();
     match endpoint {
         Some(Endpoint::Call(operation)) if method == Method::POST => {
             call(asked, operation, payload).await
@@ -293,12 +306,23 @@ fn dialect_of(request: &HttpRequest, endpoint: Option<Endpoint<'_>>) -> Protocol
 /// One call, from its credential to its answer. From the moment the token is known there is a [`Finish`],
 /// and with it a record, however this ends.
 async fn call(asked: &Asked<'_>, operation: Operation, payload: web::Payload) -> HttpResponse {
-    let (key, user) = match admit::identify(asked.gateway, asked.request.headers()) {
+    let (key, user) = match admit::identify(asked.gateway, asked.headers) {
         Ok(found) => found,
         Err(refusal) => return asked.refuse(&refusal),
     };
-    let mut finish = Finish::open(asked, &key, user, operation);
-    match forward(&mut finish, &key, asked, payload).await {
+    make(asked, &key, user, operation, payload).await
+}
+
+/// The call of a known token.
+async fn make(
+    asked: &Asked<'_>,
+    key: &TokenKey,
+    user: Option<Arc<str>>,
+    operation: Operation,
+    payload: impl admit::Chunks,
+) -> HttpResponse {
+    let mut finish = Finish::open(asked, key, user, operation);
+    match forward(&mut finish, key, asked, payload).await {
         Ok(answer) => relay::respond(finish, answer).await,
         Err(refusal) => finish.refuse(&refusal).await,
     }
@@ -309,22 +333,21 @@ async fn forward(
     finish: &mut Finish,
     key: &TokenKey,
     asked: &Asked<'_>,
-    payload: web::Payload,
+    payload: impl admit::Chunks,
 ) -> Result<Answer, Refusal> {
     let gateway = asked.gateway;
     admit::standing(key, finish.request_at())?;
     admit::books(gateway)?;
     let headers: Vec<(&str, &[u8])> = asked
-        .request
-        .headers()
+        .headers
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_bytes()))
         .collect();
     admit::headers(&headers)?;
-    let mut received = admit::body(gateway, asked.request, payload).await?;
+    let mut received = admit::body(gateway, asked.headers, payload).await?;
     let pulse = received.pulse.take();
     let (body, head) = admit::read(received)?;
-    finish.reads(&head, &body, asked.request);
+    finish.reads(&head, &body, asked);
     let model = admit::model(&key.token, &head)?;
     #[cfg(test)]
     assert_ne!(model, tests::PANICS, "asked for by a test");
@@ -345,7 +368,7 @@ async fn forward(
     let call = Call {
         client: asked.client,
         operation,
-        query: asked.request.uri().query(),
+        query: asked.query,
         headers: &headers,
         body: &body,
         head: &head,

@@ -49,7 +49,7 @@ pub(super) async fn list(asked: &Asked<'_>) -> HttpResponse {
     let body = match asked.protocol {
         Protocol::OpenAi => openai::models(&cards),
         Protocol::Anthropic => {
-            let query = asked.request.uri().query().unwrap_or("");
+            let query = asked.query.unwrap_or("");
             let parameter = |name: &str| {
                 let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
                 pairs
@@ -105,7 +105,7 @@ pub(super) async fn show(asked: &Asked<'_>, model: &str) -> HttpResponse {
 }
 
 fn caller(asked: &Asked<'_>) -> Result<Arc<TokenView>, Refusal> {
-    let (key, _) = admit::identify(asked.gateway, asked.request.headers())?;
+    let (key, _) = admit::identify(asked.gateway, asked.headers)?;
     admit::standing(&key, asked.gateway.clock.now_micros())?;
     Ok(key.token)
 }

@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use actix_web::HttpResponse;
 use actix_web::http::header::HeaderMap;
 use prost::Message;
 use steward_actors::domain::record::{RECORD_KIND, Record};
@@ -13,7 +14,7 @@ use steward_actors::spool::AppendError;
 
 use super::budget::charge_of;
 use super::refusal::Refusal;
-use super::{Gateway, admit};
+use super::{Gateway, admit, dialect};
 use crate::error::catalog::ErrorCode;
 
 /// Records booked before others on this thread get their turn.
@@ -25,6 +26,21 @@ pub struct Who {
     pub token: Arc<TokenView>,
     /// Set where a user is signed in.
     pub user: Option<Arc<str>>,
+}
+
+/// An answer to what is no call and fails as one: in the caller's dialect, under `id`.
+pub fn refuse(
+    headers: &HeaderMap,
+    id: &str,
+    code: ErrorCode,
+    detail: Cow<'static, str>,
+) -> HttpResponse {
+    let mut refusal = Refusal::new(code).detail(detail);
+    if code == ErrorCode::Overloaded {
+        refusal = refusal.retry_after_ms(1_000);
+    }
+    let protocol = dialect::caller_protocol(headers.contains_key("anthropic-version"));
+    refusal.answer(protocol, id)
 }
 
 impl Gateway {

@@ -19,6 +19,8 @@ use crate::state::AppState;
 
 /// Largest body of the control face.
 pub const BODY_MAX_BYTES: usize = 1024 * 1024;
+/// Largest file that comes as a JSON body.
+pub const FILE_MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// A JSON body, in and out.
 #[derive(Debug)]
@@ -49,18 +51,44 @@ impl<T: Serialize> Responder for Json<T> {
     }
 }
 
+/// A file as a JSON body: up to [`FILE_MAX_BYTES`].
+#[derive(Debug)]
+pub struct LargeJson<T>(pub T);
+
+impl<T: DeserializeOwned + 'static> FromRequest for LargeJson<T> {
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let is_json = says_json(request);
+        let payload = payload.take();
+        Box::pin(async move {
+            if !is_json {
+                return Err(ApiError::new(ErrorCode::MediaTypeUnsupported));
+            }
+            let body = read_within(payload, FILE_MAX_BYTES).await?;
+            parse(&body).map(Self)
+        })
+    }
+}
+
 /// Reads a body up to [`BODY_MAX_BYTES`].
 ///
 /// # Errors
 /// When it is longer or breaks off.
-pub async fn read(mut payload: Payload) -> Result<web::Bytes, ApiError> {
+pub async fn read(payload: Payload) -> Result<web::Bytes, ApiError> {
+    read_within(payload, BODY_MAX_BYTES).await
+}
+
+async fn read_within(mut payload: Payload, most: usize) -> Result<web::Bytes, ApiError> {
     let mut body = web::BytesMut::new();
     while let Some(chunk) = payload.next().await {
         let chunk =
             chunk.map_err(|cause| ApiError::new(ErrorCode::RequestInvalid).because(cause))?;
-        if body.len() + chunk.len() > BODY_MAX_BYTES {
-            return Err(ApiError::new(ErrorCode::BodyTooLarge)
-                .detail(format!("At most {BODY_MAX_BYTES} bytes.")));
+        if body.len() + chunk.len() > most {
+            return Err(
+                ApiError::new(ErrorCode::BodyTooLarge).detail(format!("At most {most} bytes."))
+            );
         }
         body.extend_from_slice(&chunk);
     }

@@ -32,8 +32,10 @@ pub(super) fn add(document: &mut OpenApi) {
             document.paths.paths.insert(path.to_owned(), item);
         }
     }
-    if let Ok(item) = serde_json::from_value(traces()) {
-        document.paths.paths.insert("/v1/traces".to_owned(), item);
+    for (path, item) in [("/v1/traces", traces()), ("/v1/prompts/{name}", prompt())] {
+        if let Ok(item) = serde_json::from_value(item) {
+            document.paths.paths.insert(path.to_owned(), item);
+        }
     }
     let components = document.components.get_or_insert_default();
     for (name, schema) in schemas() {
@@ -258,6 +260,76 @@ fn traces() -> Value {
         "summary": "OTLP over HTTP: GenAI spans become records; all others are passed over. Gzip is taken.",
         "security": [{BEARER: []}, {KEY: []}],
         "requestBody": {"required": true, "content": content},
+        "responses": answers,
+    }})
+}
+
+/// A version of a prompt, for applications.
+fn prompt() -> Value {
+    let text = json!({"type": "string"});
+    let schema = json!({
+        "type": "object",
+        "required": ["name", "version", "messages", "model", "parameters", "variables", "content_hash", "hash", "created_at"],
+        "properties": {
+            "name": text,
+            "version": {"type": "integer", "minimum": 1},
+            "messages": {"type": "array", "items": {
+                "type": "object",
+                "required": ["role", "content"],
+                "properties": {
+                    "role": {"type": "string", "enum": ["system", "user", "assistant"]},
+                    "content": {"type": "string", "description": "`{{name}}` in it stands for a variable."},
+                },
+            }},
+            "model": {"type": ["string", "null"]},
+            "parameters": {"type": "object"},
+            "variables": {"type": "array", "items": text, "description": "Names of the variables, sorted."},
+            "content_hash": {"type": "string", "description": "SHA-256 of the content."},
+            "hash": {"type": "string", "description": "SHA-256 over content, message, author, time and the parent's hash: the `ETag`."},
+            "created_at": {"type": "string", "format": "date-time"},
+        },
+    });
+    let told = json!({
+        "x-request-id": {"schema": text},
+        "etag": {"schema": text},
+        "x-prompt": {"schema": text, "description": "`name@number`: send it back as `x-prompt` with calls that are made with this version."},
+    });
+    let mut answers = Map::new();
+    answers.insert(
+        "200".to_owned(),
+        json!({"description": "The version.", "headers": told, "content": {"application/json": {"schema": schema}}}),
+    );
+    answers.insert(
+        "304".to_owned(),
+        json!({"description": "The caller has it already (`If-None-Match`).", "headers": told}),
+    );
+    let refused = json!({"application/json": {"schema": error_schema(Speaks::Either)}});
+    for (status, description) in [
+        ("400", "The query is not valid."),
+        ("401", "No credential, or one that opens nothing."),
+        ("403", "The tenant of this API key is suspended."),
+        ("404", "There is no such prompt, or no such version of it."),
+        ("500", "Something failed inside Steward."),
+        (
+            "503",
+            "The version cannot be read at the moment; to be asked for again.",
+        ),
+    ] {
+        let answer = json!({"description": description, "content": refused, "headers": headers()});
+        answers.insert(status.to_owned(), answer);
+    }
+    json!({"get": {
+        "tags": ["prompts"],
+        "operationId": "prompt",
+        "summary": "A version of a prompt: by label, by number, or the newest.",
+        "security": [{BEARER: []}, {KEY: []}],
+        "parameters": [
+            {"name": "name", "in": "path", "required": true, "schema": {"type": "string", "minLength": 1}},
+            {"name": "label", "in": "query", "required": false, "description": "The version that this label points at; `latest` is the newest.", "schema": text},
+            {"name": "version", "in": "query", "required": false, "description": "The version of this number.", "schema": {"type": "integer", "minimum": 1}},
+            parameter("if-none-match", "header", "The `ETag` of the version that the caller has."),
+            parameter("anthropic-version", "header", "Errors are told in Anthropic's dialect."),
+        ],
         "responses": answers,
     }})
 }

@@ -40,6 +40,7 @@ pub fn app(
         }))
         .wrap(from_fn(middleware::frame))
         .configure(features::ingest::beside_gateway)
+        .configure(features::prompts::beside_gateway)
         .configure(gateway)
         .configure(|config| {
             configure(&mut ServiceConfig::new(config));

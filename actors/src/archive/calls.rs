@@ -51,6 +51,7 @@ pub(super) static CALLS: Columns = &[
     ("conversation_id", Text),
     ("client_ip", Text),
     ("upstream_request_id", Text),
+    ("prompt_version_id", Number),
     // What its ids mean; not of the table itself.
     ("token_public_id", Text),
     ("token_name", Text),
@@ -62,9 +63,11 @@ pub(super) static CALLS: Columns = &[
     ("user_name", Text),
     ("model", Text),
     ("upstream_model", Text),
+    ("prompt_public_id", Text),
+    ("prompt", Text),
 ];
 /// So many of them are the table's.
-const OWN: usize = 40;
+const OWN: usize = 41;
 
 /// Columns of the tries.
 pub(super) static ATTEMPTS: Columns = &[
@@ -78,7 +81,7 @@ pub(super) static ATTEMPTS: Columns = &[
 ];
 
 /// Where a name in the file is found: its expression.
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 12] = [
     "t.public_id",
     "t.name",
     "a.public_id",
@@ -89,6 +92,8 @@ const NAMES: [&str; 10] = [
     "u.name",
     "m.name",
     "um.name",
+    "v.public_id",
+    "v.name",
 ];
 
 fn place(columns: Columns, name: &str) -> usize {
@@ -138,6 +143,7 @@ pub(super) async fn calls(
          LEFT JOIN end_users u ON u.id = l.end_user_id \
          LEFT JOIN models m ON m.id = l.model_id \
          LEFT JOIN models um ON um.id = l.upstream_model_id \
+         LEFT JOIN dim_prompt_versions v ON v.id = l.prompt_version_id \
          WHERE l.rid > $1 AND l.rid < $2 ORDER BY l.rid LIMIT {limit}",
         columns.join(", ")
     );
@@ -242,6 +248,12 @@ pub(super) async fn put_back(
             "tenant_id",
             "tenant_public_id",
             "tenant_name",
+        ),
+        (
+            "dim_prompt_versions",
+            "prompt_version_id",
+            "prompt_public_id",
+            "prompt",
         ),
     ] {
         let known = rows.iter().filter_map(|row| {

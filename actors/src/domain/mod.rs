@@ -12,6 +12,7 @@ pub mod health;
 pub mod issuer;
 pub mod notice;
 pub mod price;
+pub mod prompt;
 pub mod recent;
 pub mod record;
 pub mod redaction;

@@ -199,6 +199,14 @@ pub struct Record {
     /// The provider's own request id; empty when it gave none.
     #[prost(string, tag = "43")]
     pub upstream_request_id: String,
+    /// The version of a prompt that the caller named: its key, 0 when none was named or nobody knows it; the public id of its
+    /// prompt; `name@number`.
+    #[prost(int64, tag = "44")]
+    pub prompt_version_id: i64,
+    #[prost(string, tag = "45")]
+    pub prompt_public_id: String,
+    #[prost(string, tag = "46")]
+    pub prompt: String,
     /// By what it is recognised when it is told of again ([`super::seen`]); at most [`SEEN_KEYS_MAX`].
     #[prost(sfixed64, repeated, tag = "60")]
     pub seen_keys: Vec<i64>,
@@ -238,6 +246,7 @@ impl Record {
             &mut self.upstream_model,
             &mut self.conversation_id,
             &mut self.upstream_request_id,
+            &mut self.prompt,
         ] {
             cut(name, NAME_MAX_BYTES);
         }
@@ -312,7 +321,10 @@ mod tests {
             error_message: long.clone(),
             conversation_id: long.clone(),
             client_ip: long.clone(),
-            upstream_request_id: long,
+            upstream_request_id: long.clone(),
+            prompt_version_id: i64::MAX,
+            prompt_public_id: "prm_0123456789abcdefghijklmn".into(),
+            prompt: long,
             attempts: vec![attempt; 100],
             seen_keys: vec![i64::MIN; 100],
             ..Record::default()

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::issuer::IssuerView;
 use super::price::{Currency, PriceBook};
+use super::prompt::PromptBook;
 use super::redaction::{RedactionMode, Redactor};
 
 /// Wire protocol an upstream speaks.
@@ -187,4 +188,6 @@ pub struct Snapshot {
     pub redactor: Arc<Redactor>,
     /// What calls cost.
     pub prices: Arc<PriceBook>,
+    /// Which versions of prompts there are.
+    pub prompts: Arc<PromptBook>,
 }

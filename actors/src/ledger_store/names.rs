@@ -19,12 +19,18 @@ const END_USERS: usize = 1;
 const MODELS: usize = 2;
 const PROVIDERS: usize = 3;
 
-/// The three tables that mirror names of the control plane.
-pub(super) const DIM_TABLES: [&str; 3] = ["dim_tokens", "dim_accounts", "dim_tenants"];
+/// The tables that mirror names of the control plane.
+pub(super) const DIM_TABLES: [&str; 4] = [
+    "dim_tokens",
+    "dim_accounts",
+    "dim_tenants",
+    "dim_prompt_versions",
+];
 const TOKENS: usize = 0;
 /// The one of [`DIM_TABLES`] that has a provider.
 pub(super) const ACCOUNTS: usize = 1;
 const TENANTS: usize = 2;
+const PROMPT_VERSIONS: usize = 3;
 
 /// What a control-plane row is called.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -40,14 +46,14 @@ pub(super) struct Dim {
 pub(super) struct Wanted {
     /// Sorted, so that two nodes upserting the same names cannot deadlock.
     pub(super) names: [BTreeSet<String>; 4],
-    pub(super) dims: [BTreeMap<i64, Dim>; 3],
+    pub(super) dims: [BTreeMap<i64, Dim>; 4],
 }
 
 /// What a transaction found out; becomes part of [`Names`] when it commits.
 #[derive(Default)]
 pub(super) struct Learned {
     pub(super) names: [HashMap<String, i64>; 4],
-    pub(super) dims: [BTreeMap<i64, Dim>; 3],
+    pub(super) dims: [BTreeMap<i64, Dim>; 4],
 }
 
 /// A record's references. 0 is nobody.
@@ -64,7 +70,7 @@ pub(super) struct Resolved {
 #[derive(Default)]
 pub(super) struct Names {
     names: [HashMap<String, i64>; 4],
-    dims: [HashMap<i64, Dim>; 3],
+    dims: [HashMap<i64, Dim>; 4],
 }
 
 impl Names {
@@ -102,6 +108,14 @@ impl Names {
                 record.tenant_id,
                 tenants,
                 &record.tenant_name,
+                "",
+            );
+            self.want_dim(
+                &mut wanted,
+                PROMPT_VERSIONS,
+                record.prompt_version_id,
+                &record.prompt_public_id,
+                &record.prompt,
                 "",
             );
             for attempt in &record.attempts {

@@ -63,6 +63,7 @@ impl Counted {
                 row.provider_id,
                 row.bigs[8],
                 i64::from(record.mode),
+                record.prompt_version_id,
             ],
             fact: fact_of(record),
         }
@@ -125,6 +126,9 @@ fn grouped<'a>(
             for (key, place) in keys.iter_mut().zip(places) {
                 *key = row.keys[*place];
             }
+            if !table.counts(keys[0]) {
+                continue;
+            }
             let group = groups.entry((bucket, keys)).or_default();
             for (sum, add) in group.sums.iter_mut().zip(&sums) {
                 *sum = sum.saturating_add(*add);
@@ -174,7 +178,8 @@ macro_rules! counted_columns {
         "l.rid, CAST(l.node AS BIGINT), l.request_at, l.token_id, l.account_id, l.tenant_id, l.app_id, l.model_id, \
          COALESCE(p.id, 0), l.duration_ms, l.ttft_ms, l.prompt_tokens, l.completion_tokens, l.total_tokens, \
          l.cached_tokens, l.cache_write_tokens, l.reasoning_tokens, l.status_code, l.success, l.usage_estimated, \
-         l.priced, l.end_user_id, CAST(l.mode AS BIGINT), l.cost_nano, l.currency"
+         l.priced, l.end_user_id, CAST(l.mode AS BIGINT), l.cost_nano, l.currency, \
+         COALESCE(l.prompt_version_id, 0)"
     };
 }
 
@@ -215,6 +220,7 @@ macro_rules! counted {
                 row.try_get(8)?,
                 row.try_get(21)?,
                 row.try_get(22)?,
+                row.try_get(25)?,
             ],
             fact: steward_entities::ledger::rollup::Fact {
                 duration_ms: row.try_get(9)?,
@@ -240,11 +246,11 @@ macro_rules! charged {
         let row = $row;
         super::reprice::Charged {
             counted: crate::ledger_store::rollups::counted!(row),
-            price_id: row.try_get(25)?,
-            operation: row.try_get(26)?,
-            provider: row.try_get(27)?,
-            asked: row.try_get(28)?,
-            answered: row.try_get(29)?,
+            price_id: row.try_get(26)?,
+            operation: row.try_get(27)?,
+            provider: row.try_get(28)?,
+            asked: row.try_get(29)?,
+            answered: row.try_get(30)?,
         }
     }};
 }

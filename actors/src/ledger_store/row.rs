@@ -10,7 +10,7 @@ use crate::domain::record::{Attempt, Record};
 use super::WriteError;
 use super::names::Resolved;
 
-pub(super) const BIGS: [&str; 23] = [
+pub(super) const BIGS: [&str; 24] = [
     "rid",
     "id_tail",
     "request_at",
@@ -34,11 +34,13 @@ pub(super) const BIGS: [&str; 23] = [
     "cost_nano",
     "attempt_offset_us",
     "attempt_ms",
+    "prompt_version_id",
 ];
 /// Those of [`BIGS`] that may be NULL.
 const TTFT: usize = 13;
 const ATTEMPT_OFFSET: usize = 21;
 const ATTEMPT_MS: usize = 22;
+const PROMPT_VERSION: usize = 23;
 pub(super) const INTS: [&str; 1] = ["status_code"];
 pub(super) const SMALLS: [&str; 5] = ["mode", "operation", "source", "node", "attempts"];
 pub(super) const FLAGS: [&str; 4] = ["stream", "usage_estimated", "priced", "success"];
@@ -126,6 +128,7 @@ impl<'a> Row<'a> {
                 record.cost_nano,
                 lone.map_or(0, |attempt| attempt.started_at - record.request_at),
                 lone.map_or(0, |attempt| attempt.duration_ms),
+                record.prompt_version_id,
             ],
             provider_id: resolved.provider_id,
             has_ttft: record.ttft_ms.is_some(),
@@ -161,6 +164,7 @@ impl<'a> Row<'a> {
         let present = match index {
             TTFT => self.has_ttft,
             ATTEMPT_OFFSET | ATTEMPT_MS => self.has_lone_attempt,
+            PROMPT_VERSION => self.bigs[PROMPT_VERSION] != 0,
             _ => true,
         };
         present.then_some(self.bigs[index])
@@ -168,7 +172,7 @@ impl<'a> Row<'a> {
 
     /// Whether a value of the `index`th of [`BIGS`] may be NULL.
     pub(super) fn may_be_null(index: usize) -> bool {
-        matches!(index, TTFT | ATTEMPT_OFFSET | ATTEMPT_MS)
+        matches!(index, TTFT | ATTEMPT_OFFSET | ATTEMPT_MS | PROMPT_VERSION)
     }
 
     /// The attempts that need rows of their own.

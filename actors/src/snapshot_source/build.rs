@@ -3,10 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use steward_entities::{account, jwt_issuer, price, redaction_rule, tenant, token};
+use steward_entities::{
+    account, jwt_issuer, price, prompt, prompt_label, prompt_version, redaction_rule, tenant, token,
+};
 
 use crate::domain::issuer::{IssuerKey, IssuerView};
 use crate::domain::price::{Currency, Price, PriceBook, PriceRow};
+use crate::domain::prompt::{PromptBook, PromptVersion, PromptView};
 use crate::domain::redaction::{RedactionMode, Redactor};
 use crate::domain::snapshot::{
     AccountView, Budget, Protocol, Secret, Snapshot, TokenKey, TokenView,
@@ -27,6 +30,10 @@ pub struct Rows {
     pub prices: Vec<price::Model>,
     /// Those enabled, with what proves their tokens.
     pub issuers: Vec<(jwt_issuer::Model, Vec<IssuerKey>)>,
+    /// All of them, and so the next two.
+    pub prompts: Vec<prompt::Model>,
+    pub prompt_labels: Vec<prompt_label::Model>,
+    pub prompt_versions: Vec<prompt_version::Stub>,
 }
 
 /// An account that is in the snapshot as disabled, because it cannot be used.
@@ -83,7 +90,43 @@ pub fn build(rows: Rows, unseal: impl Fn(&account::Model) -> Result<Secret, Stri
     }
     let prices = rows.prices.into_iter().filter_map(price_row);
     built.snapshot.prices = Arc::new(PriceBook::new(prices));
+    let book = prompt_book(rows.prompts, rows.prompt_labels, rows.prompt_versions);
+    built.snapshot.prompts = Arc::new(book);
     built
+}
+
+fn prompt_book(
+    prompts: Vec<prompt::Model>,
+    labels: Vec<prompt_label::Model>,
+    versions: Vec<prompt_version::Stub>,
+) -> PromptBook {
+    let named = prompts.into_iter().map(|row| {
+        let view = PromptView {
+            public_id: row.public_id,
+            head: row.head,
+            ..PromptView::default()
+        };
+        (row.id, (row.name, view))
+    });
+    let mut named: HashMap<i64, (String, PromptView)> = named.collect();
+    for row in labels {
+        if let Some((_, view)) = named.get_mut(&row.prompt_id) {
+            view.labels.insert(row.label, row.number);
+        }
+    }
+    for row in versions {
+        if let Some((name, view)) = named.get_mut(&row.prompt_id) {
+            let version = PromptVersion {
+                id: row.id,
+                prompt_public_id: view.public_id.clone(),
+                name: format!("{name}@{}", row.number),
+                number: row.number,
+                hash: row.hash,
+            };
+            view.versions.insert(row.number, Arc::new(version));
+        }
+    }
+    PromptBook::new(named.into_values())
 }
 
 /// `None` for a currency that only a later version knows: unpriced is better than wrong.

@@ -6,7 +6,10 @@ use sea_orm::{
     AccessMode, DatabaseConnection, DatabaseTransaction, DbErr, IsolationLevel, TransactionTrait,
 };
 use steward_entities::database::{DatabaseKind, Databases};
-use steward_entities::{account, jwt_issuer, price, redaction_rule, revision, tenant, token};
+use steward_entities::{
+    account, jwt_issuer, price, prompt, prompt_label, prompt_version, redaction_rule, revision,
+    tenant, token,
+};
 
 use super::build::{Built, Rows, build};
 use super::issuer_keys::proving;
@@ -51,6 +54,9 @@ pub async fn load(
                 (row, keys)
             })
             .collect(),
+        prompts: prompt::all(&txn).await?,
+        prompt_labels: prompt_label::all(&txn).await?,
+        prompt_versions: prompt_version::stubs(&txn).await?,
     };
     txn.rollback().await?;
     let built = build(rows, |row| secret_of(vault, row));

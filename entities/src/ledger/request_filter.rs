@@ -24,6 +24,8 @@ pub struct RequestFilter {
     pub provider: Option<String>,
     /// The model asked for.
     pub model: Option<String>,
+    /// Made with one of these versions of prompts.
+    pub prompt_versions: Option<Vec<i64>>,
     pub success: Option<bool>,
     pub status_code: Option<i32>,
     pub min_duration_ms: Option<i64>,
@@ -39,6 +41,7 @@ pub struct RequestFilter {
 enum Driver {
     Token(i64),
     Account(i64),
+    PromptVersion(i64),
     /// A failed status: every status from 400 on is a failure.
     Failed(i32),
     /// Failures of any status.
@@ -49,10 +52,15 @@ enum Driver {
 
 impl RequestFilter {
     fn driver(&self) -> Driver {
-        match (self.token_id, self.account_id, self.status_code) {
-            (Some(token), _, _) => Driver::Token(token),
-            (_, Some(account), _) => Driver::Account(account),
-            (_, _, Some(status)) if status >= 400 && self.success != Some(true) => {
+        let version = match self.prompt_versions.as_deref() {
+            Some([version]) => Some(*version),
+            _ => None,
+        };
+        match (self.token_id, self.account_id, version, self.status_code) {
+            (Some(token), _, _, _) => Driver::Token(token),
+            (_, Some(account), _, _) => Driver::Account(account),
+            (_, _, Some(version), _) => Driver::PromptVersion(version),
+            (_, _, _, Some(status)) if status >= 400 && self.success != Some(true) => {
                 Driver::Failed(status)
             }
             _ if self.success == Some(false) => Driver::Failures,
@@ -72,6 +80,7 @@ impl RequestFilter {
         match self.driver() {
             Driver::Token(id) => sql.push(" AND token_id = ").bind(id),
             Driver::Account(id) => sql.push(" AND account_id = ").bind(id),
+            Driver::PromptVersion(id) => sql.push(" AND prompt_version_id = ").bind(id),
             Driver::Failed(status) => sql
                 .push(" AND success = FALSE AND status_code = ")
                 .bind(status),
@@ -123,6 +132,13 @@ impl RequestFilter {
                 sql.push(if name.is_empty() { "), 0)" } else { "), -1)" });
                 many += 1;
             }
+        }
+        if let Some(versions) = &self.prompt_versions
+            && !matches!(driver, Driver::PromptVersion(_))
+        {
+            sql.push(" AND (prompt_version_id + 0) IN ")
+                .bind_list(versions);
+            many += 1;
         }
         if let Some(provider) = &self.provider {
             sql.push(" AND provider = ").bind(provider.as_str());

@@ -60,6 +60,8 @@ pub struct RequestRow {
     pub attempts: i16,
     pub client_ip: Option<String>,
     pub upstream_request_id: Option<String>,
+    /// The version of a prompt it was made with: `name@number`.
+    pub prompt: Option<String>,
 }
 
 /// A request and every try it took.
@@ -80,7 +82,7 @@ pub(super) const COLUMNS: &str = "\
     l.operation, l.stream, l.duration_ms, l.ttft_ms, l.prompt_tokens, l.completion_tokens, l.total_tokens, \
     l.cached_tokens, l.cache_write_tokens, l.reasoning_tokens, l.usage_estimated, l.cost_nano, l.currency, \
     l.priced, l.price_id, l.status_code, l.success, l.error_code, l.error_message, l.conversation_id, l.node, \
-    l.source, l.attempts, l.client_ip, l.upstream_request_id";
+    l.source, l.attempts, l.client_ip, l.upstream_request_id, v.name AS prompt";
 
 pub(super) const JOINS: &str = " \
     LEFT JOIN dim_tokens t ON t.id = l.token_id \
@@ -89,7 +91,8 @@ pub(super) const JOINS: &str = " \
     LEFT JOIN apps p ON p.id = l.app_id \
     LEFT JOIN end_users u ON u.id = l.end_user_id \
     LEFT JOIN models m ON m.id = l.model_id \
-    LEFT JOIN models um ON um.id = l.upstream_model_id";
+    LEFT JOIN models um ON um.id = l.upstream_model_id \
+    LEFT JOIN dim_prompt_versions v ON v.id = l.prompt_version_id";
 
 /// The request with this rid and tail, both of which its public id holds; a right rid with a wrong tail is a
 /// guess and finds nothing. The caller checks `row.tenant_id` where an operator has a scope.

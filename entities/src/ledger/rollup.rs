@@ -27,13 +27,23 @@ pub struct RollupTable {
     pub keys: &'static [&'static str],
     /// Whether it keeps histograms of durations beside the sums.
     pub has_histograms: bool,
+    /// Whether calls whose first key is 0 are counted too. Where they are not, the table began empty with its key, and
+    /// what was on the books before needs no counting.
+    pub counts_nobody: bool,
+}
+
+impl RollupTable {
+    /// Whether a call with this first key is counted.
+    pub const fn counts(&self, first_key: i64) -> bool {
+        self.counts_nobody || first_key != 0
+    }
 }
 
 /// Keys of a row beside bucket and node at most.
 pub const KEYS_MAX: usize = 4;
 
 /// Every column that is a key of some rollup.
-pub const KEYS: [&str; 8] = [
+pub const KEYS: [&str; 9] = [
     "token_id",
     "account_id",
     "tenant_id",
@@ -42,6 +52,7 @@ pub const KEYS: [&str; 8] = [
     "provider_id",
     "end_user_id",
     "mode",
+    "prompt_version_id",
 ];
 
 pub static MODEL_HOURLY: RollupTable = RollupTable {
@@ -49,36 +60,42 @@ pub static MODEL_HOURLY: RollupTable = RollupTable {
     grain: Grain::Hour,
     keys: &["model_id", "provider_id"],
     has_histograms: true,
+    counts_nobody: true,
 };
 pub static MODEL_DAILY: RollupTable = RollupTable {
     name: "model_daily",
     grain: Grain::Day,
     keys: &["model_id", "provider_id"],
     has_histograms: true,
+    counts_nobody: true,
 };
 pub static TOKEN_DAILY: RollupTable = RollupTable {
     name: "token_daily",
     grain: Grain::Day,
     keys: &["token_id"],
     has_histograms: true,
+    counts_nobody: true,
 };
 pub static ACCOUNT_DAILY: RollupTable = RollupTable {
     name: "account_daily",
     grain: Grain::Day,
     keys: &["account_id"],
     has_histograms: true,
+    counts_nobody: true,
 };
 pub static TENANT_DAILY: RollupTable = RollupTable {
     name: "tenant_daily",
     grain: Grain::Day,
     keys: &["tenant_id"],
     has_histograms: true,
+    counts_nobody: true,
 };
 pub static APP_DAILY: RollupTable = RollupTable {
     name: "app_daily",
     grain: Grain::Day,
     keys: &["app_id"],
     has_histograms: true,
+    counts_nobody: true,
 };
 
 /// Who was there: the end users of a day, told apart by how they came.
@@ -87,6 +104,7 @@ pub static USER_DAILY: RollupTable = RollupTable {
     grain: Grain::Day,
     keys: &["end_user_id", "mode"],
     has_histograms: false,
+    counts_nobody: true,
 };
 /// Kept for 35 days.
 pub static USAGE_STATS_HOURLY: RollupTable = RollupTable {
@@ -94,16 +112,27 @@ pub static USAGE_STATS_HOURLY: RollupTable = RollupTable {
     grain: Grain::Hour,
     keys: &["token_id", "account_id", "mode", "model_id"],
     has_histograms: false,
+    counts_nobody: true,
 };
 pub static USAGE_STATS_DAILY: RollupTable = RollupTable {
     name: "usage_stats_daily",
     grain: Grain::Day,
     keys: &["token_id", "account_id", "mode", "model_id"],
     has_histograms: false,
+    counts_nobody: true,
+};
+
+/// Calls that named a version of a prompt.
+pub static PROMPT_DAILY: RollupTable = RollupTable {
+    name: "prompt_daily",
+    grain: Grain::Day,
+    keys: &["prompt_version_id"],
+    has_histograms: true,
+    counts_nobody: false,
 };
 
 /// Every rollup the writer keeps.
-pub static ROLLUPS: [&RollupTable; 9] = [
+pub static ROLLUPS: [&RollupTable; 10] = [
     &MODEL_HOURLY,
     &MODEL_DAILY,
     &TOKEN_DAILY,
@@ -113,6 +142,7 @@ pub static ROLLUPS: [&RollupTable; 9] = [
     &USER_DAILY,
     &USAGE_STATS_HOURLY,
     &USAGE_STATS_DAILY,
+    &PROMPT_DAILY,
 ];
 
 /// A row of a rollup.
@@ -313,6 +343,7 @@ pub async fn names<C: ConnectionTrait>(
         "app_id" => ("apps", "NULL"),
         "provider_id" => ("providers", "NULL"),
         "end_user_id" => ("end_users", "NULL"),
+        "prompt_version_id" => ("dim_prompt_versions", "public_id"),
         _ => ("models", "NULL"),
     };
     let mut sql = Sql::new(

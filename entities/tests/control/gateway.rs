@@ -7,7 +7,7 @@ use steward_entities::column::{HiddenBytes, TextList, TextMap};
 use steward_entities::database::{Databases, begin_write};
 use steward_entities::scope::{Page, Scope};
 use steward_entities::token::{self, KeptSecret, NewToken};
-use steward_entities::{instance, revision, tenant};
+use steward_entities::{instance, prompt, revision, tenant};
 use steward_migration::testing::TestDatabase;
 
 use crate::{committed, on_both, refused};
@@ -379,6 +379,18 @@ async fn every_change_raises_the_revision(databases: &Databases) {
     risen("an account made").await;
     committed(databases, async |txn| account::remove(txn, &made, 2).await).await;
     risen("an account removed").await;
+    let made = committed(databases, async |txn| {
+        prompt::insert(txn, "p".into(), String::new(), "ann".into(), 1).await
+    })
+    .await;
+    risen("a prompt made").await;
+    committed(databases, async |txn| {
+        prompt::take(txn, &made.public_id, 2).await
+    })
+    .await;
+    risen("a prompt taken for a change").await;
+    committed(databases, async |txn| prompt::remove(txn, &made).await).await;
+    risen("a prompt removed").await;
 }
 
 async fn facts_are_fixed_once(databases: &Databases) {

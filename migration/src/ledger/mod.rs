@@ -14,6 +14,7 @@ mod m0008_seen_ids;
 mod m0009_recent_ids;
 mod m0010_conversation_daily;
 mod m0011_told_elsewhere;
+mod m0013_prompts;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -33,6 +34,7 @@ impl MigratorTrait for LedgerMigrator {
             Box::new(m0009_recent_ids::RecentIds),
             Box::new(m0010_conversation_daily::ConversationDaily),
             Box::new(m0011_told_elsewhere::ToldElsewhere),
+            Box::new(m0013_prompts::Prompts),
         ]
     }
 }

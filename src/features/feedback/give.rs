@@ -83,7 +83,8 @@ struct NewFeedback {
     /// Who thinks so; without it the end user of the call. With a user token it is that user, whatever stands here.
     #[schema(max_length = 160)]
     user: Option<String>,
-    /// The prompt the call was made with: `name@number`, `name@label`, or a name for its newest version.
+    /// The prompt the call was made with: `name@number`, `name@label`, or a name for its newest version. Left out, the version
+    /// that the call named (`x-prompt`).
     #[schema(max_length = 200)]
     prompt: Option<String>,
 }
@@ -186,7 +187,8 @@ async fn take(
     };
     let prompt = match &told.prompt {
         Some(prompt) => Some(version_of(&state.databases.control_read, prompt).await?),
-        None => None,
+        // What the call itself named.
+        None => call.prompt.as_deref().and_then(named),
     };
     // Two at once for the same call: the one that comes second replaces what the first said.
     match keep(state, &call, &end_user, &told, prompt.clone()).await {
@@ -294,6 +296,12 @@ async fn call(
             None => return Err(ApiError::new(ErrorCode::CallNotBooked).retry_after_s(2)),
         }
     }
+}
+
+/// A version as the books name it: `name@number`.
+fn named(text: &str) -> Option<(String, i64)> {
+    let (name, number) = text.rsplit_once('@')?;
+    Some((name.to_owned(), number.parse().ok()?))
 }
 
 /// Name and number of the version that `text` names.

@@ -219,7 +219,7 @@ fn write(lines: Lines, text: &mut String, row: RequestRow, first: bool) -> Resul
 }
 
 /// The list's fields, in its order.
-pub(super) const COLUMNS: [&str; 33] = [
+pub(super) const COLUMNS: [&str; 34] = [
     "id",
     "token_id",
     "account_id",
@@ -251,6 +251,7 @@ pub(super) const COLUMNS: [&str; 33] = [
     "error_code",
     "error_message",
     "conversation_id",
+    "prompt",
     "source",
     "attempts",
 ];

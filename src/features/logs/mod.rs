@@ -106,6 +106,8 @@ struct RequestFacts {
     error_code: Option<String>,
     error_message: Option<String>,
     conversation_id: Option<String>,
+    /// The version of a prompt that the caller named: `name@number`.
+    prompt: Option<String>,
     /// `gateway`, `otlp` or `ingest`.
     source: &'static str,
 }
@@ -205,6 +207,7 @@ impl From<RequestRow> for RequestFacts {
             error_code: given(row.error_code),
             error_message: given(row.error_message),
             conversation_id: given(row.conversation_id),
+            prompt: given(row.prompt),
             source: source_word(Source::try_from(i32::from(row.source))),
         }
     }
@@ -256,6 +259,7 @@ pub(crate) fn live(record: &Record) -> RequestItem {
             error_code: given(&record.error_code),
             error_message: given(&record.error_message),
             conversation_id: given(&record.conversation_id),
+            prompt: given(&record.prompt),
             source: source_word(Source::try_from(record.source)),
         },
     }

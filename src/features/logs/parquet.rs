@@ -97,7 +97,7 @@ const fn flag(name: &'static str, of: fn(&RequestFacts) -> bool) -> Column {
     }
 }
 
-static COLUMNS: [Column; 33] = [
+static COLUMNS: [Column; 34] = [
     text("id", |of| Some(&of.id)),
     text("token_id", |of| of.token_id.as_deref()),
     text("account_id", |of| of.account_id.as_deref()),
@@ -141,6 +141,7 @@ static COLUMNS: [Column; 33] = [
     text("error_code", |of| of.error_code.as_deref()),
     text("error_message", |of| of.error_message.as_deref()),
     text("conversation_id", |of| of.conversation_id.as_deref()),
+    text("prompt", |of| of.prompt.as_deref()),
     text("source", |of| Some(of.source)),
     number("attempts", |line| Some(i64::from(line.item.attempts))),
 ];

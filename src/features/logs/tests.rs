@@ -46,6 +46,13 @@ fn call(n: i64) -> Record {
         error_code: if failed { "upstream_error" } else { "" }.into(),
         error_message: if failed { "slow down" } else { "" }.into(),
         conversation_id: format!("conv-{n}"),
+        prompt_version_id: if n < 4 { n } else { 0 },
+        prompt_public_id: if n < 4 { "prm_1" } else { "" }.into(),
+        prompt: ["", "a_b/c@1", "a_b/c@2", "axb/c@1"]
+            .get(n.unsigned_abs() as usize)
+            .copied()
+            .unwrap_or_default()
+            .into(),
         attempts: vec![Attempt {
             account_id: 1,
             account_public_id: "acc_1".into(),
@@ -118,6 +125,13 @@ async fn found_on(world: World) {
         ("mode=web", vec![2]),
         ("provider=anthropic", vec![]),
         ("model=gpt-5", vec![10, 9, 8, 7, 6]),
+        ("prompt=a_b/c", vec![2, 1]),
+        ("prompt=a_b/c%402", vec![2]),
+        ("prompt=a_b/c%402&token_id=tok_1", vec![2]),
+        ("prompt=a_b/c&account_id=acc_1&sort=request_at", vec![1, 2]),
+        ("prompt=A_b/c", vec![]),
+        ("prompt=a_b/c%403", vec![]),
+        ("prompt=", vec![10, 9, 8, 7, 6, 5, 4, 3, 2, 1]),
         ("success=false", vec![10, 5]),
         ("status_code=429", vec![10, 5]),
         ("min_duration_ms=900", vec![10, 9]),
@@ -197,7 +211,7 @@ async fn shown_on(world: World) {
         "cached_tokens": 0, "cache_write_tokens": 0, "reasoning_tokens": 0, "usage_estimated": false,
         "cost": "0.0045", "currency": "USD", "priced": true, "status_code": 200, "success": true,
         "error_code": null, "error_message": null, "conversation_id": "conv-3", "attempts": 1,
-        "source": "gateway",
+        "prompt": "axb/c@1", "source": "gateway",
     });
     assert_eq!(item, &expected);
     let id = item["id"].as_str().unwrap();

@@ -16,6 +16,8 @@ use crate::http::range::TimeRange;
 
 /// A key that no row has.
 const NOBODY: i64 = -1;
+/// Versions of a prompt looked for at most, the newest of them.
+const VERSIONS_MAX: u64 = 500;
 /// The last millisecond a rid can hold.
 const LAST_MS: i64 = i64::MAX >> 20;
 
@@ -47,6 +49,8 @@ pub(crate) struct Which {
     provider: Option<String>,
     /// Model asked for.
     model: Option<String>,
+    /// A prompt's name, or `name@number` for one of its versions.
+    prompt: Option<String>,
     success: Option<bool>,
     #[param(minimum = 0, maximum = 999)]
     status_code: Option<i32>,
@@ -93,6 +97,10 @@ impl Which {
             }),
             provider: given(self.provider),
             model: given(self.model),
+            prompt_versions: match given(self.prompt) {
+                Some(text) => Some(versions(ledger, &text).await?),
+                None => None,
+            },
             success: self.success,
             status_code: self.status_code,
             min_duration_ms: self.min_duration_ms,
@@ -101,6 +109,15 @@ impl Which {
             rid_to: range.to.map(rid),
         })
     }
+}
+
+/// Versions that a text means; one that nobody is, where it means none.
+async fn versions(ledger: &DatabaseConnection, text: &str) -> Result<Vec<i64>, ApiError> {
+    let mut found = name::prompt_versions(ledger, text, VERSIONS_MAX).await?;
+    if found.is_empty() {
+        found.push(NOBODY);
+    }
+    Ok(found)
 }
 
 async fn key(

@@ -5,6 +5,8 @@
 //! |---|---|---|
 //! | GET | `/prompts` | `read:prompts` |
 //! | POST | `/prompts` | `write:prompts` |
+//! | GET | `/prompts/export` | `read:prompts` |
+//! | POST | `/prompts/import` | `write:prompts` |
 //! | GET | `/prompts/{id}` | `read:prompts` |
 //! | PUT | `/prompts/{id}` | `write:prompts` |
 //! | DELETE | `/prompts/{id}` | `write:prompts` |
@@ -13,14 +15,22 @@
 //! | GET | `/prompts/{id}/versions/{a}/diff/{b}` | `read:prompts` |
 //! | POST | `/prompts/{id}/versions/{number}/fill` | `read:prompts` |
 //! | POST | `/prompts/{id}/rollback` | `write:prompts` |
+//! | POST | `/prompts/{id}/run` | `write:prompts` |
+//! | GET | `/prompts/{id}/runs` | `read:prompts` |
+//! | DELETE | `/prompts/{id}/runs/{run}` | `write:prompts` |
 //! | PUT, DELETE | `/prompts/{id}/labels/{label}` | `write:prompts` |
+//! | GET | `/v1/prompts/{name}` | token or user token |
 //!
 //! Everybody who changes a prompt takes its row first, so two people who save at once get two versions, one after the
 //! other; who wants to be told instead sends `If-Match`. How a version is hashed is [`content`]'s.
 
 mod content;
+mod keep;
+mod run;
+mod serve;
 #[cfg(test)]
 mod tests;
+mod transfer;
 mod view;
 
 use actix_web::{HttpResponse, delete, get, post, put, web};
@@ -42,18 +52,30 @@ use crate::http::permission::{Can, ReadPrompts, WritePrompts};
 use crate::http::precondition::{IfMatch, Tagged};
 use crate::state::AppState;
 
-use content::{Content, Message, Role, Signed, content_hash};
+use content::{Content, Message, Role};
+use keep::{Saved, add_version, advance, chain_holds, committed, find, shown, taken, version_of};
+pub use serve::Texts;
 use view::{PromptDiff, PromptView, VersionView};
 
 const DESCRIPTION_MAX: usize = 2_000;
 const MESSAGE_MAX: usize = 500;
-/// Versions read at once when a chain is walked.
-const CHAIN_STEP: u64 = 200;
+
+/// `GET /v1/prompts/{name}`, beside the gateway's paths: to be mounted before them.
+pub(crate) fn beside_gateway(config: &mut web::ServiceConfig) {
+    config.service(
+        web::resource("/v1/prompts/{name:.+}")
+            .route(web::get().to(serve::show))
+            .default_service(web::to(serve::wrong_method)),
+    );
+}
 
 pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
     config
         .service(list)
         .service(create)
+        // Before the one that takes any id.
+        .service(transfer::export)
+        .service(transfer::import)
         .service(show)
         .service(save)
         .service(remove)
@@ -62,6 +84,9 @@ pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
         .service(diff)
         .service(fill)
         .service(rollback)
+        .service(run::run_version)
+        .service(run::runs)
+        .service(run::remove_run)
         .service(point_label)
         .service(remove_label);
 }
@@ -213,7 +238,9 @@ async fn create(
     let view = shown(&*change, row).await?;
     let audit = Audit::of("prompts.create", "prompt", &view.id).with("name", &view.name);
     let version = view.version;
-    change.created(audit, version, view).await
+    let made = change.created(audit, version, view).await?;
+    state.announce_to_gateway().await;
+    Ok(made)
 }
 
 /// One prompt, with its newest version.
@@ -270,7 +297,7 @@ async fn save(
         };
         row = advance(&change, row, &head, next).await?;
     }
-    committed(change, row, "prompts.save").await
+    committed(&state, change, row, "prompts.save").await
 }
 
 /// Removes a prompt with all its versions. Applications that ask for it get 404 from then on.
@@ -289,6 +316,7 @@ async fn remove(
         .with("name", &row.name)
         .with("versions", row.head);
     change.commit(audit).await?;
+    state.apply_to_gateway().await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -423,7 +451,7 @@ async fn rollback(
         restores: Some(earlier.number),
     };
     let row = advance(&change, row, &head, next).await?;
-    committed(change, row, "prompts.rollback").await
+    committed(&state, change, row, "prompts.rollback").await
 }
 
 /// Points a label at a version: from the next request on, applications that ask for the label get it.
@@ -457,6 +485,7 @@ async fn point_label(
     prompt_label::point(&change, row.id, label, version.number, change.now).await?;
     let view = shown(&*change, row).await?;
     change.commit(audit).await?;
+    state.apply_to_gateway().await?;
     Ok(Tagged::ok(view.version, view))
 }
 
@@ -477,152 +506,8 @@ async fn remove_label(
     }
     let audit = Audit::of("prompts.unlabel", "prompt", &row.public_id).with("label", &label);
     change.commit(audit).await?;
+    state.apply_to_gateway().await?;
     Ok(HttpResponse::NoContent().finish())
-}
-
-/// A version about to be kept.
-struct Saved {
-    content: String,
-    message: String,
-    author: String,
-    restores: Option<i64>,
-}
-
-async fn add_version(
-    change: &Change<'_>,
-    row: &prompt::Model,
-    parent: Option<&prompt_version::Model>,
-    saved: Saved,
-) -> Result<(), ApiError> {
-    let content_hash = content_hash(&saved.content);
-    let number = parent.map_or(1, |parent| parent.number + 1);
-    let hash = Signed {
-        parent_hash: parent.map_or("", |parent| parent.hash.as_str()),
-        number,
-        author: &saved.author,
-        created_at: change.now,
-        message: &saved.message,
-        content_hash: &content_hash,
-    }
-    .hash();
-    let new = prompt_version::New {
-        prompt_id: row.id,
-        number,
-        parent: parent.map(|parent| parent.number),
-        restores: saved.restores,
-        content: saved.content,
-        content_hash,
-        hash,
-        message: saved.message,
-        author: saved.author,
-        created_at: change.now,
-    };
-    prompt_version::insert(change, new).await?;
-    Ok(())
-}
-
-/// Adds a version after `head` and makes it the newest.
-async fn advance(
-    change: &Change<'_>,
-    row: prompt::Model,
-    head: &prompt_version::Model,
-    saved: Saved,
-) -> Result<prompt::Model, ApiError> {
-    add_version(change, &row, Some(head), saved).await?;
-    let changes = prompt::ActiveModel {
-        head: Set(head.number + 1),
-        ..Default::default()
-    };
-    prompt::write(change, &row, changes)
-        .await
-        .map_err(refused("name"))
-}
-
-async fn committed(
-    change: Change<'_>,
-    row: prompt::Model,
-    action: &'static str,
-) -> Result<Tagged<PromptView>, ApiError> {
-    let view = shown(&*change, row).await?;
-    let audit = Audit::of(action, "prompt", &view.id)
-        .with("head", view.head)
-        .with("message", &view.newest.message);
-    change.commit(audit).await?;
-    Ok(Tagged::ok(view.version, view))
-}
-
-/// The prompt's row, held for this change.
-async fn taken(
-    change: &Change<'_>,
-    caller: &Can<WritePrompts>,
-    id: &str,
-    if_match: IfMatch,
-) -> Result<prompt::Model, ApiError> {
-    check::whole_installation(caller)?;
-    let row = prompt::take(change, id, change.now)
-        .await?
-        .ok_or_else(|| ApiError::not_found("prompt"))?;
-    if_match
-        .check(row.version - 1, &**change, "prompt", id)
-        .await?;
-    Ok(row)
-}
-
-async fn find(connection: &impl ConnectionTrait, id: &str) -> Result<prompt::Model, ApiError> {
-    prompt::by_public_id(connection, id)
-        .await?
-        .ok_or_else(|| ApiError::not_found("prompt"))
-}
-
-async fn version_of(
-    connection: &impl ConnectionTrait,
-    row: &prompt::Model,
-    number: i64,
-) -> Result<prompt_version::Model, ApiError> {
-    prompt_version::by_number(connection, row.id, number)
-        .await?
-        .ok_or_else(|| ApiError::not_found("version"))
-}
-
-async fn shown(
-    connection: &impl ConnectionTrait,
-    row: prompt::Model,
-) -> Result<PromptView, ApiError> {
-    view::of(connection, vec![row])
-        .await?
-        .pop()
-        .ok_or_else(|| ApiError::not_found("prompt"))
-}
-
-/// Whether every version's hash is that of what it says and of what came before it.
-async fn chain_holds(
-    connection: &impl ConnectionTrait,
-    row: &prompt::Model,
-) -> Result<bool, ApiError> {
-    let mut parent_hash = String::new();
-    let mut number = 0;
-    loop {
-        let step = prompt_version::after(connection, row.id, number, CHAIN_STEP).await?;
-        if step.is_empty() {
-            return Ok(number == row.head);
-        }
-        for version in step {
-            let signed = Signed {
-                parent_hash: &parent_hash,
-                number: number + 1,
-                author: &version.author,
-                created_at: version.created_at,
-                message: &version.message,
-                content_hash: &content_hash(&version.content),
-            };
-            let parent = (number > 0).then_some(number);
-            if signed.hash() != version.hash || version.parent != parent {
-                return Ok(false);
-            }
-            number += 1;
-            parent_hash = version.hash;
-        }
-    }
 }
 
 /// The content as a caller sent it, checked.

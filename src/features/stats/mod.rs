@@ -9,6 +9,7 @@
 //! | GET | `/stats/cost` | `read:stats` |
 //! | GET | `/stats/tokens/{id}`, `/stats/tokens/{id}/trend` | `read:stats` |
 //! | GET | `/stats/accounts/{id}`, `/stats/accounts/{id}/trend` | `read:stats` |
+//! | GET | `/stats/prompts/{id}` | `read:stats` |
 //! | GET | `/stats/daily-active-users` | `read:stats` |
 //! | GET | `/stats/ai-requests` | `read:stats` |
 //! | GET | `/stats/jwt-availability` | `read:stats` |
@@ -30,6 +31,7 @@ mod export;
 mod jwt;
 mod one;
 mod ops;
+mod prompts;
 mod ranking;
 mod stretch;
 mod view;
@@ -67,6 +69,7 @@ pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
         .service(conversations::conversations)
         .configure(ranking::routes)
         .configure(one::routes)
+        .configure(prompts::routes)
         .configure(days::routes)
         .configure(export::routes)
         .configure(jwt::routes)

@@ -72,6 +72,86 @@ async fn with(world: &World, records: &[(u64, Record)]) {
 }
 
 #[actix_web::test]
+async fn calls_are_counted_for_the_version_of_a_prompt_that_they_name() {
+    of_prompts_on(World::sqlite().await).await;
+}
+
+#[actix_web::test]
+async fn calls_are_counted_for_the_version_of_a_prompt_that_they_name_postgres() {
+    of_prompts_on(World::postgres().await).await;
+}
+
+async fn of_prompts_on(world: World) {
+    let app = world.app().await;
+    let root = world.signed_in("root", "ops_admin").await;
+    let new = json!({"name": "support/greeting", "content": "Hello"});
+    let made = Ask::post("/api/v1/prompts", new)
+        .bearer(&root)
+        .to(&app)
+        .await;
+    let id = made.body["id"].as_str().unwrap().to_owned();
+    // Versions 1 and 2, one of a prompt that had the name before, and calls without any.
+    let named = |n: i64| {
+        let (key, prompt, version) = match n % 4 {
+            1 => (11, id.as_str(), 1),
+            2 => (12, id.as_str(), 2),
+            3 => (3, "prm_gone", 1),
+            _ => (0, "", 0),
+        };
+        Record {
+            prompt_version_id: key,
+            prompt_public_id: prompt.to_owned(),
+            prompt: match key {
+                0 => String::new(),
+                _ => format!("support/greeting@{version}"),
+            },
+            ..call(n)
+        }
+    };
+    let records: Vec<(u64, Record)> = (1..=288_u64).map(|n| (n, named(n.cast_signed()))).collect();
+    with(&world, &records).await;
+
+    let path = format!("/api/v1/stats/prompts/{id}");
+    let told = Ask::get(&format!("{path}?currency=USD"))
+        .bearer(&root)
+        .to(&app)
+        .await;
+    assert_eq!(told.status, StatusCode::OK, "{told:?}");
+    let versions = told.body["versions"].as_array().unwrap();
+    assert_eq!(versions.len(), 2, "{told:?}");
+    for (shown, number) in versions.iter().zip([2_i64, 1]) {
+        assert_eq!(shown["version"], number, "{told:?}");
+        let of: Vec<Record> = (1..=288).filter(|n| n % 4 == number).map(call).collect();
+        let count = |which: fn(&Record) -> bool| of.iter().filter(|of| which(of)).count() as i64;
+        assert_eq!(shown["request_count"], count(|_| true));
+        assert_eq!(shown["success_count"], count(|of| of.success));
+        let tokens: i64 = of.iter().map(|of| of.total_tokens).sum();
+        assert_eq!(shown["total_tokens"], tokens);
+        let mean = of.iter().map(|of| of.duration_ms).sum::<i64>() as f64 / of.len() as f64;
+        let told = shown["avg_duration_ms"].as_f64().unwrap();
+        assert!((told - mean).abs() < 0.1, "{told} {mean}");
+        let cost: i64 = of
+            .iter()
+            .filter(|of| of.currency == "USD")
+            .map(|of| of.cost_nano)
+            .sum();
+        assert_eq!(shown["cost_usd"], decimal(cost));
+    }
+    // Whole days: of three only the last is asked for.
+    let today = Ask::get(&format!("{path}?range=today")).bearer(&root);
+    let today = today.to(&app).await;
+    let counted = today.body["versions"][0]["request_count"].as_i64().unwrap();
+    let day = calendar::day_of(world.state.time_zone, START);
+    let expected = (1..=288)
+        .filter(|n| n % 4 == 2 && call(*n).request_at >= day)
+        .count();
+    assert_eq!(counted, expected as i64, "{today:?}");
+
+    let nobody = Ask::get("/api/v1/stats/prompts/prm_nobody").bearer(&root);
+    assert_eq!(nobody.to(&app).await.status, StatusCode::NOT_FOUND);
+}
+
+#[actix_web::test]
 async fn what_is_told_later_counts_when_it_happened() {
     told_later_on(World::sqlite().await).await;
 }

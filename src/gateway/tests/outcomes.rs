@@ -1,9 +1,11 @@
 //! One record per call, whatever its end; and no end before the record.
 
 use std::io::{Read, Write};
+use std::sync::Arc;
 use std::time::Instant;
 
 use prost::Message;
+use steward_actors::domain::prompt::{PromptBook, PromptVersion, PromptView};
 use steward_actors::domain::record::{Mode, Operation, RECORD_KIND, Record};
 use steward_actors::domain::snapshot::Protocol;
 use steward_actors::spool::{Admission, FsyncPolicy, SpoolConfig};
@@ -54,6 +56,64 @@ async fn a_plain_answer_is_on_the_books_with_its_usage() {
         );
     })
     .await;
+}
+
+#[actix_web::test]
+async fn the_prompt_that_a_call_names_is_on_the_books_and_does_not_travel() {
+    let version = |number: i64| PromptVersion {
+        id: 70 + number,
+        prompt_public_id: "prm_1".into(),
+        name: format!("shop/hello@{number}"),
+        number,
+        hash: String::new(),
+    };
+    let view = PromptView {
+        public_id: "prm_1".into(),
+        head: 2,
+        labels: [("production".to_owned(), 1)].into(),
+        versions: [1, 2]
+            .map(|number| (number, Arc::new(version(number))))
+            .into(),
+    };
+    let book = Arc::new(PromptBook::new([("shop/hello".to_owned(), view)]));
+    let asked = [
+        ("x-prompt: shop/hello@2\r\n", 72, "shop/hello@2"),
+        ("X-Prompt: shop/hello@production\r\n", 71, "shop/hello@1"),
+        ("x-prompt: shop/hello\r\n", 72, "shop/hello@2"),
+        // What nobody knows is no reason to refuse a call.
+        ("x-prompt: shop/hello@3\r\n", 0, ""),
+        ("x-prompt: other@1\r\n", 0, ""),
+        ("x-prompt: \u{e9}\r\n", 0, ""),
+        ("", 0, ""),
+    ];
+    let script = asked.map(|_| vec![Step::Send(json("200 OK", "{}"))]);
+    let fake = Fake::new(script.into()).await;
+    at(&fake, |house| async move {
+        let mut snapshot = (**house.snapshot.load()).clone();
+        snapshot.prompts = book;
+        house.snapshot.store(Arc::new(snapshot));
+        for (header, _, _) in asked {
+            let headers = format!("authorization: Bearer {}\r\n{header}", house.secret);
+            let (seen, complete) =
+                read_answer(&mut house.send("POST", CHAT, &headers, ASK).await).await;
+            assert!(
+                complete && seen.starts_with("HTTP/1.1 200"),
+                "{header}{seen}"
+            );
+        }
+        let records = house.records();
+        assert_eq!(records.len(), asked.len());
+        for (record, (header, id, name)) in records.iter().zip(asked) {
+            assert_eq!(record.prompt_version_id, id, "{header}");
+            assert_eq!(record.prompt, name, "{header}");
+            assert_eq!(record.prompt_public_id.is_empty(), id == 0, "{header}");
+        }
+    })
+    .await;
+    for seen in fake.seen.borrow().iter() {
+        let head = seen.head.to_ascii_lowercase();
+        assert!(!head.contains("x-prompt"), "{head}");
+    }
 }
 
 #[actix_web::test]

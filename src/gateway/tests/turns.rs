@@ -70,7 +70,7 @@ async fn no_turn_of_a_huge_dense_request_reads_more_than_a_little() {
                 .await
                 .unwrap();
 
-                let mut reading = pin!(admit::body(&house.gateway, &request, payload));
+                let mut reading = pin!(admit::body(&house.gateway, request.headers(), payload));
                 let mut most = 0;
                 let received = loop {
                     let before = pulled.get();

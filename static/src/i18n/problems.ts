@@ -14,6 +14,7 @@ const zh: Record<string, string> = {
   model_not_allowed: '此 API 密钥不能使用该模型。',
   model_missing: '请求没有指明模型。',
   model_not_found: '没有上游账号提供该模型。',
+  prompt_not_found: '没有这个提示词，或没有它的这个版本。',
   model_on_other_protocol: '该模型只在另一种协议上提供。',
   rate_limit_exceeded: '此 API 密钥每分钟的请求过多。',
   token_rate_limit_exceeded: '此 API 密钥每分钟使用的 token 过多。',

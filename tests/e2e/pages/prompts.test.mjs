@@ -165,6 +165,131 @@ test('a prompt goes only by its name', async () => {
   await assert.rejects(ui.api('GET', path), /404/)
 })
 
+test('what calls with a version came to stands beside it, and leads to them', async () => {
+  const { id, path } = await made('used')
+  await ui.api('POST', '/api/v1/accounts', {
+    name: 'provider',
+    provider: 'openai',
+    protocol: 'openai',
+    base_url: `${ui.provider.url}/v1`,
+    api_key: 'sk-upstream',
+    models: ['*'],
+  })
+  const { token } = await ui.api('POST', '/api/v1/tokens', { name: 'shop' })
+  const served = await fetch(`${ui.url}/v1/prompts/used?label=production`, { headers: { 'x-api-key': token } })
+  assert.equal(served.headers.get('x-prompt'), 'used@1')
+  for (const prompt of [served.headers.get('x-prompt'), 'used@production', 'used@3', 'nobody@1']) {
+    const answer = await fetch(`${ui.url}/v1/chat/completions`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json', 'x-prompt': prompt },
+      body: JSON.stringify({ model: 'gpt-4o', messages: [{ role: 'user', content: prompt }] }),
+    })
+    assert.equal(answer.status, 200, await answer.text())
+  }
+  await ui.visit(`/ops/prompts/${id}?v=1`, async (page) => {
+    await history(page).getByText('2 calls, 100%').waitFor()
+    const use = page.getByRole('region', { name: 'Use in the last 30 days' })
+    await use.getByText('First token, mean').waitFor()
+    await assertAccessible(page, 'what a version came to')
+    await use.getByRole('link', { name: 'See the calls' }).click()
+    await page.waitForURL(/requests\?prompt=used(@|%40)1/)
+    await page.getByText('2 requests').or(page.getByRole('row')).first().waitFor()
+  })
+  const { items } = await ui.api('GET', '/api/v1/logs/requests?prompt=used')
+  assert.deepEqual(
+    items.map((item) => item.prompt),
+    ['used@3', 'used@1', 'used@1'],
+  )
+  const { versions } = await ui.api('GET', `/api/v1/stats/prompts/${path.split('/').at(-1)}`)
+  assert.deepEqual(
+    versions.map((one) => [one.version, one.request_count]),
+    [
+      [3, 1],
+      [1, 2],
+    ],
+  )
+  await ui.visit(`/ops/prompts/${id}?v=2`, async (page) => {
+    await page.getByText('No call named this version').waitFor()
+  })
+})
+
+test('a version is run beside another, and what came of it stays', async () => {
+  const { id, path } = await made('played')
+  await ui.api('POST', '/api/v1/tokens', { name: 'operators' })
+  await ui.visit(`/ops/prompts/${id}?tab=run`, async (page) => {
+    await page.getByText('Nothing was run yet.').waitFor()
+    await page.locator('[name=run-token]').selectOption({ label: 'operators' })
+    await page.locator('[name=run-shop]').fill('the Corner Shop')
+    await page.locator('[name=run-question]').fill('Where is it?')
+    await button(page, 'Two side by side').click()
+    for (const side of ['A', 'B']) await page.locator(`[name=model-${side}]`).fill('gpt-4o')
+    await page.locator('[name=version-B]').selectOption('1')
+    await button(page, 'Run both').click()
+    for (const side of ['A', 'B']) {
+      await page.getByRole('region', { name: `Side ${side}` }).getByText('Done').waitFor()
+    }
+    await page.getByRole('region', { name: 'Runs' }).getByText('v1').first().waitFor()
+    await assertAccessible(page, 'two runs')
+  })
+  const { items } = await ui.api('GET', `${path}/runs`)
+  assert.deepEqual(items.map((run) => run.version).sort(), [1, 3])
+  assert.ok(items.every((run) => run.text.length > 0 && run.error === null))
+})
+
+test('prompts go to a file and come back with their versions', async () => {
+  const { id, path } = await made('travelled')
+  let file
+  await ui.visit(`/ops/prompts/${id}`, async (page) => {
+    await button(page, 'More').click()
+    const download = page.waitForEvent('download')
+    await page.getByRole('menuitem', { name: 'Export as a file' }).click()
+    const chunks = []
+    for await (const chunk of await (await download).createReadStream()) chunks.push(chunk)
+    file = Buffer.concat(chunks)
+  })
+  assert.equal(JSON.parse(file).prompts[0].versions.length, 3)
+  const before = await ui.api('GET', `${path}/versions`)
+  await ui.api('DELETE', path)
+  await ui.visit('/ops/prompts', async (page) => {
+    await button(page, 'More').click()
+    await page.getByRole('menuitem', { name: 'Import a file' }).click()
+    const form = dialog(page, 'Import prompts')
+    const choose = (buffer) =>
+      form.locator('[name=file]').setInputFiles({ name: 'prompts.json', mimeType: 'application/json', buffer })
+    await choose(Buffer.from('not json'))
+    await form.getByText('This file is no JSON').waitFor()
+    await choose(file)
+    await form.getByText('New, 3 versions').waitFor()
+    await assertAccessible(page, 'what an import would do')
+    await button(form, 'Import').click()
+    await page.getByText('One prompt is imported').waitFor()
+    await page.getByText('travelled').first().waitFor()
+  })
+  const [back] = (await ui.api('GET', '/api/v1/prompts?q=travelled')).items
+  const after = await ui.api('GET', `/api/v1/prompts/${back.id}/versions`)
+  const hashes = (listed) => listed.items.map((version) => version.hash)
+  assert.deepEqual(hashes(after), hashes(before))
+  assert.deepEqual(back.labels, { production: 1 })
+  assert.equal((await ui.api('GET', `/api/v1/prompts/${back.id}`)).chain_holds, true)
+
+  const forged = JSON.parse(file)
+  forged.prompts[0].versions[1].author = 'somebody else'
+  await ui.visit(
+    '/ops/prompts',
+    async (page) => {
+      await button(page, 'More').click()
+      await page.getByRole('menuitem', { name: 'Import a file' }).click()
+      const form = dialog(page, 'Import prompts')
+      const buffer = Buffer.from(JSON.stringify(forged))
+      await form.locator('[name=file]').setInputFiles({ name: 'forged.json', mimeType: 'application/json', buffer })
+      await form.getByText('does not hold').waitFor()
+      assert.ok(await button(form, 'Import').isDisabled())
+      await assertAccessible(page, 'a forged file')
+    },
+    { tolerated: [/422 .*\/api\/v1\/prompts\/import/] },
+  )
+})
+
 test('a prompt, what changed and the values, in every size, theme and language', async () => {
   const { id } = await made('pictured')
   const headed = (page) => page.getByRole('heading', { name: 'pictured' }).waitFor()

@@ -11,6 +11,7 @@ mod health;
 mod ingest;
 mod logs;
 mod operations;
+mod prompts;
 mod roles;
 mod secrets;
 mod templates;

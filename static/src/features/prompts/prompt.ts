@@ -8,6 +8,7 @@ export type Version = Schemas['PromptVersion']
 export type Message = Schemas['Message']
 export type Role = Schemas['Role']
 export type DiffLine = Schemas['DiffLine']
+export type VersionUse = Schemas['PromptVersionStats']
 export const roles: readonly Role[] = ['system', 'user', 'assistant']
 
 export interface PromptDraft {

@@ -4,6 +4,7 @@ import { answer, api, idempotencyKey, tagged } from '@/api/client'
 import { Problem } from '@/api/problem'
 import type { components } from '@/api/schema'
 import { useCursorList, useEdit, useFilters } from '@/kit'
+import { onAnyNews } from '@/live/push'
 import type { Prompt, Version } from './prompt'
 
 export type NewPrompt = components['schemas']['NewPrompt']
@@ -122,6 +123,36 @@ export function useVersion(id: () => string, number: () => number | null, known:
   return {
     version: computed(() => known().find((one) => one.number === number()) ?? query.data.value ?? null),
     problem: computed(() => problemOf(query.error.value)),
+  }
+}
+
+/** What calls came to that named a version, by number; null to those who may not see it. */
+export function useUse(id: () => string, maySee: () => boolean) {
+  const query = useQuery({
+    queryKey: computed(() => ['prompts', 'use', id()]),
+    enabled: computed(maySee),
+    // An operator of one tenant is refused: versions are not told apart by tenant.
+    retry: (count, cause) => Problem.from(cause).status !== 403 && count < 2,
+    queryFn: ({ signal }) =>
+      answer(
+        api.GET('/api/v1/stats/prompts/{id}', { params: { path: { id: id() }, query: { range: '30d' } }, signal }),
+      ),
+  })
+  onAnyNews(
+    'requests',
+    5_000,
+    () => void query.refetch(),
+    () => maySee() && query.error.value === null,
+  )
+  return {
+    use: computed(() =>
+      query.data.value ? new Map(query.data.value.versions.map((one) => [one.version, one] as const)) : null,
+    ),
+    problem: computed(() => {
+      const problem = problemOf(query.error.value)
+      return problem?.status === 403 ? null : problem
+    }),
+    retry: () => query.refetch(),
   }
 }
 

@@ -30,7 +30,7 @@ export function useRequests() {
       kind: options ? 'select' : 'text',
       options,
     })
-    const text = (key: 'app' | 'user' | 'provider' | 'model'): FilterSpec => ({
+    const text = (key: 'app' | 'user' | 'provider' | 'model' | 'prompt'): FilterSpec => ({
       key,
       label: t(`filter.${key}`),
       kind: 'text',
@@ -53,6 +53,7 @@ export function useRequests() {
       text('user'),
       text('app'),
       text('provider'),
+      { ...text('prompt'), placeholder: 'support/greeting@3' },
       { key: 'min_duration_ms', label: t('filter.min_duration_ms'), kind: 'number', placeholder: '5000' },
       {
         key: 'mode',

@@ -1,0 +1,533 @@
+//! Prompts as files: with every version and its hash, so that a chain taken elsewhere is still the same chain.
+//!
+//! A file is believed as far as its hashes hold: what a version says, who wrote it when, and what it followed. They are no
+//! signature; that somebody imported it is in the audit. What happens to a prompt that is here already is told by comparing
+//! the two chains, as git would: one that only goes on is taken on, one that went another way is a conflict.
+
+use std::collections::{BTreeMap, HashSet};
+
+use actix_web::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use actix_web::web::{self, Bytes};
+use actix_web::{HttpResponse, get, post};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use sea_orm::ActiveValue::Set;
+use sea_orm::{DatabaseConnection, DbErr};
+use serde::{Deserialize, Serialize};
+use steward_entities::{prompt, prompt_label, prompt_version};
+use utoipa::{IntoParams, ToSchema};
+
+use super::content::{Content, Signed, content_hash};
+use super::keep::{CHAIN_STEP, Saved, advance, find, version_of};
+use super::{DESCRIPTION_MAX, MESSAGE_MAX, is_label, is_name};
+use crate::error::ApiError;
+use crate::http::change::{Audit, Change, refused};
+use crate::http::check::{self, text};
+use crate::http::download::TicketParam;
+use crate::http::extract::{Json, LargeJson, Query};
+use crate::http::permission::{Can, ReadPrompts, WritePrompts};
+use crate::state::AppState;
+
+/// What a file says it is.
+const FORMAT: &str = "steward.prompts.v1";
+const AUTHOR_MAX: usize = 160;
+/// Longest name of a prompt.
+const NAME_MAX: usize = 128;
+
+/// Prompts with all their versions.
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct PromptFile {
+    /// `steward.prompts.v1`.
+    format: String,
+    prompts: Vec<FiledPrompt>,
+}
+
+/// A prompt in a file.
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct FiledPrompt {
+    name: String,
+    #[serde(default)]
+    description: String,
+    /// Labels and the version each points at.
+    #[serde(default)]
+    #[schema(value_type = std::collections::HashMap<String, i64>)]
+    labels: BTreeMap<String, i64>,
+    /// All of them, the first one first.
+    versions: Vec<FiledVersion>,
+}
+
+/// A version in a file.
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct FiledVersion {
+    number: i64,
+    parent: Option<i64>,
+    restores: Option<i64>,
+    /// Canonical JSON as text: what `content_hash` is the SHA-256 of.
+    content: String,
+    content_hash: String,
+    hash: String,
+    message: String,
+    author: String,
+    /// Microseconds since the Unix epoch, as they are hashed.
+    created_at: i64,
+}
+
+/// Which prompts.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Which {
+    /// One prompt; all of them unless given.
+    id: Option<String>,
+}
+
+/// Prompts with all their versions, as a file. An answer that breaks off is a file that is not whole.
+#[utoipa::path(tag = "prompts", params(Which, TicketParam), responses((status = 200, body = PromptFile)))]
+#[get("/prompts/export")]
+pub(super) async fn export(
+    state: web::Data<AppState>,
+    _caller: Can<ReadPrompts>,
+    which: Query<Which>,
+) -> Result<HttpResponse, ApiError> {
+    let read = state.databases.control_read.clone();
+    let mut ids: Vec<i64> = match which.0.id.as_deref().filter(|id| !id.is_empty()) {
+        Some(id) => vec![find(&read, id).await?.id],
+        None => prompt::all(&read).await?.iter().map(|row| row.id).collect(),
+    };
+    ids.sort_unstable();
+    let head = format!("{{\"format\":\"{FORMAT}\",\"prompts\":[");
+    let begun = stream::once(async move { Ok(Bytes::from(head)) });
+    let each = stream::try_unfold(
+        (read, ids.into_iter(), true),
+        |(read, mut ids, first)| async move {
+            while let Some(id) = ids.next() {
+                // One that was removed meanwhile is left out.
+                if let Some(filed) = filed(&read, id).await? {
+                    let mut text = if first { Vec::new() } else { b",\n".to_vec() };
+                    serde_json::to_writer(&mut text, &filed)
+                        .map_err(|error| DbErr::Custom(error.to_string()))?;
+                    return Ok(Some((Bytes::from(text), (read, ids, false))));
+                }
+            }
+            Ok(None)
+        },
+    );
+    let ended = stream::once(async { Ok(Bytes::from_static(b"]}\n")) });
+    let file = begun.chain(each).chain(ended).map_err(|cause: DbErr| {
+        tracing::warn!(%cause, "an export of prompts broke off");
+        actix_web::error::ErrorInternalServerError("broken off")
+    });
+    Ok(HttpResponse::Ok()
+        .insert_header((CONTENT_TYPE, "application/json"))
+        .insert_header((CONTENT_DISPOSITION, "attachment; filename=\"prompts.json\""))
+        .streaming(Box::pin(file)))
+}
+
+async fn filed(read: &DatabaseConnection, id: i64) -> Result<Option<FiledPrompt>, DbErr> {
+    let Some(row) = prompt::by_id(read, id).await? else {
+        return Ok(None);
+    };
+    let labels = prompt_label::of(read, [id]).await?;
+    let mut versions: Vec<FiledVersion> = Vec::new();
+    loop {
+        let after = versions.last().map_or(0, |version| version.number);
+        let step = prompt_version::after(read, id, after, CHAIN_STEP).await?;
+        if step.is_empty() {
+            break;
+        }
+        versions.extend(step.into_iter().map(FiledVersion::from));
+    }
+    Ok(Some(FiledPrompt {
+        name: row.name,
+        description: row.description,
+        labels: labels
+            .into_iter()
+            .map(|row| (row.label, row.number))
+            .collect(),
+        versions,
+    }))
+}
+
+impl From<prompt_version::Model> for FiledVersion {
+    fn from(row: prompt_version::Model) -> Self {
+        Self {
+            number: row.number,
+            parent: row.parent,
+            restores: row.restores,
+            content: row.content,
+            content_hash: row.content_hash,
+            hash: row.hash,
+            message: row.message,
+            author: row.author,
+            created_at: row.created_at,
+        }
+    }
+}
+
+/// What to do with a prompt that is here already and went another way.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum OnConflict {
+    /// It stays as it is.
+    #[default]
+    Skip,
+    /// The file's newest content becomes its next version.
+    Append,
+    /// The file's prompt is kept beside it, under another name.
+    Copy,
+}
+
+/// How to import.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct How {
+    #[serde(default)]
+    #[param(inline)]
+    on_conflict: OnConflict,
+    /// Only tell what would come of it.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// What came of a file.
+#[derive(Debug, Serialize, ToSchema)]
+struct ImportedPrompts {
+    /// Nothing was kept.
+    dry_run: bool,
+    prompts: Vec<ImportedPrompt>,
+}
+
+/// What came of one prompt.
+#[derive(Debug, Serialize, ToSchema)]
+struct ImportedPrompt {
+    /// As the file names it.
+    name: String,
+    outcome: ImportOutcome,
+    /// Under which name it is here now.
+    kept_as: String,
+    /// Versions that are new here.
+    versions_added: usize,
+    /// Number of its newest version here.
+    head: i64,
+}
+
+/// What became of a prompt of a file.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum ImportOutcome {
+    /// It was not here; it came with its versions and labels.
+    Created,
+    /// All of its versions were here.
+    Unchanged,
+    /// It goes on where this one ended: the later versions were added. Labels stay where they are.
+    Forwarded,
+    /// It went another way and was left.
+    Skipped,
+    /// It went another way; its newest content is the next version here.
+    Appended,
+    /// It went another way; it is kept under another name.
+    Copied,
+}
+
+/// Takes in a file of prompts: all of it, or nothing when something is wrong with it. Every hash is checked. Importing it
+/// again changes nothing.
+#[utoipa::path(
+    tag = "prompts",
+    params(How),
+    request_body = PromptFile,
+    responses((status = 200, body = ImportedPrompts))
+)]
+#[post("/prompts/import")]
+pub(super) async fn import(
+    state: web::Data<AppState>,
+    caller: Can<WritePrompts>,
+    how: Query<How>,
+    file: LargeJson<PromptFile>,
+) -> Result<Json<ImportedPrompts>, ApiError> {
+    check::whole_installation(&caller)?;
+    let Query(How {
+        on_conflict,
+        dry_run,
+    }) = how;
+    // Hashing a large file takes its time, which the worker has not.
+    let prompts = web::block(move || verified(file.0))
+        .await
+        .map_err(ApiError::internal)??;
+    let change = Change::begin(&state, &caller).await?;
+    let author = &caller.operator.username;
+    let mut told = Vec::with_capacity(prompts.len());
+    for filed in prompts {
+        told.push(take_in(&change, filed, on_conflict, author).await?);
+    }
+    if !dry_run {
+        let count = |which: ImportOutcome| told.iter().filter(|one| one.outcome == which).count();
+        let names: Vec<&str> = told
+            .iter()
+            .map(|one| one.kept_as.as_str())
+            .take(100)
+            .collect();
+        let audit = Audit::of("prompts.import", "prompt", "")
+            .with("prompts", told.len())
+            .with("created", count(ImportOutcome::Created))
+            .with("forwarded", count(ImportOutcome::Forwarded))
+            .with("appended", count(ImportOutcome::Appended))
+            .with("copied", count(ImportOutcome::Copied))
+            .with("skipped", count(ImportOutcome::Skipped))
+            .with("names", names);
+        change.commit(audit).await?;
+        state.announce_to_gateway().await;
+    }
+    Ok(Json(ImportedPrompts {
+        dry_run,
+        prompts: told,
+    }))
+}
+
+/// The prompts of a file whose hashes hold, in the order of their names: two imports at once wait for each other instead of
+/// for ever.
+fn verified(file: PromptFile) -> Result<Vec<FiledPrompt>, ApiError> {
+    if file.format != FORMAT {
+        return Err(ApiError::invalid("format", format!("must be {FORMAT}")));
+    }
+    let mut names = HashSet::new();
+    for (at, prompt) in file.prompts.iter().enumerate() {
+        let place = format!("prompts[{at}]");
+        if !is_name(&prompt.name) {
+            return Err(ApiError::invalid(
+                format!("{place}.name"),
+                "is no name of a prompt",
+            ));
+        }
+        if !names.insert(prompt.name.as_str()) {
+            return Err(ApiError::invalid(
+                format!("{place}.name"),
+                "stands in the file twice",
+            ));
+        }
+        text(
+            &format!("{place}.description"),
+            &prompt.description,
+            0,
+            DESCRIPTION_MAX,
+        )?;
+        chain(&place, &prompt.versions)?;
+        let last = prompt.versions.len() as i64;
+        for (label, number) in &prompt.labels {
+            if !is_label(label) || !(1..=last).contains(number) {
+                return Err(ApiError::invalid(
+                    format!("{place}.labels.{label}"),
+                    "must be a label that points at a version of the file",
+                ));
+            }
+        }
+    }
+    let mut prompts = file.prompts;
+    prompts.sort_by(|left, right| left.name.cmp(&right.name));
+    Ok(prompts)
+}
+
+/// Whether versions are a whole chain, from the first on.
+fn chain(place: &str, versions: &[FiledVersion]) -> Result<(), ApiError> {
+    if versions.is_empty() {
+        return Err(ApiError::invalid(
+            format!("{place}.versions"),
+            "must be at least one",
+        ));
+    }
+    let mut parent: Option<&FiledVersion> = None;
+    for (at, version) in versions.iter().enumerate() {
+        let wrong = |field: &str, why: &str| {
+            Err(ApiError::invalid(
+                format!("{place}.versions[{at}].{field}"),
+                why,
+            ))
+        };
+        if version.number != at as i64 + 1 || version.parent != parent.map(|parent| parent.number) {
+            return wrong("number", "must follow the one before it");
+        }
+        if version
+            .restores
+            .is_some_and(|earlier| !(1..version.number).contains(&earlier))
+        {
+            return wrong("restores", "must be an earlier version");
+        }
+        let content = Content::stored(&version.content).and_then(Content::checked);
+        if content.is_err() {
+            return wrong("content", "is not what a version says");
+        }
+        let said = [
+            ("author", &version.author, AUTHOR_MAX),
+            ("message", &version.message, MESSAGE_MAX),
+        ];
+        for (field, value, most) in said {
+            if text(field, value, 0, most).ok().as_ref() != Some(value) {
+                return wrong(
+                    field,
+                    "is too long, or holds control characters or blanks around it",
+                );
+            }
+        }
+        if !(0..=MICROS_MAX).contains(&version.created_at) {
+            return wrong("created_at", "must be microseconds since the Unix epoch");
+        }
+        if content_hash(&version.content) != version.content_hash {
+            return wrong("content_hash", "is not the hash of the content");
+        }
+        let signed = Signed {
+            parent_hash: parent.map_or("", |parent| parent.hash.as_str()),
+            number: version.number,
+            author: &version.author,
+            created_at: version.created_at,
+            message: &version.message,
+            content_hash: &version.content_hash,
+        };
+        if signed.hash() != version.hash {
+            return wrong(
+                "hash",
+                "does not hold: the version, or one before it, was changed",
+            );
+        }
+        parent = Some(version);
+    }
+    Ok(())
+}
+
+/// The end of the year 9999.
+const MICROS_MAX: i64 = 253_402_300_799_999_999;
+
+async fn take_in(
+    change: &Change<'_>,
+    filed: FiledPrompt,
+    on_conflict: OnConflict,
+    author: &str,
+) -> Result<ImportedPrompt, ApiError> {
+    let told = |outcome, kept_as: &str, versions_added, head| ImportedPrompt {
+        name: filed.name.clone(),
+        outcome,
+        kept_as: kept_as.to_owned(),
+        versions_added,
+        head,
+    };
+    let (all, last) = (filed.versions.len(), filed.versions.len() as i64);
+    let Some(here) = prompt::by_name(&**change, &filed.name).await? else {
+        create(change, &filed, &filed.name, author).await?;
+        return Ok(told(ImportOutcome::Created, &filed.name, all, last));
+    };
+    let here = prompt::take(change, &here.public_id, change.now)
+        .await?
+        .ok_or_else(|| ApiError::not_found("prompt"))?;
+    let known = prompt_version::hashes(&**change, here.id).await?;
+    let same = known
+        .iter()
+        .zip(&filed.versions)
+        .take_while(|(known, filed)| **known == filed.hash)
+        .count();
+    let name = &here.name;
+    if same == all {
+        return Ok(told(ImportOutcome::Unchanged, name, 0, here.head));
+    }
+    if same == known.len() {
+        add(change, here.id, &filed.versions[same..]).await?;
+        set_head(change, &here, last).await?;
+        return Ok(told(ImportOutcome::Forwarded, name, all - same, last));
+    }
+    match on_conflict {
+        OnConflict::Skip => Ok(told(ImportOutcome::Skipped, name, 0, here.head)),
+        OnConflict::Copy => {
+            let free = free_name(change, &filed.name).await?;
+            create(change, &filed, &free, author).await?;
+            Ok(told(ImportOutcome::Copied, &free, all, last))
+        }
+        OnConflict::Append => {
+            let head = version_of(&**change, &here, here.head).await?;
+            let newest = &filed.versions[all - 1];
+            if newest.content == head.content {
+                return Ok(told(ImportOutcome::Unchanged, name, 0, here.head));
+            }
+            let saved = Saved {
+                content: newest.content.clone(),
+                message: newest.message.clone(),
+                author: author.to_owned(),
+                restores: None,
+            };
+            let here = advance(change, here, &head, saved).await?;
+            Ok(told(ImportOutcome::Appended, &here.name, 1, here.head))
+        }
+    }
+}
+
+async fn create(
+    change: &Change<'_>,
+    filed: &FiledPrompt,
+    name: &str,
+    author: &str,
+) -> Result<(), ApiError> {
+    let description = filed.description.trim().to_owned();
+    let row = prompt::insert(
+        change,
+        name.to_owned(),
+        description,
+        author.to_owned(),
+        change.now,
+    )
+    .await
+    .map_err(refused("name"))?;
+    add(change, row.id, &filed.versions).await?;
+    set_head(change, &row, filed.versions.len() as i64).await?;
+    for (label, number) in &filed.labels {
+        prompt_label::point(change, row.id, label.clone(), *number, change.now).await?;
+    }
+    Ok(())
+}
+
+async fn add(
+    change: &Change<'_>,
+    prompt_id: i64,
+    versions: &[FiledVersion],
+) -> Result<(), ApiError> {
+    for version in versions {
+        let new = prompt_version::New {
+            prompt_id,
+            number: version.number,
+            parent: version.parent,
+            restores: version.restores,
+            content: version.content.clone(),
+            content_hash: version.content_hash.clone(),
+            hash: version.hash.clone(),
+            message: version.message.clone(),
+            author: version.author.clone(),
+            created_at: version.created_at,
+        };
+        prompt_version::insert(change, new).await?;
+    }
+    Ok(())
+}
+
+async fn set_head(change: &Change<'_>, row: &prompt::Model, head: i64) -> Result<(), ApiError> {
+    let changes = prompt::ActiveModel {
+        head: Set(head),
+        ..Default::default()
+    };
+    prompt::write(change, row, changes)
+        .await
+        .map_err(refused("name"))?;
+    Ok(())
+}
+
+/// A name like `name` that no prompt has.
+async fn free_name(change: &Change<'_>, name: &str) -> Result<String, ApiError> {
+    for n in 1_u32.. {
+        let ending = match n {
+            1 => "-imported".to_owned(),
+            n => format!("-imported-{n}"),
+        };
+        // Names are ASCII.
+        let begun = &name[..name.len().min(NAME_MAX - ending.len())];
+        let free = format!("{begun}{ending}");
+        if prompt::by_name(&**change, &free).await?.is_none() {
+            return Ok(free);
+        }
+    }
+    Err(ApiError::taken("name"))
+}

@@ -37,10 +37,11 @@ const fn file(path: &'static str, permission: &'static str) -> FileRoute {
 }
 
 /// All of them.
-pub static FILES: [FileRoute; 4] = [
+pub static FILES: [FileRoute; 5] = [
     file("/api/v1/logs/requests/export", "read:logs"),
     file("/api/v1/stats/export", "read:stats"),
     file("/api/v1/ops/logs/export", "read:logs"),
+    file("/api/v1/ops/knowledge/export", "read:knowledge"),
     FileRoute {
         takes_body: true,
         ..file("/api/v1/conversations/export", "read:conversations")

@@ -53,6 +53,7 @@ use crate::demo::{self, DemoError, Ground, Stage};
 use crate::error::ApiError;
 use crate::features::jwt_tests::Bench;
 use crate::features::knowledge::ChangeMany;
+use crate::features::knowledge::import::{self, ImportPairs};
 use crate::features::templates::Distribute;
 use crate::gateway::budget::Budgets;
 use crate::gateway::limits::Limits;
@@ -302,6 +303,11 @@ impl Application {
                 .with(ChangeMany {
                     databases: databases.clone(),
                     clock: Arc::clone(&clock),
+                })
+                .with(ImportPairs {
+                    databases: databases.clone(),
+                    clock: Arc::clone(&clock),
+                    dir: import::dir(&config.data.dir),
                 }),
             spool: Arc::clone(&spool),
             store,

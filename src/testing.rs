@@ -457,6 +457,11 @@ impl Ask {
         Self(self.0.insert_header((name.to_owned(), value.to_owned())))
     }
 
+    /// What is not text.
+    pub(crate) fn bytes(self, bytes: Vec<u8>) -> Self {
+        Self(self.0.set_payload(bytes))
+    }
+
     pub(crate) fn body(self, bytes: &str) -> Self {
         Self(self.0.set_payload(bytes.to_owned()))
     }

@@ -33,6 +33,8 @@ pub mod job;
 pub mod jwt_issuer;
 pub mod jwt_test;
 pub mod jwt_test_result;
+pub mod knowledge_import;
+pub mod knowledge_import_error;
 pub mod lease;
 pub mod ledger;
 pub mod metrics_snapshot;

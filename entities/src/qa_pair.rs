@@ -147,7 +147,11 @@ pub struct New {
 /// # Errors
 /// When the database cannot be written.
 pub async fn insert(txn: &DatabaseTransaction, new: New, at_micros: i64) -> Result<Model, DbErr> {
-    let row = ActiveModel {
+    row_of(new, at_micros).insert(txn).await
+}
+
+fn row_of(new: New, at_micros: i64) -> ActiveModel {
+    ActiveModel {
         public_id: Set(public_id::new("qa")),
         tenant_id: Set(new.tenant_id),
         question_key: Set(question_key(&new.question)),
@@ -164,8 +168,26 @@ pub async fn insert(txn: &DatabaseTransaction, new: New, at_micros: i64) -> Resu
         updated_at: Set(at_micros),
         version: Set(1),
         ..Default::default()
-    };
-    row.insert(txn).await
+    }
+}
+
+/// Adds many at once, as [`insert`] adds one.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn insert_all(
+    txn: &DatabaseTransaction,
+    new: Vec<New>,
+    at_micros: i64,
+) -> Result<(), DbErr> {
+    if new.is_empty() {
+        return Ok(());
+    }
+    let rows = new.into_iter().map(|new| row_of(new, at_micros));
+    Entity::insert_many(rows)
+        .exec_without_returning(txn)
+        .await?;
+    Ok(())
 }
 
 /// Writes the set fields of `changes` over `current`; the key follows the question, and what the vector store has is no
@@ -254,6 +276,42 @@ pub async fn asking(
         .order_by_asc(Column::Id)
         .all(connection)
         .await
+}
+
+/// The keys that a tenant has more than one pair of, those of the most pairs first.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn repeated(
+    connection: &impl ConnectionTrait,
+    scope: Scope,
+    limit: u64,
+) -> Result<Vec<String>, DbErr> {
+    repeating(scope)
+        .order_by_desc(Expr::cust("COUNT(*)"))
+        .order_by_asc(Column::QuestionKey)
+        .limit(limit)
+        .into_tuple()
+        .all(connection)
+        .await
+}
+
+/// How often a tenant has more than one pair of a key.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn repeated_count(connection: &impl ConnectionTrait, scope: Scope) -> Result<u64, DbErr> {
+    repeating(scope).count(connection).await
+}
+
+fn repeating(scope: Scope) -> Select<Entity> {
+    Entity::find()
+        .select_only()
+        .column(Column::QuestionKey)
+        .filter(scope.on(Column::TenantId))
+        .group_by(Column::TenantId)
+        .group_by(Column::QuestionKey)
+        .having(Expr::cust("COUNT(*) > 1"))
 }
 
 /// A page, newest first.

@@ -3,7 +3,7 @@
 //! What callers chose (models, apps, users) is text, never a formula, in both. Rows are flat JSON objects; columns are
 //! named by whoever writes, so that a file's columns do not depend on its rows.
 
-use rust_xlsxwriter::{Format, Workbook, XlsxError};
+use rust_xlsxwriter::{Format, Workbook, Worksheet, XlsxError};
 use serde_json::Value;
 
 /// One line of CSV. What is null is nothing.
@@ -57,31 +57,46 @@ pub fn xlsx(
     }
     sheet.set_freeze_panes(1, 0)?;
     for (row, item) in (1_u32..).zip(items) {
-        for (at, column) in (0_u16..).zip(columns) {
-            match item.get(column) {
-                None | Some(Value::Null) => {}
-                Some(Value::Bool(is)) => {
-                    sheet.write_boolean(row, at, *is)?;
-                }
-                Some(Value::Number(number)) => {
-                    sheet.write_number(row, at, number.as_f64().unwrap_or_default())?;
-                }
-                Some(Value::String(text)) => {
-                    match text.parse::<f64>() {
-                        Ok(amount) if amounts.contains(column) => {
-                            sheet.write_number(row, at, amount)?
-                        }
-                        _ => sheet.write_string(row, at, text)?,
-                    };
-                }
-                Some(other) => {
-                    sheet.write_string(row, at, other.to_string())?;
-                }
-            }
-        }
+        xlsx_row(sheet, row, columns, amounts, item)?;
     }
     sheet.autofit();
     book.save_to_buffer()
+}
+
+/// One row of a sheet.
+///
+/// # Errors
+/// A row or a text beyond what a sheet takes.
+pub fn xlsx_row(
+    sheet: &mut Worksheet,
+    row: u32,
+    columns: &[&str],
+    amounts: &[&str],
+    item: &Value,
+) -> Result<(), XlsxError> {
+    for (at, column) in (0_u16..).zip(columns) {
+        match item.get(column) {
+            None | Some(Value::Null) => {}
+            Some(Value::Bool(is)) => {
+                sheet.write_boolean(row, at, *is)?;
+            }
+            Some(Value::Number(number)) => {
+                sheet.write_number(row, at, number.as_f64().unwrap_or_default())?;
+            }
+            Some(Value::String(text)) => {
+                match text.parse::<f64>() {
+                    Ok(amount) if amounts.contains(column) => {
+                        sheet.write_number(row, at, amount)?
+                    }
+                    _ => sheet.write_string(row, at, text)?,
+                };
+            }
+            Some(other) => {
+                sheet.write_string(row, at, other.to_string())?;
+            }
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

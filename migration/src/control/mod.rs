@@ -21,6 +21,7 @@ mod m0024_feedback;
 mod m0025_templates;
 mod m0030_archive_places;
 mod m0031_notice_batches;
+mod m0034_knowledge_imports;
 mod m0036_prompt_runs;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
@@ -53,6 +54,7 @@ impl MigratorTrait for ControlMigrator {
             Box::new(m0025_templates::Change),
             Box::new(m0030_archive_places::Change),
             Box::new(m0031_notice_batches::Change),
+            Box::new(m0034_knowledge_imports::Change),
             Box::new(m0036_prompt_runs::Change),
         ]
     }

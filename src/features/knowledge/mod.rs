@@ -9,11 +9,18 @@
 //! | GET | `/ops/knowledge/qa-pairs/{id}` | `read:knowledge` |
 //! | PUT | `/ops/knowledge/qa-pairs/{id}` | `write:knowledge` |
 //! | DELETE | `/ops/knowledge/qa-pairs/{id}` | `write:knowledge` |
+//! | GET | `/ops/knowledge/export` | `read:knowledge` |
+//!
+//! What is done with pairs that ask the same stands in [`duplicates`], what brings files of pairs in in [`import`].
 //!
 //! Operators of one tenant see and keep that tenant's. A pair that came from a template is the tenant's own: it may be
 //! edited and removed, and `features::templates` asks before it touches it again.
 
 mod bulk;
+mod duplicates;
+mod export;
+pub(crate) mod import;
+mod quality;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -64,7 +71,12 @@ pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
         .service(change_many)
         .service(show)
         .service(update)
-        .service(remove);
+        .service(remove)
+        .service(duplicates::duplicates)
+        .service(duplicates::merge)
+        .service(duplicates::explain)
+        .service(export::export);
+    import::routes(config);
 }
 
 /// Where a pair came from.
@@ -131,13 +143,7 @@ impl Which {
         scope: Scope,
     ) -> Result<(Scope, qa_pair::Filter), ApiError> {
         let given = |text: Option<String>| text.filter(|text| !text.is_empty());
-        let scope = match given(self.tenant_id) {
-            None => scope,
-            Some(id) => {
-                let row = tenant::by_public_id(connection, scope, &id).await?;
-                Scope::Tenant(row.map_or(NOBODY, |row| row.id))
-            }
-        };
+        let scope = in_scope(connection, scope, self.tenant_id.as_deref()).await?;
         Ok((
             scope,
             qa_pair::Filter {
@@ -145,8 +151,8 @@ impl Which {
                 category: self.category,
                 source: self.source.map(Source::from),
                 is_synced: self.is_synced,
-                quality_min: quality("quality_min", self.quality_min)?,
-                quality_max: quality("quality_max", self.quality_max)?,
+                quality_min: score("quality_min", self.quality_min)?,
+                quality_max: score("quality_max", self.quality_max)?,
                 ..qa_pair::Filter::default()
             },
         ))
@@ -289,17 +295,9 @@ async fn create(
     let question = prose("question", &new.question, 1, QUESTION_MAX)?;
     let answer = prose("answer", &new.answer, 1, ANSWER_MAX)?;
     let category = text("category", &new.category, 0, CATEGORY_MAX)?;
-    let quality_score = quality("quality_score", new.quality_score)?;
+    let quality_score = score("quality_score", new.quality_score)?;
     let change = Change::begin(&state, &caller).await?;
-    let tenant_id = match (&new.tenant_id, scope) {
-        (None, Scope::Tenant(own)) => own,
-        (None, Scope::All) => return Err(ApiError::invalid("tenant_id", "must name a tenant")),
-        (Some(id), scope) => {
-            let row = tenant::by_public_id(&*change, scope, id).await?;
-            row.ok_or_else(|| ApiError::invalid("tenant_id", "is no tenant"))?
-                .id
-        }
-    };
+    let tenant_id = whose(&*change, scope, new.tenant_id.as_deref()).await?;
     if !new.allow_duplicate {
         let keys = vec![qa_pair::question_key(&question)];
         let same = qa_pair::asking(&*change, Scope::Tenant(tenant_id), keys).await?;
@@ -359,8 +357,8 @@ async fn update(
         category: Set(text("category", &new.category, 0, CATEGORY_MAX)?),
         ..Default::default()
     };
-    if let Some(score) = new.quality_score {
-        changes.quality_score = Set(quality("quality_score", score)?);
+    if let Some(given) = new.quality_score {
+        changes.quality_score = Set(score("quality_score", given)?);
     }
     let change = Change::begin(&state, &caller).await?;
     let row = find(&*change, scope, &id).await?;
@@ -471,7 +469,40 @@ async fn find(
         .ok_or_else(|| ApiError::not_found("pair"))
 }
 
-fn quality(field: &str, score: Option<f64>) -> Result<Option<f64>, ApiError> {
+/// Whose pairs a list is about: `tenant_id`'s, where one is given. A tenant that nobody has, or that an operator of another may
+/// not see, has none.
+async fn in_scope(
+    connection: &impl ConnectionTrait,
+    scope: Scope,
+    tenant_id: Option<&str>,
+) -> Result<Scope, ApiError> {
+    match tenant_id.filter(|id| !id.is_empty()) {
+        None => Ok(scope),
+        Some(id) => {
+            let row = tenant::by_public_id(connection, scope, id).await?;
+            Ok(Scope::Tenant(row.map_or(NOBODY, |row| row.id)))
+        }
+    }
+}
+
+/// Whose a pair becomes; an operator of one tenant need not say it.
+async fn whose(
+    connection: &impl ConnectionTrait,
+    scope: Scope,
+    tenant_id: Option<&str>,
+) -> Result<i64, ApiError> {
+    match (tenant_id, scope) {
+        (None, Scope::Tenant(own)) => Ok(own),
+        (None, Scope::All) => Err(ApiError::invalid("tenant_id", "must name a tenant")),
+        (Some(id), scope) => {
+            let row = tenant::by_public_id(connection, scope, id).await?;
+            let row = row.ok_or_else(|| ApiError::invalid("tenant_id", "is no tenant"))?;
+            Ok(row.id)
+        }
+    }
+}
+
+fn score(field: &str, score: Option<f64>) -> Result<Option<f64>, ApiError> {
     match score {
         Some(score) if !(0.0..=1.0).contains(&score) => {
             Err(ApiError::invalid(field, "must lie between 0 and 1"))

@@ -10,15 +10,15 @@ use crate::testing::{Answer, Ask, World};
 
 const KNOWLEDGE: &str = "/api/v1/ops/knowledge";
 
-struct House {
-    world: World,
-    root: String,
+pub(super) struct House {
+    pub(super) world: World,
+    pub(super) root: String,
     /// Public id and key of two tenants.
-    tenants: Vec<(String, i64)>,
+    pub(super) tenants: Vec<(String, i64)>,
 }
 
 impl House {
-    async fn on(world: World) -> Self {
+    pub(super) async fn on(world: World) -> Self {
         let app = world.app().await;
         let root = world.signed_in("root", "ops_admin").await;
         let role = json!({"name": "keeper", "permissions": ["read:knowledge", "write:knowledge"]});
@@ -41,7 +41,13 @@ impl House {
         }
     }
 
-    async fn ask(&self, bearer: &str, method: Method, path: &str, body: Value) -> Answer {
+    pub(super) async fn ask(
+        &self,
+        bearer: &str,
+        method: Method,
+        path: &str,
+        body: Value,
+    ) -> Answer {
         let app = self.world.app().await;
         let ask = Ask::new(method, &format!("{KNOWLEDGE}{path}")).bearer(bearer);
         match body {
@@ -50,7 +56,13 @@ impl House {
         }
     }
 
-    async fn add(
+    pub(super) async fn put_file(&self, bearer: &str, path: &str, file: Vec<u8>) -> Answer {
+        let app = self.world.app().await;
+        let ask = Ask::new(Method::POST, &format!("{KNOWLEDGE}{path}")).bearer(bearer);
+        ask.bytes(file).to(&app).await
+    }
+
+    pub(super) async fn add(
         &self,
         tenant: usize,
         question: &str,
@@ -64,7 +76,7 @@ impl House {
         made.body["id"].as_str().unwrap().to_owned()
     }
 
-    async fn questions(&self, bearer: &str, query: &str) -> Vec<String> {
+    pub(super) async fn questions(&self, bearer: &str, query: &str) -> Vec<String> {
         let path = format!("/qa-pairs{query}");
         let found = self.ask(bearer, Method::GET, &path, Value::Null).await;
         let items = found.body["items"]
@@ -94,7 +106,7 @@ impl House {
     }
 }
 
-fn code(answer: &Answer) -> (u16, &str) {
+pub(super) fn code(answer: &Answer) -> (u16, &str) {
     let code = answer.body["code"].as_str().unwrap_or_default();
     (answer.status.as_u16(), code)
 }
@@ -345,5 +357,115 @@ async fn changed_on(world: World) {
         let refused = house.ask(root, Method::POST, "/qa-pairs/bulk", body).await;
         assert_eq!(code(&refused), (422, "validation_failed"));
         assert_eq!(refused.body["errors"][0]["field"], field);
+    }
+}
+
+#[actix_web::test]
+async fn pairs_that_ask_the_same_are_told_and_made_one() {
+    made_one_on(World::sqlite().await).await;
+}
+
+#[actix_web::test]
+async fn pairs_that_ask_the_same_are_told_and_made_one_postgres() {
+    made_one_on(World::postgres().await).await;
+}
+
+async fn made_one_on(world: World) {
+    let house = House::on(world).await;
+    let root = &house.root;
+    let tenant = house.tenants[0].0.clone();
+    let first = house.add(0, "租借价格是多少？", "价格", None).await;
+    let again = json!({"tenant_id": tenant, "question": "租借价格 是多少?", "answer": "四千円。", "allow_duplicate": true});
+    let again = house.ask(root, Method::POST, "/qa-pairs", again).await;
+    let again = again.body["id"].as_str().unwrap().to_owned();
+    let other = house.add(1, "租借价格是多少？", "", None).await;
+    house.add(0, "How do I book?", "", None).await;
+
+    let told = house
+        .ask(root, Method::GET, "/duplicates", Value::Null)
+        .await;
+    assert_eq!(told.body["total"], 1, "{told:?}");
+    let ids = |group: &Value| -> Vec<String> {
+        let pairs = group["pairs"].as_array().unwrap().iter();
+        pairs
+            .map(|pair| pair["id"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(
+        ids(&told.body["items"][0]),
+        [first.as_str(), again.as_str()]
+    );
+    assert_eq!(told.body["items"].as_array().unwrap().len(), 1);
+    // Before somebody writes one, even when it is only one.
+    let asked = format!(
+        "/duplicates?tenant_id={}&question=%E7%A7%9F%E5%80%9F%E4%BB%B7%E6%A0%BC%E6%98%AF%E5%A4%9A%E5%B0%91",
+        house.tenants[1].0
+    );
+    let told = house.ask(root, Method::GET, &asked, Value::Null).await;
+    assert_eq!(ids(&told.body["items"][0]), [other.as_str()]);
+
+    let path = format!("/qa-pairs/{first}");
+    let quality = house
+        .ask(root, Method::GET, &format!("{path}/quality"), Value::Null)
+        .await;
+    assert_eq!(quality.body["quality_score"], Value::Null);
+    let unique = |quality: &Answer| {
+        let factors = quality.body["factors"].as_array().unwrap();
+        let unique = factors.iter().find(|factor| factor["aspect"] == "unique");
+        unique.unwrap()["score"].clone()
+    };
+    assert_eq!(unique(&quality), 0.5, "{quality:?}");
+    let before = quality.body["suggested_score"].as_f64().unwrap();
+
+    // Nobody else's, and not itself.
+    for wrong in [&other, &first, &"qa_x".to_owned()] {
+        let merge = json!({"question": "租借价格？", "answer": "三千円起。", "merged": [wrong]});
+        let refused = house
+            .ask(root, Method::POST, &format!("{path}/merge"), merge)
+            .await;
+        assert_eq!(code(&refused), (422, "validation_failed"));
+        assert_eq!(refused.body["errors"][0]["field"], "merged[0]");
+    }
+    let merge = json!({"question": "租借价格是多少？", "answer": "三千円起，四千円止，均含税。", "category": "价格", "quality_score": 0.9, "merged": [again]});
+    let app = house.world.app().await;
+    let stale = Ask::post(&format!("{KNOWLEDGE}{path}/merge"), merge.clone())
+        .bearer(root)
+        .header("if-match", "\"7\"");
+    assert_eq!(code(&stale.to(&app).await), (412, "precondition_failed"));
+    let merged = house
+        .ask(root, Method::POST, &format!("{path}/merge"), merge)
+        .await;
+    assert_eq!(merged.status, StatusCode::OK, "{merged:?}");
+    assert_eq!(merged.body["quality_score"], 0.9);
+    assert_eq!(
+        house.questions(root, &format!("?tenant_id={tenant}")).await,
+        ["How do I book?", "租借价格是多少？"]
+    );
+    let told = &house.world.audited("knowledge.merge").await[0];
+    assert_eq!(told.details["merged"], json!([again]));
+    let told = house
+        .ask(root, Method::GET, "/duplicates", Value::Null)
+        .await;
+    assert_eq!(told.body, json!({"items": [], "total": 0}));
+    let quality = house
+        .ask(root, Method::GET, &format!("{path}/quality"), Value::Null)
+        .await;
+    assert_eq!(unique(&quality), 1.0);
+    assert!(quality.body["suggested_score"].as_f64().unwrap() > before);
+
+    let own = house
+        .world
+        .signed_in_of_tenant("own", "keeper", house.tenants[1].1)
+        .await;
+    for (method, path, body) in [
+        (Method::GET, format!("{path}/quality"), Value::Null),
+        (
+            Method::POST,
+            format!("{path}/merge"),
+            json!({"question": "x", "answer": "x", "merged": []}),
+        ),
+    ] {
+        let refused = house.ask(&own, method, &path, body).await;
+        assert_eq!(code(&refused), (404, "not_found"));
     }
 }

@@ -2360,6 +2360,118 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/ops/knowledge/duplicates": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Pairs of one tenant that ask the same, whatever they answer. */
+        get: operations["knowledge_duplicates"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ops/knowledge/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Every pair that the filters find, as a file; an import takes it back. In CSV a text that a spreadsheet would take for a formula
+         *     stands behind an apostrophe. An answer that breaks off is a file that is not whole.
+         */
+        get: operations["knowledge_export"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ops/knowledge/import": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Takes a file of pairs, xlsx or csv of whatever encoding and delimiter, at most 64 MiB and 1,000,000 rows, and says how it was
+         *     read. Nothing is brought in yet: `run` does that. A body with an `Idempotency-Key` may have 1 MiB only.
+         */
+        post: operations["knowledge_send_import"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ops/knowledge/import/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A file of pairs, how it was read, and how far it is brought in. */
+        get: operations["knowledge_show_import"];
+        put?: never;
+        post?: never;
+        /** Forgets a file. What was brought in of it stays. */
+        delete: operations["knowledge_remove_import"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ops/knowledge/import/{id}/errors": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The rows of a file that the last job found to be no pairs, in the file's order; of one file 10,000 are kept. */
+        get: operations["knowledge_import_errors"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ops/knowledge/import/{id}/run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Brings the rows in, or tries to without writing anything, as a job. A pair is known by its question: the same file once more
+         *     changes nothing. Interrupted, it goes on where it stood.
+         */
+        post: operations["knowledge_run_import"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/ops/knowledge/overview": {
         parameters: {
             query?: never;
@@ -2426,6 +2538,40 @@ export interface paths {
         post?: never;
         /** Removes a pair. */
         delete: operations["knowledge_remove"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ops/knowledge/qa-pairs/{id}/merge": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Has a pair say this, and removes those it is said instead of, at once. */
+        post: operations["knowledge_merge"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ops/knowledge/qa-pairs/{id}/quality": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Why a pair is worth what: what somebody judged, and beside it what can be checked without asking anybody. */
+        get: operations["knowledge_explain"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -5259,6 +5405,21 @@ export interface components {
          * @enum {string}
          */
         DrillFault: "panic" | "panic_spawned" | "fail" | "hang" | "block";
+        /** @description Pairs of one tenant that ask the same, oldest first. */
+        DuplicateGroup: {
+            pairs: components["schemas"]["QaPair"][];
+            tenant_id: string;
+        };
+        /** @description Pairs that ask the same. */
+        Duplicates: {
+            /** @description The 50 largest groups. */
+            items: components["schemas"]["DuplicateGroup"][];
+            /**
+             * Format: int64
+             * @description How many groups there are in all.
+             */
+            total: number;
+        };
         /** @description What the process runs on. */
         Environment: {
             /** @description Such as `x86_64`. */
@@ -5517,6 +5678,64 @@ export interface components {
             status: components["schemas"]["Verdict"];
             /** @description The version of Steward; with the checks only. */
             version?: string | null;
+        };
+        /** @description A row that is no pair. */
+        ImportError: {
+            /** @description `question`, `answer`, `category` or `quality_score`. */
+            field: string;
+            message: string;
+            /** @description `empty`, `too_long`, `control_character`, `undecodable`, `formula_failed`, `not_a_score` or `repeated`. */
+            reason: string;
+            /**
+             * Format: int64
+             * @description As a spreadsheet numbers its rows, an editor its lines.
+             */
+            row: number;
+        };
+        /** @description Columns by their numbers, from 0. */
+        ImportMapping: {
+            answer: number;
+            category?: number | null;
+            /** @description The first row names the columns. */
+            has_header: boolean;
+            quality_score?: number | null;
+            question: number;
+        };
+        /** @description What came of the rows so far. */
+        ImportOutcome: {
+            /** Format: int64 */
+            bad: number;
+            /** Format: int64 */
+            created: number;
+            /** @description Nothing was written: it says what would come of it. */
+            dry_run: boolean;
+            /**
+             * Format: int64
+             * @description Were there already, say something else, and stayed as they are.
+             */
+            kept: number;
+            /**
+             * Format: int64
+             * @description Rows that were looked at, a header included.
+             */
+            rows: number;
+            /**
+             * Format: int64
+             * @description Were there already, and say the same.
+             */
+            unchanged: number;
+            /** Format: int64 */
+            updated: number;
+        };
+        /** @description How the rows become pairs. */
+        ImportRun: {
+            /** @description Of pairs for which the file names none. */
+            category?: string;
+            /** @description Says what would come of it, and writes nothing. */
+            dry_run: boolean;
+            /** @description What is done with a pair that asks the same and says something else; `keep` unless given. */
+            existing?: ("keep" | "replace") | null;
+            mapping: components["schemas"]["ImportMapping"];
         };
         /** @description What became of a batch. */
         Ingested: {
@@ -5978,6 +6197,35 @@ export interface components {
             /** @description How the secret begins. */
             prefix: string;
         };
+        /** @description A file of pairs. */
+        KnowledgeImport: {
+            created_at: string;
+            created_by: string;
+            delimiter?: string | null;
+            /** @description What a text was read as. */
+            encoding?: string | null;
+            /** @description When all was brought in. */
+            ended_at?: string | null;
+            /** Format: int64 */
+            file_bytes: number;
+            file_name: string;
+            /** @description `csv` or `xlsx`. */
+            format: string;
+            id: string;
+            job?: components["schemas"]["JobView"] | null;
+            outcome?: components["schemas"]["ImportOutcome"] | null;
+            /**
+             * Format: int64
+             * @description Rows that are not empty, a header included.
+             */
+            rows: number;
+            /** @description The first ones, long cells cut; none once the file is no longer kept. */
+            sample: components["schemas"]["SampleRow"][];
+            /** @description What the first row says of the columns. */
+            suggestion: components["schemas"]["ImportMapping"];
+            tenant_id: string;
+            tenant_name: string;
+        };
         /** @description Knowledge at a glance. */
         KnowledgeOverview: {
             /**
@@ -6116,6 +6364,19 @@ export interface components {
             permissions: string[];
             role: string;
             username: string;
+        };
+        /** @description What one pair says in place of several. */
+        Merge: {
+            answer: string;
+            category?: string;
+            /** @description Pairs of the same tenant that go; at most 50. */
+            merged: string[];
+            /**
+             * Format: double
+             * @description 0 to 1; null takes it away, left out it stays.
+             */
+            quality_score?: number | null;
+            question: string;
         };
         /** @description One message of a prompt; `{{name}}` in it stands for a variable. */
         Message: {
@@ -6977,6 +7238,30 @@ export interface components {
                 user_name?: string | null;
                 /** Format: int64 */
                 version: number;
+            }[];
+            /** @description Ask for what follows with `?cursor=`; null on the last page. */
+            next_cursor?: string | null;
+            /**
+             * Format: int64
+             * @description How many there are in all; null where counting would cost too much.
+             */
+            total?: number | null;
+            /** @description Whether `total` is a count rather than an estimate. */
+            total_is_exact: boolean;
+        };
+        /** @description One page of a list. */
+        Page_ImportError: {
+            items: {
+                /** @description `question`, `answer`, `category` or `quality_score`. */
+                field: string;
+                message: string;
+                /** @description `empty`, `too_long`, `control_character`, `undecodable`, `formula_failed`, `not_a_score` or `repeated`. */
+                reason: string;
+                /**
+                 * Format: int64
+                 * @description As a spreadsheet numbers its rows, an editor its lines.
+                 */
+                row: number;
             }[];
             /** @description Ask for what follows with `?cursor=`; null on the last page. */
             next_cursor?: string | null;
@@ -8139,6 +8424,38 @@ export interface components {
             source?: ("manual" | "import" | "template" | "feedback") | null;
             tenant_id?: string | null;
         };
+        /** @description Why a pair is worth what. */
+        Quality: {
+            factors: components["schemas"]["QualityFactor"][];
+            /**
+             * Format: double
+             * @description What somebody judged; null while nobody did.
+             */
+            quality_score?: number | null;
+            /**
+             * Format: double
+             * @description What the factors come to, 0 to 1.
+             */
+            suggested_score: number;
+        };
+        /** @description One aspect of a pair. */
+        QualityFactor: {
+            /**
+             * @description What is looked at.
+             * @enum {string}
+             */
+            aspect: "question_length" | "answer_length" | "answer_own_words" | "category" | "unique" | "fresh";
+            /**
+             * Format: double
+             * @description 0 to 1.
+             */
+            score: number;
+            /**
+             * Format: double
+             * @description Share of the whole; all come to 1.
+             */
+            weight: number;
+        };
         /** @description How good an answer was. */
         Rating: number | components["schemas"]["Thumb"];
         /** @description How far the caller has read. */
@@ -8529,6 +8846,15 @@ export interface components {
             count: number;
             /** @description A rule's name; of the built-in ones `private_key`, `key`, `email`, `id_card`, `bank_card` or `phone`. */
             rule: string;
+        };
+        /** @description A row of the file. */
+        SampleRow: {
+            cells: string[];
+            /**
+             * Format: int64
+             * @description As a spreadsheet numbers its rows, an editor its lines.
+             */
+            row: number;
         };
         /** @description A kept call that answers a question. */
         SearchItem: components["schemas"]["ConversationItem"] & {
@@ -28408,6 +28734,882 @@ export interface operations {
             };
         };
     };
+    knowledge_duplicates: {
+        parameters: {
+            query?: {
+                tenant_id?: string;
+                /** @description Those that ask the same as this, even when it is only one. */
+                question?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Duplicates"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    knowledge_export: {
+        parameters: {
+            query: {
+                format: "csv" | "xlsx";
+                /** @description CSV: begin with a byte-order mark, without which Excel takes the text for the machine's own encoding. */
+                bom?: boolean;
+                tenant_id?: string;
+                /** @description Part of question or answer. */
+                keyword?: string;
+                /** @description The same as `keyword`. */
+                q?: string;
+                category?: string;
+                source?: "manual" | "import" | "template" | "feedback";
+                /** @description Whether the vector store has it as it is. */
+                is_synced?: boolean;
+                /** @description Of those that were judged. */
+                quality_min?: number;
+                quality_max?: number;
+                /** @description From `POST /api/v1/auth/download-ticket`, instead of a bearer: for browsers that fetch the file by a link. */
+                ticket?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": number[];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    knowledge_send_import: {
+        parameters: {
+            query?: {
+                /** @description Whose the pairs become; an operator of one tenant may leave it out. */
+                tenant_id?: string;
+                /** @description What it is called. */
+                file_name?: string;
+                /** @description Of a text, where it should not be guessed: `utf-8`, `gb18030`, `big5`, `shift_jis` or any other name of the WHATWG. */
+                encoding?: string;
+            };
+            header?: {
+                /** @description Sent again with the same key and body, the request has its effect once. */
+                "idempotency-key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": number[];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            201: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KnowledgeImport"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It conflicts with what exists. */
+            409: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request body is too large. */
+            413: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body's media type or encoding is not supported. */
+            415: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    knowledge_show_import: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KnowledgeImport"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is nothing at this address. */
+            404: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    knowledge_remove_import: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The ETag the change was made from; 412 when somebody changed it first. */
+                "if-match"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is nothing at this address. */
+            404: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It conflicts with what exists. */
+            409: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Someone else has changed it since you read it. */
+            412: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    knowledge_import_errors: {
+        parameters: {
+            query?: {
+                /** @description Rows of a page. */
+                limit?: number;
+                /** @description The same as `limit`. */
+                page_size?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Number of the page, from 1; not together with `cursor`. */
+                page?: number;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_ImportError"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is nothing at this address. */
+            404: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    knowledge_run_import: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Sent again with the same key and body, the request has its effect once. */
+                "idempotency-key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ImportRun"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            202: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobAccepted"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is nothing at this address. */
+            404: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It conflicts with what exists. */
+            409: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Someone else has changed it since you read it. */
+            412: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request body is too large. */
+            413: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body's media type or encoding is not supported. */
+            415: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     knowledge_overview: {
         parameters: {
             query?: never;
@@ -29238,6 +30440,270 @@ export interface operations {
             };
             /** @description Someone else has changed it since you read it. */
             412: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    knowledge_merge: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Sent again with the same key and body, the request has its effect once. */
+                "idempotency-key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Merge"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QaPair"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is nothing at this address. */
+            404: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It conflicts with what exists. */
+            409: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Someone else has changed it since you read it. */
+            412: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request body is too large. */
+            413: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body's media type or encoding is not supported. */
+            415: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    knowledge_explain: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Quality"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is nothing at this address. */
+            404: {
                 headers: {
                     /** @description Names this request in the log. */
                     "x-request-id"?: string;

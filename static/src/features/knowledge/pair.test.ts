@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { creation, draftOf, emptyDraft, type Pair, scoreOf, textOf } from './pair'
+import { creation, draftOf, emptyDraft, joined, type Pair, scoreOf, textOf } from './pair'
 
 it('takes a score between 0 and 1, or none', () => {
   expect(['', ' ', '0', '0.82', '1', '1.1', '-1', 'good'].map(scoreOf)).toEqual([
@@ -26,4 +26,10 @@ it('sends what was typed without blanks around it, and a score that was taken aw
 it('names the tenant where there is one to choose', () => {
   expect(creation(emptyDraft('ten_1'), true)).toMatchObject({ tenant_id: 'ten_1', allow_duplicate: true })
   expect('tenant_id' in creation(emptyDraft(), false)).toBe(false)
+})
+it('joins what several answer, each once', () => {
+  const draft = (answer: string, category = '', quality = '') => ({ ...emptyDraft('ten_1'), answer, category, quality })
+  expect(joined([draft('A'), draft('B', '价格', '0.5'), draft(' A ', 'x', '1')])).toEqual(
+    draft('A\n\nB', '价格', '0.5'),
+  )
 })

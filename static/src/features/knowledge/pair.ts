@@ -38,6 +38,17 @@ export function textOf(draft: Draft): PairText {
     quality_score: scoreOf(draft.quality) ?? null,
   }
 }
+/** What several say in one: the first question, every answer once, the first category and score there is. */
+export function joined(drafts: readonly Draft[]): Draft {
+  const first = drafts[0] ?? emptyDraft()
+  const answers = [...new Set(drafts.map((one) => one.answer.trim()))]
+  return {
+    ...first,
+    answer: answers.join('\n\n'),
+    category: drafts.find((one) => one.category)?.category ?? '',
+    quality: drafts.find((one) => one.quality)?.quality ?? '',
+  }
+}
 export const creation = (draft: Draft, again: boolean): NewPair => ({
   ...textOf(draft),
   ...(draft.tenant ? { tenant_id: draft.tenant } : {}),

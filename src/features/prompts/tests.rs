@@ -509,7 +509,7 @@ async fn travel_on(here: World, there: World) {
     let shown = Ask::get(&path).bearer(&ann).to(&other).await;
     assert_eq!(shown.body["newest"]["messages"][0]["content"], "ours");
     assert_eq!(shown.body["chain_holds"], true);
-    assert_eq!(there.audited("prompts.import").await.len(), 8);
+    assert_eq!(there.audited("prompts.import").await.len(), 9);
 
     // A file that was changed on its way is refused whole.
     let broken = |change: fn(&mut Value)| {

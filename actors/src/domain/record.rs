@@ -9,6 +9,8 @@ use super::rid::{RecordId, Rid};
 
 /// Longest app, user, model or conversation name kept, in bytes; longer ones are cut on a character boundary.
 pub const NAME_MAX_BYTES: usize = 160;
+/// Longest `name@number` of a prompt's version, in bytes: the longest name and the longest number.
+pub const PROMPT_MAX_BYTES: usize = 148;
 /// Tokens of one call at most, of each kind: about 69 thousand million.
 pub const TOKENS_MAX: i64 = 1 << 36;
 /// What one call may cost, in billionths of its currency: ten thousand dollars or yuan.
@@ -246,10 +248,10 @@ impl Record {
             &mut self.upstream_model,
             &mut self.conversation_id,
             &mut self.upstream_request_id,
-            &mut self.prompt,
         ] {
             cut(name, NAME_MAX_BYTES);
         }
+        cut(&mut self.prompt, PROMPT_MAX_BYTES);
         cut(&mut self.error_message, ERROR_MESSAGE_MAX_BYTES);
         cut(&mut self.error_code, 64);
         cut(&mut self.client_ip, 64);

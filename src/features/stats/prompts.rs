@@ -18,8 +18,9 @@ use crate::http::range::{RangeQuery, TimeRange, rfc3339};
 use crate::state::AppState;
 
 use super::CostQuery;
-use super::stretch::{self, Stretch};
+use super::stretch::{self, Books, Stretch};
 use super::view::{Counted, Numbers};
+use super::which::Teller;
 
 const DAY_US: i64 = 86_400_000_000;
 /// Looked at unless asked otherwise.
@@ -79,16 +80,8 @@ async fn prompt_stats(
     if !ids.is_empty() {
         let range = (days.from, days.to);
         let only = [("prompt_version_id", &ids[..])];
-        for row in stretch::rows(
-            read,
-            state.time_zone,
-            &PROMPT_DAILY,
-            &["prompt_version_id"],
-            range,
-            &only,
-        )
-        .await?
-        {
+        let (books, teller) = (Books::of(&state), Teller::Rollup(&PROMPT_DAILY));
+        for row in stretch::rows(books, teller, &["prompt_version_id"], range, &only).await? {
             if let Some(number) = numbers.get(&row.keys[0]) {
                 counted
                     .entry(*number)

@@ -208,7 +208,8 @@ impl World {
         self.access(&row)
     }
 
-    fn access(&self, row: &operator::Model) -> String {
+    /// An access token of somebody there is; it lives a quarter of an hour of the world's clock.
+    pub(crate) fn access(&self, row: &operator::Model) -> String {
         let now = self.state.clock.now_micros();
         self.state
             .access

@@ -281,7 +281,8 @@ impl Probe for Disks {
 async fn what_stands_on_something_down_is_said_to() {
     let world = World::live().await;
     let app = world.app().await;
-    let root = world.signed_in("root", "ops_admin").await;
+    let operator = world.operator("root", "ops_admin").await;
+    let root = world.access(&operator);
     let disks = Arc::new(Disks::default());
     world.state.tree.health.attach(disks.clone());
     let rule = json!({"name": "down", "condition": "status != healthy", "severity": "critical"});
@@ -292,7 +293,9 @@ async fn what_stands_on_something_down_is_said_to() {
     assert_eq!(made.status, StatusCode::OK, "{made:?}");
     // Components that fire, what each is inhibited by, and the same told of each by itself.
     let firing = async || {
+        // Every round is a minute of the clock.
         evaluated(&world).await;
+        let root = world.access(&operator);
         let listed = Ask::get("/api/v1/ops/alerts/active").bearer(&root);
         let listed = listed.to(&app).await.body;
         let mut found = Vec::new();

@@ -168,6 +168,7 @@ impl From<prompt_version::Model> for FiledVersion {
 /// What to do with a prompt that is here already and went another way.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = PromptOnConflict)]
 enum OnConflict {
     /// It stays as it is.
     #[default]
@@ -203,7 +204,7 @@ struct ImportedPrompts {
 struct ImportedPrompt {
     /// As the file names it.
     name: String,
-    outcome: ImportOutcome,
+    outcome: PromptImportOutcome,
     /// Under which name it is here now.
     kept_as: String,
     /// Versions that are new here.
@@ -215,7 +216,7 @@ struct ImportedPrompt {
 /// What became of a prompt of a file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum ImportOutcome {
+enum PromptImportOutcome {
     /// It was not here; it came with its versions and labels.
     Created,
     /// All of its versions were here.
@@ -261,7 +262,8 @@ pub(super) async fn import(
         told.push(take_in(&change, filed, on_conflict, author).await?);
     }
     if !dry_run {
-        let count = |which: ImportOutcome| told.iter().filter(|one| one.outcome == which).count();
+        let count =
+            |which: PromptImportOutcome| told.iter().filter(|one| one.outcome == which).count();
         let names: Vec<&str> = told
             .iter()
             .map(|one| one.kept_as.as_str())
@@ -269,11 +271,11 @@ pub(super) async fn import(
             .collect();
         let audit = Audit::of("prompts.import", "prompt", "")
             .with("prompts", told.len())
-            .with("created", count(ImportOutcome::Created))
-            .with("forwarded", count(ImportOutcome::Forwarded))
-            .with("appended", count(ImportOutcome::Appended))
-            .with("copied", count(ImportOutcome::Copied))
-            .with("skipped", count(ImportOutcome::Skipped))
+            .with("created", count(PromptImportOutcome::Created))
+            .with("forwarded", count(PromptImportOutcome::Forwarded))
+            .with("appended", count(PromptImportOutcome::Appended))
+            .with("copied", count(PromptImportOutcome::Copied))
+            .with("skipped", count(PromptImportOutcome::Skipped))
             .with("names", names);
         change.commit(audit).await?;
         state.announce_to_gateway().await;
@@ -412,7 +414,7 @@ async fn take_in(
     let (all, last) = (filed.versions.len(), filed.versions.len() as i64);
     let Some(here) = prompt::by_name(&**change, &filed.name).await? else {
         create(change, &filed, &filed.name, author).await?;
-        return Ok(told(ImportOutcome::Created, &filed.name, all, last));
+        return Ok(told(PromptImportOutcome::Created, &filed.name, all, last));
     };
     let here = prompt::take(change, &here.public_id, change.now)
         .await?
@@ -425,25 +427,25 @@ async fn take_in(
         .count();
     let name = &here.name;
     if same == all {
-        return Ok(told(ImportOutcome::Unchanged, name, 0, here.head));
+        return Ok(told(PromptImportOutcome::Unchanged, name, 0, here.head));
     }
     if same == known.len() {
         add(change, here.id, &filed.versions[same..]).await?;
         set_head(change, &here, last).await?;
-        return Ok(told(ImportOutcome::Forwarded, name, all - same, last));
+        return Ok(told(PromptImportOutcome::Forwarded, name, all - same, last));
     }
     match on_conflict {
-        OnConflict::Skip => Ok(told(ImportOutcome::Skipped, name, 0, here.head)),
+        OnConflict::Skip => Ok(told(PromptImportOutcome::Skipped, name, 0, here.head)),
         OnConflict::Copy => {
             let free = free_name(change, &filed.name).await?;
             create(change, &filed, &free, author).await?;
-            Ok(told(ImportOutcome::Copied, &free, all, last))
+            Ok(told(PromptImportOutcome::Copied, &free, all, last))
         }
         OnConflict::Append => {
             let head = version_of(&**change, &here, here.head).await?;
             let newest = &filed.versions[all - 1];
             if newest.content == head.content {
-                return Ok(told(ImportOutcome::Unchanged, name, 0, here.head));
+                return Ok(told(PromptImportOutcome::Unchanged, name, 0, here.head));
             }
             let saved = Saved {
                 content: newest.content.clone(),
@@ -452,7 +454,12 @@ async fn take_in(
                 restores: None,
             };
             let here = advance(change, here, &head, saved).await?;
-            Ok(told(ImportOutcome::Appended, &here.name, 1, here.head))
+            Ok(told(
+                PromptImportOutcome::Appended,
+                &here.name,
+                1,
+                here.head,
+            ))
         }
     }
 }

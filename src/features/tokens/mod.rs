@@ -58,6 +58,7 @@ pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
 /// How to rotate a token.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = TokenRotation)]
 struct Rotation {
     /// How long the present secret goes on working, in seconds; a day unless said otherwise, 0 ends it now.
     #[schema(minimum = 0, maximum = 2592000, default = 86400)]

@@ -698,6 +698,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/stats/prompts/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What calls came to that named a version of this prompt: whole days, the last 30 unless asked otherwise.
+         * @deprecated
+         */
+        get: operations["stats_prompt_stats_by_old_name"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/stats/recount": {
         parameters: {
             query?: never;
@@ -3160,6 +3180,43 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/prompts/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Prompts with all their versions, as a file. An answer that breaks off is a file that is not whole. */
+        get: operations["prompts_export"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/prompts/import": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Takes in a file of prompts: all of it, or nothing when something is wrong with it. Every hash is checked. Importing it
+         *     again changes nothing.
+         */
+        post: operations["prompts_import"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/prompts/{id}": {
         parameters: {
             query?: never;
@@ -3209,6 +3266,61 @@ export interface paths {
         /** Brings an earlier version back: its content becomes a new version, so that this too can be gone back on. */
         post: operations["prompts_rollback"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/prompts/{id}/run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Runs a version on a model.
+         * @description The answer is a stream of events: `begun` with the run's `id` and the call's `request_id`, `text` with the next piece of
+         *     what the model says, and `ended` with the run as it is kept.
+         */
+        post: operations["prompts_run_version"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/prompts/{id}/runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A prompt's runs, newest first. */
+        get: operations["prompts_runs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/prompts/{id}/runs/{run}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Removes a run. The call stays on the books. */
+        delete: operations["prompts_remove_run"];
         options?: never;
         head?: never;
         patch?: never;
@@ -3557,6 +3669,23 @@ export interface paths {
          *     calls of the stretch (of the token or account), to the microsecond.
          */
         get: operations["stats_overview"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/stats/prompts/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What calls came to that named a version of this prompt: whole days, the last 30 unless asked otherwise. */
+        get: operations["stats_prompt_stats"];
         put?: never;
         post?: never;
         delete?: never;
@@ -4034,6 +4163,23 @@ export interface paths {
         };
         /** One model. */
         get: operations["gateway_model"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/prompts/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A version of a prompt: by label, by number, or the newest. */
+        get: operations["prompts_prompt"];
         put?: never;
         post?: never;
         delete?: never;
@@ -5654,6 +5800,37 @@ export interface components {
             /** @description What is wrong with it, for people. */
             message: string;
         };
+        /** @description A prompt in a file. */
+        FiledPrompt: {
+            description?: string;
+            /** @description Labels and the version each points at. */
+            labels?: {
+                [key: string]: number;
+            };
+            name: string;
+            /** @description All of them, the first one first. */
+            versions: components["schemas"]["FiledVersion"][];
+        };
+        /** @description A version in a file. */
+        FiledVersion: {
+            author: string;
+            /** @description Canonical JSON as text: what `content_hash` is the SHA-256 of. */
+            content: string;
+            content_hash: string;
+            /**
+             * Format: int64
+             * @description Microseconds since the Unix epoch, as they are hashed.
+             */
+            created_at: number;
+            hash: string;
+            message: string;
+            /** Format: int64 */
+            number: number;
+            /** Format: int64 */
+            parent?: number | null;
+            /** Format: int64 */
+            restores?: number | null;
+        };
         /** @description A version as a model would get it. */
         Filled: {
             messages: components["schemas"]["Message"][];
@@ -5736,6 +5913,27 @@ export interface components {
             /** @description What is done with a pair that asks the same and says something else; `keep` unless given. */
             existing?: ("keep" | "replace") | null;
             mapping: components["schemas"]["ImportMapping"];
+        };
+        /** @description What came of one prompt. */
+        ImportedPrompt: {
+            /**
+             * Format: int64
+             * @description Number of its newest version here.
+             */
+            head: number;
+            /** @description Under which name it is here now. */
+            kept_as: string;
+            /** @description As the file names it. */
+            name: string;
+            outcome: components["schemas"]["PromptImportOutcome"];
+            /** @description Versions that are new here. */
+            versions_added: number;
+        };
+        /** @description What came of a file. */
+        ImportedPrompts: {
+            /** @description Nothing was kept. */
+            dry_run: boolean;
+            prompts: components["schemas"]["ImportedPrompt"][];
         };
         /** @description What became of a batch. */
         Ingested: {
@@ -6487,7 +6685,10 @@ export interface components {
             comment?: string | null;
             /** @description What the answer should have been. Left out, it stays as it was. */
             correction?: string | null;
-            /** @description The prompt the call was made with: `name@number`, `name@label`, or a name for its newest version. */
+            /**
+             * @description The prompt the call was made with: `name@number`, `name@label`, or a name for its newest version. Left out, the version
+             *     that the call named (`x-prompt`).
+             */
             prompt?: string | null;
             /** @description 1 to 5, or `up` (5) and `down` (1). */
             rating: components["schemas"]["Rating"];
@@ -7571,6 +7772,45 @@ export interface components {
             total_is_exact: boolean;
         };
         /** @description One page of a list. */
+        Page_PromptRun: {
+            items: {
+                call?: components["schemas"]["RunCall"] | null;
+                created_at: string;
+                created_by: string;
+                /** @description Null while it runs, and for good when whoever asked left before its end. */
+                ended_at?: string | null;
+                /** @description Why there is no whole answer. */
+                error?: string | null;
+                id: string;
+                model: string;
+                /** @description The call's `x-request-id`. */
+                request_id: string;
+                /**
+                 * Format: int64
+                 * @description Null until the answer began.
+                 */
+                status_code?: number | null;
+                /** @description What the model said, as far as it came. */
+                text: string;
+                token_id: string;
+                variables: Record<string, never>;
+                /**
+                 * Format: int64
+                 * @description Number of the version.
+                 */
+                version: number;
+            }[];
+            /** @description Ask for what follows with `?cursor=`; null on the last page. */
+            next_cursor?: string | null;
+            /**
+             * Format: int64
+             * @description How many there are in all; null where counting would cost too much.
+             */
+            total?: number | null;
+            /** @description Whether `total` is a count rather than an estimate. */
+            total_is_exact: boolean;
+        };
+        /** @description One page of a list. */
         Page_PromptVersion: {
             items: {
                 author: string;
@@ -8287,6 +8527,60 @@ export interface components {
             b: number;
             lines: components["schemas"]["DiffLine"][];
         };
+        /** @description Prompts with all their versions. */
+        PromptFile: {
+            /** @description `steward.prompts.v1`. */
+            format: string;
+            prompts: components["schemas"]["FiledPrompt"][];
+        };
+        /**
+         * @description What became of a prompt of a file.
+         * @enum {string}
+         */
+        PromptImportOutcome: "created" | "unchanged" | "forwarded" | "skipped" | "appended" | "copied";
+        /** @description A run and what came of it. */
+        PromptRun: {
+            call?: components["schemas"]["RunCall"] | null;
+            created_at: string;
+            created_by: string;
+            /** @description Null while it runs, and for good when whoever asked left before its end. */
+            ended_at?: string | null;
+            /** @description Why there is no whole answer. */
+            error?: string | null;
+            id: string;
+            model: string;
+            /** @description The call's `x-request-id`. */
+            request_id: string;
+            /**
+             * Format: int64
+             * @description Null until the answer began.
+             */
+            status_code?: number | null;
+            /** @description What the model said, as far as it came. */
+            text: string;
+            token_id: string;
+            variables: Record<string, never>;
+            /**
+             * Format: int64
+             * @description Number of the version.
+             */
+            version: number;
+        };
+        /** @description What calls with a prompt came to. */
+        PromptStats: {
+            /**
+             * Format: date-time
+             * @description Beginning of the first day.
+             */
+            from: string;
+            /**
+             * Format: date-time
+             * @description End of the last day (exclusive).
+             */
+            to: string;
+            /** @description Versions that calls named, the newest first. What calls named before a prompt of the same name was removed is not here. */
+            versions: components["schemas"]["PromptVersionStats"][];
+        };
         /** @description A version: never changed once it is there. */
         PromptVersion: {
             author: string;
@@ -8316,6 +8610,14 @@ export interface components {
             restores?: number | null;
             /** @description Names in double braces that callers fill in. */
             variables: string[];
+        };
+        /** @description What calls with one version came to. */
+        PromptVersionStats: components["schemas"]["Numbers"] & {
+            /**
+             * Format: int64
+             * @description Number of the version.
+             */
+            version: number;
         };
         /** @description A prompt with its newest version. */
         PromptView: {
@@ -8733,6 +9035,8 @@ export interface components {
              */
             operation: string;
             priced: boolean;
+            /** @description The version of a prompt that the caller named: `name@number`. */
+            prompt?: string | null;
             /** Format: int64 */
             prompt_tokens: number;
             provider: string;
@@ -8846,6 +9150,35 @@ export interface components {
             count: number;
             /** @description A rule's name; of the built-in ones `private_key`, `key`, `email`, `id_card`, `bank_card` or `phone`. */
             rule: string;
+        };
+        /** @description What a run took. */
+        RunCall: {
+            /** Format: int64 */
+            completion_tokens: number;
+            /** @description A decimal; null when no price was known. */
+            cost?: string | null;
+            currency?: string | null;
+            /** Format: int64 */
+            duration_ms: number;
+            /** Format: int64 */
+            prompt_tokens: number;
+            success: boolean;
+            /** Format: int64 */
+            ttft_ms?: number | null;
+        };
+        /** @description What to run. */
+        RunWish: {
+            /** @description The model; the version's own unless given. */
+            model?: string | null;
+            /** @description The API key on whose behalf: its limits and budgets hold, and the call is on its books. */
+            token_id: string;
+            /** @description Values by variable; what is no text is written as JSON. Every variable needs one. */
+            variables?: Record<string, never>;
+            /**
+             * Format: int64
+             * @description Number of the version.
+             */
+            version: number;
         };
         /** @description A row of the file. */
         SampleRow: {
@@ -9219,6 +9552,15 @@ export interface components {
          * @enum {string}
          */
         TokenRedaction: "none" | "redact" | "metadata_only";
+        /** @description How to rotate a token. */
+        TokenRotation: {
+            /**
+             * Format: int64
+             * @description How long the present secret goes on working, in seconds; a day unless said otherwise, 0 ends it now.
+             * @default 86400
+             */
+            grace_s: number | null;
+        };
         /** @description What a token may do. Missing or null means: no limit. */
         TokenSettings: {
             allowed_models?: string[] | null;
@@ -11753,6 +12095,8 @@ export interface operations {
                 provider?: string;
                 /** @description Model asked for. */
                 model?: string;
+                /** @description A prompt's name, or `name@number` for one of its versions. */
+                prompt?: string;
                 success?: boolean;
                 status_code?: number;
                 min_duration_ms?: number;
@@ -11892,6 +12236,8 @@ export interface operations {
                 provider?: string;
                 /** @description Model asked for. */
                 model?: string;
+                /** @description A prompt's name, or `name@number` for one of its versions. */
+                prompt?: string;
                 success?: boolean;
                 status_code?: number;
                 min_duration_ms?: number;
@@ -13900,6 +14246,129 @@ export interface operations {
             };
             /** @description Your role does not permit this. */
             403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    stats_prompt_stats_by_old_name: {
+        parameters: {
+            query?: {
+                /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
+                currency?: "USD" | "CNY";
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
+                from?: string;
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
+                to?: string;
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                range?: string;
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
+                days?: number;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PromptStats"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is nothing at this address. */
+            404: {
                 headers: {
                     /** @description Names this request in the log. */
                     "x-request-id"?: string;
@@ -22336,6 +22805,8 @@ export interface operations {
                 provider?: string;
                 /** @description Model asked for. */
                 model?: string;
+                /** @description A prompt's name, or `name@number` for one of its versions. */
+                prompt?: string;
                 success?: boolean;
                 status_code?: number;
                 min_duration_ms?: number;
@@ -22475,6 +22946,8 @@ export interface operations {
                 provider?: string;
                 /** @description Model asked for. */
                 model?: string;
+                /** @description A prompt's name, or `name@number` for one of its versions. */
+                prompt?: string;
                 success?: boolean;
                 status_code?: number;
                 min_duration_ms?: number;
@@ -36426,6 +36899,253 @@ export interface operations {
             };
         };
     };
+    prompts_export: {
+        parameters: {
+            query?: {
+                /** @description One prompt; all of them unless given. */
+                id?: string;
+                /** @description From `POST /api/v1/auth/download-ticket`, instead of a bearer: for browsers that fetch the file by a link. */
+                ticket?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PromptFile"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    prompts_import: {
+        parameters: {
+            query?: {
+                on_conflict?: "skip" | "append" | "copy";
+                /** @description Only tell what would come of it. */
+                dry_run?: boolean;
+            };
+            header?: {
+                /** @description Sent again with the same key and body, the request has its effect once. */
+                "idempotency-key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PromptFile"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImportedPrompts"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It conflicts with what exists. */
+            409: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request body is too large. */
+            413: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body's media type or encoding is not supported. */
+            415: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     prompts_show: {
         parameters: {
             query?: never;
@@ -37222,6 +37942,415 @@ export interface operations {
             };
             /** @description Some fields are not valid. */
             422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    prompts_run_version: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Sent again with the same key and body, the request has its effect once. */
+                "idempotency-key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RunWish"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is nothing at this address. */
+            404: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It conflicts with what exists. */
+            409: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Someone else has changed it since you read it. */
+            412: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request body is too large. */
+            413: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body's media type or encoding is not supported. */
+            415: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    prompts_runs: {
+        parameters: {
+            query?: {
+                /** @description Rows of a page. */
+                limit?: number;
+                /** @description The same as `limit`. */
+                page_size?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Number of the page, from 1; not together with `cursor`. */
+                page?: number;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_PromptRun"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is nothing at this address. */
+            404: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    prompts_remove_run: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The ETag the change was made from; 412 when somebody changed it first. */
+                "if-match"?: string;
+            };
+            path: {
+                id: string;
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is nothing at this address. */
+            404: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It conflicts with what exists. */
+            409: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Someone else has changed it since you read it. */
+            412: {
                 headers: {
                     /** @description Names this request in the log. */
                     "x-request-id"?: string;
@@ -40064,6 +41193,129 @@ export interface operations {
             };
         };
     };
+    stats_prompt_stats: {
+        parameters: {
+            query?: {
+                /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
+                currency?: "USD" | "CNY";
+                /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
+                from?: string;
+                /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
+                to?: string;
+                /** @description `1h` to `168h`, `7d`, `30d`, `90d`, `today` or `this_month`; not together with `from` and `to`. */
+                range?: string;
+                /** @description Since the same time of the day so many days ago; the same as `range=7d`. */
+                days?: number;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PromptStats"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is nothing at this address. */
+            404: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     stats_recount: {
         parameters: {
             query?: never;
@@ -41936,7 +43188,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["Rotation"];
+                "application/json": components["schemas"]["TokenRotation"];
             };
         };
         responses: {
@@ -42629,7 +43881,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
-            /** @description No account serves this model. There is nothing at this address. */
+            /** @description No account serves this model. There is no such prompt, or no such version of it. There is nothing at this address. */
             404: {
                 headers: {
                     /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
@@ -42806,7 +44058,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
-            /** @description No account serves this model. There is nothing at this address. */
+            /** @description No account serves this model. There is no such prompt, or no such version of it. There is nothing at this address. */
             404: {
                 headers: {
                     /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
@@ -42978,7 +44230,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
-            /** @description No account serves this model. There is nothing at this address. */
+            /** @description No account serves this model. There is no such prompt, or no such version of it. There is nothing at this address. */
             404: {
                 headers: {
                     /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
@@ -43157,7 +44409,7 @@ export interface operations {
                     "application/json": components["schemas"]["AnthropicError"];
                 };
             };
-            /** @description No account serves this model. There is nothing at this address. */
+            /** @description No account serves this model. There is no such prompt, or no such version of it. There is nothing at this address. */
             404: {
                 headers: {
                     /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
@@ -43331,7 +44583,7 @@ export interface operations {
                     "application/json": components["schemas"]["AnthropicError"];
                 };
             };
-            /** @description No account serves this model. There is nothing at this address. */
+            /** @description No account serves this model. There is no such prompt, or no such version of it. There is nothing at this address. */
             404: {
                 headers: {
                     /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
@@ -43502,7 +44754,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAiError"] | components["schemas"]["AnthropicError"];
                 };
             };
-            /** @description No account serves this model. There is nothing at this address. */
+            /** @description No account serves this model. There is no such prompt, or no such version of it. There is nothing at this address. */
             404: {
                 headers: {
                     /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
@@ -43668,7 +44920,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAiError"] | components["schemas"]["AnthropicError"];
                 };
             };
-            /** @description No account serves this model. There is nothing at this address. */
+            /** @description No account serves this model. There is no such prompt, or no such version of it. There is nothing at this address. */
             404: {
                 headers: {
                     /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
@@ -43776,6 +45028,138 @@ export interface operations {
             };
         };
     };
+    prompts_prompt: {
+        parameters: {
+            query?: {
+                /** @description The version that this label points at; `latest` is the newest. */
+                label?: string;
+                /** @description The version of this number. */
+                version?: number;
+            };
+            header?: {
+                /** @description The `ETag` of the version that the caller has. */
+                "if-none-match"?: string;
+                /** @description Errors are told in Anthropic's dialect. */
+                "anthropic-version"?: string;
+            };
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The version. */
+            200: {
+                headers: {
+                    etag?: string;
+                    /** @description `name@number`: send it back as `x-prompt` with calls that are made with this version. */
+                    "x-prompt"?: string;
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description SHA-256 of the content. */
+                        content_hash: string;
+                        /** Format: date-time */
+                        created_at: string;
+                        /** @description SHA-256 over content, message, author, time and the parent's hash: the `ETag`. */
+                        hash: string;
+                        messages: {
+                            /** @description `{{name}}` in it stands for a variable. */
+                            content: string;
+                            /** @enum {string} */
+                            role: "system" | "user" | "assistant";
+                        }[];
+                        model: string | null;
+                        name: string;
+                        parameters: Record<string, never>;
+                        /** @description Names of the variables, sorted. */
+                        variables: string[];
+                        version: number;
+                    };
+                };
+            };
+            /** @description The caller has it already (`If-None-Match`). */
+            304: {
+                headers: {
+                    etag?: string;
+                    /** @description `name@number`: send it back as `x-prompt` with calls that are made with this version. */
+                    "x-prompt"?: string;
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The query is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"] | components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description No credential, or one that opens nothing. */
+            401: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"] | components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description The tenant of this API key is suspended. */
+            403: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"] | components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description There is no such prompt, or no such version of it. */
+            404: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"] | components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"] | components["schemas"]["AnthropicError"];
+                };
+            };
+            /** @description The version cannot be read at the moment; to be asked for again. */
+            503: {
+                headers: {
+                    /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"] | components["schemas"]["AnthropicError"];
+                };
+            };
+        };
+    };
     gateway_responses: {
         parameters: {
             query?: never;
@@ -43846,7 +45230,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
-            /** @description No account serves this model. There is nothing at this address. */
+            /** @description No account serves this model. There is no such prompt, or no such version of it. There is nothing at this address. */
             404: {
                 headers: {
                     /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */

@@ -107,7 +107,7 @@ export function useRuns(id: () => string) {
   )
   const again = () => {
     turn.value++
-    void queries.invalidateQueries({ queryKey: ['prompts', 'use', id()] })
+    void queries.invalidateQueries({ queryKey: ['prompt-use', id()] })
   }
   const remove = useMutation({
     mutationFn: (run: string) =>

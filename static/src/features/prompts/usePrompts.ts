@@ -129,7 +129,8 @@ export function useVersion(id: () => string, number: () => number | null, known:
 /** What calls came to that named a version, by number; null to those who may not see it. */
 export function useUse(id: () => string, maySee: () => boolean) {
   const query = useQuery({
-    queryKey: computed(() => ['prompts', 'use', id()]),
+    // Apart from `prompts`: no edit changes it, and none waits for it.
+    queryKey: computed(() => ['prompt-use', id()]),
     enabled: computed(maySee),
     // An operator of one tenant is refused: versions are not told apart by tenant.
     retry: (count, cause) => Problem.from(cause).status !== 403 && count < 2,

@@ -15,7 +15,7 @@ test('a new page begins at its top, and Back leads to where one was', () =>
     await settled(page)
     await page.evaluate(() => window.scrollTo(0, 500))
     assert.equal(await page.evaluate(() => window.scrollY), 500, 'the settings are longer than the window')
-    await page.getByRole('navigation').getByRole('link', { name: 'Usage', exact: true }).click()
+    await page.getByRole('navigation').getByRole('link', { name: 'Usage & cost' }).click()
     await page.waitForURL('**/ops/usage')
     await settled(page)
     assert.equal(await page.evaluate(() => window.scrollY), 0)

@@ -64,6 +64,8 @@ export function useImport(id: () => string | null, changed: () => Promise<void>)
         }),
       )
       await queries.invalidateQueries({ queryKey: ['knowledge-import', id()] })
+      // Done before anybody could see that it was under way.
+      if (!isBusy(it.value)) await changed()
     },
     remove: () => answer(api.DELETE('/api/v1/ops/knowledge/import/{id}', { params: path() })),
   }

@@ -4,7 +4,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
@@ -78,8 +77,7 @@ async fn front(acceptor: TlsAcceptor, upstream: SocketAddr) -> (u16, Agreed, Joi
 }
 
 async fn only_account(app: &App, model: &str, port: u16) {
-    let mut body = account("openai", &format!("https://localhost:{port}/v1"), &[model]);
-    body["priority"] = json!(-1);
+    let body = account("openai", &format!("https://localhost:{port}/v1"), &[model]);
     app.create("accounts", body).await;
 }
 

@@ -159,7 +159,7 @@ fn text(from: &Path, rows: &mut Rows, forced: Option<&'static Encoding>) -> Resu
         let line = lines.at(record.position().map_or(0, csv::Position::byte))?;
         cells.clear();
         for field in record.iter().take(COLUMNS_MAX + 1) {
-            cells.push(cell(&unguarded(&String::from_utf8_lossy(field))));
+            cells.push(cell(unguarded(&String::from_utf8_lossy(field))));
         }
         rows.put(line, &mut cells)?;
     }
@@ -370,7 +370,10 @@ mod tests {
 
     use super::*;
 
-    fn read(bytes: &[u8]) -> Result<(Found, Vec<(u64, Vec<String>)>), String> {
+    /// A row's number and its cells.
+    type Row = (u64, Vec<String>);
+
+    fn read(bytes: &[u8]) -> Result<(Found, Vec<Row>), String> {
         let dir = tempfile::tempdir().unwrap();
         let (from, to) = (dir.path().join("from"), dir.path().join("to"));
         fs::write(&from, bytes).unwrap();

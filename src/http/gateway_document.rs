@@ -355,7 +355,7 @@ fn error_schema(speaks: Speaks) -> Value {
     match speaks {
         Speaks::OpenAi => openai,
         Speaks::Anthropic => anthropic,
-        Speaks::Either => json!({"oneOf": [openai, anthropic]}),
+        Speaks::Either => json!({"anyOf": [openai, anthropic]}),
     }
 }
 

@@ -34,6 +34,8 @@ after(async () => {
   await ui?.stop()
 })
 
+// Whoever asks first waits until every module is made for the browser.
+const loadMs = 60_000
 // One part asks for a job that does not exist, to show what it says then.
 const tolerated = [/404 .*\/api\/v1\/jobs\//]
 const ready = async (page) => {
@@ -44,7 +46,7 @@ const ready = async (page) => {
 
 test('every state of every part, in every size, theme and language', () =>
   // What waits here waits for ever: that is a state of its part.
-  kit.visit('/ops/kit', (page) => everyLook(page, 'kit', { ready }), { tolerated }))
+  kit.visit('/ops/kit', (page) => everyLook(page, 'kit', { ready }), { tolerated, loadMs }))
 
 test('what opens over the page, in both themes', async () => {
   for (const options of [{}, { theme: 'dark', language: 'zh', size: 'phone' }]) {

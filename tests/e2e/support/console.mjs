@@ -76,10 +76,10 @@ export class Console {
    * Opens `path` in a browser of its own and hands the page to `look`.
    *
    * `signedIn` (true), `as` ('admin'), `size` ('desktop'), `theme` ('light'), `language` ('en'), `zone` ('UTC'); `tolerated`: expressions for console
-   * errors that the test provokes, matched against "<text> <address>".
+   * errors that the test provokes, matched against "<text> <address>"; `loadMs`: how long the page may take to load.
    */
   async visit(path, look, options = {}) {
-    const { signedIn = true, as = 'admin', size = 'desktop', theme = 'light', language = 'en', zone = 'UTC', tolerated = [] } = options
+    const { signedIn = true, as = 'admin', size = 'desktop', theme = 'light', language = 'en', zone = 'UTC', tolerated = [], loadMs = 15_000 } = options
     const context = await this.browser.newContext({
       baseURL: this.url,
       viewport: sizes[size],
@@ -94,7 +94,7 @@ export class Console {
       await this.#watch(context, wrong, tolerated)
       if (signedIn) await this.#signIn(context, as)
       const page = await context.newPage()
-      await page.goto(path, { waitUntil: 'load' })
+      await page.goto(path, { waitUntil: 'load', timeout: loadMs })
       await look(page)
       assert.deepEqual(wrong, [], `${path} (${size}, ${theme}, ${language})`)
     } catch (cause) {

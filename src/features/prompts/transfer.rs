@@ -83,7 +83,10 @@ struct Which {
 }
 
 /// Prompts with all their versions, as a file. An answer that breaks off is a file that is not whole.
-#[utoipa::path(tag = "prompts", params(Which, TicketParam), responses((status = 200, body = PromptFile)))]
+#[utoipa::path(tag = "prompts", params(Which, TicketParam), responses(
+    (status = 200, body = PromptFile),
+    (status = 404, description = "There is no such prompt.", body = crate::error::problem::Problem, content_type = "application/problem+json"),
+))]
 #[get("/prompts/export")]
 pub(super) async fn export(
     state: web::Data<AppState>,

@@ -138,7 +138,7 @@ impl PromptRun {
 ///
 /// The answer is a stream of events: `begun` with the run's `id` and the call's `request_id`, `text` with the next piece of
 /// what the model says, and `ended` with the run as it is kept.
-#[utoipa::path(tag = "prompts", responses((status = 200, content((String = "text/event-stream")))))]
+#[utoipa::path(tag = "prompts", responses((status = 200, content((serde_json::Value = "text/event-stream")))))]
 #[post("/prompts/{id}/run")]
 pub(super) async fn run_version(
     state: web::Data<AppState>,

@@ -311,6 +311,9 @@ fn matches(template: &str, path: &str) -> bool {
 }
 
 #[cfg(test)]
+mod schema_names;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -30,7 +30,7 @@ const STEP_ROWS: u64 = 500;
 /// What the file is written in.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Format {
+pub(super) enum LogFormat {
     Csv,
     Json,
     Jsonl,
@@ -42,7 +42,7 @@ pub(super) enum Format {
 #[into_params(parameter_in = Query)]
 pub(super) struct How {
     #[param(inline)]
-    format: Format,
+    format: LogFormat,
     /// CSV: begin with a byte-order mark, by which spreadsheets know UTF-8.
     #[serde(default)]
     bom: bool,
@@ -78,10 +78,10 @@ pub(crate) async fn export(
     let read = state.databases.ledger_read.clone();
     let filter = which.filter(&read, caller.operator.scope(), range).await?;
     let (media_type, ending, lines) = match format {
-        Format::Csv => ("text/csv; charset=utf-8", "csv", Some(Lines::Csv)),
-        Format::Json => ("application/json", "json", Some(Lines::Json)),
-        Format::Jsonl => ("application/x-ndjson", "jsonl", Some(Lines::Jsonl)),
-        Format::Parquet => ("application/vnd.apache.parquet", "parquet", None),
+        LogFormat::Csv => ("text/csv; charset=utf-8", "csv", Some(Lines::Csv)),
+        LogFormat::Json => ("application/json", "json", Some(Lines::Json)),
+        LogFormat::Jsonl => ("application/x-ndjson", "jsonl", Some(Lines::Jsonl)),
+        LogFormat::Parquet => ("application/vnd.apache.parquet", "parquet", None),
     };
     let file = match lines {
         None => parquet::stream(read, filter)?.left_stream(),

@@ -11,7 +11,8 @@
     clippy::print_stdout,
     clippy::print_stderr,
     clippy::large_futures,
-    clippy::disallowed_methods
+    clippy::disallowed_methods,
+    reason = "tests, which play callers and receivers beside the process; they end with the test's runtime"
 )]
 #![allow(unreachable_pub)] // modules shared with examples/ are public within it
 

@@ -16,7 +16,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// Starts a supervised task on the present thread.
-#[allow(clippy::disallowed_methods)] // The one place that spawns: what runs here is watched by its group.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the one place that spawns: what runs here is watched by its group"
+)]
 pub(crate) fn spawn_here(task: impl Future<Output = ()> + 'static) -> tokio::task::JoinHandle<()> {
     actix_rt::spawn(task)
 }

@@ -2,7 +2,12 @@
 //!
 //! Virtual time wherever no real thread has to block.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods)] // Also in the parts that are not `#[test]` functions.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "tests, also in the parts that are no test functions; what they spawn stands outside the tree it looks at"
+)]
 
 mod support;
 

@@ -118,7 +118,7 @@ fn is_quiet(spool: &Spool, before: &SpoolStats, now: &SpoolStats) -> bool {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use std::pin::pin;
     use std::sync::atomic::{AtomicU32, Ordering};
@@ -151,6 +151,11 @@ mod tests {
             };
             let (spool, woken) = (Arc::clone(&parts.spool), Arc::new(AtomicU32::new(0)));
             let count = Arc::clone(&woken);
+            #[allow(
+                clippy::disallowed_methods,
+                reason = "the test polls the bare loop to count its wakings, without the actor that supervision \
+                    would restart; it ends with the test's runtime"
+            )]
             tokio::spawn(async move {
                 let mut keeping = pin!(keep(&parts));
                 std::future::poll_fn(|context| {

@@ -94,6 +94,8 @@ pub enum Ending {
 pub struct Filter {
     pub kind: Option<String>,
     pub state: Option<State>,
+    /// Public id of the operator who asked for them.
+    pub created_by: Option<String>,
 }
 
 impl Filter {
@@ -101,6 +103,11 @@ impl Filter {
         Condition::all()
             .add_option(self.kind.as_deref().map(|kind| Column::Kind.eq(kind)))
             .add_option(self.state.map(|state| Column::State.eq(state)))
+            .add_option(
+                self.created_by
+                    .as_deref()
+                    .map(|by| Column::CreatedBy.eq(by)),
+            )
     }
 }
 

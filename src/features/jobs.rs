@@ -3,8 +3,10 @@
 //! | method | path | permission |
 //! |---|---|---|
 //! | GET | `/jobs` | `read:jobs` |
-//! | GET | `/jobs/{id}` | `read:jobs` |
+//! | GET | `/jobs/{id}` | `read:jobs`; one's own without it |
 //! | POST | `/jobs/{id}/cancel` | `write:jobs` |
+//!
+//! Who sees one tenant only sees the jobs they started themselves: a job knows who asked for it, and no tenant.
 
 use actix_web::{get, post, web};
 use sea_orm::ConnectionTrait;
@@ -15,12 +17,13 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::error::{ApiError, ErrorCode};
+use crate::http::caller::Caller;
 use crate::http::change::{Audit, Change};
 use crate::http::check;
 use crate::http::extract::{Json, Query};
 use crate::http::job::JobView;
 use crate::http::page::{Page, PageQuery, PageRequest};
-use crate::http::permission::{Can, ReadJobs, WriteJobs};
+use crate::http::permission::{Can, Permission, ReadJobs, Settled, WriteJobs};
 use crate::state::AppState;
 
 pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
@@ -60,7 +63,7 @@ struct Which {
     state: Option<JobState>,
 }
 
-/// Jobs, newest first.
+/// Jobs, newest first. Operators of one tenant find those they started.
 #[utoipa::path(tag = "jobs", params(Which, PageQuery), responses((status = 200, body = Page<JobView>)))]
 #[get("/jobs")]
 async fn list(
@@ -69,12 +72,12 @@ async fn list(
     which: Query<Which>,
     page: PageRequest,
 ) -> Result<Json<Page<JobView>>, ApiError> {
-    check::whole_installation(&caller)?;
     let connection = &state.databases.control_read;
     let Query(which) = which;
     let filter = job::Filter {
         kind: which.kind.filter(|kind| !kind.is_empty()),
         state: which.state.map(State::from),
+        created_by: (!sees_all(&caller)).then(|| caller.operator.public_id.clone()),
     };
     let rows = job::list(connection, &filter, page.rows()?).await?;
     let total = job::count(connection, &filter).await?;
@@ -82,17 +85,26 @@ async fn list(
     Ok(Json(page))
 }
 
-/// One job.
+/// One job. Whoever started it may follow it; of others' jobs, who may not see all of them learns nothing.
 #[utoipa::path(tag = "jobs", responses((status = 200, body = JobView)))]
 #[get("/jobs/{id}")]
 async fn show(
     state: web::Data<AppState>,
-    caller: Can<ReadJobs>,
+    caller: Can<Settled>,
     id: web::Path<String>,
 ) -> Result<Json<JobView>, ApiError> {
-    check::whole_installation(&caller)?;
     let row = find(&state.databases.control_read, &id).await?;
+    if row.created_by != caller.operator.public_id && !sees_all(&caller) {
+        return Err(ApiError::not_found("job"));
+    }
     Ok(Json(row.into()))
+}
+
+/// Whether the caller sees everybody's jobs.
+fn sees_all(caller: &Caller) -> bool {
+    let operator = &caller.operator;
+    let permitted = ReadJobs::NAME.is_none_or(|name| operator.permissions.allow(name));
+    permitted && operator.tenant_id.is_none()
 }
 
 /// Stops a job: at once when it waits, at its next step when it runs.
@@ -188,5 +200,70 @@ mod tests {
             find("/a%00b").to(&app).await.status,
             StatusCode::BAD_REQUEST
         );
+    }
+
+    #[actix_web::test]
+    async fn ones_own_jobs_may_be_followed() {
+        own_on(World::sqlite().await).await;
+    }
+
+    #[actix_web::test]
+    async fn ones_own_jobs_may_be_followed_postgres() {
+        own_on(World::postgres().await).await;
+    }
+
+    async fn own_on(world: World) {
+        let app = world.app().await;
+        let root = world.signed_in("root", "ops_admin").await;
+        for (name, permissions) in [
+            ("worker", json!(["write:knowledge"])),
+            ("tenant_admin", json!(["read:*", "write:*"])),
+        ] {
+            let role = json!({"name": name, "permissions": permissions});
+            let made = Ask::post("/api/v1/ops/roles", role).bearer(&root);
+            assert_eq!(made.to(&app).await.status, StatusCode::CREATED);
+        }
+        let tenant = json!({"name": "T"});
+        let made = Ask::post("/api/v1/ops/tenants", tenant).bearer(&root);
+        assert_eq!(made.to(&app).await.status, StatusCode::CREATED);
+        let worker = world.signed_in("worker", "worker").await;
+        let ann = world.signed_in_of_tenant("ann", "tenant_admin", 1).await;
+        let ben = world.signed_in_of_tenant("ben", "tenant_admin", 1).await;
+
+        let mut jobs = Vec::new();
+        for access in [&worker, &ann, &ben] {
+            let me = Ask::get("/api/v1/auth/me").bearer(access).to(&app).await;
+            let by = me.body["id"].as_str().unwrap().to_owned();
+            let txn = begin_write(&world.database.control).await.unwrap();
+            let row = job::insert(&txn, "a.kind", json!({}), by, START).await;
+            txn.commit().await.unwrap();
+            jobs.push(row.unwrap().public_id);
+        }
+        // The node's own work is nobody's.
+        let txn = begin_write(&world.database.control).await.unwrap();
+        let nobodys = job::insert(&txn, "a.kind", json!({}), String::new(), START).await;
+        txn.commit().await.unwrap();
+        jobs.push(nobodys.unwrap().public_id);
+
+        for (who, own) in [(&worker, 0), (&ann, 1), (&ben, 2)] {
+            for (at, id) in jobs.iter().enumerate() {
+                let path = format!("{JOBS}/{id}");
+                let seen = Ask::get(&path).bearer(who).to(&app).await;
+                let wanted = match at == own {
+                    true => StatusCode::OK,
+                    false => StatusCode::NOT_FOUND,
+                };
+                assert_eq!(seen.status, wanted, "{own} {at}");
+                let stop = Ask::post(&format!("{path}/cancel"), json!({})).bearer(who);
+                assert_eq!(stop.to(&app).await.status, StatusCode::FORBIDDEN);
+            }
+        }
+        let listed = Ask::get(JOBS).bearer(&ann).to(&app).await;
+        assert_eq!(listed.body["total"], 1, "{listed:?}");
+        assert_eq!(listed.body["items"][0]["id"], json!(jobs[1]));
+        let barred = Ask::get(JOBS).bearer(&worker).to(&app).await;
+        assert_eq!(barred.status, StatusCode::FORBIDDEN);
+        let all = Ask::get(JOBS).bearer(&root).to(&app).await;
+        assert_eq!(all.body["total"], 4);
     }
 }

@@ -251,10 +251,8 @@ async fn a_tenants_operator_sees_the_tenants_calls_only() {
     assert_eq!(numbers(&look("token_id=tok_1").to(&app).await), [0_i64; 0]);
     let foreign = Ask::get(&format!("{REQUESTS}/{}", call(2).id())).bearer(&ann);
     assert_eq!(foreign.to(&app).await.status, StatusCode::NOT_FOUND);
-    for whole in ["/api/v1/logs/dead-letters", "/api/v1/jobs"] {
-        let answer = Ask::get(whole).bearer(&ann).to(&app).await;
-        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{whole}");
-    }
+    let whole = Ask::get("/api/v1/logs/dead-letters").bearer(&ann);
+    assert_eq!(whole.to(&app).await.status, StatusCode::FORBIDDEN);
 }
 
 #[actix_web::test]

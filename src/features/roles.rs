@@ -1,6 +1,7 @@
 //! Roles: named sets of permissions that operators hold. The two built-in ones cannot be changed.
 //!
-//! Nobody can make a role that allows more than they may do themselves.
+//! Nobody can make a role that allows more than they may do themselves. Roles belong to the installation: operators of
+//! one tenant change none, and see those they may give to a colleague.
 //!
 //! | method | path | permission |
 //! |---|---|---|
@@ -18,6 +19,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::error::{ApiError, ErrorCode};
 use crate::http::change::{Audit, Change, refused};
+use crate::http::check;
 use crate::http::extract::Json;
 use crate::http::page::Page;
 use crate::http::permission::{self, Can, Permissions, ReadRoles, WriteRoles};
@@ -87,14 +89,18 @@ struct RoleChanges {
     permissions: Vec<String>,
 }
 
-/// Every role.
+/// Every role; for operators of one tenant, those that allow no more than they may do themselves.
 #[utoipa::path(tag = "roles", responses((status = 200, body = Page<RoleView>)))]
 #[get("/ops/roles")]
 async fn list(
     state: web::Data<AppState>,
-    _caller: Can<ReadRoles>,
+    caller: Can<ReadRoles>,
 ) -> Result<Json<Page<RoleView>>, ApiError> {
-    let rows = role::all(&state.databases.control_read).await?;
+    let mut rows = role::all(&state.databases.control_read).await?;
+    if caller.operator.tenant_id.is_some() {
+        let own = &caller.operator.permissions;
+        rows.retain(|row| own.include(&Permissions::new(row.permissions.0.clone())));
+    }
     Ok(Json(Page::whole(
         rows.into_iter().map(RoleView::from).collect(),
     )))
@@ -108,6 +114,7 @@ async fn create(
     caller: Can<WriteRoles>,
     Json(new): Json<NewRole>,
 ) -> Result<Tagged<RoleView>, ApiError> {
+    check::whole_installation(&caller)?;
     if !is_name(&new.name) {
         return Err(ApiError::invalid(
             "name",
@@ -139,6 +146,7 @@ async fn update(
     if_match: IfMatch,
     Json(changes): Json<RoleChanges>,
 ) -> Result<Tagged<RoleView>, ApiError> {
+    check::whole_installation(&caller)?;
     let permissions = checked(changes.permissions, &caller.operator.permissions)?;
     let change = Change::begin(&state, &caller).await?;
     let row = editable(&*change, &id, &caller.operator.permissions).await?;
@@ -165,6 +173,7 @@ async fn remove(
     id: web::Path<String>,
     if_match: IfMatch,
 ) -> Result<HttpResponse, ApiError> {
+    check::whole_installation(&caller)?;
     let change = Change::begin(&state, &caller).await?;
     let row = editable(&*change, &id, &caller.operator.permissions).await?;
     if_match
@@ -278,6 +287,46 @@ mod tests {
             world.audited("roles.update").await[0].details["permissions"][0],
             json!(["read:audit"])
         );
+    }
+
+    #[actix_web::test]
+    async fn roles_belong_to_the_installation() {
+        let world = World::sqlite().await;
+        let app = world.app().await;
+        let root = world.signed_in("root", "ops_admin").await;
+        let tenant = json!({"name": "T"});
+        let tenant = Ask::post("/api/v1/ops/tenants", tenant).bearer(&root);
+        assert_eq!(tenant.to(&app).await.status, StatusCode::CREATED);
+        let mut narrow = None;
+        for (name, permissions) in [
+            ("tenant_admin", json!(["*", "!read:audit"])),
+            ("tenant_staff", json!(["read:logs"])),
+        ] {
+            let role = json!({"name": name, "permissions": permissions});
+            let made = Ask::post(ROLES, role).bearer(&root).to(&app).await;
+            assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+            narrow = Some(format!("{ROLES}/{}", made.body["id"].as_str().unwrap()));
+        }
+        let narrow = narrow.unwrap();
+        let ann = world.signed_in_of_tenant("ann", "tenant_admin", 1).await;
+        let listed = Ask::get(ROLES).bearer(&ann).to(&app).await;
+        let names: Vec<_> = listed.body["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|role| role["name"].as_str().unwrap())
+            .collect();
+        assert_eq!(names, ["tenant_admin", "tenant_staff"], "{listed:?}");
+        let body = json!({"name": "mine", "permissions": ["read:logs"]});
+        for refused in [
+            Ask::post(ROLES, body),
+            Ask::patch(&narrow, json!({"permissions": []})),
+            Ask::delete(&narrow),
+        ] {
+            let answer = refused.bearer(&ann).to(&app).await;
+            assert_eq!(answer.status, StatusCode::FORBIDDEN, "{answer:?}");
+        }
+        assert_eq!(world.audited("roles.update").await.len(), 0);
     }
 
     #[actix_web::test]

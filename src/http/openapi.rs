@@ -138,6 +138,11 @@ fn complete(path: &str, item: &mut PathItem) {
             refuses(operation, ErrorCode::NotFound);
             refuses(operation, ErrorCode::CallNotBooked);
         }
+        let streamed = path == "/api/v1/ops/knowledge/import" && method == "POST";
+        if path.starts_with("/api/v1/ingest/") || streamed {
+            // Bodies that are taken in as they come, and not waited for without end.
+            refuses(operation, ErrorCode::RequestTimeout);
+        }
         // Of the remote, the plan and the newest backup there is one or none.
         let one_or_none = path.starts_with("/api/v1/ops/backups");
         if named || one_or_none || method == "DELETE" {
@@ -333,6 +338,15 @@ mod tests {
                 let succeeds = |status: &String| status.starts_with('2') || status == "101";
                 assert!(statuses.keys().any(succeeds), "{method} {path}");
             }
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_waited_for_may_come_too_slowly() {
+        let document = openapi();
+        for path in ["/api/v1/ops/knowledge/import", "/api/v1/ingest/records"] {
+            let operation = document.paths.paths[path].post.as_ref().unwrap();
+            assert!(operation.responses.responses.contains_key("408"), "{path}");
         }
     }
 

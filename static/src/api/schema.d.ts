@@ -1467,7 +1467,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Jobs, newest first. */
+        /** Jobs, newest first. Operators of one tenant find those they started. */
         get: operations["jobs_list"];
         put?: never;
         post?: never;
@@ -1484,7 +1484,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** One job. */
+        /** One job. Whoever started it may follow it; of others' jobs, who may not see all of them learns nothing. */
         get: operations["jobs_show"];
         put?: never;
         post?: never;
@@ -2723,7 +2723,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Every role. */
+        /** Every role; for operators of one tenant, those that allow no more than they may do themselves. */
         get: operations["roles_list"];
         put?: never;
         /** Makes a role. */
@@ -20345,6 +20345,17 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The request took too long to arrive. */
+            408: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description It conflicts with what exists. */
             409: {
                 headers: {
@@ -29486,6 +29497,17 @@ export interface operations {
             };
             /** @description Your role does not permit this. */
             403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long to arrive. */
+            408: {
                 headers: {
                     /** @description Names this request in the log. */
                     "x-request-id"?: string;

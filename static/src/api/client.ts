@@ -71,6 +71,9 @@ export async function tagged<T>(call: Promise<Reply<T>>): Promise<{ data: T; eta
   return { data, etag: response.headers.get('etag') ?? '' }
 }
 
+/** The ETag of a row as a list shows it: its version. */
+export const etagOf = (row: { version: number }) => `"${row.version}"`
+
 /** All rows of a list that is not long but may be longer than a page, which holds two hundred at most. */
 export async function everyPage<T>(
   page: (query: { limit: number; cursor?: string }) => Promise<{ items: T[]; next_cursor?: string | null }>,

@@ -1,6 +1,6 @@
 import { keepPreviousData, useMutation, useQuery, useQueryClient } from '@tanstack/vue-query'
 import { computed } from 'vue'
-import { answer, api, idempotencyKey, tagged } from '@/api/client'
+import { answer, api, etagOf, idempotencyKey, tagged } from '@/api/client'
 import { Problem } from '@/api/problem'
 import { useEdit, useLive } from '@/kit'
 import { onNews } from '@/live/push'
@@ -81,8 +81,9 @@ export function useRemote() {
   const test = useMutation({ mutationFn: () => answer(api.POST('/api/v1/ops/backups/remote/test')) })
   const compare = useMutation({ mutationFn: () => answer(api.GET('/api/v1/ops/backups/remote/comparison')) })
   const remove = useMutation({
-    mutationFn: () => answer(api.DELETE('/api/v1/ops/backups/remote')),
-    onSuccess: changed,
+    mutationFn: (seen: { version: number }) =>
+      answer(api.DELETE('/api/v1/ops/backups/remote', { params: { header: { 'if-match': etagOf(seen) } } })),
+    onSettled: changed,
   })
   return {
     state: query.data,

@@ -1,6 +1,6 @@
 import { useMutation, useQuery, useQueryClient } from '@tanstack/vue-query'
 import { computed } from 'vue'
-import { answer, api, idempotencyKey, tagged } from '@/api/client'
+import { answer, api, etagOf, idempotencyKey, tagged } from '@/api/client'
 import { Problem } from '@/api/problem'
 import { useEdit, useLive } from '@/kit'
 import type { Channel, ChannelChanges, NewChannel } from './channel'
@@ -26,9 +26,14 @@ export function useChannels() {
     onSuccess: changed,
   })
   const remove = useMutation({
-    mutationFn: (id: string) => answer(api.DELETE('/api/v1/ops/alerts/channels/{id}', { params: { path: { id } } })),
+    mutationFn: ({ id, version }: Pick<Channel, 'id' | 'version'>) =>
+      answer(
+        api.DELETE('/api/v1/ops/alerts/channels/{id}', {
+          params: { path: { id }, header: { 'if-match': etagOf({ version }) } },
+        }),
+      ),
     // Not its deliveries, which went with it.
-    onSuccess: () => queries.invalidateQueries({ queryKey: ['channels'], exact: true }),
+    onSettled: () => queries.invalidateQueries({ queryKey: ['channels'], exact: true }),
   })
   const test = useMutation({
     mutationFn: (id: string) => answer(api.POST('/api/v1/ops/alerts/channels/{id}/test', { params: { path: { id } } })),

@@ -1,6 +1,6 @@
 import { useMutation, useQuery, useQueryClient } from '@tanstack/vue-query'
 import { computed } from 'vue'
-import { answer, api, idempotencyKey, tagged } from '@/api/client'
+import { answer, api, etagOf, idempotencyKey, tagged } from '@/api/client'
 import { Problem } from '@/api/problem'
 import { useEdit, useLive } from '@/kit'
 import { useSession } from '@/session'
@@ -32,15 +32,20 @@ export function useJwtIssuers() {
     onSuccess: changed,
   })
   const remove = useMutation({
-    mutationFn: (id: string) => answer(api.DELETE('/api/v1/jwt-issuers/{id}', { params: { path: { id } } })),
-    onSuccess: changed,
+    mutationFn: ({ id, version }: Pick<Issuer, 'id' | 'version'>) =>
+      answer(
+        api.DELETE('/api/v1/jwt-issuers/{id}', {
+          params: { path: { id }, header: { 'if-match': etagOf({ version }) } },
+        }),
+      ),
+    onSettled: changed,
   })
   const rotate = useMutation({
     mutationFn: ({ id, version, grace_s }: { id: string; version: number; grace_s: number }) =>
       answer(
         api.POST('/api/v1/jwt-issuers/{id}/rotate', {
           params: { path: { id } },
-          headers: { 'if-match': `"${version}"` },
+          headers: { 'if-match': etagOf({ version }) },
           body: { grace_s },
         }),
       ),

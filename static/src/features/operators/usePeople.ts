@@ -1,6 +1,6 @@
 import { keepPreviousData, useQuery, useQueryClient } from '@tanstack/vue-query'
 import { computed } from 'vue'
-import { answer, api, everyPage, idempotencyKey, tagged } from '@/api/client'
+import { answer, api, etagOf, everyPage, idempotencyKey, tagged } from '@/api/client'
 import { Problem } from '@/api/problem'
 import type { components } from '@/api/schema'
 import { useEdit, useLive } from '@/kit'
@@ -12,8 +12,6 @@ export type Role = Schemas['RoleView']
 export type Key = Schemas['KeyShown']
 
 const failed = (cause: unknown) => (cause ? Problem.from(cause) : null)
-/** A row's version is its ETag; a role has no address of its own to ask for one. */
-const etagOf = (row: { version: number }) => `"${row.version}"`
 const once = () => ({ 'idempotency-key': idempotencyKey() })
 
 export function useOperators() {
@@ -89,6 +87,7 @@ export function useRoles() {
           const page = await answer(api.GET('/api/v1/ops/roles', {}))
           const data = page.items.find((one) => one.id === role().id)
           if (!data) throw new Problem(404, 'not_found', 'There is no such role', '', null)
+          // A role has no address of its own to ask for one.
           return { data, etag: etagOf(data) }
         },
         save: async (body, etag) => {

@@ -1,6 +1,6 @@
 import { keepPreviousData, useMutation, useQuery, useQueryClient } from '@tanstack/vue-query'
 import { computed } from 'vue'
-import { answer, api, idempotencyKey, tagged } from '@/api/client'
+import { answer, api, etagOf, idempotencyKey, tagged } from '@/api/client'
 import { Problem } from '@/api/problem'
 import type { components, paths } from '@/api/schema'
 import { type FilterSpec, useCursorList, useFilters, useLive } from '@/kit'
@@ -88,7 +88,7 @@ export function usePrice(id: () => string | null) {
 }
 
 /** What was seen goes with the change: of two people the second is told. */
-const ifMatch = (seen: Price | null) => (seen ? { 'if-match': `"${seen.version}"` } : {})
+const ifMatch = (seen: Price | null) => (seen ? { 'if-match': etagOf(seen) } : {})
 
 export function useSetPrice() {
   const queries = useQueryClient()

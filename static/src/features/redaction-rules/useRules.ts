@@ -1,6 +1,6 @@
 import { useMutation, useQuery, useQueryClient } from '@tanstack/vue-query'
 import { computed } from 'vue'
-import { answer, api, idempotencyKey, tagged } from '@/api/client'
+import { answer, api, etagOf, idempotencyKey, tagged } from '@/api/client'
 import { Problem } from '@/api/problem'
 import type { components } from '@/api/schema'
 import { useEdit, useLive } from '@/kit'
@@ -25,8 +25,13 @@ export function useRules() {
     onSuccess: changed,
   })
   const remove = useMutation({
-    mutationFn: (id: string) => answer(api.DELETE('/api/v1/redaction-rules/{id}', { params: { path: { id } } })),
-    onSuccess: changed,
+    mutationFn: ({ id, version }: Pick<Rule, 'id' | 'version'>) =>
+      answer(
+        api.DELETE('/api/v1/redaction-rules/{id}', {
+          params: { path: { id }, header: { 'if-match': etagOf({ version }) } },
+        }),
+      ),
+    onSettled: changed,
   })
   return {
     rules: computed(() => query.data.value?.items ?? []),

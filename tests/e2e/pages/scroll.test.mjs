@@ -67,3 +67,70 @@ test('on a phone a drawer keeps the focus, elsewhere it leaves the header free',
     },
     { size: 'phone' },
   ))
+
+test('what lies under a drawer beside the page is no stop for the keyboard', () =>
+  ui.visit('/ops/tokens', async (page) => {
+    await page.locator('[data-index="0"]').click()
+    const drawer = page.getByRole('dialog')
+    await drawer.waitFor()
+    await settled(page)
+    const edge = (await drawer.boundingBox()).x
+    const create = page.locator('main').getByRole('button', { name: 'Create key' })
+    assert.ok((await create.boundingBox()).x >= edge, 'there is something that lies under it')
+    const stops = []
+    // The drawer keeps Tab to itself; who searches or clicks beside it is on the page.
+    for (const key of ['Shift+Tab', 'Tab']) {
+      await page.keyboard.press('/')
+      for (let step = 0; step < 25; step++) {
+        await page.keyboard.press(key)
+        const stop = await page.evaluate(() => {
+          const { left, width } = document.activeElement.getBoundingClientRect()
+          const inMain = document.activeElement.closest('main') !== null
+          return inMain && width > 0 && { left, html: document.activeElement.outerHTML.slice(0, 120) }
+        })
+        if (stop) stops.push(stop)
+      }
+    }
+    assert.ok(stops.length > 1, 'the page beside it is still walked through')
+    assert.deepEqual(stops.filter(({ left }) => left >= edge), [])
+    await drawer.getByRole('button', { name: 'Close' }).click()
+    await drawer.waitFor({ state: 'detached' })
+    await create.focus()
+    assert.ok(await create.evaluate((node) => node === document.activeElement))
+  }))
+
+test('on a phone a message covers no button', () =>
+  ui.visit(
+    '/ops/tokens',
+    async (page) => {
+      await page.locator('[data-index="0"]').click()
+      const drawer = page.getByRole('dialog')
+      await drawer.getByRole('button', { name: 'Disable' }).click()
+      const message = page.locator('[data-sonner-toast]')
+      await message.waitFor()
+      await drawer.getByRole('button', { name: 'Enable' }).waitFor()
+      await settled(page)
+      const top = async () => (await message.boundingBox()).y
+      const buttons = await drawer.locator('footer button').all()
+      assert.ok(buttons.length > 0)
+      for (const button of buttons) {
+        const { y, height } = await button.boundingBox()
+        assert.ok(y + height <= (await top()), `${await button.innerText()} ends at ${y + height}, the message begins at ${await top()}`)
+      }
+      await page.getByRole('button', { name: 'Close', exact: true }).and(drawer.locator('header button')).click()
+      await drawer.waitFor({ state: 'detached' })
+      await page.evaluate(() => window.scrollTo(0, document.documentElement.scrollHeight))
+      const end = await page.evaluate(() => document.querySelector('main').firstElementChild.getBoundingClientRect().bottom)
+      assert.ok(end <= (await top()), `the page ends at ${end}, the message begins at ${await top()}`)
+      await message.locator('[data-close-button]').click()
+      await message.waitFor({ state: 'detached' })
+      await page.waitForFunction(() => document.documentElement.style.getPropertyValue('--notices') === '0px')
+      await page.evaluate(() => window.scrollTo(0, 0))
+      await page.getByRole('button', { name: 'Create key' }).click()
+      await page.getByRole('dialog').locator('[name=name]:focus').waitFor()
+      await settled(page)
+      const { y, height } = await page.getByRole('dialog').boundingBox()
+      assert.equal(y + height, 844, 'where there is no message the lower edge is the edge')
+    },
+    { size: 'phone' },
+  ))

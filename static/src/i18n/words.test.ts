@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import openapi from '../../openapi.json?raw'
 import { i18n, type Words } from './index'
 
-import.meta.glob('../features/*/messages.ts', { eager: true })
+import.meta.glob(['../features/*/messages.ts', '../depot/messages.ts'], { eager: true })
 
 function leaves(words: Words, path = ''): [string, string][] {
   return Object.entries(words).flatMap(([key, value]) =>

@@ -1,5 +1,6 @@
 // What the forms hold of where backups go, and the requests they become. Pure.
 import type { components } from '@/api/schema'
+import { type PlaceDraft, placeDraft, placeTyped } from '@/depot/place'
 
 type Schemas = components['schemas']
 export type Backup = Schemas['BackupShown']
@@ -14,15 +15,7 @@ const backupStates = ['running', 'complete', 'failed', 'removed'] as const
 export const stateOf = (word: string): (typeof backupStates)[number] =>
   backupStates.find((known) => known === word) ?? 'failed'
 
-export interface PlanDraft {
-  kind: string
-  path: string
-  endpoint: string
-  region: string
-  bucket: string
-  prefix: string
-  access_key: string
-  secret_key: string
+export type PlanDraft = PlaceDraft & {
   enabled: boolean
   interval_h: number | null
   keep_last: number | null
@@ -32,17 +25,9 @@ export interface PlanDraft {
   drill: boolean
 }
 
-/** The place is shown as a whole, so the form begins with a folder's path and without a bucket's parts. */
 export function planDraft({ plan }: PlanState): PlanDraft {
   return {
-    kind: plan?.kind ?? 'folder',
-    path: plan?.kind === 'folder' ? plan.place : '',
-    endpoint: '',
-    region: '',
-    bucket: '',
-    prefix: '',
-    access_key: '',
-    secret_key: '',
+    ...placeDraft(plan, 'folder'),
     enabled: plan?.enabled ?? true,
     interval_h: (plan?.interval_s ?? 86_400) / 3_600,
     keep_last: plan?.keep_last ?? 3,
@@ -53,17 +38,10 @@ export function planDraft({ plan }: PlanState): PlanDraft {
   }
 }
 
-/** Of texts only those that were typed: the others stay as they are. */
 export function planChanges(draft: PlanDraft): PlanChanges {
-  const { kind, enabled, interval_h, keep_last, keep_daily, keep_weekly, keep_monthly, drill } = draft
-  const named =
-    kind === 'folder'
-      ? (['path'] as const)
-      : (['endpoint', 'region', 'bucket', 'prefix', 'access_key', 'secret_key'] as const)
-  const typed = named.map((field) => [field, draft[field].trim()]).filter(([, value]) => value)
+  const { enabled, interval_h, keep_last, keep_daily, keep_weekly, keep_monthly, drill } = draft
   return {
-    kind,
-    ...Object.fromEntries(typed),
+    ...placeTyped(draft),
     enabled,
     interval_s: interval_h === null ? null : Math.round(interval_h * 3_600),
     keep_last,

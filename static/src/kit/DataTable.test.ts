@@ -24,19 +24,22 @@ const router = createRouter({
   history: createMemoryHistory(),
   routes: [{ path: '/:rest(.*)*', component: { render: () => null } }],
 })
-const settle = async () => {
-  for (let turn = 0; turn < 3; turn++) await new Promise((done) => setTimeout(done, 20))
-}
+/** Long enough for whatever the table measures, draws and puts off. Time is virtual. */
+const settle = async () => void (await vi.advanceTimersByTimeAsync(500))
 
 /** A box of 420 px, which nothing lays out here. */
 beforeEach(() => {
+  vi.useFakeTimers()
   localStorage.clear()
   setActivePinia(createPinia())
   vi.spyOn(HTMLElement.prototype, 'offsetHeight', 'get').mockReturnValue(420)
   vi.spyOn(HTMLElement.prototype, 'clientHeight', 'get').mockReturnValue(420)
   vi.spyOn(HTMLElement.prototype, 'offsetWidth', 'get').mockReturnValue(1000)
 })
-afterEach(() => (document.body.innerHTML = ''))
+afterEach(() => {
+  document.body.innerHTML = ''
+  vi.useRealTimers()
+})
 
 async function table(props: object) {
   const wrapper = mount(DataTable<Row>, {

@@ -5,9 +5,12 @@
 
 mod alert_rules;
 mod commands;
+mod error;
 mod prepare;
 mod price_list;
+mod process;
 mod restore;
+mod settings;
 mod stock;
 #[cfg(test)]
 mod tests;
@@ -17,7 +20,6 @@ use std::fmt::Display;
 use std::fs::File;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,32 +27,28 @@ use std::time::Duration;
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::{HttpServer, web};
 use arc_swap::ArcSwap;
-use sea_orm::DbErr;
-use steward_actors::backup::BackupError;
 use steward_actors::domain::clock::{SharedClock, SystemClock};
-use steward_actors::domain::health::damping::Damping;
 use steward_actors::domain::rid::RidAllocator;
-use steward_actors::health::HealthSettings;
 use steward_actors::jobs::JobKinds;
-use steward_actors::ledger_store::{self, WriteError};
-use steward_actors::spool::{self, FsyncPolicy, Spool, SpoolConfig};
+use steward_actors::ledger_store;
+use steward_actors::spool::Spool;
 use steward_actors::supervision::GroupExit;
 use steward_actors::tree::foundation::settings_keeper;
 use steward_actors::tree::foundation::snapshot_keeper::{Refresh, RefreshError};
 use steward_actors::tree::ledger::LedgerSettings;
-use steward_actors::tree::watch::AlertSettings;
-use steward_actors::tree::{self, Tree, TreeDeps, TreeHandle};
-use steward_actors::vault::{Vault, VaultError};
+use steward_actors::tree::{Tree, TreeDeps, TreeHandle};
+use steward_actors::vault::Vault;
 use steward_entities::database::{Databases, NodeClaim};
 
 pub use commands::{add_operator, migrate, rotate_keys, set_password};
+pub use error::StartError;
+pub use process::{block_on, demonstrate, serve};
 pub use restore::{Done, RestoreError, RestoreFrom, restore};
+pub(crate) use settings::{alert_settings, outgoing};
 
-use crate::config::{Config, ConfigError, Fsync, Overflow};
-use crate::courier::Outgoing;
-use crate::demo::guard::{self, GuardError, Purpose};
-use crate::demo::{self, DemoError, Ground, Stage};
-use crate::error::ApiError;
+use crate::config::{Config, Fsync};
+use crate::demo::guard::{self, Purpose};
+use crate::demo::{self, Ground, Stage};
 use crate::features::jwt_tests::Bench;
 use crate::features::knowledge::ChangeMany;
 use crate::features::knowledge::import::{self, ImportPairs};
@@ -59,19 +57,20 @@ use crate::gateway::budget::Budgets;
 use crate::gateway::limits::Limits;
 use crate::gateway::{self, Gateway};
 use crate::http::routes;
-use crate::memory;
 use crate::probes;
 use crate::push;
 use crate::schema;
 use crate::state::{AppState, Parts, RefreshSnapshot};
-use crate::telemetry::{self, TelemetryError};
+use crate::telemetry;
+use error::gave_up;
 use prepare::{
     claim_node, first_operator, lock_data_directory, note_exchange_rate, open_contents,
     open_databases, settle_time_zone,
 };
+use process::say_progress;
+use settings::{health_settings, spool_config};
 use stock::{Spent, take_stock};
 
-const SPOOL_DIR: &str = "spool";
 /// How long a change may wait for the gateway's new snapshot.
 const REFRESH_WITHIN: Duration = Duration::from_secs(5);
 /// What the HTTP server is given beyond the drain time-out to write last bytes.
@@ -83,82 +82,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const TREE_DRAIN: Duration = Duration::from_secs(25);
 /// How long the databases may take to close: one that says nothing must not keep the process.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
-/// Longest drain of a demonstration.
-const DEMO_DRAIN_MS: u64 = 3_000;
 const ACCEPT_BACKLOG: u32 = 4_096;
-
-/// Why the process does not start, or ended badly.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    #[error(transparent)]
-    Telemetry(#[from] TelemetryError),
-    #[error("the data directory {path} cannot be used: {cause}")]
-    DataDirectory {
-        path: PathBuf,
-        cause: std::io::Error,
-    },
-    #[error(
-        "the data directory {0} is in use by another Steward; stop that one, or choose another `data.dir`"
-    )]
-    Locked(PathBuf),
-    #[error("the database cannot be used: {0}")]
-    Database(#[from] DbErr),
-    #[error("the database server takes connections and does not answer; see its own log")]
-    DatabaseSilent,
-    #[error(
-        "another Steward is node {node} on this database (its session there: {session}); give every Steward a `node.id` \
-         of its own, or, if that one is gone for good, end the session with `SELECT pg_terminate_backend({session})`"
-    )]
-    NodeTaken { node: u8, session: String },
-    #[error("the ledger cannot be used: {0}")]
-    Ledger(#[from] WriteError),
-    #[error("the key file cannot be used: {0}")]
-    Vault(#[from] VaultError),
-    #[error(
-        "the schema changes with this release, and the backup before it could not be made: {0}; nothing was changed. Mend \
-         that, or make a backup of your own and set `database.backup_before_migrating = false`"
-    )]
-    BeforeUpgrade(BackupError),
-    #[error("the sealed secrets cannot be sealed anew: {0}")]
-    Reseal(String),
-    #[error("the spool cannot be opened: {0}")]
-    Spool(#[from] spool::OpenError),
-    #[error("what the spool holds cannot be read: {0}")]
-    Replay(#[from] spool::ReadError),
-    #[error(transparent)]
-    Tree(#[from] tree::StartError),
-    #[error("TLS cannot be set up: {0}")]
-    Tls(#[from] rustls::Error),
-    #[error("cannot listen on {address}: {cause}")]
-    Listen {
-        address: SocketAddr,
-        cause: std::io::Error,
-    },
-    #[error("the HTTP server failed: {0}")]
-    Server(std::io::Error),
-    #[error("{0}")]
-    Refused(ApiError),
-    #[error(transparent)]
-    Restore(#[from] RestoreError),
-    #[error("standard input cannot be read: {0}")]
-    Input(std::io::Error),
-    #[error("no password was given on standard input")]
-    EmptyPassword,
-    #[error("the supervision tree gave up: {0}")]
-    TreeGaveUp(String),
-    #[error(transparent)]
-    Guard(#[from] GuardError),
-    #[error(transparent)]
-    Demo(#[from] DemoError),
-}
-
-impl From<ApiError> for StartError {
-    fn from(cause: ApiError) -> Self {
-        Self::Refused(cause)
-    }
-}
 
 /// A started process: listening, its tree running.
 pub struct Application {
@@ -470,130 +394,6 @@ impl Application {
     }
 }
 
-/// `steward serve`: build, say where, run until SIGTERM or SIGINT.
-///
-/// # Errors
-/// As [`Application::build`] and [`Application::run_until_stopped`].
-pub fn serve(config: Config) -> Result<ExitCode, StartError> {
-    let memory = memory::Startup::begin();
-    raise_file_limit();
-    actix_rt::System::new().block_on(async {
-        let application = Application::build(config).await?;
-        let address = application.address();
-        tracing::info!(%address, console = %format_args!("http://{address}/ops/"), "listening");
-        tokio::select! {
-            ended = application.run_until_stopped(told_to_stop()) => ended,
-            never = memory.settle() => match never {},
-        }
-    })
-}
-
-/// `steward demo`: the same with a pretended world around it.
-///
-/// # Errors
-/// As [`Application::build_demo`] and [`Application::run_until_stopped`].
-pub fn demonstrate(mut config: Config, options: demo::Options) -> Result<ExitCode, StartError> {
-    raise_file_limit();
-    // Nobody is there whose answer had to be finished.
-    config.server.drain_timeout_ms = config.server.drain_timeout_ms.min(DEMO_DRAIN_MS);
-    actix_rt::System::new().block_on(async {
-        let application = Application::build_demo(config, options).await?;
-        let address = application.address();
-        say_banner(address);
-        tracing::info!(%address, demo = true, "listening; this is a DEMONSTRATION, everything in it is simulated");
-        application.run_until_stopped(told_to_stop()).await
-    })
-}
-
-#[allow(clippy::print_stdout, reason = "the command's own answer")]
-fn say_banner(address: SocketAddr) {
-    let (username, viewer, password) = (demo::USERNAME, demo::VIEWER, demo::PASSWORD);
-    println!(
-        "\n  DEMONSTRATION: providers, clients and history are simulated; nothing here is real."
-    );
-    println!("  Console:  http://{address}/ops/");
-    println!(
-        "  Sign in:  {username} (or {viewer}, who may only look) with the password {password}\n"
-    );
-}
-
-#[allow(
-    clippy::print_stderr,
-    reason = "progress for whoever waits at a terminal"
-)]
-fn say_progress(progress: demo::backfill::Progress) {
-    use std::io::{IsTerminal as _, Write as _};
-    let mut terminal = std::io::stderr();
-    if terminal.is_terminal() {
-        let percent = progress.hour * 100 / progress.hours.max(1);
-        let end = if progress.hour == progress.hours {
-            "\n"
-        } else {
-            ""
-        };
-        eprint!(
-            "\rDEMO: writing the history: {percent} % ({} records){end}",
-            progress.records
-        );
-        let _ = terminal.flush();
-    }
-}
-
-/// A call takes two files, a spool segment one; what shells and service managers allow at first (often 1,024)
-/// is a fraction of what they allow when asked.
-fn raise_file_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: maximum,
-        maximum,
-    };
-    if current != maximum
-        && let Err(cause) = setrlimit(Resource::Nofile, raised)
-    {
-        tracing::warn!(%cause, ?current, "the limit of open files cannot be raised");
-    }
-}
-
-/// Runs a command that needs the databases but no server.
-pub fn block_on<F: Future>(future: F) -> F::Output {
-    actix_rt::System::new().block_on(future)
-}
-
-fn spool_config(config: &Config) -> SpoolConfig {
-    let interval = Duration::from_millis(config.spool.fsync_interval_ms);
-    SpoolConfig {
-        segment_bytes: config.spool.segment_bytes,
-        fsync: match config.spool.fsync {
-            Fsync::Interval => FsyncPolicy::Interval(interval),
-            Fsync::Always => FsyncPolicy::Always,
-            Fsync::Never => FsyncPolicy::Never,
-        },
-        overflow: match config.ledger.overflow {
-            Overflow::Refuse => spool::Overflow::Refuse,
-            Overflow::DropOldest => spool::Overflow::DropOldest,
-            Overflow::ServeUnrecorded => spool::Overflow::ServeUnrecorded,
-        },
-        min_free_bytes: config.spool.min_free_bytes,
-        max_bytes: Some(config.spool.max_bytes).filter(|bytes| *bytes > 0),
-        cache_capacity: config.ledger.queue_capacity,
-        ..SpoolConfig::new(config.data.dir.join(SPOOL_DIR), config.node.id)
-    }
-}
-
-fn health_settings(config: &Config) -> HealthSettings {
-    let health = &config.health;
-    HealthSettings {
-        interval: Duration::from_millis(health.interval_ms),
-        deadline: Duration::from_millis(health.deadline_ms),
-        damping: Damping {
-            failures: health.failures,
-            successes: health.successes,
-        },
-        outposts: health.outposts(),
-    }
-}
-
 fn refresher(tree: &TreeHandle) -> RefreshSnapshot {
     let (settings, snapshot) = (tree.settings_keeper.clone(), tree.snapshot_keeper.clone());
     Arc::new(move || {
@@ -664,40 +464,4 @@ async fn drain_http(handle: &ServerHandle, gateway: &Gateway, drain: Duration) {
         }
     };
     let _ = tokio::time::timeout(LAST_RECORDS, recorded).await;
-}
-
-fn gave_up(exit: &GroupExit) -> StartError {
-    StartError::TreeGaveUp(match exit {
-        GroupExit::Escalated(chain) => chain.to_string(),
-        GroupExit::Shutdown { .. } => "it was ended from inside".into(),
-    })
-}
-
-async fn told_to_stop() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    ) else {
-        tracing::error!("signals cannot be heard; only SIGKILL ends this process");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-}
-
-/// How notices leave, by the configuration.
-pub(crate) fn alert_settings(config: &Config) -> Result<AlertSettings, rustls::Error> {
-    Ok(AlertSettings {
-        console_url: config.alerts.console_url.trim_end_matches('/').to_owned(),
-        heartbeat_url: config.alerts.heartbeat_url.clone(),
-        courier: outgoing(config)?,
-    })
-}
-
-/// What leaves the machine by order of operators, by the configuration.
-pub(crate) fn outgoing(config: &Config) -> Result<Arc<Outgoing>, rustls::Error> {
-    Ok(Arc::new(Outgoing::new(gateway::tls_config()?, config)))
 }

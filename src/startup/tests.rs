@@ -4,8 +4,10 @@ use std::future::{pending, ready};
 use std::path::Path;
 use std::time::Instant;
 
+use steward_actors::spool::{self, FsyncPolicy};
 use steward_entities::database::begin_write;
 
+use super::process::raise_file_limit;
 use super::*;
 
 async fn application(dir: &Path) -> Application {

@@ -25,8 +25,10 @@
 //! other; who wants to be told instead sends `If-Match`. How a version is hashed is [`content`]'s.
 
 mod content;
+mod file;
 mod keep;
 mod run;
+mod runs;
 mod serve;
 #[cfg(test)]
 mod tests;
@@ -85,8 +87,8 @@ pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
         .service(fill)
         .service(rollback)
         .service(run::run_version)
-        .service(run::runs)
-        .service(run::remove_run)
+        .service(runs::runs)
+        .service(runs::remove_run)
         .service(point_label)
         .service(remove_label);
 }

@@ -15,7 +15,8 @@ use crate::http::permission::{Can, ReadStats};
 use crate::http::range::{TimeRange, rfc3339};
 use crate::state::AppState;
 
-use super::ranking::{Most, Ranked, TopQuery, rank};
+use super::leading::{Most, Ranked};
+use super::ranking::{TopQuery, rank};
 use super::which::Which;
 use super::{By, CostQuery, course};
 

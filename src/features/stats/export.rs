@@ -17,7 +17,8 @@ use crate::http::range::{RangeQuery, TimeRange};
 use crate::http::sheet;
 use crate::state::AppState;
 
-use super::ranking::{Most, Ranked, Top, TopQuery, rank};
+use super::leading::{Most, Ranked};
+use super::ranking::{Top, TopQuery, rank};
 use super::which::Which;
 use super::{CostQuery, Trend, TrendQuery, course};
 

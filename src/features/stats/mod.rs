@@ -29,6 +29,7 @@ pub(crate) mod conversations;
 mod days;
 mod export;
 mod jwt;
+mod leading;
 mod one;
 mod ops;
 mod prompts;

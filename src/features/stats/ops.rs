@@ -30,7 +30,8 @@ use crate::http::range::{RangeQuery, TimeRange};
 use crate::state::AppState;
 
 use super::conversations::{lately, of_days};
-use super::ranking::{Most, Ranked, Top, TopItem, TopQuery, rank, total};
+use super::leading::{Most, Ranked};
+use super::ranking::{Top, TopItem, TopQuery, rank, total};
 use super::view::Numbers;
 use super::which::Which;
 use super::{By, CostQuery, Trend, course};

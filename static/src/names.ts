@@ -1,28 +1,33 @@
 // Names for the ids of keys, accounts and tenants, wherever pages tell of them: on chips, in tables, in charts. A list
-// that may not be read leaves the ids.
+// that may not be read leaves the ids. Accounts are few and known by heart; keys and tenants may be many, and are searched for.
 import { useQuery } from '@tanstack/vue-query'
 import { computed } from 'vue'
 import { answer, api, everyPage } from './api/client'
+import type { Choices, FilterSpec } from './kit'
 import { useSession } from './session'
 
-export function useNames() {
+type Noun = 'tokens' | 'accounts' | 'tenants'
+
+/** Of the nouns that a page needs whole, or the newest two hundred of keys. */
+export function useNames(nouns: readonly Noun[] = ['tokens', 'accounts', 'tenants']) {
   const session = useSession()
+  const wanted = (noun: Noun) => computed(() => nouns.includes(noun) && session.can(`read:${noun}`))
   const tokens = useQuery({
     queryKey: ['tokens', 'names'],
     staleTime: 60_000,
-    enabled: computed(() => session.can('read:tokens')),
+    enabled: wanted('tokens'),
     queryFn: ({ signal }) => answer(api.GET('/api/v1/tokens', { params: { query: { limit: 200 } }, signal })),
   })
   const accounts = useQuery({
     queryKey: ['accounts', 'names'],
     staleTime: 60_000,
-    enabled: computed(() => session.can('read:accounts')),
+    enabled: wanted('accounts'),
     queryFn: ({ signal }) => everyPage((query) => answer(api.GET('/api/v1/accounts', { params: { query }, signal }))),
   })
   const tenants = useQuery({
     queryKey: ['tenants', 'names'],
     staleTime: 60_000,
-    enabled: computed(() => session.can('read:tenants')),
+    enabled: wanted('tenants'),
     queryFn: ({ signal }) =>
       everyPage((query) => answer(api.GET('/api/v1/ops/tenants', { params: { query }, signal }))),
   })
@@ -41,3 +46,57 @@ export function useNames() {
     },
   }
 }
+
+interface Found {
+  items: { id: string; name: string }[]
+  next_cursor?: string | null
+}
+interface Search {
+  q?: string
+  cursor?: string
+  limit: number
+}
+function choicesOf(
+  key: string,
+  page: (query: Search, signal: AbortSignal) => Promise<Found>,
+  one: (id: string, signal: AbortSignal) => Promise<{ name: string }>,
+): Choices {
+  return {
+    key,
+    async find(text, cursor, signal) {
+      const found = await page({ limit: 20, ...(text ? { q: text } : {}), ...(cursor ? { cursor } : {}) }, signal)
+      return {
+        items: found.items.map(({ id, name }) => ({ value: id, label: name })),
+        next: found.next_cursor ?? null,
+      }
+    },
+    nameOf: async (id, signal) => (await one(id, signal)).name,
+  }
+}
+const keys = choicesOf(
+  'tokens',
+  (query, signal) => answer(api.GET('/api/v1/tokens', { params: { query }, signal })),
+  (id, signal) => answer(api.GET('/api/v1/tokens/{id}', { params: { path: { id } }, signal })),
+)
+const owners = choicesOf(
+  'tenants',
+  (query, signal) => answer(api.GET('/api/v1/ops/tenants', { params: { query }, signal })),
+  (id, signal) => answer(api.GET('/api/v1/ops/tenants/{id}', { params: { path: { id } }, signal })),
+)
+
+/** Keys and tenants to choose from, for who may read them. */
+export function useChoices() {
+  const session = useSession()
+  return {
+    tokens: computed(() => (session.can('read:tokens') ? keys : undefined)),
+    tenants: computed(() => (session.can('read:tenants') ? owners : undefined)),
+  }
+}
+
+/** A filter by one of them; by its id for who may not read them. */
+export const byChoice = (key: string, label: string, choices: Choices | undefined): FilterSpec => ({
+  key,
+  label,
+  kind: choices ? 'choice' : 'text',
+  choices,
+})

@@ -145,6 +145,9 @@ async fn found_on(world: World) {
         assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
     }
     let tenant = tenant.as_str().unwrap();
+    let owned = Ask::get(&format!("{TOKENS}?tenant_id={tenant}")).bearer(&root);
+    let owned = owned.to(&app).await;
+    assert_eq!(owned.body["items"][0]["tenant_name"], "T", "{owned:?}");
     for (query, names) in [
         ("", json!(["three 100%", "two", "one"])),
         ("app=shop", json!(["one"])),

@@ -56,6 +56,8 @@ pub(crate) struct TokenView {
     name: String,
     description: String,
     tenant_id: Option<String>,
+    /// What that tenant is called.
+    tenant_name: Option<String>,
     /// The application it stands for; null when it names none.
     app: Option<String>,
     /// First characters of the secret.
@@ -100,15 +102,17 @@ pub(crate) struct TokenView {
 impl TokenView {
     pub(super) fn of(
         row: token::Model,
-        tenants: &HashMap<i64, String>,
+        tenants: &HashMap<i64, tenant::Model>,
         total: Option<&Total>,
     ) -> Self {
         let previous = row.previous_hash.as_ref().and(row.previous_expires_at);
+        let tenant = row.tenant_id.and_then(|id| tenants.get(&id));
         Self {
             id: row.public_id,
             name: row.name,
             description: row.description,
-            tenant_id: row.tenant_id.and_then(|id| tenants.get(&id).cloned()),
+            tenant_id: tenant.map(|tenant| tenant.public_id.clone()),
+            tenant_name: tenant.map(|tenant| tenant.name.clone()),
             app: Some(row.app).filter(|app| !app.is_empty()),
             prefix: row.prefix,
             last4: row.last4,
@@ -163,19 +167,16 @@ pub(super) async fn full(
     Ok(TokenView::of(row, &tenants, used))
 }
 
-/// Public ids of the tenants that `rows` belong to.
+/// The tenants that `rows` belong to, by key.
 pub(super) async fn tenants_of(
     connection: &impl ConnectionTrait,
     scope: Scope,
     rows: &[token::Model],
-) -> Result<HashMap<i64, String>, ApiError> {
+) -> Result<HashMap<i64, tenant::Model>, ApiError> {
     let ids: Vec<i64> = rows.iter().filter_map(|row| row.tenant_id).collect();
     if ids.is_empty() {
         return Ok(HashMap::new());
     }
     let tenants = tenant::by_ids(connection, scope, ids).await?;
-    Ok(tenants
-        .into_iter()
-        .map(|row| (row.id, row.public_id))
-        .collect())
+    Ok(tenants.into_iter().map(|row| (row.id, row)).collect())
 }

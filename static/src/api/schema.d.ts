@@ -8247,6 +8247,8 @@ export interface components {
                  */
                 rpm?: number | null;
                 tenant_id?: string | null;
+                /** @description What that tenant is called. */
+                tenant_name?: string | null;
                 /**
                  * Format: int64
                  * @description Model tokens it may use in its life; null is unlimited.
@@ -9630,6 +9632,8 @@ export interface components {
              */
             rpm?: number | null;
             tenant_id?: string | null;
+            /** @description What that tenant is called. */
+            tenant_name?: string | null;
             /**
              * Format: int64
              * @description Model tokens it may use in its life; null is unlimited.

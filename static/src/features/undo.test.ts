@@ -51,7 +51,7 @@ describe.each<[string, string, Component, typeof shared, string]>([
   ['a key', '/api/v1/tokens', TokenDrawer, key, 'Disable'],
   ['an account', '/api/v1/accounts', AccountDrawer, account, 'Drain'],
 ])('turning %s off', (_, root, drawer, row, off) => {
-  const props = { id: 'a', ...(drawer === TokenDrawer ? { tenantName: () => null } : {}) }
+  const props = { id: 'a' }
   const two = () => records(root, { ...row, id: 'a', name: 'first' }, { ...row, id: 'b', name: 'second' })
   const enabled = (all: ReturnType<typeof two>) => ['a', 'b'].map((id) => all.of(id).enabled)
 

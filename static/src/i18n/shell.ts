@@ -80,6 +80,10 @@ export const shellEn = {
     apply: 'Apply',
     clear: 'Clear all',
   },
+  choice: {
+    search: 'Type to search',
+    none: 'Nothing found',
+  },
   range: {
     label: 'Time range',
     '1h': 'Last hour',
@@ -316,6 +320,10 @@ export const shellZh: SameKeys<typeof shellEn> = {
     value: '值',
     apply: '应用',
     clear: '全部清除',
+  },
+  choice: {
+    search: '输入以搜索',
+    none: '没有找到',
   },
   range: {
     label: '时间范围',

@@ -1,13 +1,16 @@
 // A page's filters, kept in its URL, so that Back restores them and an address can be sent to a colleague.
 import { computed } from 'vue'
 import { type LocationQueryRaw, useRoute, useRouter } from 'vue-router'
+import type { Choices } from './choices'
 
 export interface FilterSpec {
   /** The query parameter, in the URL and at the server. */
   key: string
   label: string
-  kind: 'text' | 'select' | 'number' | 'boolean'
+  kind: 'text' | 'select' | 'choice' | 'number' | 'boolean'
   options?: readonly { value: string; label: string }[]
+  /** Of more than `options` can hold. */
+  choices?: Choices
   placeholder?: string
   /** How a value is shown on its chip. */
   shown?: (value: string) => string

@@ -2,10 +2,11 @@
 import { useQuery, useQueryClient } from '@tanstack/vue-query'
 import { computed, ref, watch } from 'vue'
 import { useRoute, useRouter } from 'vue-router'
-import { answer, api, everyPage, idempotencyKey } from '@/api/client'
+import { answer, api, idempotencyKey } from '@/api/client'
 import { Problem } from '@/api/problem'
 import type { components, paths } from '@/api/schema'
 import { type FilterSpec, useCursorList, useFilters, useTimeRange, useWalk } from '@/kit'
+import { byChoice, useChoices } from '@/names'
 import { useSession } from '@/session'
 import type { Deletion } from './deleting'
 import { useText } from './messages'
@@ -18,56 +19,25 @@ type Query = NonNullable<paths['/api/v1/conversations']['get']['parameters']['qu
 
 const pageSize = 50
 
-/** Keys to choose from; a list that may not be read leaves the ids. */
-export function useKeyNames() {
-  const session = useSession()
-  const tokens = useQuery({
-    queryKey: ['tokens', 'names'],
-    staleTime: 60_000,
-    enabled: computed(() => session.can('read:tokens')),
-    queryFn: ({ signal }) => answer(api.GET('/api/v1/tokens', { params: { query: { limit: 200 } }, signal })),
-  })
-  return computed(() => tokens.data.value?.items.map((token) => ({ value: token.id, label: token.name })))
-}
-
-function useTenantNames() {
-  const session = useSession()
-  const tenants = useQuery({
-    queryKey: ['tenants', 'names'],
-    staleTime: 60_000,
-    enabled: computed(() => session.can('read:tenants')),
-    queryFn: ({ signal }) =>
-      everyPage((query) => answer(api.GET('/api/v1/ops/tenants', { params: { query }, signal }))),
-  })
-  return computed(() => tenants.data.value?.items.map((tenant) => ({ value: tenant.id, label: tenant.name })))
-}
-
 export function useConversations() {
   const t = useText()
   const route = useRoute()
   const router = useRouter()
   const range = useTimeRange()
-  const keys = useKeyNames()
-  const tenants = useTenantNames()
+  const choices = useChoices()
 
   const specs = computed<FilterSpec[]>(() => {
-    const ids = (key: 'token_id' | 'tenant_id', options: FilterSpec['options']): FilterSpec => ({
-      key,
-      label: t(`filter.${key}`),
-      kind: options ? 'select' : 'text',
-      options,
-    })
     const text = (key: 'user' | 'app' | 'model' | 'conversation_id'): FilterSpec => ({
       key,
       label: t(`filter.${key}`),
       kind: 'text',
     })
     return [
-      ids('token_id', keys.value),
+      byChoice('token_id', t('filter.token_id'), choices.tokens.value),
       text('user'),
       text('model'),
       text('app'),
-      ids('tenant_id', tenants.value),
+      byChoice('tenant_id', t('filter.tenant_id'), choices.tenants.value),
       text('conversation_id'),
     ]
   })
@@ -118,8 +88,6 @@ export function useConversations() {
     filters,
     query,
     question,
-    keys,
-    tenants,
     list,
     searching,
     stopped,

@@ -6,7 +6,7 @@ import { answer, api, idempotencyKey, tagged } from '@/api/client'
 import { Problem } from '@/api/problem'
 import type { paths } from '@/api/schema'
 import { type FilterSpec, useCursorList, useFilters, useLive, useTimeRange, useWalk } from '@/kit'
-import { useNames } from '@/names'
+import { byChoice, useChoices } from '@/names'
 import { useSession } from '@/session'
 import { type Act, type Feedback, statuses } from './feedback'
 import { useText } from './messages'
@@ -20,15 +20,9 @@ export function useFeedback() {
   const route = useRoute()
   const router = useRouter()
   const range = useTimeRange()
-  const names = useNames()
+  const choices = useChoices()
   const stars = [1, 2, 3, 4, 5].map((n) => ({ value: String(n), label: String(n) }))
   const specs = computed<FilterSpec[]>(() => {
-    const ids = (key: 'tenant_id' | 'token_id', options: FilterSpec['options']): FilterSpec => ({
-      key,
-      label: t(`filter.${key}`),
-      kind: options ? 'select' : 'text',
-      options,
-    })
     const text = (key: 'category' | 'model' | 'app' | 'user' | 'prompt'): FilterSpec => ({
       key,
       label: t(`filter.${key}`),
@@ -48,8 +42,8 @@ export function useFeedback() {
       text('app'),
       { ...text('prompt'), placeholder: 'support/first-answer@3' },
       text('user'),
-      ids('tenant_id', names.tenants.value),
-      ids('token_id', names.tokens.value),
+      byChoice('tenant_id', t('filter.tenant_id'), choices.tenants.value),
+      byChoice('token_id', t('filter.token_id'), choices.tokens.value),
       {
         key: 'has_correction',
         label: t('filter.has_correction'),

@@ -7,7 +7,7 @@ import { Problem } from '@/api/problem'
 import type { components, paths } from '@/api/schema'
 import { type FilterSpec, useCursorList, useFilters, useTimeRange, useWalk } from '@/kit'
 import { onAnyNews } from '@/live/push'
-import { useNames } from '@/names'
+import { byChoice, useChoices, useNames } from '@/names'
 import { useText } from './messages'
 
 export type Call = components['schemas']['RequestItem']
@@ -21,15 +21,10 @@ export function useRequests() {
   const route = useRoute()
   const router = useRouter()
   const range = useTimeRange()
-  const names = useNames()
+  const names = useNames(['tokens', 'accounts'])
+  const choices = useChoices()
 
   const specs = computed<FilterSpec[]>(() => {
-    const ids = (key: 'token_id' | 'account_id' | 'tenant_id', options: FilterSpec['options']): FilterSpec => ({
-      key,
-      label: t(`filter.${key}`),
-      kind: options ? 'select' : 'text',
-      options,
-    })
     const text = (key: 'app' | 'user' | 'provider' | 'model' | 'prompt'): FilterSpec => ({
       key,
       label: t(`filter.${key}`),
@@ -47,9 +42,14 @@ export function useRequests() {
         ],
       },
       { key: 'status_code', label: t('filter.status_code'), kind: 'number', placeholder: '429' },
-      ids('token_id', names.tokens.value),
-      ids('account_id', names.accounts.value),
-      ids('tenant_id', names.tenants.value),
+      byChoice('token_id', t('filter.token_id'), choices.tokens.value),
+      {
+        key: 'account_id',
+        label: t('filter.account_id'),
+        kind: names.accounts.value ? 'select' : 'text',
+        options: names.accounts.value,
+      },
+      byChoice('tenant_id', t('filter.tenant_id'), choices.tenants.value),
       text('user'),
       text('app'),
       text('provider'),

@@ -24,7 +24,7 @@ afterEach(() => {
 })
 const drawer = (id: string) =>
   mounted(TokenDrawer, {
-    props: { id, tenantName: () => null },
+    props: { id },
     address: `/tokens/${id}`,
     permissions: ['read:tokens', 'write:tokens'],
   })

@@ -4,6 +4,7 @@ import { answer, api, everyPage, idempotencyKey, tagged } from '@/api/client'
 import { Problem } from '@/api/problem'
 import type { components, paths } from '@/api/schema'
 import { type FilterSpec, useCursorList, useEdit, useFilters, useLive } from '@/kit'
+import { byChoice, useChoices } from '@/names'
 import { useSession } from '@/session'
 import { useText } from './messages'
 import type { Token } from './token'
@@ -12,18 +13,6 @@ export type NewToken = components['schemas']['NewToken']
 export type TokenChanges = components['schemas']['TokenChanges']
 export type Issued = components['schemas']['IssuedToken']
 type Query = NonNullable<paths['/api/v1/tokens']['get']['parameters']['query']>
-
-export function useTenants() {
-  const session = useSession()
-  const query = useQuery({
-    queryKey: ['tenants', 'names'],
-    staleTime: 60_000,
-    enabled: computed(() => session.can('read:tenants')),
-    queryFn: ({ signal }) =>
-      everyPage((query) => answer(api.GET('/api/v1/ops/tenants', { params: { query }, signal }))),
-  })
-  return computed(() => query.data.value?.items ?? [])
-}
 
 /** Who is called; nobody as long as it is not known. */
 export function useUpstreams() {
@@ -51,7 +40,7 @@ export function useModelsOf(id: () => string | null) {
 
 export function useTokens() {
   const t = useText()
-  const tenants = useTenants()
+  const choices = useChoices()
   const specs = computed<FilterSpec[]>(() => [
     {
       key: 'enabled',
@@ -63,12 +52,7 @@ export function useTokens() {
       ],
     },
     { key: 'app', label: t('filter.app'), kind: 'text' },
-    {
-      key: 'tenant_id',
-      label: t('filter.tenant_id'),
-      kind: 'select',
-      options: tenants.value.map((tenant) => ({ value: tenant.id, label: tenant.name })),
-    },
+    byChoice('tenant_id', t('filter.tenant_id'), choices.tenants.value),
     {
       key: 'with_revoked',
       label: t('filter.with_revoked'),
@@ -96,7 +80,7 @@ export function useTokens() {
         }),
       ),
   })
-  return { specs, filters, list, tenants }
+  return { specs, filters, list }
 }
 
 export function useToken(id: () => string | null) {

@@ -8,7 +8,7 @@ import { Problem } from '@/api/problem'
 import type { paths } from '@/api/schema'
 import { type FilterSpec, grainOf, rangeMs, useFilters, useLive, useTimeRange } from '@/kit'
 import { onNews } from '@/live/push'
-import { useNames } from '@/names'
+import { byChoice, useChoices, useNames } from '@/names'
 import { usePreferences } from '@/preferences'
 import { useText } from './messages'
 import {
@@ -45,7 +45,8 @@ export function useUsage() {
   const router = useRouter()
   const range = useTimeRange()
   const live = useLive()
-  const names = useNames()
+  const names = useNames(['accounts'])
+  const choices = useChoices()
   const preferences = usePreferences()
   const stretch = computed(() => ({ ...range.query.value, currency: preferences.currency }))
 
@@ -60,15 +61,15 @@ export function useUsage() {
 
   const specs = computed<FilterSpec[]>(() => {
     const options = {
-      token_id: names.tokens.value,
       account_id: names.accounts.value,
-      tenant_id: names.tenants.value,
       mode: [
         { value: 'api', label: t('mode.api') },
         { value: 'web', label: t('mode.web') },
       ],
     }
+    const found = { token_id: choices.tokens.value, tenant_id: choices.tenants.value }
     return filterKeys.map((key): FilterSpec => {
+      if (key === 'token_id' || key === 'tenant_id') return byChoice(key, t(`filter.${key}`), found[key])
       const known = key in options ? options[key as keyof typeof options] : undefined
       return { key, label: t(`filter.${key}`), kind: known ? 'select' : 'text', options: known }
     })

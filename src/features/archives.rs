@@ -22,8 +22,7 @@ use steward_actors::archive::{
     Asked, FIND, IMPORT, WRITE, are_there, open_place, seal_place, waiting,
 };
 use steward_actors::depot::{self, Place};
-use steward_actors::tree::upkeep::job_runner::Wake;
-use steward_entities::{archive, archive_place, job, public_id};
+use steward_entities::{archive, archive_place, public_id};
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -245,15 +244,9 @@ async fn queue(
     kind: &'static str,
 ) -> Result<HttpResponse, ApiError> {
     let change = Change::begin(state, caller).await?;
-    let author = caller.operator.public_id.clone();
-    let row = job::insert(&change, kind, json!({}), author, change.now).await?;
+    let row = change.queue(kind, json!({})).await?;
     let audit = Audit::of(kind, "job", &row.public_id);
-    let answer = change
-        .accepted(audit, JobAccepted { job: row.into() })
-        .await?;
-    // It would look by itself in a second; that it cannot be told is no failure.
-    let _ = state.tree.job_runner.try_send(Wake);
-    Ok(answer)
+    change.queued(audit, row).await
 }
 
 /// Where new months go.
@@ -401,16 +394,11 @@ async fn import(
         archive: found.public_id.clone(),
     };
     let params = serde_json::to_value(&asked).map_err(ApiError::internal)?;
-    let author = caller.operator.public_id.clone();
     archive::mark_imported(&change, found.id, change.now, change.now + BACK_MICROS).await?;
-    let row = job::insert(&change, IMPORT, params, author, change.now).await?;
+    let row = change.queue(IMPORT, params).await?;
     let audit = Audit::of("archives.import", "archive", &found.public_id)
         .with("month", format!("{} {}", found.kind, found.month));
-    let answer = change
-        .accepted(audit, JobAccepted { job: row.into() })
-        .await?;
-    let _ = state.tree.job_runner.try_send(Wake);
-    Ok(answer)
+    change.queued(audit, row).await
 }
 
 #[cfg(test)]

@@ -17,9 +17,8 @@ use serde::Serialize;
 use serde_json::json;
 use steward_actors::domain::rid::Rid;
 use steward_actors::retention::{COUNTED_MAX, HELD_MAX, Home, Kind, RUN, due};
-use steward_actors::tree::upkeep::job_runner::Wake;
 use steward_actors::tree::upkeep::retention::EVERY;
-use steward_entities::{expiry, job};
+use steward_entities::expiry;
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -219,15 +218,9 @@ async fn run(
 ) -> Result<HttpResponse, ApiError> {
     check::whole_installation(&caller)?;
     let change = Change::begin(&state, &caller).await?;
-    let author = caller.operator.public_id.clone();
-    let row = job::insert(&change, RUN, json!({}), author, change.now).await?;
+    let row = change.queue(RUN, json!({})).await?;
     let audit = Audit::of("retention.run", "job", &row.public_id);
-    let answer = change
-        .accepted(audit, JobAccepted { job: row.into() })
-        .await?;
-    // It would look by itself in a second; that it cannot be told is no failure.
-    let _ = state.tree.job_runner.try_send(Wake);
-    Ok(answer)
+    change.queued(audit, row).await
 }
 
 #[cfg(test)]

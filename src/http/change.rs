@@ -10,12 +10,14 @@ use actix_web::http::StatusCode;
 use sea_orm::DatabaseTransaction;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use steward_entities::audit;
+use steward_actors::tree::upkeep::job_runner::Wake;
 use steward_entities::change::ChangeError;
 use steward_entities::database::begin_write;
+use steward_entities::{audit, job};
 
 use super::caller::Caller;
 use super::idempotency;
+use super::job::JobAccepted;
 use super::precondition::Tagged;
 use crate::error::{ApiError, ErrorCode};
 use crate::state::AppState;
@@ -179,6 +181,29 @@ impl<'a> Change<'a> {
         self.keep(StatusCode::ACCEPTED, None, &body).await?;
         self.txn.commit().await?;
         Ok(HttpResponse::Accepted().json(body))
+    }
+
+    /// Queues a job on behalf of the caller.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn queue(&self, kind: &str, params: Value) -> Result<job::Model, ApiError> {
+        let by = self.caller.operator.public_id.clone();
+        Ok(job::insert(&self.txn, kind, params, by, self.now).await?)
+    }
+
+    /// [`Self::accepted`] with the job that was queued, which begins at once where it can.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn queued(self, audit: Audit, job: job::Model) -> Result<HttpResponse, ApiError> {
+        let state = self.state;
+        let answer = self
+            .accepted(audit, JobAccepted { job: job.into() })
+            .await?;
+        // It would look by itself in a second; that it cannot be told is no failure.
+        let _ = state.tree.job_runner.try_send(Wake);
+        Ok(answer)
     }
 
     async fn keep(

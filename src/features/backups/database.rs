@@ -19,8 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use steward_actors::backup::{BACKUP, DRILL, open_place, seal_place};
 use steward_actors::depot;
-use steward_actors::tree::upkeep::job_runner::Wake;
-use steward_entities::{backup, backup_plan, job};
+use steward_entities::{backup, backup_plan};
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -249,15 +248,9 @@ async fn run(
     check::whole_installation(&caller)?;
     find(&state).await?;
     let change = Change::begin(&state, &caller).await?;
-    let by = caller.operator.public_id.clone();
-    let row = job::insert(&change, BACKUP, json!({}), by, change.now).await?;
+    let row = change.queue(BACKUP, json!({})).await?;
     let audit = Audit::of("backups.run", "job", &row.public_id);
-    let answer = change
-        .accepted(audit, JobAccepted { job: row.into() })
-        .await?;
-    // It would look by itself in a second; that it cannot be told is no failure.
-    let _ = state.tree.job_runner.try_send(Wake);
-    Ok(answer)
+    change.queued(audit, row).await
 }
 
 /// Restores a backup to a scratch place and compares it with what it says it holds.
@@ -278,15 +271,10 @@ async fn drill(
         .filter(|row| row.state == backup::COMPLETE)
         .ok_or_else(|| ApiError::not_found("backup"))?;
     let change = Change::begin(&state, &caller).await?;
-    let by = caller.operator.public_id.clone();
     let params = json!({"backup": row.public_id});
-    let queued = job::insert(&change, DRILL, params, by, change.now).await?;
+    let queued = change.queue(DRILL, params).await?;
     let audit = Audit::of("backups.drill", "backup", &row.public_id);
-    let answer = change
-        .accepted(audit, JobAccepted { job: queued.into() })
-        .await?;
-    let _ = state.tree.job_runner.try_send(Wake);
-    Ok(answer)
+    change.queued(audit, queued).await
 }
 
 /// Where backups go, the newest of them, and the last restore.

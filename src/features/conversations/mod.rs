@@ -25,9 +25,8 @@ use steward_actors::contents::deletion::{self, Asked};
 use steward_actors::contents::store::{SearchCursor, StoreError};
 use steward_actors::contents::words::Question;
 use steward_actors::domain::rid::{RecordId, Rid};
-use steward_actors::tree::upkeep::job_runner::Wake;
+use steward_entities::token;
 use steward_entities::tombstone::{self, Selection};
-use steward_entities::{job, token};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
@@ -317,16 +316,10 @@ async fn delete_many(
         end_user: filter.end_user,
     };
     let stored = serde_json::to_value(&params).map_err(ApiError::internal)?;
-    let author = caller.operator.public_id.clone();
-    let row = job::insert(&change, deletion::DELETE, stored, author, change.now).await?;
+    let row = change.queue(deletion::DELETE, stored).await?;
     tombstone::insert(&*change, params.into(), row.public_id.clone(), change.now).await?;
     let audit = Audit::of("conversations.delete_many", "job", &row.public_id).with("asked", &asked);
-    let answer = change
-        .accepted(audit, JobAccepted { job: row.into() })
-        .await?;
-    // It would look by itself in a second; that it cannot be told is no failure.
-    let _ = state.tree.job_runner.try_send(Wake);
-    Ok(answer)
+    change.queued(audit, row).await
 }
 
 /// Exports a selection or what a filter finds, newest first, streamed: `json` (one array), `jsonl` (a line a call) or

@@ -20,8 +20,6 @@ use serde::Serialize;
 use serde_json::json;
 use steward_actors::domain::record::{Mode, Operation, Record, Source};
 use steward_actors::domain::rid::{RecordId, Rid};
-use steward_actors::tree::upkeep::job_runner::Wake;
-use steward_entities::job;
 use steward_entities::ledger::dead_letter::{self, DeadLetterRow};
 use steward_entities::ledger::request_attempt::AttemptRow;
 use steward_entities::ledger::request_filter::RequestFilter;
@@ -444,15 +442,9 @@ pub(crate) async fn replay(
 ) -> Result<HttpResponse, ApiError> {
     check::whole_installation(&caller)?;
     let change = Change::begin(&state, &caller).await?;
-    let by = caller.operator.public_id.clone();
-    let row = job::insert(&change, REPLAY, json!({}), by, change.now).await?;
+    let row = change.queue(REPLAY, json!({})).await?;
     let audit = Audit::of("dead_letters.replay", "job", &row.public_id);
-    let answer = change
-        .accepted(audit, JobAccepted { job: row.into() })
-        .await?;
-    // It would look by itself in a second; that it cannot be told is no failure.
-    let _ = state.tree.job_runner.try_send(Wake);
-    Ok(answer)
+    change.queued(audit, row).await
 }
 
 #[cfg(test)]

@@ -22,8 +22,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use steward_actors::domain::calendar;
 use steward_actors::ledger_store::reprice::RECALCULATE;
-use steward_actors::tree::upkeep::job_runner::Wake;
-use steward_entities::job;
 use steward_entities::ledger::unpriced;
 use steward_entities::price::{self, Figures, NewPrice};
 use utoipa::{IntoParams, ToSchema};
@@ -376,15 +374,9 @@ async fn recalculate(
         "provider": given(&asked.provider),
         "model": given(&asked.model),
     });
-    let author = caller.operator.public_id.clone();
-    let row = job::insert(&change, RECALCULATE, params, author, change.now).await?;
+    let row = change.queue(RECALCULATE, params).await?;
     let audit = Audit::of("prices.recalculate", "job", &row.public_id).with("asked", &asked);
-    let answer = change
-        .accepted(audit, JobAccepted { job: row.into() })
-        .await?;
-    // It would look by itself in a second; that it cannot be told is no failure.
-    let _ = state.tree.job_runner.try_send(Wake);
-    Ok(answer)
+    change.queued(audit, row).await
 }
 
 /// Models that were called without a price.

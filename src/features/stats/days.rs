@@ -6,8 +6,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use steward_actors::domain::calendar;
 use steward_actors::ledger_store::recount::RECOUNT;
-use steward_actors::tree::upkeep::job_runner::Wake;
-use steward_entities::job;
 use steward_entities::ledger::daily;
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -188,14 +186,8 @@ async fn recount(
         ));
     }
     let change = Change::begin(&state, &caller).await?;
-    let by = caller.operator.public_id.clone();
     let params = json!({"date": date.to_string()});
-    let row = job::insert(&change, RECOUNT, params, by, change.now).await?;
+    let row = change.queue(RECOUNT, params).await?;
     let audit = Audit::of("stats.recount", "job", &row.public_id).with("date", date);
-    let answer = change
-        .accepted(audit, JobAccepted { job: row.into() })
-        .await?;
-    // It would look by itself in a second; that it cannot be told is no failure.
-    let _ = state.tree.job_runner.try_send(Wake);
-    Ok(answer)
+    change.queued(audit, row).await
 }

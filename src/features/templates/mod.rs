@@ -24,9 +24,8 @@ mod view;
 use actix_web::{HttpResponse, delete, get, post, put, web};
 use sea_orm::ConnectionTrait;
 use serde::{Deserialize, Serialize};
-use steward_actors::tree::upkeep::job_runner::Wake;
 use steward_entities::scope::Scope;
-use steward_entities::{job, template, tenant};
+use steward_entities::{template, tenant};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -398,20 +397,14 @@ async fn distribute_some(
     let change = Change::begin(&state, &caller).await?;
     let (asked, _, tenants) = asked.checked(&*change).await?;
     let params = serde_json::to_value(&asked).map_err(ApiError::internal)?;
-    let author = caller.operator.public_id.clone();
-    let row = job::insert(&change, distribute::KIND, params, author, change.now).await?;
+    let row = change.queue(distribute::KIND, params).await?;
     let audit = Audit::of("templates.distribute", "job", &row.public_id)
         .with("templates", &asked.template_ids)
         .with("tenants", tenants.len())
         .with("all_tenants", asked.tenant_ids.is_none())
         .with("on_conflict", asked.on_conflict)
         .with("decisions", asked.decisions.len());
-    let answer = change
-        .accepted(audit, JobAccepted { job: row.into() })
-        .await?;
-    // It would look by itself in a second; that it cannot be told is no failure.
-    let _ = state.tree.job_runner.try_send(Wake);
-    Ok(answer)
+    change.queued(audit, row).await
 }
 
 async fn find(connection: &impl ConnectionTrait, id: &str) -> Result<template::Model, ApiError> {

@@ -50,6 +50,7 @@ use crate::config::{Config, ConfigError, Fsync, Overflow};
 use crate::courier::Outgoing;
 use crate::demo::guard::{self, GuardError, Purpose};
 use crate::demo::{self, DemoError, Ground, Stage};
+use crate::embedding::Embeddings;
 use crate::error::ApiError;
 use crate::features::jwt_tests::Bench;
 use crate::features::knowledge::ChangeMany;
@@ -288,6 +289,7 @@ impl Application {
 
         let snapshot = Arc::new(ArcSwap::default());
         let bench = Bench::default();
+        let embeddings = Embeddings::default();
         let tree = Tree::start(TreeDeps {
             contents,
             databases: databases.clone(),
@@ -332,6 +334,8 @@ impl Application {
             silence_max: Duration::from_millis(config.supervision.silence_max_ms),
             alerts: alert_settings(&config)?,
             outward: outgoing(&config)?,
+            embedder: Arc::new(embeddings.clone()),
+            embedding_model: config.rag.embedding_model.clone(),
             backups: schema::ground(&config.data.dir),
             guest: stage.as_ref().map(Stage::group),
         })
@@ -376,6 +380,7 @@ impl Application {
         probes::attach(&state);
         let (server, address) = listen(&config, &state)?;
         bench.open(&state, address);
+        embeddings.open(&state);
         if let Some(stage) = &stage {
             stage.open(address);
         }

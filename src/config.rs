@@ -43,6 +43,8 @@ pub struct Config {
     pub health: Health,
     pub retention: Retention,
     pub archive: Archive,
+    pub scheduler: Scheduler,
+    pub rag: Rag,
     pub egress: Egress,
     pub alerts: Alerts,
     pub smtp: Smtp,
@@ -244,6 +246,22 @@ pub struct Archive {
     pub enabled: String,
     pub after_days: u32,
     pub dir: PathBuf,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scheduler {
+    pub sync_interval: u32,
+    pub batch_size: u32,
+    pub auto_sync_enabled: bool,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rag {
+    pub top_k: u32,
+    pub min_score: f64,
+    pub embedding_model: String,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]

@@ -10,6 +10,7 @@ pub mod config;
 pub mod console;
 pub mod courier;
 pub mod demo;
+pub mod embedding;
 pub mod error;
 pub mod features;
 pub mod gateway;

@@ -49,6 +49,7 @@ pub(crate) use settings::{alert_settings, outgoing};
 use crate::config::{Config, Fsync};
 use crate::demo::guard::{self, Purpose};
 use crate::demo::{self, Ground, Stage};
+use crate::embedding::Embeddings;
 use crate::features::jwt_tests::Bench;
 use crate::features::knowledge::ChangeMany;
 use crate::features::knowledge::import::{self, ImportPairs};
@@ -212,6 +213,7 @@ impl Application {
 
         let snapshot = Arc::new(ArcSwap::default());
         let bench = Bench::default();
+        let embeddings = Embeddings::default();
         let tree = Tree::start(TreeDeps {
             contents,
             databases: databases.clone(),
@@ -256,6 +258,8 @@ impl Application {
             silence_max: Duration::from_millis(config.supervision.silence_max_ms),
             alerts: alert_settings(&config)?,
             outward: outgoing(&config)?,
+            embedder: Arc::new(embeddings.clone()),
+            embedding_model: config.rag.embedding_model.clone(),
             backups: schema::ground(&config.data.dir),
             guest: stage.as_ref().map(Stage::group),
         })
@@ -300,6 +304,7 @@ impl Application {
         probes::attach(&state);
         let (server, address) = listen(&config, &state)?;
         bench.open(&state, address);
+        embeddings.open(&state);
         if let Some(stage) = &stage {
             stage.open(address);
         }

@@ -321,6 +321,8 @@ fn parts(database: &TestDatabase, clock: Arc<ManualClock>, config: Config) -> (P
         silence_max: Duration::from_millis(config.supervision.silence_max_ms),
         alerts: crate::startup::alert_settings(&config).unwrap(),
         outward: crate::startup::outgoing(&config).unwrap(),
+        embedder: Arc::new(crate::embedding::Embeddings::default()),
+        embedding_model: config.rag.embedding_model.clone(),
         backups: crate::schema::ground(database.dir()),
         guest: None,
     })

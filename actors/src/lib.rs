@@ -13,6 +13,7 @@
 //! - [`retention`]: how long what is kept stays, and forgetting it.
 //! - [`snapshot_source`]: from the control tables to what the gateway decides by.
 //! - [`jobs`]: what a kind of long work looks like.
+//! - [`knowledge`]: pairs found by what they mean.
 //! - [`live`]: what happens, told to whoever listens.
 //! - [`log_feed`]: the process's own log, for those who read it in the console.
 //! - [`outward`]: what makes other calls out of the house; the front is one.
@@ -31,6 +32,7 @@ pub mod domain;
 pub mod fault_point;
 pub mod health;
 pub mod jobs;
+pub mod knowledge;
 pub mod ledger_store;
 pub mod live;
 pub mod log_feed;

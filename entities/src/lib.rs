@@ -50,6 +50,8 @@ pub mod prompt_run;
 pub mod prompt_version;
 pub mod public_id;
 pub mod qa_pair;
+pub mod qa_sync_failure;
+pub mod qa_vector;
 pub mod read_deadline;
 pub mod redaction_rule;
 pub mod remote_backup;

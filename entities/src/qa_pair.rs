@@ -214,6 +214,28 @@ pub async fn update(
     change::update::<Entity>(txn, current.id, current.version, changes, at_micros).await
 }
 
+/// The vector store has the pair as `current` says it, if it still does; false when it was changed or removed meanwhile.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn is_synced_now(
+    txn: &DatabaseTransaction,
+    current: &Model,
+    at_micros: i64,
+) -> Result<bool, DbErr> {
+    let written = Entity::update_many()
+        .set(ActiveModel {
+            is_synced: Set(true),
+            synced_at: Set(Some(at_micros)),
+            ..Default::default()
+        })
+        .filter(Column::Id.eq(current.id))
+        .filter(Column::Version.eq(current.version))
+        .exec(txn)
+        .await?;
+    Ok(written.rows_affected > 0)
+}
+
 /// Removes a pair.
 ///
 /// # Errors

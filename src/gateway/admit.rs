@@ -311,7 +311,7 @@ pub(super) fn budgets(
 
 /// What the call would cost on the dearest of the accounts that may get it, in billionths of a dollar; 0 when none of
 /// them has a price.
-fn dearest(gateway: &Gateway, model: &str, demand: Demand, at_micros: i64) -> i64 {
+pub(super) fn dearest(gateway: &Gateway, model: &str, demand: Demand, at_micros: i64) -> i64 {
     let snapshot = gateway.snapshot.load();
     let count = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
     let used = Used {

@@ -250,20 +250,32 @@ impl Budgets {
         at: i64,
         expected: impl FnOnce() -> i64,
     ) -> Result<Hold, Exhausted> {
+        let budgets = [token.budget, token.tenant_budget];
+        self.reserve_of((token.id, token.tenant_id), budgets, at, expected)
+    }
+
+    /// As [`Self::reserve`], of a token and a tenant by their keys, 0 for none, and their budgets.
+    ///
+    /// # Errors
+    /// [`Exhausted`]; nothing is reserved then.
+    pub fn reserve_of(
+        &self,
+        (token, tenant): (i64, i64),
+        [of_token, of_tenant]: [Budget; 2],
+        at: i64,
+        expected: impl FnOnce() -> i64,
+    ) -> Result<Hold, Exhausted> {
         let period = self.period(at);
         let starts = period.starts();
         let ends = [period.day.1, period.month.1];
-        let budgets = [
-            (Whose::Token, token.budget),
-            (Whose::Tenant, token.tenant_budget),
-        ];
+        let budgets = [(Whose::Token, of_token), (Whose::Tenant, of_tenant)];
         let limited = budgets.iter().any(|(_, budget)| budget.is_limited());
         let wanted = if limited { expected().max(0) } else { 0 };
         let mut hold = Hold {
             starts,
             held: Vec::with_capacity(2),
         };
-        let purses = self.of(token.id, token.tenant_id);
+        let purses = self.of(token, tenant);
         for ((whose, budget), purse) in budgets.into_iter().zip(purses) {
             let Some(purse) = purse else { continue };
             let mut windows = purse.0.lock();

@@ -37,6 +37,7 @@ mod missing_keys;
 mod models;
 mod names;
 mod outside;
+mod own;
 mod pulse;
 mod refusal;
 mod relay;
@@ -55,6 +56,7 @@ pub use counters::{Counters, Reading};
 pub use inward::{Inward, Outgoing};
 pub use missing_keys::MissingKeys;
 pub use outside::{Who, refuse};
+pub use own::{Payer, Unembedded};
 pub use server::{KEEP_ALIVE, LINGER, on_connect};
 
 use std::net::IpAddr;

@@ -9,6 +9,7 @@ use actix_web::HttpResponse;
 use actix_web::http::header::HeaderMap;
 use prost::Message;
 use steward_actors::domain::record::{RECORD_KIND, Record};
+use steward_actors::domain::rid::RecordId;
 use steward_actors::domain::snapshot::TokenView;
 use steward_actors::spool::AppendError;
 
@@ -82,42 +83,55 @@ impl Gateway {
     pub async fn book(&self, records: Vec<Record>) -> Result<Vec<String>, ErrorCode> {
         let mut ids = Vec::with_capacity(records.len());
         let mut last = None;
-        let prices = Arc::clone(&self.snapshot.load().prices);
         for (at, mut record) in records.into_iter().enumerate() {
-            let id = self.rids.next();
-            record.rid = id.rid.0;
-            record.id_tail = id.tail;
-            prices.price(&mut record);
-            record.bound();
-            let appended = self.spool.append(RECORD_KIND, &record.encode_to_vec());
-            let appended = appended.map_err(|cause| {
-                self.counters.append_failure();
-                tracing::error!(request_id = %id, %cause, "a told record could not be written");
-                match cause {
-                    AppendError::Full(_) => ErrorCode::LedgerFull,
-                    _ => ErrorCode::Internal,
-                }
-            })?;
+            let (id, seq) = self.append(&mut record)?;
             self.budgets.spend(
                 record.token_id,
                 record.tenant_id,
                 record.request_at,
                 charge_of(&record),
             );
-            if appended.recorded {
-                last = Some(appended.seq);
-            }
+            last = seq.or(last);
             ids.push(id.to_string());
             if at % TURN_RECORDS == TURN_RECORDS - 1 {
                 tokio::task::yield_now().await;
             }
         }
-        if let Some(seq) = last
-            && self.wait_durable
-        {
-            let durable = self.spool.durable(seq).await;
-            durable.map_err(|_| ErrorCode::Internal)?;
-        }
+        self.durable(last).await?;
         Ok(ids)
+    }
+
+    /// Gives a record an id and a price and puts it on the books; nobody's budget is asked or charged. Answers its id, and where
+    /// it stands.
+    ///
+    /// # Errors
+    /// `ledger_full` or `internal_error`.
+    pub(super) fn append(&self, record: &mut Record) -> Result<(RecordId, Option<u64>), ErrorCode> {
+        let id = self.rids.next();
+        record.rid = id.rid.0;
+        record.id_tail = id.tail;
+        self.snapshot.load().prices.price(record);
+        record.bound();
+        let appended = self.spool.append(RECORD_KIND, &record.encode_to_vec());
+        let appended = appended.map_err(|cause| {
+            self.counters.append_failure();
+            tracing::error!(request_id = %id, %cause, "a record could not be written");
+            match cause {
+                AppendError::Full(_) => ErrorCode::LedgerFull,
+                _ => ErrorCode::Internal,
+            }
+        })?;
+        Ok((id, appended.recorded.then_some(appended.seq)))
+    }
+
+    /// Waits until what was appended survives a power failure, where that is wanted.
+    pub(super) async fn durable(&self, last: Option<u64>) -> Result<(), ErrorCode> {
+        match last {
+            Some(seq) if self.wait_durable => {
+                let durable = self.spool.durable(seq).await;
+                durable.map_err(|_| ErrorCode::Internal)
+            }
+            _ => Ok(()),
+        }
     }
 }

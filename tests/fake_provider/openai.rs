@@ -405,14 +405,38 @@ fn embeddings(request: &Value, model: &str, script: &Script) -> Value {
     } else {
         json!(VECTOR)
     };
+    let texts = request.get("input").and_then(Value::as_array);
+    let of_text = |i: usize| texts.and_then(|all| all.get(i)).and_then(Value::as_str);
     let data: Vec<_> = (0..count)
-        .map(|i| json!({"object": "embedding", "index": i, "embedding": vector}))
+        .map(|i| match of_text(i).filter(|_| script.words) {
+            Some(text) => {
+                json!({"object": "embedding", "index": i, "embedding": pairs_of_letters(text)})
+            }
+            None => json!({"object": "embedding", "index": i, "embedding": vector}),
+        })
         .collect();
     let mut body = json!({"object": "list", "data": data, "model": model});
     if !script.no_usage {
         body["usage"] = json!({"prompt_tokens": PROMPT_TOKENS, "total_tokens": PROMPT_TOKENS});
     }
     body
+}
+
+/// How often each pair of letters stands in `text`, as a vector.
+fn pairs_of_letters(text: &str) -> Vec<f32> {
+    let letters: Vec<char> = text
+        .to_lowercase()
+        .chars()
+        .filter(|one| one.is_alphanumeric())
+        .collect();
+    let mut vector = vec![0.01; 256];
+    for pair in letters.windows(2) {
+        let sum = pair
+            .iter()
+            .fold(7_usize, |sum, letter| sum * 31 + *letter as usize);
+        vector[sum % 256] += 1.0;
+    }
+    vector
 }
 
 pub fn models() -> Value {

@@ -65,6 +65,10 @@ pub struct Script {
     pub chunked: bool,
     /// Announce a longer body than is sent, then close.
     pub short_body: bool,
+    /// Embeddings say which pairs of letters a text has: texts that share some are near.
+    pub words: bool,
+    /// The request is refused when one of its texts holds `forbidden`.
+    pub strict: bool,
 }
 
 /// Larger numbers are no test's: a model name may be anybody's.
@@ -120,6 +124,8 @@ impl Script {
                 "close" => script.close_delimited = true,
                 "chunked" => script.chunked = true,
                 "short" => script.short_body = true,
+                "words" => script.words = true,
+                "strict" => script.strict = true,
                 // Well-behaved on purpose, and a way to make a model name unique.
                 "ok" | "id" => {}
                 _ => {

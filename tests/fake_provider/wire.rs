@@ -522,7 +522,7 @@ fn choose(request: &Received, body: &Value, model: &str, script: &Script) -> Ans
         Some(401)
     } else if script.status.is_some() {
         script.status
-    } else if known && body.is_null() {
+    } else if known && (body.is_null() || script.strict && body.to_string().contains("forbidden")) {
         Some(400)
     } else {
         None

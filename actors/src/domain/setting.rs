@@ -65,6 +65,11 @@ const DELIVERIES: &str = "retention.deliveries_days";
 const ALERTS: &str = "retention.alerts_days";
 const ARCHIVES: &str = "archive.enabled";
 const ARCHIVED_AFTER: &str = "archive.after_days";
+const SYNC_EVERY: &str = "scheduler.sync_interval";
+const SYNC_BATCH: &str = "scheduler.batch_size";
+const SYNCS: &str = "scheduler.auto_sync_enabled";
+const TOP_K: &str = "rag.top_k";
+const MIN_SCORE: &str = "rag.min_score";
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -86,7 +91,7 @@ const fn days(key: &'static str, min: i64) -> Definition {
 }
 
 /// Every setting, in the order in which they are shown.
-pub static DEFINITIONS: [Definition; 29] = [
+pub static DEFINITIONS: [Definition; 34] = [
     Definition {
         key: CURRENCY,
         kind: Kind::Choice(&["USD", "CNY"]),
@@ -138,6 +143,20 @@ pub static DEFINITIONS: [Definition; 29] = [
         kind: Kind::Choice(&["off", "on"]),
     },
     whole(ARCHIVED_AFTER, 1, 365),
+    whole(SYNC_EVERY, 60, 3_600),
+    whole(SYNC_BATCH, 10, 200),
+    Definition {
+        key: SYNCS,
+        kind: Kind::Choice(&["true", "false"]),
+    },
+    whole(TOP_K, 1, 20),
+    Definition {
+        key: MIN_SCORE,
+        kind: Kind::Decimal {
+            min_nano: 0,
+            max_nano: 1_000_000_000,
+        },
+    },
 ];
 
 /// The setting of that name.
@@ -257,6 +276,16 @@ pub struct Settings {
     pub archives: bool,
     /// A month is archived so many days after its end.
     pub archived_after: Duration,
+    /// How often what waits to be embedded is looked at.
+    pub sync_every: Duration,
+    /// Pairs embedded by one call.
+    pub sync_batch: usize,
+    /// Pairs are embedded as they come, not only when somebody asks.
+    pub syncs: bool,
+    /// Pairs that a question finds at most.
+    pub top_k: u32,
+    /// How near they have to be, in billionths.
+    pub min_score_nano: i64,
 }
 
 /// Where readers find them.
@@ -290,6 +319,11 @@ impl Default for Settings {
             retention: Retention::default(),
             archives: false,
             archived_after: Duration::from_secs(3 * 86_400),
+            sync_every: Duration::from_secs(600),
+            sync_batch: 50,
+            syncs: true,
+            top_k: 5,
+            min_score_nano: 300_000_000,
         }
     }
 }
@@ -338,6 +372,12 @@ impl Settings {
             },
             archives: text(ARCHIVES) == "on",
             archived_after: Duration::from_secs(u64::from(whole(ARCHIVED_AFTER)?) * 86_400),
+            sync_every: Duration::from_secs(whole(SYNC_EVERY)?.into()),
+            sync_batch: whole(SYNC_BATCH)? as usize,
+            syncs: text(SYNCS) == "true",
+            top_k: whole(TOP_K)?,
+            min_score_nano: nano(text(MIN_SCORE))
+                .ok_or_else(|| format!("{MIN_SCORE} must be a decimal number"))?,
         })
     }
 }

@@ -81,6 +81,17 @@ impl Default for Budget {
 }
 
 impl Budget {
+    /// As a table has it. One in a currency nobody knows allows nothing rather than everything.
+    pub fn stored(daily_nano: Option<i64>, monthly_nano: Option<i64>, currency: &str) -> Self {
+        let known = Currency::parse(currency);
+        let held = |nano: Option<i64>| nano.map(|nano| known.map_or(0, |_| nano.max(0)));
+        Self {
+            daily_nano: held(daily_nano),
+            monthly_nano: held(monthly_nano),
+            currency: known.unwrap_or(Currency::Usd),
+        }
+    }
+
     /// Whether it limits anything.
     pub fn is_limited(&self) -> bool {
         self.daily_nano.is_some() || self.monthly_nano.is_some()

@@ -173,7 +173,7 @@ fn add_token(
         tenant_suspended: row.tenant_id.is_some()
             && tenant.is_none_or(|tenant| tenant.status == tenant::Status::Suspended),
         tenant_budget: tenant.map_or_else(Budget::default, |tenant| {
-            budget(
+            Budget::stored(
                 tenant.daily_budget_nano,
                 tenant.monthly_budget_nano,
                 &tenant.budget_currency,
@@ -187,7 +187,7 @@ fn add_token(
         tpm: row.tpm.map(unsigned),
         concurrency: row.concurrency.map(bounded),
         token_quota: row.token_quota.map(unsigned),
-        budget: budget(
+        budget: Budget::stored(
             row.daily_budget_nano,
             row.monthly_budget_nano,
             &row.budget_currency,
@@ -260,17 +260,6 @@ fn account_view(
 /// Negative counts as none allowed, too large as the largest.
 fn bounded(number: i64) -> u32 {
     u32::try_from(number.max(0)).unwrap_or(u32::MAX)
-}
-
-/// One in a currency that only a later version knows is held to nothing rather than to no limit.
-fn budget(daily_nano: Option<i64>, monthly_nano: Option<i64>, currency: &str) -> Budget {
-    let known = Currency::parse(currency);
-    let held = |nano: Option<i64>| nano.map(|nano| known.map_or(0, |_| nano.max(0)));
-    Budget {
-        daily_nano: held(daily_nano),
-        monthly_nano: held(monthly_nano),
-        currency: known.unwrap_or(Currency::Usd),
-    }
 }
 
 fn unsigned(number: i64) -> u64 {

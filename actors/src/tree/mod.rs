@@ -5,6 +5,7 @@
 //! then ends; what was accepted is safe in the spool.
 
 pub mod foundation;
+pub mod learning;
 pub mod ledger;
 pub mod live;
 pub mod upkeep;
@@ -31,6 +32,8 @@ use crate::domain::snapshot::Snapshot;
 use crate::health::store::NodeLooks;
 use crate::health::{HealthBoard, HealthSettings};
 use crate::jobs::JobKinds;
+use crate::knowledge;
+use crate::knowledge::embed::Embedder;
 use crate::ledger_store::rebuild::RebuildDays;
 use crate::ledger_store::recount::RecountDay;
 use crate::ledger_store::replay::ReplayDeadLetters;
@@ -48,6 +51,7 @@ use crate::vault::Vault;
 
 use foundation::settings_keeper::{self, SettingsKeeper};
 use foundation::snapshot_keeper::{self, SnapshotKeeper};
+use learning::knowledge_sync::KnowledgeSync;
 use ledger::LedgerSettings;
 use ledger::batch_writer::BatchWriter;
 use ledger::batch_writer::delivery::{BatchCommitted, Condition};
@@ -114,6 +118,10 @@ pub struct TreeDeps {
     pub alerts: AlertSettings,
     /// Makes calls to the remote and the bucket that operators set.
     pub outward: Arc<dyn Outward>,
+    /// Turns texts into vectors.
+    pub embedder: Arc<dyn Embedder>,
+    /// The model that knowledge is embedded by; empty for none.
+    pub embedding_model: String,
     /// What backups are restored with.
     pub backups: BackupGround,
     /// A group that stands beside the tree's own, started last and ended first: a demonstration's.
@@ -175,6 +183,10 @@ pub struct TreeHandle {
     pub alerts: alert_evaluator::Shared,
     /// `root/upkeep/job_runner`.
     pub job_runner: ActorRef<JobRunner>,
+    /// `root/learning/knowledge_sync`.
+    pub knowledge_sync: ActorRef<KnowledgeSync>,
+    /// What it works with, and what questions are answered by.
+    pub knowledge: knowledge::Parts,
     /// What `root/upkeep/remote_backup` works with, for whoever asks for a push.
     pub remote: remote_backup::Parts,
     /// What backups are made and restored with.
@@ -328,6 +340,16 @@ impl Tree {
                 parts: archive_parts.clone(),
             });
 
+        let knowledge_sync = ActorRef::new(QUEUE);
+        let knowledge = knowledge::Parts {
+            databases: deps.databases.clone(),
+            embedder: deps.embedder,
+            settings: Arc::clone(&in_force),
+            model: deps.embedding_model.into(),
+            clock: Arc::clone(&deps.clock),
+            node: deps.node,
+            loaded: Arc::default(),
+        };
         let settings_parts = settings_keeper::Parts {
             databases: deps.databases.clone(),
             says: deps.settings,
@@ -361,6 +383,7 @@ impl Tree {
             settings: Arc::clone(&in_force),
             outside: Arc::new(Outside::default()),
             writer: watched.clone(),
+            embeds: !knowledge.model.is_empty(),
         };
         let alert_evaluator = ActorRef::new(QUEUE);
         let alerts = alert_evaluator::Shared::default();
@@ -437,6 +460,7 @@ impl Tree {
                 prober_parts,
                 QUEUE,
             ))
+            .child(learning::group(&knowledge_sync, knowledge.clone(), UPKEEP))
             .child(
                 Group::new("upkeep")
                     .intensity(UPKEEP)
@@ -496,6 +520,8 @@ impl Tree {
             logs: deps.logs,
             health,
             job_runner,
+            knowledge_sync,
+            knowledge,
             remote,
             backups,
             snapshot_condition,

@@ -5,6 +5,7 @@
 mod archive;
 mod health_prober;
 mod job_runner;
+mod knowledge_sync;
 mod log_collector;
 mod remote_backup;
 mod retention;

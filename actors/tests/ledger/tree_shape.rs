@@ -12,6 +12,7 @@ use steward_actors::domain::clock::SystemClock;
 use steward_actors::domain::notice::email::Mail;
 use steward_actors::domain::setting::{Defaults, Definition, Kind, Written, definition};
 use steward_actors::jobs::JobKinds;
+use steward_actors::knowledge::embed::{Ask, Blame, Embedder, Failed};
 use steward_actors::ledger_store::open;
 use steward_actors::outward::{Call, Outward, Reply};
 use steward_actors::spool::{Spool, SpoolConfig};
@@ -51,6 +52,13 @@ impl Outward for Nowhere {
 
     async fn addresses(&self, _: &str, _: u16) -> Result<Vec<SocketAddr>, String> {
         Err("nowhere".to_owned())
+    }
+}
+
+#[async_trait::async_trait]
+impl Embedder for Nowhere {
+    async fn embed(&self, _: Ask) -> Result<Vec<Vec<f32>>, Failed> {
+        Err(Failed::of(Blame::Provider, "nowhere"))
     }
 }
 
@@ -111,6 +119,8 @@ async fn planned(database: &TestDatabase) -> Node {
             courier: Arc::new(Nowhere),
         },
         outward: Arc::new(Nowhere),
+        embedder: Arc::new(Nowhere),
+        embedding_model: String::new(),
         backups: BackupGround {
             schema: Arc::new(Nothing),
             migrate_contents: Arc::new(|_| Box::pin(async { Ok(()) })),
@@ -179,6 +189,8 @@ async fn the_tree_is_drawn_as_it_runs() {
         notifier
         log_collector
         health_prober
+      learning OneForOne
+        knowledge_sync
       upkeep OneForOne
         job_runner
         remote_backup

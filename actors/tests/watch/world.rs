@@ -224,6 +224,7 @@ impl World {
                 settings: Arc::clone(&self.settings),
                 outside: Arc::new(outside),
                 writer: self.writer.subscribe(),
+                embeds: false,
             },
             console_url: "https://steward.example.com/ops".to_owned(),
             board: Switchboard::new(self.clock.clone()),

@@ -22,6 +22,7 @@ mod m0025_templates;
 mod m0030_archive_places;
 mod m0031_notice_batches;
 mod m0034_knowledge_imports;
+mod m0035_qa_vectors;
 mod m0036_prompt_runs;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
@@ -55,6 +56,7 @@ impl MigratorTrait for ControlMigrator {
             Box::new(m0030_archive_places::Change),
             Box::new(m0031_notice_batches::Change),
             Box::new(m0034_knowledge_imports::Change),
+            Box::new(m0035_qa_vectors::Change),
             Box::new(m0036_prompt_runs::Change),
         ]
     }

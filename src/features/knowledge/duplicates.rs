@@ -11,7 +11,6 @@
 use std::collections::BTreeMap;
 
 use actix_web::{get, post, web};
-use sea_orm::ActiveValue::Set;
 use serde::{Deserialize, Serialize};
 use steward_entities::qa_pair;
 use steward_entities::scope::Scope;
@@ -19,10 +18,9 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::quality::{self, QualityFactor};
 use super::view::{self, PairView};
-use super::{ANSWER_MAX, CATEGORY_MAX, QUESTION_MAX, find, in_scope, score};
+use super::{find, in_scope, saying};
 use crate::error::ApiError;
 use crate::http::change::{Audit, Change, refused};
-use crate::http::check::{prose, text};
 use crate::http::extract::{Json, Query};
 use crate::http::patch::nullable;
 use crate::http::permission::{Can, ReadKnowledge, WriteKnowledge};
@@ -156,15 +154,10 @@ pub(super) async fn merge(
             format!("must be at most {MERGED_MAX}"),
         ));
     }
-    let mut changes = qa_pair::ActiveModel {
-        question: Set(prose("question", &new.question, 1, QUESTION_MAX)?),
-        answer: Set(prose("answer", &new.answer, 1, ANSWER_MAX)?),
-        category: Set(text("category", &new.category, 0, CATEGORY_MAX)?),
-        ..Default::default()
-    };
-    if let Some(given) = new.quality_score {
-        changes.quality_score = Set(score("quality_score", given)?);
-    }
+    let changes = saying(
+        [&new.question, &new.answer, &new.category],
+        new.quality_score,
+    )?;
     let change = Change::begin(&state, &caller).await?;
     let row = find(&*change, scope, &id).await?;
     if_match

@@ -11,7 +11,8 @@
 //! | DELETE | `/ops/knowledge/qa-pairs/{id}` | `write:knowledge` |
 //! | GET | `/ops/knowledge/export` | `read:knowledge` |
 //!
-//! What is done with pairs that ask the same stands in [`duplicates`], what brings files of pairs in in [`import`].
+//! What is done with pairs that ask the same stands in [`duplicates`], what brings files of pairs in in [`import`], how they are
+//! embedded in [`sync`], and how they are found by what they mean in [`search`].
 //!
 //! Operators of one tenant see and keep that tenant's. A pair that came from a template is the tenant's own: it may be
 //! edited and removed, and `features::templates` asks before it touches it again.
@@ -21,6 +22,8 @@ mod duplicates;
 mod export;
 pub(crate) mod import;
 mod quality;
+mod search;
+mod sync;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -75,7 +78,10 @@ pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
         .service(duplicates::duplicates)
         .service(duplicates::merge)
         .service(duplicates::explain)
-        .service(export::export);
+        .service(export::export)
+        .service(sync::status)
+        .service(sync::sync)
+        .service(search::search);
     import::routes(config);
 }
 
@@ -351,15 +357,10 @@ async fn update(
     Json(new): Json<PairText>,
 ) -> Result<Tagged<PairView>, ApiError> {
     let scope = caller.operator.scope();
-    let mut changes = qa_pair::ActiveModel {
-        question: Set(prose("question", &new.question, 1, QUESTION_MAX)?),
-        answer: Set(prose("answer", &new.answer, 1, ANSWER_MAX)?),
-        category: Set(text("category", &new.category, 0, CATEGORY_MAX)?),
-        ..Default::default()
-    };
-    if let Some(given) = new.quality_score {
-        changes.quality_score = Set(score("quality_score", given)?);
-    }
+    let changes = saying(
+        [&new.question, &new.answer, &new.category],
+        new.quality_score,
+    )?;
     let change = Change::begin(&state, &caller).await?;
     let row = find(&*change, scope, &id).await?;
     if_match
@@ -500,6 +501,23 @@ async fn whose(
             Ok(row.id)
         }
     }
+}
+
+/// What a pair is to say: question, answer and category, and its score where one is given.
+fn saying(
+    [question, answer, category]: [&str; 3],
+    quality_score: Option<Option<f64>>,
+) -> Result<qa_pair::ActiveModel, ApiError> {
+    let mut changes = qa_pair::ActiveModel {
+        question: Set(prose("question", question, 1, QUESTION_MAX)?),
+        answer: Set(prose("answer", answer, 1, ANSWER_MAX)?),
+        category: Set(text("category", category, 0, CATEGORY_MAX)?),
+        ..Default::default()
+    };
+    if let Some(given) = quality_score {
+        changes.quality_score = Set(score("quality_score", given)?);
+    }
+    Ok(changes)
 }
 
 fn score(field: &str, score: Option<f64>) -> Result<Option<f64>, ApiError> {

@@ -219,7 +219,9 @@ mod tests {
                 "feedback",
                 "log",
                 "retention",
-                "archive"
+                "archive",
+                "scheduler",
+                "rag"
             ]
         );
         assert_eq!(
@@ -276,7 +278,12 @@ mod tests {
         let viewer = world.signed_in("eve", "ops_viewer").await;
         let barred = Ask::put(&gateway, json!({})).bearer(&viewer).to(&app).await;
         assert_eq!(barred.status, StatusCode::FORBIDDEN);
-        let nowhere = get("rag").to(&app).await;
+        let nearer = json!({"min_score": 0.55, "top_k": 7});
+        let nearer = Ask::put(&format!("{CONFIG}/rag"), nearer).bearer(&root);
+        assert_eq!(nearer.to(&app).await.body["config"]["min_score"], "0.55");
+        let in_force = world.state.settings.load();
+        assert_eq!((in_force.top_k, in_force.min_score_nano), (7, 550_000_000));
+        let nowhere = get("nothing").to(&app).await;
         assert_eq!(nowhere.status, StatusCode::NOT_FOUND);
     }
 }

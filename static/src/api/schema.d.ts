@@ -1657,6 +1657,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/knowledge/search": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Pairs found by what a question means, the nearest first. */
+        post: operations["knowledge_search"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/llm/monitor/status": {
         parameters: {
             query?: never;
@@ -2589,6 +2606,40 @@ export interface paths {
         };
         /** Why a pair is worth what: what somebody judged, and beside it what can be checked without asking anybody. */
         get: operations["knowledge_explain"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ops/knowledge/sync": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Embeds what waits now, what failed included, and answers how it stands. */
+        post: operations["knowledge_sync"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ops/knowledge/sync/status": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How the vectors stand to the pairs. */
+        get: operations["knowledge_status"];
         put?: never;
         post?: never;
         delete?: never;
@@ -6395,6 +6446,23 @@ export interface components {
             /** @description How the secret begins. */
             prefix: string;
         };
+        /** @description A pair that was found. */
+        KnowledgeHit: {
+            pair: components["schemas"]["QaPair"];
+            /**
+             * Format: float
+             * @description The cosine of the two vectors.
+             */
+            score: number;
+        };
+        /** @description What was found, the nearest first. */
+        KnowledgeHits: {
+            items: components["schemas"]["KnowledgeHit"][];
+            /** Format: float */
+            min_score: number;
+            /** Format: int32 */
+            top_k: number;
+        };
         /** @description A file of pairs. */
         KnowledgeImport: {
             created_at: string;
@@ -6452,6 +6520,22 @@ export interface components {
             total_qa_pairs: number;
             /** Format: int64 */
             unsynced_count: number;
+        };
+        /** @description A question. */
+        KnowledgeQuery: {
+            /**
+             * Format: float
+             * @description None that is less near; the setting `rag.min_score` unless given.
+             */
+            min_score?: number | null;
+            query: string;
+            /** @description Whose pairs; without it all that the caller may see. */
+            tenant_id?: string | null;
+            /**
+             * Format: int32
+             * @description At most so many; the setting `rag.top_k` unless given.
+             */
+            top_k?: number | null;
         };
         /** @description How long calls took together, and whose took longest. */
         Latency: components["schemas"]["Top"] & {
@@ -9309,6 +9393,60 @@ export interface components {
         /** @description Why a tenant is suspended. */
         Suspension: {
             reason?: string;
+        };
+        /** @description A pair that could not be embedded. */
+        SyncFailure: {
+            /** Format: int64 */
+            attempts: number;
+            error: string;
+            failed_at: string;
+            /** @description Not tried before. */
+            next_at: string;
+            pair: components["schemas"]["QaPair"];
+        };
+        /** @description How the vectors stand to the pairs. */
+        SyncStatus: {
+            /** @description The one that questions are answered by; another than `model` while it is being changed to. */
+            active_model?: string | null;
+            /** @description Whether pairs are embedded as they come (`scheduler.auto_sync_enabled`), or only when somebody asks. */
+            auto: boolean;
+            /**
+             * Format: int64
+             * @description Pairs that have a vector of `model`.
+             */
+            embedded_count: number;
+            /** @description Whether a model is configured to embed by (`rag.embedding_model`). */
+            enabled: boolean;
+            /** Format: int64 */
+            failed_count: number;
+            /** @description The latest. */
+            failures: components["schemas"]["SyncFailure"][];
+            /** @description Vectors that this process holds in memory, of whichever tenant; null for who may see one tenant only. */
+            in_memory?: number | null;
+            /**
+             * Format: int64
+             * @description Seconds that the one which waits longest has waited.
+             */
+            lag_seconds: number;
+            /** @description The model that pairs are to be embedded by; null for none. */
+            model?: string | null;
+            /** @description While the model, or the one that answers questions, cannot be asked at all; the pairs are told of nothing then. */
+            outage?: {
+                /** Format: int64 */
+                attempts: number;
+                error: string;
+                failed_at: string;
+                model: string;
+                /** @description Not tried before. */
+                next_at: string;
+            } | null;
+            /** Format: int64 */
+            total_qa_pairs: number;
+            /**
+             * Format: int64
+             * @description Those that wait, failed ones included.
+             */
+            waiting_count: number;
         };
         /** @description How the whole is. */
         SystemStatus: {
@@ -22495,6 +22633,145 @@ export interface operations {
             };
         };
     };
+    knowledge_search: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Sent again with the same key and body, the request has its effect once. */
+                "idempotency-key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["KnowledgeQuery"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KnowledgeHits"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It conflicts with what exists. */
+            409: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request body is too large. */
+            413: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body's media type or encoding is not supported. */
+            415: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     system_connectivity: {
         parameters: {
             query?: never;
@@ -31203,6 +31480,207 @@ export interface operations {
             };
             /** @description There is nothing at this address. */
             404: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    knowledge_sync: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Sent again with the same key and body, the request has its effect once. */
+                "idempotency-key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            202: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SyncStatus"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It conflicts with what exists. */
+            409: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    knowledge_status: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SyncStatus"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
                 headers: {
                     /** @description Names this request in the log. */
                     "x-request-id"?: string;

@@ -9,6 +9,7 @@ mod export;
 mod feedback;
 mod health;
 mod ingest;
+mod knowledge;
 mod logs;
 mod operations;
 mod prompts;

@@ -48,6 +48,15 @@ export function useKnowledge() {
         label: t(`source.${value}`),
       })),
     },
+    {
+      key: 'is_synced',
+      label: t('filter.is_synced'),
+      kind: 'select',
+      options: [
+        { value: 'true', label: t('sync.yes') },
+        { value: 'false', label: t('sync.no') },
+      ],
+    },
     { key: 'quality_min', label: t('filter.quality_min'), kind: 'text', placeholder: '0.8' },
     { key: 'quality_max', label: t('filter.quality_max'), kind: 'text', placeholder: '0.5' },
   ])

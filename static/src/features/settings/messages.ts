@@ -17,6 +17,8 @@ export const useText = featureText(
       log: 'System log',
       retention: 'Days that things are kept',
       archive: 'Archive',
+      scheduler: 'Learning',
+      rag: 'Search in the knowledge',
     },
     of: {
       prices_currency: {
@@ -137,6 +139,17 @@ export const useText = featureText(
         label: 'Days after the end of a month',
         explain: 'Then it is archived.',
       },
+      scheduler_sync_interval: {
+        label: 'Seconds between two looks at what is to be embedded',
+        explain: 'What failed waits longer.',
+      },
+      scheduler_batch_size: { label: 'Pairs embedded by one call', explain: 'Of one tenant each.' },
+      scheduler_auto_sync_enabled: {
+        label: 'Embed pairs as they come',
+        explain: 'Off, only when somebody asks for it.',
+      },
+      rag_top_k: { label: 'Pairs that a question finds', explain: 'At most, unless the request says otherwise.' },
+      rag_min_score: { label: 'How near they have to be', explain: 'The cosine: 1 means the same, 0 nothing alike.' },
     },
     range: 'Between {min} and {max}.',
     rangeDays: 'Between {min} and {max} days; 0 is for ever.',
@@ -166,6 +179,8 @@ export const useText = featureText(
       log: '系统日志',
       retention: '保留天数',
       archive: '归档',
+      scheduler: '学习调度器',
+      rag: '知识检索',
     },
     of: {
       prices_currency: {
@@ -284,6 +299,11 @@ export const useText = featureText(
         label: '月份结束后的天数',
         explain: '届时归档该月。',
       },
+      scheduler_sync_interval: { label: '同步间隔（秒）', explain: '失败的会等待更久。' },
+      scheduler_batch_size: { label: '批处理大小', explain: '一次调用转换的问答数，每次只属于一个租户。' },
+      scheduler_auto_sync_enabled: { label: '自动同步', explain: '关闭后仅在有人要求时同步。' },
+      rag_top_k: { label: '返回的问答数', explain: '请求未另行指定时的上限。' },
+      rag_min_score: { label: '最低相似度', explain: '余弦值：1 为含义相同，0 为毫不相关。' },
     },
     range: '取值范围 {min} 至 {max}。',
     rangeDays: '{min} 至 {max} 天；0 表示永久。',

@@ -16,7 +16,7 @@ use steward_entities::ledger::recent as active;
 use steward_entities::ledger::rollup::{self, MODEL_DAILY, MODEL_HOURLY, Measures, RollupTable};
 use steward_entities::ledger::spent::{self, By, Spent};
 use steward_entities::scope::Scope;
-use steward_entities::{backup, channel, feedback, metrics_snapshot};
+use steward_entities::{backup, channel, feedback, metrics_snapshot, qa_pair};
 use tokio::sync::watch;
 
 use crate::domain::alert::Labels;
@@ -98,6 +98,8 @@ pub struct Gauges {
     pub outside: Arc<Outside>,
     /// How the writer stands to its database.
     pub writer: watch::Receiver<Condition>,
+    /// Knowledge is embedded: what is not yet, is late.
+    pub embeds: bool,
 }
 
 /// What a rule reads now.
@@ -534,7 +536,15 @@ impl Gauges {
                 let waiting = feedback::pending(&self.databases.control_read, Scope::All).await?;
                 Reading::Number(waiting as f64)
             }
-            // Measured by capabilities that may not be there: knowledge, certificates.
+            "unsynced_qa" if self.embeds => {
+                let waiting = qa_pair::Filter {
+                    is_synced: Some(false),
+                    ..qa_pair::Filter::default()
+                };
+                let read = &self.databases.control_read;
+                Reading::Number(qa_pair::count(read, Scope::All, &waiting).await? as f64)
+            }
+            // Measured by capabilities that may not be there: embedding, certificates.
             _ => Reading::Missing,
         })
     }

@@ -1,0 +1,39 @@
+// How the vectors stand to the pairs, having them caught up, and pairs found by what a question means.
+import { useMutation, useQuery, useQueryClient } from '@tanstack/vue-query'
+import { computed } from 'vue'
+import { answer, api, idempotencyKey } from '@/api/client'
+import { Problem } from '@/api/problem'
+import type { components } from '@/api/schema'
+import { useLive } from '@/kit'
+
+export type SyncStatus = components['schemas']['SyncStatus']
+export type Hit = components['schemas']['KnowledgeHit']
+
+export function useSync() {
+  const queries = useQueryClient()
+  const key = ['knowledge', 'sync']
+  const query = useQuery({
+    queryKey: key,
+    refetchInterval: useLive().interval,
+    queryFn: ({ signal }) => answer(api.GET('/api/v1/ops/knowledge/sync/status', { signal })),
+  })
+  const now = useMutation({
+    mutationFn: () =>
+      answer(
+        api.POST('/api/v1/ops/knowledge/sync', { params: { header: { 'idempotency-key': idempotencyKey() } } }),
+      ),
+    onSuccess: (status) => queries.setQueryData(key, status),
+  })
+  return {
+    status: query.data,
+    problem: computed(() => (query.error.value ? Problem.from(query.error.value) : null)),
+    retry: () => query.refetch(),
+    now,
+  }
+}
+
+/** The pairs nearest to a question. Throws a `Problem`. */
+export async function search(question: string, tenant: string): Promise<Hit[]> {
+  const body = { query: question, ...(tenant ? { tenant_id: tenant } : {}) }
+  return (await answer(api.POST('/api/v1/knowledge/search', { body }))).items
+}

@@ -1,0 +1,94 @@
+// Knowledge that is found by what it means: pairs are embedded by an account, what is refused is told, and a question finds
+// its pair.
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { assertAccessible, Console } from '../support/console.mjs'
+
+const model = 'text-embedding-3-small+words+strict'
+const pairs = '/api/v1/ops/knowledge/qa-pairs'
+const button = (scope, name) => scope.getByRole('button', { name, exact: true })
+const dialog = (page, name) => page.getByRole('dialog', { name })
+const row = (page, text) => page.locator('[role=row][data-index]', { hasText: text })
+
+let ui
+let tenants
+before(async () => {
+  ui = await Console.start({ env: { STEWARD__RAG__EMBEDDING_MODEL: model, STEWARD__SCHEDULER__AUTO_SYNC_ENABLED: 'false' } })
+  const account = { name: 'embeds', provider: 'openai', protocol: 'openai', base_url: ui.provider.url, api_key: 'sk-embeds-0123456789', models: ['*'] }
+  await ui.api('POST', '/api/v1/accounts', account)
+  tenants = []
+  for (const name of ['Kimono One', '和服店 A']) tenants.push((await ui.api('POST', '/api/v1/ops/tenants', { name })).id)
+  const add = (tenant_id, question, answer) => ui.api('POST', pairs, { tenant_id, question, answer })
+  await add(tenants[0], 'How do I book a fitting?', 'Call us.')
+  await add(tenants[0], '租借价格是多少？', '三千円起。')
+  await add(tenants[1], 'a forbidden question', 'No.')
+})
+after(() => ui?.stop())
+
+test('pairs are synced when that is wanted; what is refused is told, and leads to its pair', async () => {
+  await ui.visit('/ops/knowledge', async (page) => {
+    await row(page, 'How do I book').getByText('Not yet').waitFor()
+    await button(page, 'Sync').click()
+    const it = dialog(page, 'Vectors')
+    await it.getByRole('meter', { name: '0 of 3 pairs have a vector' }).waitFor()
+    await it.getByText('no, only when asked').waitFor()
+    await button(it, 'Sync now').click()
+    await it.getByRole('meter', { name: '2 of 3 pairs have a vector' }).waitFor()
+    await it.getByText('the provider answered 400').waitFor()
+    await assertAccessible(page, 'how the vectors stand')
+    await button(it, 'a forbidden question').click()
+    const pair = dialog(page, 'a forbidden question')
+    await button(pair, 'Edit').waitFor()
+    await page.keyboard.press('Escape')
+    await pair.waitFor({ state: 'detached' })
+  })
+  await ui.visit('/ops/knowledge?is_synced=true', async (page) => {
+    await row(page, 'How do I book').getByText('Synced').waitFor()
+    assert.equal(await page.locator('[role=row][data-index]').count(), 2)
+    await page.getByText('synced: 2').waitFor()
+  })
+})
+
+test('a question finds its pair, in both languages and by tenant', async () => {
+  await ui.visit('/ops/knowledge', async (page) => {
+    await button(page, 'Ask').click()
+    const it = dialog(page, 'Ask the knowledge')
+    await it.locator('[name=query]').fill('can I book a fitting')
+    await assertAccessible(page, 'a question to the knowledge')
+    await it.locator('[name=query]').press('Enter')
+    await it.getByText('Call us.').waitFor()
+    assert.equal(await it.locator('li').count(), 1)
+    await assertAccessible(page, 'what a question found')
+    await it.locator('[name=tenant]').selectOption({ label: '和服店 A' })
+    await button(it, 'Ask').click()
+    await it.getByText('Nothing is near enough').waitFor()
+  })
+  const chinese = async (page) => {
+    await button(page, '提问').click()
+    const it = dialog(page, '向知识库提问')
+    await it.locator('[name=query]').fill('请问价格是多少')
+    await button(it, '提问').click()
+    await it.getByText('三千円起。').waitFor()
+    await assertAccessible(page, '提问的结果')
+    await button(it, '租借价格是多少？').click()
+    await button(dialog(page, '租借价格是多少？'), '编辑').waitFor()
+  }
+  await ui.visit('/ops/knowledge', chinese, { language: 'zh', size: 'phone' })
+})
+
+test('a model that cannot be asked is told, and the pairs only wait', async () => {
+  const { items } = await ui.api('GET', '/api/v1/accounts')
+  await ui.api('PATCH', `/api/v1/accounts/${items[0].id}`, { base_url: 'http://127.0.0.1:9' })
+  await ui.api('POST', pairs, { tenant_id: tenants[0], question: 'Where are you?', answer: 'Here.' })
+  await ui.visit(
+    '/ops/knowledge',
+    async (page) => {
+      await button(page, '同步').click()
+      const it = dialog(page, '向量')
+      await button(it, '立即同步').click()
+      await it.getByText(`无法调用 ${model}`).waitFor()
+      await assertAccessible(page, '无法调用模型')
+    },
+    { language: 'zh' },
+  )
+})

@@ -1,0 +1,246 @@
+//! Knowledge: embedded by an account, on the books like any call, and found by what it means.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::support::app::PROVIDER_KEY;
+use crate::support::control::account;
+use crate::support::{App, Setup, eventually};
+
+const MODEL: &str = "text-embedding-3-small";
+
+/// A Steward whose accounts embed by the letters of a text, and two tenants with pairs.
+async fn house() -> (App, [String; 2]) {
+    let setup = Setup::new().set("RAG__EMBEDDING_MODEL", MODEL);
+    let app = setup.set("ALERTS__INTERVAL_MS", 1_000).serving().await;
+    for other in app.get("accounts").await["items"].as_array().unwrap() {
+        let path = format!("accounts/{}", other["id"].as_str().unwrap());
+        app.patch(&path, json!({"priority": 5})).await;
+    }
+    let mut first = account("openai", &app.provider().openai_url(), &[]);
+    first["aliases"] = json!({MODEL: format!("{MODEL}+words+strict")});
+    app.create("accounts", first).await;
+    let mut tenants = Vec::new();
+    for name in ["Kimono One", "和服店 A"] {
+        let tenant = app.create("ops/tenants", json!({ "name": name })).await;
+        tenants.push(tenant["id"].as_str().unwrap().to_owned());
+    }
+    let tenants: [String; 2] = tenants.try_into().unwrap();
+    for (of, question) in [
+        (0, "How do I book a fitting?"),
+        (0, "租借价格是多少？"),
+        (1, "租借价格是多少钱？"),
+    ] {
+        add(&app, &tenants[of], question).await;
+    }
+    (app, tenants)
+}
+
+async fn add(app: &App, tenant: &str, question: &str) -> String {
+    let pair = json!({"tenant_id": tenant, "question": question, "answer": "Call us."});
+    let made = app.create("ops/knowledge/qa-pairs", pair).await;
+    made["id"].as_str().unwrap().to_owned()
+}
+
+async fn sync(app: &App) {
+    let asked = app.api(Method::POST, "ops/knowledge/sync", None).await;
+    asked.expect_status(202);
+}
+
+async fn status(app: &App, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
+    eventually(what, || async {
+        let status = app.get("ops/knowledge/sync/status").await;
+        is_it(&status).then_some(status)
+    })
+    .await
+}
+
+async fn found(app: &App, asked: Value) -> Vec<String> {
+    let found = app.api(Method::POST, "knowledge/search", Some(asked)).await;
+    let found = found.expect_status(200).json();
+    let items = found["items"].as_array().unwrap().iter();
+    items
+        .map(|hit| hit["pair"]["question"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[tokio::test]
+async fn pairs_are_embedded_by_an_account_put_on_the_books_and_found() {
+    let (app, [one, two]) = house().await;
+    sync(&app).await;
+    let done = status(&app, "all are embedded", |status| {
+        status["embedded_count"] == 3 && status["waiting_count"] == 0
+    });
+    let done = done.await;
+    assert_eq!(
+        (
+            &done["active_model"],
+            &done["in_memory"],
+            &done["failed_count"],
+            &done["outage"]
+        ),
+        (&json!(MODEL), &json!(3), &json!(0), &Value::Null)
+    );
+    let pairs = app.get("ops/knowledge/qa-pairs?is_synced=true").await;
+    assert_eq!(pairs["total"], 3);
+
+    let price = json!({"query": "请问价格是多少？", "tenant_id": one});
+    assert_eq!(found(&app, price).await, ["租借价格是多少？"]);
+    let book = json!({"query": "can I book a fitting", "tenant_id": one});
+    assert_eq!(found(&app, book).await, ["How do I book a fitting?"]);
+    let other = json!({"query": "can I book a fitting", "tenant_id": two});
+    assert!(found(&app, other).await.is_empty());
+    assert_eq!(found(&app, json!({"query": "价格是多少"})).await.len(), 2);
+    // Settings take effect at once.
+    let settings = Some(json!({"top_k": 1}));
+    let saved = app.api(Method::PUT, "ops/config/rag", settings).await;
+    saved.expect_status(200);
+    assert_eq!(found(&app, json!({"query": "价格是多少"})).await.len(), 1);
+    let wrong = json!({"query": "价格是多少", "top_k": 21});
+    let wrong = app.api(Method::POST, "knowledge/search", Some(wrong)).await;
+    assert_eq!(wrong.expect_status(422).json()["code"], "validation_failed");
+
+    // Two calls that embedded, one for each tenant, and five that asked, one of them for both tenants each.
+    let calls = eventually("every call is on the books", || async {
+        let calls = app.get("logs/requests?app=steward").await;
+        let items = calls["items"].as_array().cloned().unwrap_or_default();
+        (items.len() >= 7).then_some(items)
+    })
+    .await;
+    let of = |tenant: &Value| {
+        calls
+            .iter()
+            .filter(|call| call["tenant_id"] == *tenant)
+            .count()
+    };
+    assert_eq!(
+        (
+            calls.len(),
+            of(&json!(one)),
+            of(&json!(two)),
+            of(&Value::Null)
+        ),
+        (7, 3, 2, 2),
+        "{calls:?}"
+    );
+    for call in &calls {
+        assert_eq!(
+            (
+                &call["operation"],
+                &call["success"],
+                &call["model"],
+                &call["priced"]
+            ),
+            (
+                &json!("embedding"),
+                &json!(true),
+                &json!(MODEL),
+                &json!(true)
+            )
+        );
+        assert!(call["account_id"].is_string() && call["token_id"].is_null());
+        assert!(call["prompt_tokens"].as_i64().unwrap() > 0);
+        assert!(call["cost"].is_string(), "{call}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_refused_is_told_what_is_edited_is_found_anew_and_what_waits_raises_an_alert() {
+    let (app, [one, _]) = house().await;
+    let bad = add(&app, &one, "a forbidden question").await;
+    sync(&app).await;
+    let told = status(&app, "one failed", |status| status["failed_count"] == 1).await;
+    assert_eq!(
+        (&told["embedded_count"], &told["waiting_count"]),
+        (&json!(3), &json!(1))
+    );
+    let failure = &told["failures"][0];
+    assert_eq!(
+        (
+            &failure["pair"]["id"],
+            &failure["error"],
+            &failure["attempts"]
+        ),
+        (&json!(bad), &json!("the provider answered 400"), &json!(1))
+    );
+    let rule = json!({"name": "late", "condition": "unsynced_qa > 0", "severity": "warning", "channels": []});
+    app.create("ops/alerts/rules", rule).await;
+    eventually("what waits is an alert", || async {
+        let active = app.get("ops/alerts/active").await;
+        let items = active["items"].as_array().cloned().unwrap_or_default();
+        items
+            .iter()
+            .any(|alert| alert["rule"] == "late")
+            .then_some(())
+    })
+    .await;
+    let path = format!("ops/knowledge/qa-pairs/{bad}");
+    let text = json!({"question": "An allowed question about sandals", "answer": "Yes."});
+    let saved = app.api(Method::PUT, &path, Some(text)).await;
+    saved.expect_status(200);
+    sync(&app).await;
+    status(&app, "it is well", |status| {
+        status["waiting_count"] == 0 && status["failed_count"] == 0
+    })
+    .await;
+    let sandals = json!({"query": "question about sandals", "tenant_id": one});
+    assert_eq!(
+        found(&app, sandals.clone()).await,
+        ["An allowed question about sandals"]
+    );
+    app.remove(&path).await;
+    assert!(found(&app, sandals).await.is_empty());
+}
+
+#[tokio::test]
+async fn vectors_are_there_again_after_a_kill_and_nothing_is_embedded_twice() {
+    let (mut app, [one, _]) = house().await;
+    sync(&app).await;
+    status(&app, "all are embedded", |status| {
+        status["waiting_count"] == 0
+    })
+    .await;
+    app.kill();
+    app.start_process().await;
+    let again = status(&app, "all are read", |status| status["in_memory"] == 3).await;
+    assert_eq!(again["waiting_count"], 0);
+    let price = json!({"query": "价格是多少？", "tenant_id": one});
+    assert_eq!(found(&app, price).await, ["租借价格是多少？"]);
+    let calls = eventually("what was called is on the books", || async {
+        let calls = app.get("logs/requests?app=steward").await;
+        let items = calls["items"].as_array().cloned().unwrap_or_default();
+        (items.len() >= 3).then_some(items)
+    })
+    .await;
+    assert_eq!(calls.len(), 3, "two that embedded, and one that asked");
+}
+
+#[tokio::test]
+async fn a_provider_that_is_down_is_told_and_no_pair_is() {
+    let setup = Setup::new().set(
+        "RAG__EMBEDDING_MODEL",
+        format!("{MODEL}+status=503+echo_key"),
+    );
+    let app = setup.serving().await;
+    let tenant = app.create("ops/tenants", json!({"name": "one"})).await;
+    add(&app, tenant["id"].as_str().unwrap(), "How do I book?").await;
+    sync(&app).await;
+    let told = status(&app, "the model cannot be asked", |status| {
+        !status["outage"].is_null()
+    });
+    let told = told.await;
+    assert_eq!(told["outage"]["error"], "the provider answered 503");
+    assert_eq!(
+        (&told["failed_count"], &told["waiting_count"]),
+        (&json!(0), &json!(1))
+    );
+    let calls = eventually("the call is on the books", || async {
+        let calls = app.get("logs/requests?app=steward").await;
+        let items = calls["items"].as_array().cloned().unwrap_or_default();
+        (!items.is_empty()).then_some(items)
+    })
+    .await;
+    assert_eq!(calls[0]["status_code"], 503);
+    let text = format!("{calls:?} {told} {}", app.log());
+    assert!(!text.contains(PROVIDER_KEY), "{text}");
+}

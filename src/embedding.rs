@@ -76,7 +76,8 @@ fn failed(cause: Unembedded) -> Failed {
         _ => Blame::Provider,
     };
     Failed {
-        sentence: cause.sentence,
+        // As part of another sentence.
+        sentence: cause.sentence.trim_end_matches('.').to_owned(),
         blame,
         retry_after: cause.retry_after,
     }

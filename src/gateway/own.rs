@@ -182,7 +182,6 @@ impl Gateway {
             refusal
         })?;
         let most = self.settings.load().max_attempts;
-        let mut last = Refusal::new(ErrorCode::AccountsBusy).retry_after_ms(1_000);
         let mut failed = None;
         let mut tried = 0;
         for account in &choice.accounts {
@@ -218,9 +217,9 @@ impl Gateway {
             }
         }
         Err(failed.unwrap_or_else(|| {
-            last.detail = "".into();
-            booking.refused(&last);
-            last.into()
+            let refusal = Refusal::new(ErrorCode::AccountsBusy).retry_after_ms(1_000);
+            booking.refused(&refusal);
+            refusal.into()
         }))
     }
 

@@ -140,16 +140,22 @@ async fn settle(parts: &Parts, wanted: &str) -> Result<String, DbErr> {
         wanted.clone_into(&mut active);
     }
     txn.commit().await?;
-    while active == wanted {
-        let txn = begin_write(&parts.databases.control).await?;
-        let forgotten = qa_vector::forget_other_models(&txn, wanted, FORGET_ROWS).await?;
-        qa_sync_failure::keep_only(&txn, wanted).await?;
-        txn.commit().await?;
-        if forgotten == 0 {
-            break;
-        }
+    if active == wanted {
+        forget_others(parts, wanted).await?;
     }
     Ok(active)
+}
+
+async fn forget_others(parts: &Parts, model: &str) -> Result<(), DbErr> {
+    loop {
+        let txn = begin_write(&parts.databases.control).await?;
+        let forgotten = qa_vector::forget_other_models(&txn, model, FORGET_ROWS).await?;
+        qa_sync_failure::keep_only(&txn, model).await?;
+        txn.commit().await?;
+        if forgotten == 0 {
+            return Ok(());
+        }
+    }
 }
 
 async fn dimensions(parts: &Parts, model: &str) -> Result<Option<usize>, DbErr> {

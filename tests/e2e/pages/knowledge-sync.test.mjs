@@ -14,7 +14,7 @@ let ui
 let tenants
 before(async () => {
   ui = await Console.start({ env: { STEWARD__RAG__EMBEDDING_MODEL: model, STEWARD__SCHEDULER__AUTO_SYNC_ENABLED: 'false' } })
-  const account = { name: 'embeds', provider: 'openai', protocol: 'openai', base_url: ui.provider.url, api_key: 'sk-embeds-0123456789', models: ['*'] }
+  const account = { name: 'embeds', provider: 'openai', protocol: 'openai', base_url: `${ui.provider.url}/v1`, api_key: 'sk-embeds-0123456789', models: ['*'] }
   await ui.api('POST', '/api/v1/accounts', account)
   tenants = []
   for (const name of ['Kimono One', '和服店 A']) tenants.push((await ui.api('POST', '/api/v1/ops/tenants', { name })).id)

@@ -9,20 +9,28 @@ import { useLive } from '@/kit'
 export type SyncStatus = components['schemas']['SyncStatus']
 export type Hit = components['schemas']['KnowledgeHit']
 
+/** How long after it was asked for, and how often meanwhile, it is looked at. */
+const WATCHED_MS = 60_000
+const WATCH_MS = 1_000
+
 export function useSync() {
   const queries = useQueryClient()
   const key = ['knowledge', 'sync']
+  const live = useLive().interval
+  let askedAt = 0
   const query = useQuery({
     queryKey: key,
-    refetchInterval: useLive().interval,
+    // Who has asked for it watches it happen.
+    refetchInterval: () => (Date.now() - askedAt < WATCHED_MS ? WATCH_MS : live.value),
     queryFn: ({ signal }) => answer(api.GET('/api/v1/ops/knowledge/sync/status', { signal })),
   })
   const now = useMutation({
     mutationFn: () =>
-      answer(
-        api.POST('/api/v1/ops/knowledge/sync', { params: { header: { 'idempotency-key': idempotencyKey() } } }),
-      ),
-    onSuccess: (status) => queries.setQueryData(key, status),
+      answer(api.POST('/api/v1/ops/knowledge/sync', { params: { header: { 'idempotency-key': idempotencyKey() } } })),
+    onSuccess: (status) => {
+      askedAt = Date.now()
+      queries.setQueryData(key, status)
+    },
   })
   return {
     status: query.data,

@@ -253,14 +253,16 @@ pub fn to_client(upstream: &HeaderMap) -> impl Iterator<Item = (ServerName, &Hea
         }
     }
     upstream.iter().filter_map(move |(name, value)| {
-        let name = if name.as_str() == "x-request-id" {
-            UPSTREAM_REQUEST_ID
+        let server = if name.as_str() == "x-request-id" {
+            names::with(UPSTREAM_REQUEST_ID, |known| known.server.clone())
         } else {
-            let goes = names::with(name.as_str(), |known| known.goes_down)?;
-            (goes && !is_named_by(&connection, name.as_str())).then(|| name.as_str())?
+            let goes = !is_named_by(&connection, name.as_str());
+            names::with(name.as_str(), |known| {
+                (goes && known.goes_down).then(|| known.server.clone())
+            })
+            .flatten()
         };
-        let server = names::with(name, |known| known.server.clone())?;
-        Some((server, value))
+        Some((server?, value))
     })
 }
 

@@ -8,6 +8,8 @@ use memchr::memchr2;
 
 /// Longest key compared; longer keys are nobody's.
 const KEY_MAX_BYTES: usize = 48;
+/// Most members one scanner wants.
+pub const WANTS_MAX: usize = 8;
 
 /// Where the wanted members live.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -41,39 +43,77 @@ enum Place {
     InValue,
 }
 
+/// What was kept of a wanted member's value.
+#[derive(Debug, Default)]
+struct Capture {
+    /// `None`: there was none.
+    bytes: Option<Vec<u8>>,
+    /// Kept or not.
+    total: u64,
+}
+
+/// A key as far as it was read; one that is longer than any that is wanted is only known to be that.
+#[derive(Debug)]
+struct Key {
+    bytes: [u8; KEY_MAX_BYTES],
+    len: usize,
+}
+
+impl Default for Key {
+    fn default() -> Self {
+        Self {
+            bytes: [0; KEY_MAX_BYTES],
+            len: 0,
+        }
+    }
+}
+
+impl Key {
+    fn extend(&mut self, more: &[u8]) {
+        if let Some(room) = self.bytes.get_mut(self.len..self.len + more.len()) {
+            room.copy_from_slice(more);
+        }
+        self.len = self.len.saturating_add(more.len()).min(KEY_MAX_BYTES + 1);
+    }
+
+    fn is(&self, key: &str) -> bool {
+        self.bytes.get(..self.len) == Some(key.as_bytes())
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Scanner {
     wants: &'static [Want],
     scope: Scope,
-    captured: Vec<Option<Vec<u8>>>,
-    total: Vec<u64>,
+    /// Of each wanted member.
+    captured: [Capture; WANTS_MAX],
     depth: u32,
     /// Depth of the object whose keys are watched now; 0 before it has opened.
     watched: u32,
     place: Place,
     in_string: bool,
     escaped: bool,
-    key: Vec<u8>,
+    key: Key,
     capturing: Option<usize>,
     entering: bool,
     finished: bool,
 }
 
 impl Scanner {
-    /// A scanner for one object.
+    /// A scanner for one object, for [`WANTS_MAX`] members at most.
     pub fn new(scope: Scope, wants: &'static [Want]) -> Self {
+        debug_assert!(wants.len() <= WANTS_MAX);
         Self {
             wants,
             scope,
-            captured: vec![None; wants.len()],
-            total: vec![0; wants.len()],
+            captured: Default::default(),
             depth: 0,
             watched: 0,
             place: Place::Plain,
             in_string: false,
             escaped: false,
-            key: Vec::new(),
+            key: Key::default(),
             capturing: None,
             entering: false,
             finished: false,
@@ -83,7 +123,7 @@ impl Scanner {
     /// The value of `key` as written, when it was seen whole or cut at its bound.
     pub fn get(&self, key: &str) -> Option<&[u8]> {
         let at = self.wants.iter().position(|want| want.key == key)?;
-        self.captured[at].as_deref()
+        self.captured[at].bytes.as_deref()
     }
 
     /// How many bytes the value of `key` has, kept or not.
@@ -91,7 +131,7 @@ impl Scanner {
         self.wants
             .iter()
             .position(|want| want.key == key)
-            .map_or(0, |at| self.total[at])
+            .map_or(0, |at| self.captured[at].total)
     }
 
     /// Whether the outermost object has been opened.
@@ -124,7 +164,7 @@ impl Scanner {
                     match self.place {
                         Place::BeforeKey => {
                             self.place = Place::InKey;
-                            self.key.clear();
+                            self.key = Key::default();
                         }
                         Place::BeforeValue => from = self.value_starts(at, None),
                         _ => {}
@@ -215,15 +255,14 @@ impl Scanner {
         if self.escaped {
             self.escaped = false;
             if self.place == Place::InKey {
-                self.key.push(rest[0]);
+                self.key.extend(&rest[..1]);
             }
             return at + 1;
         }
         let found = string_break(rest);
         let run = found.unwrap_or(rest.len());
-        if self.place == Place::InKey && self.key.len() <= KEY_MAX_BYTES {
-            self.key
-                .extend_from_slice(&rest[..run.min(KEY_MAX_BYTES + 1)]);
+        if self.place == Place::InKey {
+            self.key.extend(&rest[..run]);
         }
         let Some(found) = found else {
             return bytes.len();
@@ -245,17 +284,16 @@ impl Scanner {
         let outer = self.watched == 1;
         match self.scope {
             Scope::Inside(parent) if outer => {
-                self.entering = opens == Some(b'{') && self.key == parent.as_bytes();
+                self.entering = opens == Some(b'{') && self.key.is(parent);
             }
             _ => {
-                self.capturing = self
-                    .wants
-                    .iter()
-                    .position(|want| want.key.as_bytes() == self.key);
+                self.capturing = self.wants.iter().position(|want| self.key.is(want.key));
                 if let Some(index) = self.capturing {
                     // The last of duplicate keys counts, as with every JSON reader we know.
-                    self.captured[index] = Some(Vec::new());
-                    self.total[index] = 0;
+                    self.captured[index] = Capture {
+                        bytes: Some(Vec::new()),
+                        total: 0,
+                    };
                 }
             }
         }
@@ -271,8 +309,9 @@ impl Scanner {
 
     fn keep(&mut self, bytes: &[u8]) {
         let Some(index) = self.capturing else { return };
-        self.total[index] += bytes.len() as u64;
-        if let Some(kept) = &mut self.captured[index] {
+        let capture = &mut self.captured[index];
+        capture.total += bytes.len() as u64;
+        if let Some(kept) = &mut capture.bytes {
             let room = self.wants[index].max_bytes.saturating_sub(kept.len());
             kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
         }
@@ -398,6 +437,17 @@ mod tests {
             assert_eq!(value(&scanner, "usage"), Some(json!({"n":2})), "{piece}");
             assert_eq!(value(&scanner, "model"), Some(Value::Null));
             assert!(scanner.finished());
+        }
+    }
+
+    #[test]
+    fn a_long_key_is_nobodys_however_it_is_cut() {
+        let long = format!("usage{}", "e".repeat(2 * KEY_MAX_BYTES));
+        let body = format!(r#"{{"{long}":1,"model":2,"usag":3}}"#);
+        for piece in 1..body.len() {
+            let scanner = scan(Scope::Top, body.as_bytes(), piece);
+            assert_eq!(scanner.get("usage"), None, "{piece}");
+            assert_eq!(value(&scanner, "model"), Some(json!(2)), "{piece}");
         }
     }
 

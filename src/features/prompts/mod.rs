@@ -64,10 +64,15 @@ const MESSAGE_MAX: usize = 500;
 
 /// `GET /v1/prompts/{name}`, beside the gateway's paths: to be mounted before them.
 pub(crate) fn beside_gateway(config: &mut web::ServiceConfig) {
+    // The prefix first: what is no prompt's, every call of the gateway, is spared the pattern.
     config.service(
-        web::resource("/v1/prompts/{name:.+}")
-            .route(web::get().to(serve::show))
-            .default_service(web::to(serve::wrong_method)),
+        web::scope("/v1/prompts")
+            .service(
+                web::resource("/{name:.+}")
+                    .route(web::get().to(serve::show))
+                    .default_service(web::to(serve::wrong_method)),
+            )
+            .default_service(web::to(serve::nothing)),
     );
 }
 

@@ -108,6 +108,17 @@ pub(super) async fn show(
     }
 }
 
+/// No name.
+pub(super) async fn nothing(request: HttpRequest, state: web::Data<AppState>) -> HttpResponse {
+    let id = state.rids.next().to_string();
+    gateway::refuse(
+        request.headers(),
+        &id,
+        ErrorCode::NotFound,
+        Cow::Borrowed(""),
+    )
+}
+
 /// Any method but GET.
 pub(super) async fn wrong_method(request: HttpRequest, state: web::Data<AppState>) -> HttpResponse {
     let id = state.rids.next().to_string();

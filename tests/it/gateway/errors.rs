@@ -226,6 +226,8 @@ async fn addresses_and_methods_that_do_not_exist() {
         "/v1/unknown",
         "/v1/chat",
         "/v1/files",
+        "/v1/prompts",
+        "/v1/prompts/",
         "/v1/chat/completions/extra",
     ] {
         let answer = app

@@ -241,6 +241,7 @@ async fn roles_and_permissions() {
                     "/api/v1/redaction-rules/test",
                     "/api/v1/notifications/read",
                     "/api/v1/ops/alerts/rules/preview",
+                    "/api/v1/knowledge/search",
                 ]
                 .contains(&path.as_str());
             // What people said is for those who need it.

@@ -493,6 +493,9 @@ mod tests {
             STORED_LEVEL => "WARN",
             ARCHIVES => "off",
             ARCHIVED_AFTER => "3",
+            SYNCS => "true",
+            TOP_K => "5",
+            MIN_SCORE => "0.3",
             PER_ADDRESS => "2400",
             _ => "60",
         };

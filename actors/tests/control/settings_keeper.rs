@@ -37,6 +37,10 @@ impl Kept {
             "alerts.interval_ms" => "60000",
             "log.stored_level" => "WARN",
             "archive.enabled" => "off",
+            "scheduler.auto_sync_enabled" => "true",
+            "scheduler.sync_interval" => "600",
+            "scheduler.batch_size" => "50",
+            "rag.min_score" => "0.3",
             key if key.starts_with("retention.") => "60",
             _ => "7",
         };

@@ -18,8 +18,8 @@ use crate::state::AppState;
 
 /// How long either may take before it is answered without its end.
 const WITHIN: Duration = Duration::from_secs(30);
-/// What works by the clock: the group that learns, where there is one; otherwise the one that runs jobs.
-const SCHEDULERS: [&str; 2] = ["root/learning", "root/upkeep/job_runner"];
+/// What the settings `scheduler.*` steer.
+const SCHEDULER: &str = "root/learning";
 
 /// What was restarted.
 #[derive(Debug, Serialize, ToSchema)]
@@ -36,19 +36,13 @@ pub(super) async fn restart_scheduler(
     caller: Can<WriteSupervision>,
 ) -> Result<Json<Restarted>, ApiError> {
     check::whole_installation(&caller)?;
-    let tree = state.tree.supervisor.tree_now();
-    let stands = |path: &&str| tree.walk().iter().any(|node| node.id == **path);
-    let path = SCHEDULERS
-        .into_iter()
-        .find(stands)
-        .ok_or_else(|| ApiError::not_found("actor"))?;
     let note = |outcome: &str| {
-        Audit::of("system.restart_scheduler", "actor", path).with("outcome", outcome)
+        Audit::of("system.restart_scheduler", "actor", SCHEDULER).with("outcome", outcome)
     };
     // The effect lies outside the database: who ordered it is written down first, what came of it second.
     let change = Change::begin(&state, &caller).await?;
     change.commit(note("ordered")).await?;
-    let ended = tokio::time::timeout(WITHIN, state.tree.supervisor.restart(path)).await;
+    let ended = tokio::time::timeout(WITHIN, state.tree.supervisor.restart(SCHEDULER)).await;
     let (outcome, answer) = match ended {
         Ok(Ok(())) => ("restarted", Ok(())),
         Ok(Err(RestartError::NotFound)) => ("not found", Err(ApiError::not_found("actor"))),
@@ -69,7 +63,7 @@ pub(super) async fn restart_scheduler(
     change.commit(note(outcome)).await?;
     answer?;
     Ok(Json(Restarted {
-        path: path.to_owned(),
+        path: SCHEDULER.to_owned(),
     }))
 }
 

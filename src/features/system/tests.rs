@@ -148,7 +148,7 @@ async fn the_scheduler_is_restarted_and_caches_are_filled_again() {
         let nodes = tree.walk();
         nodes
             .iter()
-            .find(|node| node.id == "root/upkeep/job_runner")
+            .find(|node| node.id == "root/learning/knowledge_sync")
             .unwrap()
             .epoch
     };
@@ -159,7 +159,7 @@ async fn the_scheduler_is_restarted_and_caches_are_filled_again() {
         .await;
     assert_eq!(
         (done.status, &done.body["path"]),
-        (StatusCode::OK, &json!("root/upkeep/job_runner"))
+        (StatusCode::OK, &json!("root/learning"))
     );
     assert!(restarts() > before);
     let outcomes: Vec<Value> = world

@@ -22,6 +22,7 @@ use super::breaker::{self, Outcome};
 use super::budget::{Hold, charge_of};
 use super::limits::Demand;
 use super::refusal::Refusal;
+use super::request::PromptSize;
 use super::{Gateway, admit, dialect, estimate, headers, redact, route};
 
 /// Under which app they stand in the books.
@@ -77,6 +78,18 @@ struct Usage {
     total_tokens: i64,
 }
 
+impl Usage {
+    fn told(&self) -> Option<i64> {
+        Some(self.prompt_tokens.max(self.total_tokens)).filter(|told| *told > 0)
+    }
+}
+
+/// Tokens of a call's texts.
+enum Used {
+    Told(i64),
+    Estimated(i64),
+}
+
 /// What came of one account.
 struct Tried {
     /// 0 when there was no answer.
@@ -122,18 +135,13 @@ impl Gateway {
         texts: &[String],
     ) -> Result<Vec<Vec<f32>>, Unembedded> {
         admit::books(self)?;
-        let counted = texts.to_vec();
-        let named = model.to_owned();
-        let count = move || {
-            counted
-                .iter()
-                .map(|text| estimate::count(text, &named))
-                .sum()
-        };
-        let estimated: u64 = tokio::task::spawn_blocking(count).await.unwrap_or_default();
         let now = self.clock.now_micros();
+        let size = PromptSize {
+            text_bytes: texts.iter().map(|text| text.len() as u64).sum(),
+            ..PromptSize::default()
+        };
         let demand = Demand {
-            prompt_tokens: estimated,
+            prompt_tokens: size.tokens(),
             completion_tokens: 0,
         };
         let budgets = [Budget::default(), payer.budget];
@@ -149,7 +157,13 @@ impl Gateway {
         let mut booking = Booking::open(self, payer, model, hold);
         let answer = self.embed_somewhere(&mut booking, texts).await;
         let answer = match answer {
-            Ok(answer) => booking.answered(answer, estimated, texts.len()),
+            Ok(answer) => {
+                let used = match answer.usage.told() {
+                    Some(told) => Used::Told(told),
+                    None => Used::Estimated(counted(model, texts).await),
+                };
+                booking.answered(answer, used, texts.len())
+            }
             Err(refused) => Err(refused),
         };
         booking.close().await?;
@@ -275,6 +289,14 @@ impl Gateway {
     }
 }
 
+/// By the model's tokenizer, whose tables take tens of megabytes: only for providers that do not tell.
+async fn counted(model: &str, texts: &[String]) -> i64 {
+    let (model, texts) = (model.to_owned(), texts.to_vec());
+    let count = move || texts.iter().map(|text| estimate::count(text, &model)).sum();
+    let tokens: u64 = tokio::task::spawn_blocking(count).await.unwrap_or_default();
+    i64::try_from(tokens).unwrap_or(i64::MAX)
+}
+
 fn seconds(retry_after: &str) -> Option<u64> {
     let seconds: u64 = retry_after.trim().parse().ok()?;
     seconds.checked_mul(1_000)
@@ -382,16 +404,13 @@ impl<'a> Booking<'a> {
     fn answered(
         &mut self,
         answer: Answer,
-        estimated: u64,
+        used: Used,
         texts: usize,
     ) -> Result<Vec<Vec<f32>>, Unembedded> {
         let record = &mut self.record;
-        let told = answer.usage.prompt_tokens.max(answer.usage.total_tokens);
-        record.usage_estimated = told <= 0;
-        record.prompt_tokens = match told {
-            ..=0 => i64::try_from(estimated).unwrap_or(i64::MAX),
-            told => told,
-        };
+        record.usage_estimated = matches!(used, Used::Estimated(_));
+        let (Used::Told(tokens) | Used::Estimated(tokens)) = used;
+        record.prompt_tokens = tokens;
         record.total_tokens = record.prompt_tokens;
         if !answer.model.is_empty() {
             record.upstream_model = answer.model;

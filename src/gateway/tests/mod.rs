@@ -7,6 +7,7 @@ mod fake;
 mod house;
 mod invoices;
 mod outcomes;
+mod own;
 mod panics;
 mod rules;
 mod streams;

@@ -47,11 +47,8 @@ async fn vectors_come_in_the_order_of_their_texts_and_the_call_is_on_the_books()
             assert!(head.starts_with("post /v1/embeddings "), "{head}");
             assert!(head.contains("bearer sk-upstream-secret"), "{head}");
             let record = house.record().await;
-            let counted = texts()
-                .iter()
-                .map(|text| estimate::count(text, MODEL))
-                .sum();
-            let counted = i64::try_from::<u64>(counted).unwrap();
+            let counts = texts().map(|text| estimate::count(&text, MODEL));
+            let counted = i64::try_from(counts.iter().sum::<u64>()).unwrap();
             assert_eq!(
                 (
                     record.prompt_tokens,

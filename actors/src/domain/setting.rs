@@ -180,7 +180,7 @@ impl Definition {
             Kind::Decimal { min_nano, max_nano } => match nano(text) {
                 Some(number) if (min_nano..=max_nano).contains(&number) => Ok(()),
                 _ => Err(format!(
-                    "must be a decimal number between {} and {} such as 7.10, got {text:?}",
+                    "must be a decimal number between {} and {} such as 0.5, got {text:?}",
                     min_nano as f64 / 1e9,
                     max_nano as f64 / 1e9
                 )),
@@ -550,10 +550,15 @@ mod tests {
                     vec!["0".into(), min.to_string(), max.to_string()],
                     vec!["-1".into(), (max + 1).to_string(), "ever".into()],
                 ),
-                Kind::Decimal { .. } => (
-                    vec!["0.01".into(), "1000".into()],
-                    vec!["0.009".into(), "1000.1".into(), "-1".into(), "7,1".into()],
-                ),
+                Kind::Decimal { min_nano, max_nano } => {
+                    const ONE: i64 = 1_000_000_000;
+                    let written = |nano: i64| format!("{}.{:09}", nano / ONE, nano % ONE);
+                    let mut bad = vec![written(max_nano + 1), "-1".into(), "7,1".into()];
+                    if min_nano > 0 {
+                        bad.push(written(min_nano - 1));
+                    }
+                    (vec![written(min_nano), written(max_nano)], bad)
+                }
                 Kind::Choice(words) => (
                     words.iter().map(|&word| word.to_owned()).collect(),
                     vec!["EUR".into(), String::new()],

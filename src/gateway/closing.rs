@@ -238,10 +238,7 @@ impl Closing {
 }
 
 async fn is_durable(gateway: &Gateway, seq: Option<u64>) -> bool {
-    match seq {
-        Some(seq) if gateway.wait_durable => gateway.spool.durable(seq).await.is_ok(),
-        _ => true,
-    }
+    gateway.durable(seq).await.is_ok()
 }
 
 /// Encodes into a buffer that the thread keeps.

@@ -69,28 +69,49 @@ node_packages() {
 
 # --- steps -----------------------------------------------------------------------------------------------------------
 
-passed=()
-failed=()
+mkdir -p "$build"
+# A line for each step that ended, also of those that ran in a lane.
+results=$build/results
+: >"$results"
 # Runs a step and goes on whatever comes of it; the end tells.
 step() {
-    local name=$1 began=$SECONDS
+    local name=$1 began=$SECONDS ended=passed
     shift
     echo
     echo "=== $name"
-    if "$@"; then passed+=("$name ($((SECONDS - began)) s)"); else failed+=("$name ($((SECONDS - began)) s)"); fi
+    "$@" || ended=FAILED
+    echo "$ended  $name ($((SECONDS - began)) s)" >>"$results"
 }
 # A step without which the others say nothing.
 must() {
     step "$@"
-    [ ${#failed[@]} -eq 0 ] || finish
+    ! grep -q '^FAILED' "$results" || finish
 }
 finish() {
     echo
     echo "=== In $((SECONDS / 60)) min $((SECONDS % 60)) s"
-    printf 'passed  %s\n' "${passed[@]}"
-    [ ${#failed[@]} -eq 0 ] || { printf 'FAILED  %s\n' "${failed[@]}"; exit 1; }
+    grep '^passed' "$results" || true
+    ! grep '^FAILED' "$results" || exit 1
     echo "All passed."
     exit 0
+}
+
+# Most tests wait more than they compute. A lane is a function of steps that runs while this script goes on, in a process
+# group of its own, so that it can be stopped with all it started; what it says comes when `lanes_end` has waited for it.
+lanes=()
+lane() {
+    set -m
+    "$1" >"$build/$1.log" 2>&1 </dev/null &
+    set +m
+    lanes+=("$!:$1")
+}
+lanes_end() {
+    local lane
+    for lane in "${lanes[@]}"; do
+        wait "${lane%%:*}" || echo "FAILED  ${lane#*:} ended early" >>"$results"
+        cat "$build/${lane#*:}.log"
+    done
+    lanes=()
 }
 
 # rust_tests FILTER [cargo arguments]: FILTER is all, without_postgres, it_once_more or chaos. The chaos of the binary
@@ -117,7 +138,8 @@ documentation_tests() { cargo test --quiet --locked --workspace --doc; }
 
 started=()
 stop_servers() {
-    local directory
+    local directory lane
+    for lane in "${lanes[@]}"; do kill -TERM -- "-${lane%%:*}" 2>/dev/null || true; done
     for directory in "${started[@]}"; do tests/postgres.sh stop "$directory" || true; done
 }
 trap stop_servers EXIT
@@ -167,30 +189,40 @@ generated_files() {
 browser_tests() { npm test --silent --prefix tests/e2e; }
 build_tested_binaries() { cargo build --quiet --locked --bin steward --example fake_provider; }
 
+# The console by itself and in a browser: needs what was built, no cargo.
+console_lane() {
+    step "console: types, lints, format" web_check
+    step "console: unit tests" web_tests
+    step "the console in a browser" browser_tests
+}
+# What asks a running Steward from outside, one after the other.
+outside_lane() {
+    step "SDK conformance" sdk_conformance
+    step "notices at real receivers" notices_received
+    step "notices and kill -9" notices_outlive_kills
+    step "OpenAPI fuzzing" openapi_fuzzing
+}
+
 case $mode in
 all)
     unset CONSOLE_SKIP_WEB
     install_what_is_missing
-    mkdir -p "$build"
     must "Python and Node packages" environments
     must "cargo fmt" cargo fmt --all --check
     must "clippy" cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
     must "build" build_tested_binaries
     step "generated files" generated_files
     step "build.rs" tests/build_script.sh
-    step "console: types, lints, format" web_check
-    step "console: unit tests" web_tests
     step "console: size budget" web_budget
     start_postgres
+    lane console_lane
     step "Rust tests" rust_tests all
     step "documentation tests" documentation_tests
+    lane outside_lane
     step "integration tests on PostgreSQL" it_on_postgres
+    lanes_end
+    # The machine to itself: it counts what happens within seconds.
     step "kill -9 and lost databases" rust_tests chaos
-    step "SDK conformance" sdk_conformance
-    step "notices at real receivers" notices_received
-    step "notices and kill -9" notices_outlive_kills
-    step "OpenAPI fuzzing" openapi_fuzzing
-    step "the console in a browser" browser_tests
     ;;
 quick)
     must "cargo fmt" cargo fmt --all --check

@@ -267,6 +267,6 @@ async fn a_restore_that_was_killed_begins_again() {
 
 #[tokio::test]
 async fn a_restore_into_postgres_that_was_killed_begins_again() {
-    let database = PostgresDatabase::create().await;
+    let database = PostgresDatabase::empty().await;
     killed(Some(&database.url())).await;
 }

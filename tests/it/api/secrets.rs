@@ -506,7 +506,7 @@ async fn no_secret_leaves_by_any_way() {
 
 #[tokio::test]
 async fn a_database_password_is_in_no_log_and_no_answer_postgres() {
-    let database = PostgresDatabase::create().await;
+    let database = PostgresDatabase::empty().await;
     let url = database.url();
     let role = format!("it_{}", uuid::Uuid::new_v4().simple());
     let password = canary("database");

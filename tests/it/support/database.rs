@@ -1,6 +1,8 @@
 //! The database behind the application under test: which kind, a fresh one per test, and a look at its rows from outside.
 
 use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, UNIX_EPOCH};
 
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, Statement};
 
@@ -29,6 +31,11 @@ async fn connect(url: &str) -> DatabaseConnection {
         .unwrap_or_else(|e| panic!("connect to the test's database: {e}"))
 }
 
+fn server() -> String {
+    std::env::var("STEWARD_TEST_POSTGRES_URL")
+        .expect("STEWARD_TEST_POSTGRES_URL names the test server (tests/postgres.sh start DIR)")
+}
+
 /// A database of its own on the test server, dropped at the end.
 pub struct PostgresDatabase {
     server: String,
@@ -36,20 +43,26 @@ pub struct PostgresDatabase {
 }
 
 impl PostgresDatabase {
+    /// Migrated.
     pub async fn create() -> Self {
-        let server = std::env::var("STEWARD_TEST_POSTGRES_URL").expect(
-            "STEWARD_TEST_POSTGRES_URL names the test server (tests/postgres.sh start DIR)",
-        );
-        Self::create_on(&server).await
+        let server = server();
+        let template = template(&server).await;
+        Self::create_from(&server, &template).await
     }
 
+    pub async fn empty() -> Self {
+        Self::create_on(&server()).await
+    }
+
+    /// An empty one on a server of the test's own.
     pub async fn create_on(server: &str) -> Self {
+        Self::create_from(server, "template0").await
+    }
+
+    async fn create_from(server: &str, template: &str) -> Self {
         let name = format!("it_{}", uuid::Uuid::new_v4().simple());
-        connect(server)
-            .await
-            .execute_unprepared(&format!("CREATE DATABASE {name}"))
-            .await
-            .expect("create a database");
+        let create = format!("CREATE DATABASE {name} TEMPLATE {template}");
+        patiently(&connect(server).await, &create).await;
         Self {
             server: server.to_owned(),
             name,
@@ -83,6 +96,57 @@ impl Drop for PostgresDatabase {
             let _ = dropping.join();
         }
     }
+}
+
+/// The name of a database that this build of Steward has migrated. Whoever comes first makes it: every test gets a copy, since
+/// migrating takes longer than most of what is tested.
+async fn template(server: &str) -> String {
+    let program = Path::new(env!("CARGO_BIN_EXE_steward"));
+    let changed = program.metadata().and_then(|it| it.modified());
+    let since = changed.expect("Steward's age").duration_since(UNIX_EPOCH);
+    let name = format!("it_template_{:x}", since.expect("an age").as_nanos());
+    let there = format!("SELECT COUNT(*) FROM pg_database WHERE datname = '{name}'");
+    let connection = connect(server).await;
+    if number(&connection, &there).await == 0 {
+        // Held until this connection ends.
+        patiently(&connection, "SELECT pg_advisory_lock(1937011831)").await;
+        if number(&connection, &there).await == 0 {
+            let making = PostgresDatabase::create_on(server).await;
+            let data = tempfile::tempdir().expect("a directory");
+            let migrated = Command::new(program)
+                .args(["migrate", "--data-dir"])
+                .arg(data.path())
+                .env("STEWARD__DATABASE__URL", making.url())
+                .output()
+                .expect("start Steward");
+            assert!(migrated.status.success(), "{migrated:?}");
+            let from = &making.name;
+            let close = format!("ALTER DATABASE {from} ALLOW_CONNECTIONS false");
+            patiently(&connection, &close).await;
+            patiently(
+                &connection,
+                &format!("ALTER DATABASE {from} RENAME TO {name}"),
+            )
+            .await;
+        }
+    }
+    name
+}
+
+/// Makes a statement; where a database is in somebody's hands for a moment (a session that is just ending, the autovacuum)
+/// again.
+async fn patiently(connection: &DatabaseConnection, statement: &str) {
+    const TIMES: u32 = 200;
+    for _ in 0..TIMES {
+        match connection.execute_unprepared(statement).await {
+            Ok(_) => return,
+            Err(error) if error.to_string().contains("accessed by other users") => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            Err(error) => panic!("{statement}: {error}"),
+        }
+    }
+    panic!("{statement}: somebody is in that database");
 }
 
 /// The ledger as somebody with a database client sees it.

@@ -35,7 +35,7 @@ fn said(output: &Output) -> String {
 
 #[tokio::test]
 async fn two_of_one_node_on_one_postgres() {
-    let database = PostgresDatabase::create().await;
+    let database = PostgresDatabase::empty().await;
     let url = database.url();
     let mut first = Setup::new().on_database(url.clone()).start().await;
     let second = start(&url, 0);

@@ -23,6 +23,7 @@ pub(super) fn mount(config: &mut ServiceConfig<'_>) {
     config.service(
         scope("/api")
             .wrap(from_fn(idempotency::replay))
+            .wrap(from_fn(middleware::know_operators))
             .wrap(from_fn(middleware::refuse_nul))
             .wrap(from_fn(middleware::limit_address))
             .configure(logs::routes)

@@ -72,6 +72,7 @@ pub struct KeyView {
 }
 
 /// All operators at one moment.
+#[cfg_attr(test, derive(Clone))]
 #[derive(Debug)]
 pub struct Table {
     operators: HashMap<String, Arc<OperatorView>>,
@@ -163,6 +164,18 @@ impl Directory {
                 tracing::warn!(%error, "operators could not be read again; the last known ones stay in force");
                 Ok(stale)
             }
+        }
+    }
+
+    /// What is known is old: whoever comes next reads the table again.
+    #[cfg(test)]
+    pub(crate) fn outdate(&self) {
+        if let Some(table) = self.table.load_full() {
+            let old = Table {
+                read_at: table.read_at.checked_sub(BELIEVED).unwrap_or(table.read_at),
+                ..(*table).clone()
+            };
+            self.table.store(Some(Arc::new(old)));
         }
     }
 

@@ -18,7 +18,7 @@ use futures_util::FutureExt;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::request_id;
+use super::{caller, request_id};
 use crate::error::{ApiError, ErrorCode};
 use crate::state::AppState;
 
@@ -123,6 +123,16 @@ pub async fn limit_address<B: MessageBody + 'static>(
         return Ok(response.map_into_right_body());
     }
     Ok(next.call(request).await?.map_into_left_body())
+}
+
+/// Reads who there is before the handler's extractors run. They are polled together and the first to fail answers: while
+/// the caller's waited for the database, a stranger would be told what is wrong with his body.
+pub async fn know_operators<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, Error> {
+    caller::know_operators(request.request()).await;
+    next.call(request).await
 }
 
 /// Refuses an address that spells a NUL character, which PostgreSQL keeps in no text. Bodies are looked at

@@ -63,6 +63,7 @@ pub fn configure(config: &mut ServiceConfig<'_>) {
     config.service(
         scope("/api/v1")
             .wrap(from_fn(idempotency::replay))
+            .wrap(from_fn(middleware::know_operators))
             .wrap(from_fn(middleware::refuse_nul))
             .wrap(from_fn(middleware::limit_address))
             .configure(control),

@@ -191,6 +191,24 @@ async fn a_panic_is_answered_and_the_next_request_served() {
     assert_eq!(Ask::get("/stand").to(&app).await.status, StatusCode::OK);
 }
 
+#[actix_web::test]
+async fn who_may_not_ask_is_told_so_before_what_is_wrong_with_the_body() {
+    let world = World::sqlite().await;
+    let app = world.app().await;
+    let viewer = world.signed_in("ada", "ops_viewer").await;
+    for (bearer, expected) in [
+        ("sk-stw-garbage", StatusCode::UNAUTHORIZED),
+        (viewer.as_str(), StatusCode::FORBIDDEN),
+    ] {
+        // Who there is has to be read from the database, which takes longer than looking at a body.
+        world.state.directory.outdate();
+        let answer = Ask::new(Method::POST, "/api/v1/tokens")
+            .bearer(bearer)
+            .body("{");
+        assert_eq!(answer.to(&app).await.status, expected);
+    }
+}
+
 /// Every operation, asked by everybody: who may is what the permission in the signature says.
 #[actix_web::test]
 async fn roles_and_permissions() {

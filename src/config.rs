@@ -251,6 +251,8 @@ pub struct Archive {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scheduler {
+    pub process_interval: u32,
+    pub auto_learn_enabled: bool,
     pub sync_interval: u32,
     pub batch_size: u32,
     pub auto_sync_enabled: bool,

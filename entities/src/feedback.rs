@@ -242,6 +242,25 @@ pub async fn by_public_id(
         .await
 }
 
+/// By keys, in no order.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn by_ids(
+    connection: &impl ConnectionTrait,
+    scope: Scope,
+    ids: Vec<i64>,
+) -> Result<Vec<Model>, DbErr> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    Entity::find()
+        .filter(scope.on(Column::TenantId))
+        .filter(Column::Id.is_in(ids))
+        .all(connection)
+        .await
+}
+
 /// A page, newest first.
 ///
 /// # Errors

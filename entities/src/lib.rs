@@ -49,6 +49,7 @@ pub mod prompt_label;
 pub mod prompt_run;
 pub mod prompt_version;
 pub mod public_id;
+pub mod qa_candidate;
 pub mod qa_pair;
 pub mod qa_sync_failure;
 pub mod qa_vector;

@@ -78,7 +78,7 @@ impl TestDatabase {
     }
 
     /// A directory that lives as long as the database: for spools, key files and the like.
-    pub fn dir(&self) -> &std::path::Path {
+    pub fn dir(&self) -> &Path {
         self.dir.path()
     }
 

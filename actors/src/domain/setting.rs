@@ -65,6 +65,8 @@ const DELIVERIES: &str = "retention.deliveries_days";
 const ALERTS: &str = "retention.alerts_days";
 const ARCHIVES: &str = "archive.enabled";
 const ARCHIVED_AFTER: &str = "archive.after_days";
+const LEARN_EVERY: &str = "scheduler.process_interval";
+const LEARNS: &str = "scheduler.auto_learn_enabled";
 const SYNC_EVERY: &str = "scheduler.sync_interval";
 const SYNC_BATCH: &str = "scheduler.batch_size";
 const SYNCS: &str = "scheduler.auto_sync_enabled";
@@ -91,7 +93,7 @@ const fn days(key: &'static str, min: i64) -> Definition {
 }
 
 /// Every setting, in the order in which they are shown.
-pub static DEFINITIONS: [Definition; 34] = [
+pub static DEFINITIONS: [Definition; 36] = [
     Definition {
         key: CURRENCY,
         kind: Kind::Choice(&["USD", "CNY"]),
@@ -143,6 +145,11 @@ pub static DEFINITIONS: [Definition; 34] = [
         kind: Kind::Choice(&["off", "on"]),
     },
     whole(ARCHIVED_AFTER, 1, 365),
+    whole(LEARN_EVERY, 60, 3_600),
+    Definition {
+        key: LEARNS,
+        kind: Kind::Choice(&["true", "false"]),
+    },
     whole(SYNC_EVERY, 60, 3_600),
     whole(SYNC_BATCH, 10, 200),
     Definition {
@@ -276,6 +283,10 @@ pub struct Settings {
     pub archives: bool,
     /// A month is archived so many days after its end.
     pub archived_after: Duration,
+    /// How often approved feedback is learned from.
+    pub learn_every: Duration,
+    /// What is learned becomes a pair by itself, unless one asks the same; otherwise it waits for somebody.
+    pub learns: bool,
     /// How often what waits to be embedded is looked at.
     pub sync_every: Duration,
     /// Pairs embedded by one call.
@@ -319,6 +330,8 @@ impl Default for Settings {
             retention: Retention::default(),
             archives: false,
             archived_after: Duration::from_secs(3 * 86_400),
+            learn_every: Duration::from_secs(300),
+            learns: true,
             sync_every: Duration::from_secs(600),
             sync_batch: 50,
             syncs: true,
@@ -372,6 +385,8 @@ impl Settings {
             },
             archives: text(ARCHIVES) == "on",
             archived_after: Duration::from_secs(u64::from(whole(ARCHIVED_AFTER)?) * 86_400),
+            learn_every: Duration::from_secs(whole(LEARN_EVERY)?.into()),
+            learns: text(LEARNS) == "true",
             sync_every: Duration::from_secs(whole(SYNC_EVERY)?.into()),
             sync_batch: whole(SYNC_BATCH)? as usize,
             syncs: text(SYNCS) == "true",
@@ -493,7 +508,7 @@ mod tests {
             STORED_LEVEL => "WARN",
             ARCHIVES => "off",
             ARCHIVED_AFTER => "3",
-            SYNCS => "true",
+            SYNCS | LEARNS => "true",
             TOP_K => "5",
             MIN_SCORE => "0.3",
             PER_ADDRESS => "2400",

@@ -1,7 +1,7 @@
 //! Knowledge that is found by what it means: pairs become vectors of a model, and the vectors lie in memory to be scanned.
 //!
 //! The tables are the truth: which pair has which vector stands in `qa_vectors`, and what is in memory is read from there.
-//! [`sync`] embeds what waits, [`index`] keeps and scans, [`find`] answers. Whose pairs a question may find is said by its
+//! [`learn`] makes pairs of feedback, [`sync`] embeds what waits, [`index`] keeps and scans, [`find`] answers. Whose pairs a question may find is said by its
 //! scope; which account embeds, and what that costs, is the front's ([`embed`]). Vector stores that are called over a
 //! network are not here.
 //!
@@ -12,6 +12,7 @@
 pub mod embed;
 pub mod find;
 pub mod index;
+pub mod learn;
 pub mod outage;
 pub mod sync;
 

@@ -51,6 +51,7 @@ use crate::vault::Vault;
 
 use foundation::settings_keeper::{self, SettingsKeeper};
 use foundation::snapshot_keeper::{self, SnapshotKeeper};
+use learning::feedback_learner::FeedbackLearner;
 use learning::knowledge_sync::KnowledgeSync;
 use ledger::LedgerSettings;
 use ledger::batch_writer::BatchWriter;
@@ -183,6 +184,8 @@ pub struct TreeHandle {
     pub alerts: alert_evaluator::Shared,
     /// `root/upkeep/job_runner`.
     pub job_runner: ActorRef<JobRunner>,
+    /// `root/learning/feedback_learner`.
+    pub feedback_learner: ActorRef<FeedbackLearner>,
     /// `root/learning/knowledge_sync`.
     pub knowledge_sync: ActorRef<KnowledgeSync>,
     /// What it works with, and what questions are answered by.
@@ -340,6 +343,13 @@ impl Tree {
                 parts: archive_parts.clone(),
             });
 
+        let feedback_learner = ActorRef::new(QUEUE);
+        let learns = knowledge::learn::Parts {
+            databases: deps.databases.clone(),
+            contents: Arc::clone(&deps.contents.store),
+            settings: Arc::clone(&in_force),
+            clock: Arc::clone(&deps.clock),
+        };
         let knowledge_sync = ActorRef::new(QUEUE);
         let knowledge = knowledge::Parts {
             databases: deps.databases.clone(),
@@ -460,7 +470,13 @@ impl Tree {
                 prober_parts,
                 QUEUE,
             ))
-            .child(learning::group(&knowledge_sync, knowledge.clone(), UPKEEP))
+            .child(learning::group(
+                &feedback_learner,
+                learns,
+                &knowledge_sync,
+                knowledge.clone(),
+                UPKEEP,
+            ))
             .child(
                 Group::new("upkeep")
                     .intensity(UPKEEP)
@@ -520,6 +536,7 @@ impl Tree {
             logs: deps.logs,
             health,
             job_runner,
+            feedback_learner,
             knowledge_sync,
             knowledge,
             remote,

@@ -191,6 +191,7 @@ async fn the_tree_is_drawn_as_it_runs() {
         health_prober
       learning OneForOne
         knowledge_sync
+        feedback_learner
       upkeep OneForOne
         job_runner
         remote_backup

@@ -13,7 +13,7 @@
 //! | POST | `/feedback/{id}/reopen` | `write:feedback` |
 //!
 //! What was said in the call is not told here: `GET /conversations/{id}` does, to those who may read it. Approved
-//! feedback waits for whoever learns from it; nothing here does.
+//! feedback is learned from by `root/learning/feedback_learner`; nothing here does.
 
 mod give;
 mod stats;

@@ -11,13 +11,14 @@
 //! | DELETE | `/ops/knowledge/qa-pairs/{id}` | `write:knowledge` |
 //! | GET | `/ops/knowledge/export` | `read:knowledge` |
 //!
-//! What is done with pairs that ask the same stands in [`duplicates`], what brings files of pairs in in [`import`], how they are
-//! embedded in [`sync`], and how they are found by what they mean in [`search`].
+//! What is done with pairs that ask the same stands in [`duplicates`], what brings files of pairs in in [`import`], what
+//! feedback teaches in [`candidates`], how pairs are embedded in [`sync`], and how they are found by what they mean in [`search`].
 //!
 //! Operators of one tenant see and keep that tenant's. A pair that came from a template is the tenant's own: it may be
 //! edited and removed, and `features::templates` asks before it touches it again.
 
 mod bulk;
+mod candidates;
 mod duplicates;
 mod export;
 pub(crate) mod import;
@@ -78,6 +79,11 @@ pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
         .service(duplicates::duplicates)
         .service(duplicates::merge)
         .service(duplicates::explain)
+        .service(candidates::candidates)
+        .service(candidates::take_candidate)
+        .service(candidates::discard_candidate)
+        .service(candidates::learn)
+        .service(candidates::learn_status)
         .service(export::export)
         .service(sync::status)
         .service(sync::sync)
@@ -305,13 +311,7 @@ async fn create(
     let change = Change::begin(&state, &caller).await?;
     let tenant_id = whose(&*change, scope, new.tenant_id.as_deref()).await?;
     if !new.allow_duplicate {
-        let keys = vec![qa_pair::question_key(&question)];
-        let same = qa_pair::asking(&*change, Scope::Tenant(tenant_id), keys).await?;
-        if let Some(same) = same.first() {
-            return Err(ApiError::new(ErrorCode::Conflict)
-                .detail(format!("{} asks the same.", same.public_id))
-                .field("question", "is asked already"));
-        }
+        unasked(&*change, tenant_id, &question).await?;
     }
     let pair = qa_pair::New {
         tenant_id,
@@ -500,6 +500,22 @@ async fn whose(
             let row = row.ok_or_else(|| ApiError::invalid("tenant_id", "is no tenant"))?;
             Ok(row.id)
         }
+    }
+}
+
+/// Refuses a question that a pair of the tenant asks already.
+async fn unasked(
+    connection: &impl ConnectionTrait,
+    tenant_id: i64,
+    question: &str,
+) -> Result<(), ApiError> {
+    let keys = vec![qa_pair::question_key(question)];
+    let same = qa_pair::asking(connection, Scope::Tenant(tenant_id), keys).await?;
+    match same.first() {
+        None => Ok(()),
+        Some(same) => Err(ApiError::new(ErrorCode::Conflict)
+            .detail(format!("{} asks the same.", same.public_id))
+            .field("question", "is asked already")),
     }
 }
 

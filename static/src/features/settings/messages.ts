@@ -139,6 +139,14 @@ export const useText = featureText(
         label: 'Days after the end of a month',
         explain: 'Then it is archived.',
       },
+      scheduler_process_interval: {
+        label: 'Seconds between two looks at approved feedback',
+        explain: 'What it teaches becomes candidates for pairs.',
+      },
+      scheduler_auto_learn_enabled: {
+        label: 'Learn by itself',
+        explain: 'A candidate becomes a pair, unless one asks the same. Off, every candidate waits for somebody.',
+      },
       scheduler_sync_interval: {
         label: 'Seconds between two looks at what is to be embedded',
         explain: 'What failed waits longer.',
@@ -298,6 +306,11 @@ export const useText = featureText(
       archive_after_days: {
         label: '月份结束后的天数',
         explain: '届时归档该月。',
+      },
+      scheduler_process_interval: { label: '反馈处理间隔（秒）', explain: '已批准的反馈会成为问答候选。' },
+      scheduler_auto_learn_enabled: {
+        label: '自动学习',
+        explain: '候选自动成为问答，除非已有相同的问题；关闭后一律等待人工决定。',
       },
       scheduler_sync_interval: { label: '同步间隔（秒）', explain: '失败的会等待更久。' },
       scheduler_batch_size: { label: '批处理大小', explain: '一次调用转换的问答数，每次只属于一个租户。' },

@@ -99,6 +99,10 @@ impl Setup {
 
     pub async fn start(self) -> App {
         let postgres = match (self.kind, &self.database_url) {
+            // What is restored makes its own tables.
+            (Kind::Postgres, None) if self.restored.is_some() => {
+                Some(PostgresDatabase::empty().await)
+            }
             (Kind::Postgres, None) => Some(PostgresDatabase::create().await),
             _ => None,
         };

@@ -3,6 +3,7 @@
 mod attempts;
 mod budgets;
 mod conversations;
+mod doors;
 mod fake;
 mod house;
 mod invoices;

@@ -8,6 +8,7 @@ mod fake;
 mod house;
 mod invoices;
 mod outcomes;
+mod overflow;
 mod own;
 mod panics;
 mod rules;

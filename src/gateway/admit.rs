@@ -20,7 +20,7 @@ use crate::error::catalog::ErrorCode;
 
 use super::budget::Hold;
 use super::json::JsonFault;
-use super::limits::{Admission, Demand};
+use super::limits::{self, Admission, Demand, Entered};
 use super::pulse::{Expired, Pulse};
 use super::refusal::Refusal;
 use super::request::{Reading, RequestHead};
@@ -34,6 +34,8 @@ const FIRST_ROOM_BYTES: usize = 1 << 20;
 /// Of a body that is here faster than it can be read, so much is read before others get their turn: half a
 /// millisecond of work when it is dense.
 const TURN_BYTES: usize = 128 * 1024;
+/// The body of a call that is refused already is read for the books, and for the connection's sake, up to this size.
+const SMALL_BODY_BYTES: usize = 64 * 1024;
 
 /// Whose call it is: a token, or a user of an issuer, who has what the issuer's token has. Fails for those nobody knows:
 /// they are counted, not recorded.
@@ -180,9 +182,7 @@ pub(super) async fn body(
         Refusal::new(ErrorCode::BodyTooLarge)
             .detail(format!("The request body is larger than {most} bytes."))
     };
-    let declared = sent
-        .get(header::CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    let declared = declared_bytes(sent);
     if declared.is_some_and(|length| length > most) {
         return Err(too_large());
     }
@@ -334,23 +334,49 @@ pub(super) fn dearest(gateway: &Gateway, model: &str, demand: Demand, at_micros:
     costs.max().unwrap_or(0)
 }
 
-/// Takes the call's place and reserves what it may use.
+/// Takes the call's place among its token's, and counts it as a request: before its body is read, which may be large and
+/// take its time.
+///
+/// # Errors
+/// A limit refuses, or the quota is used up.
+pub(super) fn enter(
+    gateway: &Gateway,
+    token: &TokenView,
+    protocol: Protocol,
+) -> Result<Entered, Refusal> {
+    let entered = gateway.limits.enter(token, gateway.accounts.now_ms());
+    entered.map_err(|refused| limited(refused, protocol))
+}
+
+/// Reserves what the call may use.
 ///
 /// # Errors
 /// A limit or the quota refuses.
 pub(super) fn limits(
     gateway: &Gateway,
+    entered: Entered,
     token: &TokenView,
     demand: Demand,
     protocol: Protocol,
 ) -> Result<Admission, Refusal> {
-    gateway
-        .limits
-        .admit(token, demand, gateway.accounts.now_ms())
-        .map_err(|refused| {
-            let headers = refused.headers(protocol);
-            let mut refusal = Refusal::from(refused);
-            refusal.headers = headers;
-            refusal
-        })
+    let admitted = entered.admit(token, demand, gateway.accounts.now_ms());
+    admitted.map_err(|refused| limited(refused, protocol))
+}
+
+fn limited(refused: limits::Refusal, protocol: Protocol) -> Refusal {
+    let headers = refused.headers(protocol);
+    Refusal {
+        headers,
+        ..Refusal::from(refused)
+    }
+}
+
+/// Whether a body that nobody wants is so small that reading it costs less than the connection, which it would take with it.
+pub(super) fn is_small(sent: &HeaderMap) -> bool {
+    declared_bytes(sent).is_some_and(|length| length <= SMALL_BODY_BYTES)
+}
+
+fn declared_bytes(sent: &HeaderMap) -> Option<usize> {
+    let length = sent.get(header::CONTENT_LENGTH)?;
+    length.to_str().ok()?.parse().ok()
 }

@@ -1,19 +1,26 @@
 //! What a token may use: requests and model tokens a minute, calls at the same time, tokens in its life.
 //!
+//! A call is let in before its body is read ([`Limits::enter`]), so that no more bodies are in memory than calls may be
+//! under way, and admitted when it is known what it needs ([`Entered::admit`]). One that is not admitted counts for nothing:
+//! neither a body that was cut or cannot be read nor a refusal uses up a request.
+//!
 //! In memory, one per process, keyed by token id, so that it survives the swap of a snapshot; the limits
 //! themselves are passed with each call, so that a change acts on the next one. A minute is any 60 seconds,
 //! kept as one-second buckets and rounded against the caller, never in its favour. Model tokens are reserved
 //! by an estimate and settled on the real count. Time is passed in as milliseconds of a clock that never
 //! jumps. Nothing is persisted: the quota's past is seeded at start.
 
+mod places;
+
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use parking_lot::Mutex;
 use steward_actors::domain::snapshot::{Protocol, TokenView};
 
 use crate::error::catalog::ErrorCode;
+
+pub use places::{Place, Places};
 
 const SHARDS: usize = 32;
 /// One second beyond the minute: a bucket counts until the whole of it has left the window.
@@ -255,51 +262,26 @@ impl Limits {
         self.shard(token_id).lock().remove(&token_id);
     }
 
-    /// Admits a call and reserves what it needs, or says which limit refuses it; a refused call counts for
-    /// nothing. A call is admitted while its prompt fits; what it may use beyond is reserved as far as
-    /// there is room, so that one generous `max_tokens` does not lock a small limit.
+    /// Lets a call in: it takes one of its token's places and counts as one of its requests from now on, until it is dropped
+    /// without having been admitted.
     ///
     /// # Errors
-    /// [`Refusal`].
-    pub fn admit(
-        &self,
-        token: &TokenView,
-        demand: Demand,
-        now_ms: u64,
-    ) -> Result<Admission, Refusal> {
+    /// [`Refusal`]: too many calls under way, a quota that is used up, too many requests a minute.
+    pub fn enter(&self, token: &TokenView, now_ms: u64) -> Result<Entered, Refusal> {
         let state = self.state(token.id);
         let mut usage = state.0.lock();
         usage.requests.advance(now_ms);
-        usage.tokens.advance(now_ms);
-        let refuse = |kind, retry_after_ms, limit, remaining| Refusal {
-            kind,
-            retry_after_ms,
-            limit,
-            remaining,
-        };
-
         if let Some(limit) = token.concurrency
             && usage.in_flight >= limit
         {
-            return Err(refuse(LimitKind::Concurrency, SOON_MS, u64::from(limit), 0));
+            return Err(Refusal {
+                kind: LimitKind::Concurrency,
+                retry_after_ms: SOON_MS,
+                limit: u64::from(limit),
+                remaining: 0,
+            });
         }
-        let wanted = demand
-            .prompt_tokens
-            .saturating_add(demand.completion_tokens)
-            .max(1);
-        let mut quota_reserved = wanted;
-        if let Some(quota) = token.token_quota {
-            let left = quota.saturating_sub(usage.used.saturating_add(usage.reserved));
-            if left == 0 {
-                let retry = if usage.used >= quota {
-                    QUOTA_RETRY_MS
-                } else {
-                    SOON_MS
-                };
-                return Err(refuse(LimitKind::Quota, retry, quota, 0));
-            }
-            quota_reserved = wanted.min(left);
-        }
+        usage.quota_left(token)?;
         if let Some(rpm) = token.rpm {
             let rpm = u64::from(rpm);
             if usage.requests.total >= rpm {
@@ -307,9 +289,78 @@ impl Limits {
                     Some(at_most) => usage.requests.until_ms(at_most, now_ms),
                     None => QUOTA_RETRY_MS,
                 };
-                return Err(refuse(LimitKind::Requests, retry, rpm, 0));
+                return Err(Refusal {
+                    kind: LimitKind::Requests,
+                    retry_after_ms: retry,
+                    limit: rpm,
+                    remaining: 0,
+                });
             }
         }
+        let second = usage.requests.add(1);
+        usage.in_flight += 1;
+        drop(usage);
+        Ok(Entered {
+            state,
+            second,
+            admitted: false,
+        })
+    }
+}
+
+impl Usage {
+    /// Model tokens left of the quota, if there is one.
+    fn quota_left(&self, token: &TokenView) -> Result<Option<u64>, Refusal> {
+        let Some(quota) = token.token_quota else {
+            return Ok(None);
+        };
+        let left = quota.saturating_sub(self.used.saturating_add(self.reserved));
+        if left > 0 {
+            return Ok(Some(left));
+        }
+        let retry_after_ms = if self.used >= quota {
+            QUOTA_RETRY_MS
+        } else {
+            SOON_MS
+        };
+        Err(Refusal {
+            kind: LimitKind::Quota,
+            retry_after_ms,
+            limit: quota,
+            remaining: 0,
+        })
+    }
+}
+
+/// A call that was let in: one of its token's places. Dropping it frees the place and, when the call was never admitted,
+/// takes back the request.
+#[derive(Debug)]
+pub struct Entered {
+    state: Arc<TokenState>,
+    second: u64,
+    admitted: bool,
+}
+
+impl Entered {
+    /// Admits the call and reserves what it needs, or says which limit refuses it. A call is admitted while its prompt
+    /// fits; what it may use beyond is reserved as far as there is room, so that one generous `max_tokens` does not lock
+    /// a small limit.
+    ///
+    /// # Errors
+    /// [`Refusal`]: the quota is used up, or too many model tokens a minute.
+    pub fn admit(
+        mut self,
+        token: &TokenView,
+        demand: Demand,
+        now_ms: u64,
+    ) -> Result<Admission, Refusal> {
+        let mut usage = self.state.0.lock();
+        usage.tokens.advance(now_ms);
+        let wanted = demand
+            .prompt_tokens
+            .saturating_add(demand.completion_tokens)
+            .max(1);
+        let quota_reserved = wanted.min(usage.quota_left(token)?.unwrap_or(wanted));
         let mut minute_reserved = wanted;
         if let Some(tpm) = token.tpm {
             let left = tpm.saturating_sub(usage.tokens.total);
@@ -319,18 +370,21 @@ impl Limits {
                     Some(at_most) => usage.tokens.until_ms(at_most, now_ms),
                     None => QUOTA_RETRY_MS,
                 };
-                return Err(refuse(LimitKind::Tokens, retry, tpm, left));
+                return Err(Refusal {
+                    kind: LimitKind::Tokens,
+                    retry_after_ms: retry,
+                    limit: tpm,
+                    remaining: left,
+                });
             }
             minute_reserved = wanted.min(left);
         }
-
-        usage.requests.add(1);
         let second = usage.tokens.add(minute_reserved);
         usage.reserved = usage.reserved.saturating_add(quota_reserved);
-        usage.in_flight += 1;
         drop(usage);
+        self.admitted = true;
         Ok(Admission {
-            state,
+            entered: self,
             second,
             minute_reserved,
             quota_reserved,
@@ -339,11 +393,21 @@ impl Limits {
     }
 }
 
-/// An admitted call: one of its token's places, and its reservation. Dropping it frees the place and, when
-/// it was never settled, returns the whole reservation.
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let mut usage = self.state.0.lock();
+        usage.in_flight = usage.in_flight.saturating_sub(1);
+        if !self.admitted {
+            usage.requests.correct(self.second, 1, 0);
+        }
+    }
+}
+
+/// An admitted call: its place, and its reservation. Dropping it frees the place and, when it was never settled, returns
+/// the whole reservation.
 #[derive(Debug)]
 pub struct Admission {
-    state: Arc<TokenState>,
+    entered: Entered,
     second: u64,
     minute_reserved: u64,
     quota_reserved: u64,
@@ -356,7 +420,7 @@ impl Admission {
         if std::mem::replace(&mut self.settled, true) {
             return;
         }
-        let mut usage = self.state.0.lock();
+        let mut usage = self.entered.state.0.lock();
         usage.tokens.advance(now_ms);
         usage
             .tokens
@@ -373,79 +437,11 @@ impl Admission {
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        let mut usage = self.state.0.lock();
-        usage.in_flight = usage.in_flight.saturating_sub(1);
         if !self.settled {
+            let mut usage = self.entered.state.0.lock();
             usage.tokens.correct(self.second, self.minute_reserved, 0);
             usage.reserved = usage.reserved.saturating_sub(self.quota_reserved);
         }
-    }
-}
-
-/// Calls under way per account.
-#[derive(Debug)]
-pub struct Places {
-    shards: Vec<Mutex<HashMap<i64, Arc<AtomicU32>>>>,
-}
-
-impl Default for Places {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-/// One call's place on an account; dropping it frees the place.
-#[derive(Debug)]
-pub struct Place(Arc<AtomicU32>);
-
-impl Places {
-    /// All free.
-    pub fn new() -> Self {
-        Self {
-            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
-        }
-    }
-
-    fn shard(&self, id: i64) -> &Mutex<HashMap<i64, Arc<AtomicU32>>> {
-        &self.shards[(id.unsigned_abs() % SHARDS as u64) as usize]
-    }
-
-    fn counter(&self, id: i64) -> Arc<AtomicU32> {
-        Arc::clone(self.shard(id).lock().entry(id).or_default())
-    }
-
-    /// Calls under way on an account.
-    pub fn taken(&self, account_id: i64) -> u32 {
-        self.counter(account_id).load(Ordering::Acquire)
-    }
-
-    /// Forgets an account that is gone; calls in flight keep their own hold.
-    pub fn forget(&self, account_id: i64) {
-        self.shard(account_id).lock().remove(&account_id);
-    }
-
-    /// Whether the next call would find no place.
-    pub fn is_full(&self, account_id: i64, limit: Option<u32>) -> bool {
-        limit.is_some_and(|limit| self.taken(account_id) >= limit)
-    }
-
-    /// Takes a place; `None` when `limit` are taken.
-    pub fn take(&self, account_id: i64, limit: Option<u32>) -> Option<Place> {
-        let counter = self.counter(account_id);
-        let room = |taken: u32| match limit {
-            Some(limit) if taken >= limit => None,
-            _ => taken.checked_add(1),
-        };
-        counter
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, room)
-            .ok()?;
-        Some(Place(counter))
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

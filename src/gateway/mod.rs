@@ -1,7 +1,8 @@
 //! The data plane: an application's call, sent to an upstream account and back unchanged.
 //!
 //! The hot path, told on one page: [`serve`] finds what is asked for, [`call`] opens the books on it,
-//! [`forward`] admits it and sends it, [`relay`] brings the answer back and closes the books before it ends.
+//! [`forward`] lets it in, reads its body, admits it and sends it, [`relay`] brings the answer back and closes the
+//! books before it ends.
 //! What decides is pure (bytes and values in, values out, the time passed in) and stands in its own module;
 //! what moves bytes is thin and stands beside it. No database, no lock across an await, no task per call.
 
@@ -346,6 +347,13 @@ async fn forward(
         .map(|(name, value)| (name.as_str(), value.as_bytes()))
         .collect();
     admit::headers(&headers)?;
+    let entered = match admit::enter(gateway, &key.token, asked.protocol) {
+        Ok(entered) => entered,
+        Err(refusal) => {
+            refused_unread(finish, asked, payload).await;
+            return Err(refusal);
+        }
+    };
     let mut received = admit::body(gateway, asked.headers, payload).await?;
     let pulse = received.pulse.take();
     let (body, head) = admit::read(received)?;
@@ -362,7 +370,7 @@ async fn forward(
         },
     };
     let hold = admit::budgets(gateway, &key.token, model, demand, finish.request_at())?;
-    let admission = admit::limits(gateway, &key.token, demand, asked.protocol)?;
+    let admission = admit::limits(gateway, entered, &key.token, demand, asked.protocol)?;
     finish.admitted(admission, hold);
     let wants_usage = dialect::openai::needs_usage_injected(operation)
         && head.stream
@@ -378,4 +386,17 @@ async fn forward(
         wants_usage,
     };
     upstream::send(finish, &call, pulse).await
+}
+
+/// Takes a refused call's body in if it is small, or here already: its record then says what was asked for, and the
+/// connection serves the next request. A large one stays where it is.
+async fn refused_unread(finish: &mut Finish, asked: &Asked<'_>, payload: impl admit::Chunks) {
+    let is_here = payload.size_hint().1.is_some();
+    if !is_here && !admit::is_small(asked.headers) {
+        return;
+    }
+    let received = admit::body(asked.gateway, asked.headers, payload).await;
+    if let Ok((body, head)) = received.and_then(admit::read) {
+        finish.reads(&head, &body, asked);
+    }
 }

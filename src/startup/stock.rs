@@ -11,15 +11,17 @@ use steward_actors::spool::Spool;
 use steward_entities::database::Databases;
 use steward_entities::ledger::rollup::{self, TENANT_DAILY, TOKEN_DAILY};
 use steward_entities::ledger::spent::{self, Charged, Windows};
-use steward_entities::ledger::{daily, total};
+use steward_entities::ledger::{daily, request_log, total};
 
 use super::StartError;
 use crate::config::Config;
-use crate::gateway::budget::{Budgets, Whose, charge_of};
+use crate::gateway::budget::{Budgets, Charge, Whose, charge_of};
 use crate::gateway::limits::Limits;
 
 /// A call may be accepted so long before its `request_at`, by the clock's error.
 const ACCEPTED_BEFORE_US: i64 = 3_600_000_000;
+/// So many calls are looked for in the log at a time.
+const LOOKED_FOR: usize = 500;
 
 /// Where what was used and spent so far is kept.
 pub(super) struct Spent<'a> {
@@ -27,9 +29,39 @@ pub(super) struct Spent<'a> {
     pub(super) budgets: &'a Budgets,
 }
 
-/// Settles the spool with the ledger, then reads what was used so far: the greatest rid (answered, to
+/// What a record of the spool adds, if it is not on the books.
+struct Waiting {
+    rid: i64,
+    id_tail: i64,
+    token_id: i64,
+    tenant_id: i64,
+    request_at: i64,
+    tokens: i64,
+    charge: Charge,
+}
+
+impl Waiting {
+    fn of(record: &Record) -> Self {
+        Self {
+            rid: record.rid,
+            id_tail: record.id_tail as i64,
+            token_id: record.token_id,
+            tenant_id: record.tenant_id,
+            request_at: record.request_at,
+            tokens: record.total_tokens,
+            charge: charge_of(record),
+        }
+    }
+
+    fn count(&self, used: &mut HashMap<i64, i64>, budgets: &Budgets) {
+        *used.entry(self.token_id).or_default() += self.tokens;
+        budgets.spend(self.token_id, self.tenant_id, self.request_at, self.charge);
+    }
+}
+
+/// Numbers the spool on from where the ledger stands, then reads what was used so far: the greatest rid (answered, to
 /// allocate above it), every token's use, and what tokens and tenants have spent today and this month, from the ledger
-/// plus what is not in it yet.
+/// plus what is not in it yet. What the spool holds stays there for the writer, which looks for each row itself.
 pub(super) async fn take_stock(
     config: &Config,
     store: &dyn LedgerStore,
@@ -39,7 +71,8 @@ pub(super) async fn take_stock(
     clock: &dyn Clock,
 ) -> Result<Rid, StartError> {
     store.prepare(clock.now_ms()).await?;
-    spool.reconcile(store.cursor(config.node.id).await?);
+    let settled_through = store.cursor(config.node.id).await?;
+    spool.reconcile(settled_through);
     let mut greatest = store.greatest_rid().await?;
     let mut used: HashMap<i64, i64> = total::of_all_tokens(&databases.ledger)
         .await?
@@ -48,19 +81,29 @@ pub(super) async fn take_stock(
         .collect();
     let Spent { limits, budgets } = spent;
     seed_budgets(budgets, databases, clock.now_micros()).await?;
+    // Settled by its number, but the number may be another spool's: on the books or not, its row says.
+    let mut doubtful = Vec::new();
     spool.replay_unacked(|entry| {
         // What does not decode is the writer's to put aside; here it only carries no figures.
         if let Ok(record) = Record::decode(entry.payload.as_ref()) {
             greatest = greatest.max(record.rid);
-            *used.entry(record.token_id).or_default() += record.total_tokens;
-            budgets.spend(
-                record.token_id,
-                record.tenant_id,
-                record.request_at,
-                charge_of(&record),
-            );
+            let waiting = Waiting::of(&record);
+            if entry.seq <= settled_through {
+                doubtful.push(waiting);
+            } else {
+                waiting.count(&mut used, budgets);
+            }
         }
     })?;
+    for part in doubtful.chunks(LOOKED_FOR) {
+        let rids: Vec<i64> = part.iter().map(|waiting| waiting.rid).collect();
+        let tails = request_log::tails(&databases.ledger, &rids).await?;
+        for waiting in part {
+            if tails.get(&waiting.rid) != Some(&waiting.id_tail) {
+                waiting.count(&mut used, budgets);
+            }
+        }
+    }
     for (token_id, tokens) in used {
         limits.seed_used(token_id, u64::try_from(tokens).unwrap_or_default());
     }
@@ -106,3 +149,6 @@ async fn seed_budgets(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -272,6 +272,9 @@ pub fn cut(text: &mut String, max: usize) {
 }
 
 #[cfg(test)]
+mod fixtures;
+
+#[cfg(test)]
 mod tests {
     use prost::Message;
 

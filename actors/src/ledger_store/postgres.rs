@@ -465,16 +465,17 @@ impl Transaction for PostgresTransaction {
         node: u8,
         from: u64,
         to: u64,
-    ) -> Result<HashSet<u64>, WriteError> {
-        let seqs: Vec<i64> = sqlx::query_scalar(
-            "SELECT seq FROM dead_letters WHERE node = $1 AND seq BETWEEN $2 AND $3",
+    ) -> Result<HashMap<u64, Option<i64>>, WriteError> {
+        let letters: Vec<(i64, Option<i64>)> = sqlx::query_as(
+            "SELECT seq, rid FROM dead_letters WHERE node = $1 AND seq BETWEEN $2 AND $3",
         )
         .bind(i32::from(node))
         .bind(from as i64)
         .bind(to as i64)
         .fetch_all(&mut *self.held.connection().await?)
         .await?;
-        Ok(seqs.into_iter().map(|seq| seq as u64).collect())
+        let letters = letters.into_iter();
+        Ok(letters.map(|(seq, rid)| (seq as u64, rid)).collect())
     }
 
     async fn seen(&mut self, buckets: &[i64], keys: &[i64]) -> Result<HashSet<i64>, WriteError> {

@@ -544,15 +544,15 @@ impl Transaction for SqliteTransaction<'_> {
         node: u8,
         from: u64,
         to: u64,
-    ) -> Result<HashSet<u64>, WriteError> {
+    ) -> Result<HashMap<u64, Option<i64>>, WriteError> {
         let connection = self.held.connection().await?;
         let mut statement = connection.prepare_cached(
-            "SELECT seq FROM dead_letters WHERE node = ? AND seq BETWEEN ? AND ?",
+            "SELECT seq, rid FROM dead_letters WHERE node = ? AND seq BETWEEN ? AND ?",
         )?;
-        let seqs = statement.query_map(params![node, from as i64, to as i64], |row| {
-            Ok(row.get::<_, i64>(0)? as u64)
+        let letters = statement.query_map(params![node, from as i64, to as i64], |row| {
+            Ok((row.get::<_, i64>(0)? as u64, row.get(1)?))
         })?;
-        Ok(seqs.collect::<Result<_, _>>()?)
+        Ok(letters.collect::<Result<_, _>>()?)
     }
 
     async fn seen(&mut self, buckets: &[i64], keys: &[i64]) -> Result<HashSet<i64>, WriteError> {

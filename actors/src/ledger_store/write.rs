@@ -83,13 +83,14 @@ pub(super) trait Transaction: Send + Sized {
         letters: &[DeadLetter],
         now_micros: i64,
     ) -> Result<(), WriteError>;
-    /// Sequence numbers of a node's letters within `from..=to`.
+    /// A node's letters within `from..=to`: sequence number and rid. The number alone does not tell whose letter it is:
+    /// another spool of the node may have given it out too.
     async fn letters_within(
         &mut self,
         node: u8,
         from: u64,
         to: u64,
-    ) -> Result<HashSet<u64>, WriteError>;
+    ) -> Result<HashMap<u64, Option<i64>>, WriteError>;
     /// Those of `keys` that are in one of `buckets` of `seen_ids`.
     async fn seen(&mut self, buckets: &[i64], keys: &[i64]) -> Result<HashSet<i64>, WriteError>;
     /// Puts distinct keys into a bucket; answers those that were not in it.
@@ -203,7 +204,7 @@ impl Shared {
             let mut missing = 0_u64;
             for entry in settled {
                 let (seq, record) = entry;
-                if letters.contains(seq) {
+                if letters.get(seq) == Some(&Some(record.rid)) {
                     outcome.dead_lettered.push(*seq);
                 } else if tails.get(&record.rid).map(|tail| *tail as u64) == Some(record.id_tail) {
                     outcome.skipped += 1;
@@ -217,8 +218,8 @@ impl Shared {
                 tracing::error!(
                     node = batch.node,
                     missing,
-                    "the ledger's cursor is past records that are not there; they are written now. Does another \
-                     Steward use this node's id on the same database?"
+                    "the ledger's cursor is past records that are not there; they are written now. Another Steward has \
+                     used this node's id on the same database, or this one another data directory"
                 );
             }
         }

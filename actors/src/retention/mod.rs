@@ -2,10 +2,12 @@
 //!
 //! [`kind`] says what there is and for how many days, [`pace`] how much of it goes at once, [`holds`] what must not go
 //! yet because it is still to be archived, or was brought back; [`pass`] does it, and tells [`Board`] how far it is.
-//! `root/upkeep/retention` makes a pass an hour, the job [`RunNow`] one when somebody asks. What is *not* here: deleting
+//! `root/upkeep/retention` makes a pass an hour, the job [`RunNow`] one when somebody asks. [`files`] keeps SQLite's files
+//! in shape meanwhile. What is *not* here: deleting
 //! what somebody wants gone (`contents::deletion`), and the audit, which is never forgotten.
 
 mod board;
+pub mod files;
 pub mod holds;
 mod kind;
 mod pace;

@@ -185,37 +185,28 @@ impl Book {
         count
     }
 
-    /// What the database says it holds already: settled without being delivered. Answers how many.
-    pub(super) fn reconcile(&mut self, stored_through: u64, dead: &Ranges) -> u64 {
-        let mut known = self.pending.within(1, stored_through);
-        known.remove_all(&self.leased);
-        let count = self.pending.remove_all(&known);
-        let dead_count: u64 = known
-            .iter()
-            .map(|(first, last)| dead.within(first, last).len())
-            .sum();
-        self.dead_lettered += dead_count;
-        self.stored += count - dead_count;
+    /// What the database has settled of this node: no number up to there is given out again, and what is not on this disk
+    /// counts as stored. What is pending stays so: only a look at its row tells whether it is on the books, since another
+    /// spool of this node may have had the same numbers. Answers how many entries are the database's alone.
+    pub(super) fn reconcile(&mut self, settled_through: u64) -> u64 {
         // Counted as lost when the spool was opened, but the database had them.
-        let found = self.lost.within(1, stored_through);
+        let found = self.lost.within(1, settled_through);
         let found_count = self.lost.remove_all(&found);
         self.dropped -= found_count;
         self.dropped_by[DropReason::Damaged as usize] =
             self.dropped_by[DropReason::Damaged as usize].saturating_sub(found_count);
         self.stored += found_count;
-        // Stored, but no longer on this disk at all: their numbers must not be given out again.
-        let mut ahead = 0;
-        if stored_through > self.last_seq() {
-            ahead = stored_through - self.last_seq();
+        let ahead = settled_through.saturating_sub(self.last_seq());
+        if ahead > 0 {
+            let is_read = !self.pending.intersects(self.cache_end, self.last_seq());
             self.stored += ahead;
-            self.next_seq = stored_through + 1;
+            self.next_seq = settled_through + 1;
+            if is_read {
+                self.cache_end = self.next_seq;
+            }
         }
-        let pending = &self.pending;
-        self.cache.retain(|entry| pending.contains(entry.seq));
-        self.returned.retain(|seq, _| pending.contains(*seq));
-        self.cache_end = self.cache_end.max(stored_through + 1).min(self.next_seq);
         self.dirty = true;
-        count + found_count + ahead
+        found_count + ahead
     }
 
     pub(super) fn check_epoch(&self, epoch: u64) -> Result<(), ReadError> {

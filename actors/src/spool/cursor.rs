@@ -15,6 +15,9 @@ use super::storage::{SegmentFile, Storage, read_up_to, write_all_at};
 
 const MAGIC: [u8; 8] = *b"STWCURSR";
 const VERSION: u16 = 1;
+/// Magic and version: promised to every later version, with the checksum at the end, so that an older program can tell
+/// "newer than me" from "damaged".
+const PREFIX: usize = 8 + 2;
 const FIXED: usize = 8 + 2 + 1 + 1 + 6 * 8;
 const SPARE_BYTES: u64 = 4096;
 pub(super) const FILE: &str = "cursor";
@@ -33,7 +36,7 @@ pub(super) enum Loaded {
     Damaged(String),
 }
 
-fn encode(node: u8, settlement: &Settlement) -> Vec<u8> {
+pub(super) fn encode(node: u8, settlement: &Settlement) -> Vec<u8> {
     let ranges: Vec<(u64, u64)> = settlement.beyond.iter().collect();
     let mut bytes = Vec::with_capacity(FIXED + ranges.len() * 16 + 4);
     bytes.extend_from_slice(&MAGIC);
@@ -71,7 +74,7 @@ fn number(bytes: &[u8], at: usize) -> u64 {
 }
 
 fn decode(bytes: &[u8], node: u8) -> Result<Settlement, DecodeError> {
-    if bytes.len() < FIXED + 4 || bytes[..8] != MAGIC {
+    if bytes.len() < PREFIX + 4 || bytes[..8] != MAGIC {
         return Err(DecodeError::Damaged("it is not a cursor"));
     }
     let (body, crc) = bytes.split_at(bytes.len() - 4);
@@ -81,6 +84,9 @@ fn decode(bytes: &[u8], node: u8) -> Result<Settlement, DecodeError> {
     let version = u16::from_le_bytes([body[8], body[9]]);
     if version > VERSION {
         return Err(DecodeError::Newer(version));
+    }
+    if body.len() < FIXED {
+        return Err(DecodeError::Damaged("its length is wrong"));
     }
     if body[10] != node {
         return Err(DecodeError::OtherNode(body[10]));

@@ -236,16 +236,12 @@ impl Spool {
     }
 
     /// To be called at start, before the first append or lease, with the last sequence number of this node
-    /// that the database holds: what is at or below it is settled as stored, and no number at or below it is
-    /// given out again. Without this a spool that lost its tail (power loss, a new directory) would reuse
-    /// numbers that the database skips as known. Answers how many were settled by it.
-    pub fn reconcile(&self, stored_through: u64) -> u64 {
-        let dead = self.core.dead.lock();
-        self.core
-            .state
-            .lock()
-            .book
-            .reconcile(stored_through, &dead.seqs)
+    /// that the database has settled: no number at or below it is given out again. Without this a spool that
+    /// lost its tail (power loss, a new directory) would reuse numbers that the database has a cursor for. Entries
+    /// that are here stay to be delivered, whatever their numbers: the node may have run on another directory
+    /// meanwhile, and its numbers be other records. Answers how many entries are settled that are not here.
+    pub fn reconcile(&self, settled_through: u64) -> u64 {
+        self.core.state.lock().book.reconcile(settled_through)
     }
 }
 

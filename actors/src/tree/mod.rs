@@ -227,16 +227,19 @@ impl TreeHandle {
 pub struct Tree;
 
 impl Tree {
-    /// Settles with the ledger what the spool still holds of it, then starts every actor. Must run inside an
+    /// Numbers on from where the ledger stands, then starts every actor. Must run inside an
     /// actix `System`, before the first append; the supervisor gets a thread of its own.
     ///
     /// # Errors
     /// See [`StartError`].
     pub async fn start(deps: TreeDeps) -> Result<TreeHandle, StartError> {
-        let known = deps.store.cursor(deps.node).await?;
-        let settled = deps.spool.reconcile(known);
-        if settled > 0 {
-            tracing::info!(settled, "records of the spool were on the books already");
+        let settled_through = deps.store.cursor(deps.node).await?;
+        let elsewhere = deps.spool.reconcile(settled_through);
+        if elsewhere > 0 {
+            tracing::info!(
+                elsewhere,
+                "the ledger has settled records of this node that this spool never held, or has lost"
+            );
         }
         let (supervisor, handle) = Self::plan(deps)?;
         supervisor.start_on_own_thread()?;

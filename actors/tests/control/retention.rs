@@ -95,7 +95,7 @@ async fn furnish(database: &TestDatabase) {
 }
 
 /// With these days for what has a setting.
-fn parts(database: &TestDatabase, settings: Settings) -> Parts {
+pub(crate) fn parts(database: &TestDatabase, settings: Settings) -> Parts {
     // Files on either database: what PostgreSQL does differently is tested where the store is.
     let contents = ContentStore::new(
         Place::Files(database.dir().join("contents")),

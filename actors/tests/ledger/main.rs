@@ -16,6 +16,7 @@ mod contents;
 mod faulty;
 mod life;
 mod log_counts;
+mod moved;
 mod outage;
 mod packing;
 mod pipeline;

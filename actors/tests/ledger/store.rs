@@ -42,6 +42,7 @@ on_both! {
     writes_once_whatever_is_repeated => writes_once_whatever_is_repeated_postgres,
     rows_there_before_the_cursor_moved_are_not_counted_again => rows_there_before_the_cursor_moved_are_not_counted_again_postgres,
     a_cursor_that_somebody_else_moved_hides_no_record => a_cursor_that_somebody_else_moved_hides_no_record_postgres,
+    a_letter_of_another_spool_hides_no_record => a_letter_of_another_spool_hides_no_record_postgres,
     a_taken_rid_with_another_tail_is_a_dead_letter => a_taken_rid_with_another_tail_is_a_dead_letter_postgres,
     a_poison_record_is_found_kept_and_replayed => a_poison_record_is_found_kept_and_replayed_postgres,
     a_missing_table_is_not_the_datas_fault => a_missing_table_is_not_the_datas_fault_postgres,
@@ -106,6 +107,24 @@ mod checks {
         assert_eq!((again.inserted, again.skipped), (0, 10));
         assert_books(&database.ledger_read, 1..21).await;
         assert_eq!(store.cursor(NODE).await.unwrap(), 14);
+    }
+
+    pub(super) async fn a_letter_of_another_spool_hides_no_record(database: TestDatabase) {
+        let store = open(&database.ledger, chrono_tz::Tz::UTC);
+        refuse_status(&database, 777).await;
+        let mut entries = entries(1..11);
+        entries[4].1.status_code = 777;
+        let settlement = settle(&*store, batch(&entries)).await.unwrap();
+        assert_eq!(settlement.refused.len(), 1);
+        // Another spool with the same node id gave the letter's number to a record of its own.
+        let other = [(5, record(20))];
+        let outcome = store.write(batch(&other)).await.unwrap();
+        assert_eq!((outcome.inserted, outcome.dead_lettered.len()), (1, 0));
+        // The letter's own record is still known as one.
+        let again = store.write(batch(&entries)).await.unwrap();
+        assert_eq!((again.skipped, again.dead_lettered), (9, vec![5]));
+        let books = (1..11).filter(|n| *n != 5).chain([20]);
+        assert_books(&database.ledger_read, books).await;
     }
 
     pub(super) async fn a_taken_rid_with_another_tail_is_a_dead_letter(database: TestDatabase) {

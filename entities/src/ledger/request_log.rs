@@ -1,5 +1,7 @@
 //! Row of the request log as people read it, names resolved; finding one.
 
+use std::collections::HashMap;
+
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 
 use super::request_attempt::{self, AttemptRow};
@@ -117,4 +119,25 @@ pub async fn find<C: ConnectionTrait>(
     };
     let attempts = request_attempt::of(connection, rid).await?;
     Ok(Some(RequestDetail { row, attempts }))
+}
+
+/// Which of these rids are in the log, and with which tail: what decides whether a record is on the books. To be asked for
+/// some hundreds at a time.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn tails<C: ConnectionTrait>(
+    connection: &C,
+    rids: &[i64],
+) -> Result<HashMap<i64, i64>, DbErr> {
+    let backend = connection.get_database_backend();
+    let mut sql = Sql::new(
+        backend,
+        "SELECT rid, id_tail FROM request_logs WHERE rid IN ",
+    );
+    sql.bind_list(rids);
+    let rows = connection.query_all_raw(sql.done()).await?;
+    rows.iter()
+        .map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?)))
+        .collect()
 }

@@ -9,6 +9,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use steward_actors::retention::files;
 use steward_actors::spool::DropReason;
 use steward_actors::supervision::{NodeKind, State};
 
@@ -144,6 +145,12 @@ fn books(page: &mut Page, state: &AppState) {
         "ledger_stray_rows",
         "Rows no month's partition claimed",
         condition.stray_rows,
+    );
+    let files = files::of(&state.databases).into_iter();
+    page.gauges(
+        "sqlite_wal_bytes",
+        "Length of the write-ahead log of a SQLite file",
+        files.map(|file| (label("file", file.name()), file.log_bytes())),
     );
 }
 

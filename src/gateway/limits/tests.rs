@@ -26,6 +26,13 @@ fn token() -> TokenView {
     }
 }
 
+impl Limits {
+    /// Both steps at once.
+    fn admit(&self, token: &TokenView, demand: Demand, now_ms: u64) -> Result<Admission, Refusal> {
+        self.enter(token, now_ms)?.admit(token, demand, now_ms)
+    }
+}
+
 fn demand(prompt_tokens: u64, completion_tokens: u64) -> Demand {
     Demand {
         prompt_tokens,
@@ -53,6 +60,44 @@ fn requests_a_minute_are_refused_until_the_oldest_has_left() {
         ("x-ratelimit-limit-requests", "2".into())
     );
     assert_eq!(refusal.code(), ErrorCode::RateLimited);
+}
+
+#[test]
+fn a_call_that_was_let_in_and_not_admitted_counts_for_nothing() {
+    let limits = Limits::new();
+    let token = TokenView {
+        rpm: Some(2),
+        tpm: Some(100),
+        concurrency: Some(2),
+        ..token()
+    };
+    // Its body is on its way: it has a place, and is one of two requests.
+    let reading = limits.enter(&token, 0).unwrap();
+    let other = limits.enter(&token, 0).unwrap();
+    let refusal = limits.enter(&token, 0).unwrap_err();
+    assert_eq!(refusal.kind, LimitKind::Concurrency);
+    // The body is cut, or says nothing.
+    drop(reading);
+    assert_eq!(limits.in_flight(7), 1);
+    let admitted = other.admit(&token, demand(100, 0), 0).unwrap();
+    // There is no room for its tokens.
+    let third = limits.enter(&token, 0).unwrap();
+    let refusal = third.admit(&token, demand(1, 0), 0).unwrap_err();
+    assert_eq!(refusal.kind, LimitKind::Tokens);
+    // Of two requests a minute one has been made.
+    drop(limits.enter(&token, 0).unwrap());
+    drop(admitted);
+    assert_eq!(limits.in_flight(7), 0);
+    let _second = limits.admit(&token, demand(1, 0), 0).unwrap();
+    let refusal = limits.enter(&token, 0).unwrap_err();
+    assert_eq!(refusal.kind, LimitKind::Requests);
+    // One that is taken back after its minute leaves the next minute alone.
+    let limits = Limits::new();
+    let slow = limits.enter(&token, 0).unwrap();
+    let next = limits.admit(&token, demand(1, 0), 61_000).unwrap();
+    drop((slow, next));
+    assert!(limits.admit(&token, demand(1, 0), 61_000).is_ok());
+    assert!(limits.admit(&token, demand(1, 0), 61_000).is_err());
 }
 
 #[test]

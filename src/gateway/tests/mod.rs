@@ -3,10 +3,12 @@
 mod attempts;
 mod budgets;
 mod conversations;
+mod doors;
 mod fake;
 mod house;
 mod invoices;
 mod outcomes;
+mod overflow;
 mod own;
 mod panics;
 mod rules;

@@ -3,6 +3,7 @@
 use http::Method;
 
 use crate::support::App;
+use crate::support::database::Kind;
 
 #[tokio::test]
 async fn the_operations_face_answers() {
@@ -25,6 +26,13 @@ async fn the_operations_face_answers() {
         "OpenMetrics: {text}"
     );
     assert!(!text.contains(&app.key));
+    let of_ledger = "steward_sqlite_wal_bytes{file=\"ledger.db\"} ";
+    let bytes = text.lines().find_map(|line| line.strip_prefix(of_ledger));
+    let bytes: Option<u64> = bytes.map(|bytes| bytes.parse().expect("a number"));
+    match Kind::of_this_run() {
+        Kind::Postgres => assert_eq!(bytes, None),
+        Kind::Sqlite => assert!(bytes.expect("a log") > 0, "the start has written to it"),
+    }
     let openapi = app
         .http
         .call(Method::GET, &app.url("/openapi.json"), &[], "")

@@ -26,6 +26,18 @@ fn openai_error(answer: &Answer) -> Value {
     body["error"].clone()
 }
 
+fn error(kind: &str, code: &str, param: Value) -> (String, String, Value) {
+    (kind.to_owned(), code.to_owned(), param)
+}
+
+/// Its type, code and the parameter at fault.
+#[track_caller]
+fn told(answer: &Answer) -> (String, String, Value) {
+    let error = openai_error(answer);
+    let word = |field: &str| error[field].as_str().unwrap_or_default().to_owned();
+    (word("type"), word("code"), error["param"].clone())
+}
+
 #[track_caller]
 fn claude_error(answer: &Answer) -> Value {
     let body = answer.json();
@@ -94,19 +106,22 @@ async fn keys_that_do_not_count() {
         key.push(if last == 'A' { 'B' } else { 'A' });
         key
     };
-    for key in [
-        "",
-        "sk-stw-",
-        "nonsense",
-        "sk-invalid",
-        &disabled,
-        &expired,
-        &flipped,
-        &"x".repeat(4_000),
+    let long = "x".repeat(4_000);
+    // What the OpenAI SDKs look for in a key that is none.
+    let unknown = "invalid_api_key";
+    for (key, code) in [
+        ("", unknown),
+        ("sk-stw-", unknown),
+        ("nonsense", unknown),
+        ("sk-invalid", unknown),
+        (disabled.as_str(), "token_disabled"),
+        (expired.as_str(), "token_expired"),
+        (flipped.as_str(), unknown),
+        (long.as_str(), unknown),
     ] {
         let answer = as_openai(&app, key, chat("gpt-4o")).await;
-        let error = openai_error(&answer);
-        assert_eq!(answer.status, 401, "{key}: {error}");
+        assert_eq!(answer.status, 401, "{key}: {}", answer.text());
+        assert_eq!(openai_error(&answer)["code"], code, "{key}");
         let answer = as_claude(&app, key, messages("claude")).await;
         assert_eq!(
             (answer.status, claude_error(&answer)["type"].as_str()),
@@ -114,11 +129,6 @@ async fn keys_that_do_not_count() {
             "{key}"
         );
     }
-    // What the OpenAI SDKs look for.
-    assert_eq!(
-        openai_error(&as_openai(&app, "sk-invalid", chat("gpt-4o")).await)["code"],
-        "invalid_api_key"
-    );
     assert!(app.provider().received().is_empty());
 }
 
@@ -129,14 +139,13 @@ async fn models_that_cannot_be_had() {
         app.remove(&format!("accounts/{}", listed["id"].as_str().unwrap()))
             .await;
     }
-    let none = app.chat("gpt-4o").await;
-    assert!(
-        [404, 503].contains(&none.status),
-        "{} {}",
-        none.status,
-        none.text()
+    let none = app.chat("gpt-4o").await.expect_status(503);
+    assert_eq!(
+        told(&none),
+        error("server_error", "no_account", Value::Null)
     );
-    openai_error(&none);
+    let none = app.messages("claude").await.expect_status(503);
+    assert_eq!(claude_error(&none)["type"], "api_error");
 
     app.create(
         "accounts",
@@ -148,22 +157,26 @@ async fn models_that_cannot_be_had() {
         account("anthropic", &app.provider().anthropic_url(), &["claude"]),
     )
     .await;
+    let at_fault = || json!("model");
     let unknown = app.chat("gpt-9").await.expect_status(404);
-    assert_eq!(openai_error(&unknown)["code"], "model_not_found");
+    let wrong = "invalid_request_error";
+    assert_eq!(told(&unknown), error(wrong, "model_not_found", at_fault()));
     let unknown = app.messages("claude-9").await.expect_status(404);
     assert_eq!(claude_error(&unknown)["type"], "not_found_error");
 
-    let other = app.chat("claude").await;
-    assert!((400..500).contains(&other.status), "{}", other.status);
+    let other = app.chat("claude").await.expect_status(400);
+    assert_eq!(
+        told(&other),
+        error(wrong, "model_on_other_protocol", at_fault())
+    );
     assert!(
         openai_error(&other)["message"]
             .as_str()
             .unwrap()
             .contains("claude")
     );
-    let other = app.messages("gpt-4o").await;
-    assert!((400..500).contains(&other.status), "{}", other.status);
-    claude_error(&other);
+    let other = app.messages("gpt-4o").await.expect_status(400);
+    assert_eq!(claude_error(&other)["type"], "invalid_request_error");
 
     let (narrow, _) = app
         .token(json!({"name": "narrow", "allowed_models": ["claude"]}))
@@ -171,7 +184,8 @@ async fn models_that_cannot_be_had() {
     let refused = as_openai(&app, &narrow, chat("gpt-4o"))
         .await
         .expect_status(403);
-    openai_error(&refused);
+    let forbidden = error("permission_error", "model_not_allowed", at_fault());
+    assert_eq!(told(&refused), forbidden);
     let refused = as_claude(&app, &narrow, messages("gpt-4o"))
         .await
         .expect_status(403);
@@ -182,27 +196,29 @@ async fn models_that_cannot_be_had() {
 #[tokio::test]
 async fn bodies_that_say_nothing() {
     let app = App::serving().await;
-    for body in [
-        "",
-        "{",
-        "[]",
-        "null",
-        "\"text\"",
-        "42",
-        "{\"messages\":[]}",
-        "{\"model\":7,\"messages\":[]}",
-        "{\"model\":\"\"}",
-        "{\"model\":null}",
-        "{\"model\":\"gpt-4o\"} trailing",
-        "\u{feff}{}",
-        "{'model':'gpt-4o'}",
-        "{\"model\":\"gpt-4o\",}",
+    let (unreadable, nameless) = ("invalid_json", "model_missing");
+    for (body, code) in [
+        ("", unreadable),
+        ("{", unreadable),
+        ("[]", unreadable),
+        ("null", unreadable),
+        ("\"text\"", unreadable),
+        ("42", unreadable),
+        ("{\"messages\":[]}", nameless),
+        ("{\"model\":7,\"messages\":[]}", nameless),
+        ("{\"model\":\"\"}", nameless),
+        ("{\"model\":null}", nameless),
+        ("{\"model\":\"gpt-4o\"} trailing", unreadable),
+        ("\u{feff}{}", unreadable),
+        ("{'model':'gpt-4o'}", unreadable),
+        ("{\"model\":\"gpt-4o\",}", unreadable),
     ] {
         let answer = as_openai(&app, &app.key, body).await;
         assert_eq!(answer.status, 400, "{body:?}: {}", answer.text());
+        let (kind, told, _) = told(&answer);
         assert_eq!(
-            openai_error(&answer)["type"],
-            "invalid_request_error",
+            (kind.as_str(), told.as_str()),
+            ("invalid_request_error", code),
             "{body:?}"
         );
         let answer = as_claude(&app, &app.key, body).await;
@@ -240,7 +256,7 @@ async fn addresses_and_methods_that_do_not_exist() {
             )
             .await;
         assert_eq!(answer.status, 404, "{path}: {}", answer.text());
-        openai_error(&answer);
+        assert_eq!(openai_error(&answer)["code"], "not_found", "{path}");
     }
     for method in [Method::GET, Method::PUT, Method::DELETE, Method::PATCH] {
         let answer = app
@@ -252,10 +268,12 @@ async fn addresses_and_methods_that_do_not_exist() {
                 "",
             )
             .await;
-        assert!(
-            [404, 405].contains(&answer.status),
-            "{method}: {}",
-            answer.status
+        assert_eq!(answer.status, 405, "{method}");
+        assert_eq!(answer.header("allow"), Some("POST"), "{method}");
+        assert_eq!(
+            openai_error(&answer)["code"],
+            "method_not_allowed",
+            "{method}"
         );
     }
 }
@@ -274,7 +292,7 @@ async fn the_body_limit_is_told_and_a_body_below_it_passes() {
         .post("/v1/chat/completions", &body(1_100_000))
         .await
         .expect_status(413);
-    openai_error(&refused);
+    assert_eq!(openai_error(&refused)["code"], "request_too_large");
     let refused = app
         .post_claude("/v1/messages", &body(1_100_000))
         .await

@@ -4,12 +4,14 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use http::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::tree;
+use crate::support::app::ADMIN_PASSWORD;
 use crate::support::client::End;
 use crate::support::{App, Setup, eventually};
 
@@ -225,4 +227,53 @@ async fn a_drill_takes_leave() {
     let (_, viewer) = app.operator("eve", "ops_viewer").await;
     let answer = app.api_as(&viewer, Method::POST, path, body()).await;
     assert_eq!(answer.status, 403);
+}
+
+#[tokio::test]
+async fn a_foundation_that_fails_again_and_again_ends_the_process_with_70_and_loses_nothing() {
+    let mut app = Setup::new()
+        .set("SUPERVISION__FAULT_DRILLS", true)
+        .set("API__RATE_LIMIT_PER_OPERATOR", 1_000_000)
+        .set("API__RATE_LIMIT_PER_ADDRESS", 1_000_000)
+        .serving()
+        .await;
+    let id = app.chat("gpt-4o").await.expect_status(200).request_id();
+    let authorization = format!("Bearer {}", app.admin);
+    let headers = [
+        ("authorization", authorization.as_str()),
+        ("content-type", "application/json"),
+    ];
+    let keepers = ["settings_keeper", "snapshot_keeper"].map(|keeper| {
+        app.url(&format!(
+            "/api/v1/supervision/actors/root/foundation/{keeper}/fault"
+        ))
+    });
+    // Both at once, whenever they are there: the group gives up after six failures, the root after six groups.
+    // With the pauses before each restart that takes some seconds.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    'striking: loop {
+        for keeper in &keepers {
+            let body = json!({"fault": "fail"}).to_string();
+            let struck = app.http.try_call(Method::POST, keeper, &headers, body);
+            if struck.await.is_err() {
+                break 'striking; // Nobody listens any more.
+            }
+        }
+        assert!(Instant::now() < deadline, "it goes on:\n{}", app.log());
+        tokio::time::sleep(Duration::from_millis(15)).await;
+    }
+    assert_eq!(app.exit_code().await, Some(70), "{}", app.log());
+    // The whole chain of causes, from the root to the actor.
+    let log = app.log();
+    let last = log
+        .lines()
+        .rfind(|line| line.contains("the supervision tree gave up"))
+        .unwrap_or_else(|| panic!("{log}"));
+    for part in ["root/foundation", "keeper"] {
+        assert!(last.contains(part), "{part} in {last}");
+    }
+    app.start_process().await;
+    app.admin = app.sign_in("admin", ADMIN_PASSWORD).await;
+    assert_eq!(app.record(&id).await["status_code"], 200);
+    app.chat("gpt-4o").await.expect_status(200);
 }

@@ -172,29 +172,43 @@ fn dead_letters_are_kept_with_their_reason_and_once() {
 }
 
 #[test]
-fn reconcile_settles_what_the_database_has_and_never_reuses_its_numbers() {
+fn reconcile_gives_no_number_out_again_and_settles_nothing_unseen() {
     let disk = MemDisk::seeded(1);
     let (spool, _) = open_mem(&disk);
     for seq in 1..=6 {
         spool.append(1, &payload(seq, 10)).expect("appends");
     }
-    let dead = Entry {
-        seq: 2,
-        kind: 1,
-        payload: bytes::Bytes::new(),
-    };
-    spool.dead_letter(&dead, "no").expect("kept");
-    assert_eq!(spool.reconcile(4), 4);
+    // The database has settled 4: these, or another spool's of the same node. The writer finds out.
+    assert_eq!(spool.reconcile(4), 0);
+    assert_eq!(spool.ledger().spooled, 6);
+    assert_balanced(&spool);
+    // It has settled 20: the node has run elsewhere meanwhile.
+    assert_eq!(spool.reconcile(20), 14);
+    assert_eq!(spool.reconcile(20), 0, "once is enough");
     let ledger = spool.ledger();
     assert_eq!(
-        (ledger.stored, ledger.dead_lettered, ledger.spooled),
-        (3, 1, 2)
+        (ledger.accepted, ledger.stored, ledger.spooled),
+        (20, 14, 6)
     );
-    assert_eq!(drain(&spool, 0), [5, 6]);
+    assert_eq!(spool.append(1, &payload(21, 10)).expect("appends").seq, 21);
+    // The gap and what was given out anew survive a restart, with or without the cursor file of it.
+    for flushed in [false, true] {
+        if flushed {
+            spool.maintain_now();
+        }
+        let (again, _) = open_mem(&disk.copy());
+        again.reconcile(20);
+        assert_eq!(unacked(&again), [1, 2, 3, 4, 5, 6, 21], "{flushed}");
+        assert_eq!(again.ledger().dropped, 0, "{flushed}");
+        assert_balanced(&again);
+    }
+    assert_eq!(drain(&spool, 0), [1, 2, 3, 4, 5, 6, 21]);
+    assert_eq!(spool.ledger().stored, 21);
     // A database that is ahead: this directory was replaced.
     let (fresh, _) = open_mem(&MemDisk::seeded(2));
     assert_eq!(fresh.reconcile(1000), 1000);
     assert_eq!(fresh.append(1, b"x").expect("appends").seq, 1001);
+    assert_eq!(fresh.stats().cached, 1, "nothing is to be read before it");
     assert_eq!(drain(&fresh, 0), [1001]);
     assert_balanced(&fresh);
 }

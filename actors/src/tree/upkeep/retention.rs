@@ -1,23 +1,33 @@
-//! `retention`: forgets what has outlived its use, once an hour.
+//! `retention`: forgets what has outlived its use, once an hour, and keeps SQLite's files in shape.
 //!
 //! A reconciler: it takes no input, looks at the clock and the settings, makes a pass (`retention::pass`), and can be run
-//! any number of times. What goes when is said there; a pass that somebody asked for is a job of the same.
+//! any number of times. What goes when is said there; a pass that somebody asked for is a job of the same. Beside it, every
+//! minute, write-ahead logs that have grown long are folded in, and once an hour the planner's statistics are looked at
+//! (`retention::files`).
 
 use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, WrapFuture};
 
-use crate::retention::{Parts, pass};
+use crate::retention::{Parts, files, pass};
 use crate::supervision::{ActorRef, ChildSpec};
 
 /// How often it looks.
 pub const EVERY: Duration = Duration::from_secs(3_600);
+/// How often it looks at SQLite's files.
+pub const FILES_EVERY: Duration = Duration::from_secs(60);
+/// So many looks are an hour: the last of them is at the planner's statistics too.
+const CARES_AN_HOUR: u32 = 60;
 
 /// The actor.
 pub struct Retention {
     parts: Parts,
     /// A pass is under way: there is never more than one.
     at_work: bool,
+    /// Likewise the care of files.
+    at_files: bool,
+    /// How often it looked at them.
+    cares: u32,
 }
 
 /// The child spec of `root/upkeep/retention`.
@@ -25,6 +35,8 @@ pub fn spec(actor: &ActorRef<Retention>, parts: Parts) -> ChildSpec {
     ChildSpec::new("retention", actor, move |_| Retention {
         parts: parts.clone(),
         at_work: false,
+        at_files: false,
+        cares: 0,
     })
 }
 
@@ -48,11 +60,35 @@ impl Retention {
     }
 }
 
+impl Retention {
+    /// Looks after the files, where blocking blocks nobody.
+    fn care(&mut self, ctx: &mut Context<Self>) {
+        let files = files::of(&self.parts.databases);
+        if files.is_empty() || std::mem::replace(&mut self.at_files, true) {
+            return;
+        }
+        let is_hour = self.cares % CARES_AN_HOUR == CARES_AN_HOUR - 1;
+        self.cares = self.cares.wrapping_add(1);
+        let done = tokio::task::spawn_blocking(move || {
+            files::fold_long_logs(&files);
+            if is_hour {
+                files::optimize(&files);
+            }
+        });
+        ctx.spawn(
+            done.into_actor(self)
+                .map(|_, this, _| this.at_files = false),
+        );
+    }
+}
+
 impl Actor for Retention {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         self.look(ctx);
         ctx.run_interval(EVERY, Self::look);
+        self.care(ctx);
+        ctx.run_interval(FILES_EVERY, Self::care);
     }
 }

@@ -37,6 +37,8 @@ export function useNames(nouns: readonly Noun[] = ['tokens', 'accounts', 'tenant
     tokens: computed(() => options(tokens.data.value?.items)),
     accounts: computed(() => options(accounts.data.value?.items)),
     tenants: computed(() => options(tenants.data.value?.items)),
+    /** What the accounts named are besides: who is called, and for what. */
+    upstreams: computed(() => accounts.data.value?.items ?? []),
     nameOf: (id: string | null | undefined): string | null => {
       if (!id) return null
       const all = [tokens, accounts, tenants].flatMap(

@@ -219,10 +219,12 @@ fn write(lines: Lines, text: &mut String, row: RequestRow, first: bool) -> Resul
 }
 
 /// The list's fields, in its order.
-pub(super) const COLUMNS: [&str; 34] = [
+pub(super) const COLUMNS: [&str; 36] = [
     "id",
     "token_id",
+    "token_name",
     "account_id",
+    "account_name",
     "tenant_id",
     "app",
     "user_name",

@@ -65,8 +65,10 @@ struct RequestFacts {
     /// The `x-request-id` of its answer.
     id: String,
     token_id: Option<String>,
+    token_name: Option<String>,
     /// Null when no account was involved.
     account_id: Option<String>,
+    account_name: Option<String>,
     tenant_id: Option<String>,
     app: Option<String>,
     user_name: Option<String>,
@@ -124,8 +126,6 @@ pub(crate) struct RequestItem {
 struct RequestDetail {
     #[serde(flatten)]
     facts: RequestFacts,
-    token_name: Option<String>,
-    account_name: Option<String>,
     tenant_name: Option<String>,
     /// The provider's own id of the call.
     upstream_request_id: Option<String>,
@@ -176,7 +176,9 @@ impl From<RequestRow> for RequestFacts {
         Self {
             id: id.to_string(),
             token_id: row.token_public_id,
+            token_name: given(row.token_name),
             account_id: row.account_public_id,
+            account_name: given(row.account_name),
             tenant_id: row.tenant_public_id,
             app: given(row.app),
             user_name: given(row.user_name),
@@ -228,7 +230,9 @@ pub(crate) fn live(record: &Record) -> RequestItem {
         facts: RequestFacts {
             id: record.id().to_string(),
             token_id: given(&record.token_public_id),
+            token_name: given(&record.token_name),
             account_id: given(&record.account_public_id),
+            account_name: given(&record.account_name),
             tenant_id: given(&record.tenant_public_id),
             app: given(&record.app),
             user_name: given(&record.end_user),
@@ -402,8 +406,6 @@ pub(crate) async fn show(
         .ok_or_else(missing)?;
     let row = found.row;
     Ok(Json(RequestDetail {
-        token_name: row.token_name.clone(),
-        account_name: row.account_name.clone(),
         tenant_name: row.tenant_name.clone(),
         upstream_request_id: row.upstream_request_id.clone(),
         client_ip: row.client_ip.clone(),

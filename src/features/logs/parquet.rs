@@ -97,10 +97,12 @@ const fn flag(name: &'static str, of: fn(&RequestFacts) -> bool) -> Column {
     }
 }
 
-static COLUMNS: [Column; 34] = [
+static COLUMNS: [Column; 36] = [
     text("id", |of| Some(&of.id)),
     text("token_id", |of| of.token_id.as_deref()),
+    text("token_name", |of| of.token_name.as_deref()),
     text("account_id", |of| of.account_id.as_deref()),
+    text("account_name", |of| of.account_name.as_deref()),
     text("tenant_id", |of| of.tenant_id.as_deref()),
     text("app", |of| of.app.as_deref()),
     text("user_name", |of| of.user_name.as_deref()),

@@ -203,7 +203,8 @@ async fn shown_on(world: World) {
         .await;
     let item = &listed.body["items"][0];
     let expected = json!({
-        "id": call(3).id().to_string(), "token_id": "tok_2", "account_id": "acc_1", "tenant_id": "ten_1",
+        "id": call(3).id().to_string(), "token_id": "tok_2", "token_name": "token 2",
+        "account_id": "acc_1", "account_name": "main", "tenant_id": "ten_1",
         "app": null, "user_name": "user-3", "mode": "api", "provider": "openai", "model": "gpt-4o",
         "upstream_model": "gpt-4o-2024", "operation": "chat", "stream": false,
         "request_at": "2026-03-15T18:23:00.000Z", "response_at": "2026-03-15T18:23:01.500Z",

@@ -9288,7 +9288,6 @@ export interface components {
         };
         /** @description A call and every try it took. */
         RequestDetail: components["schemas"]["RequestFacts"] & {
-            account_name?: string | null;
             attempts: components["schemas"]["AttemptView"][];
             /** @description Where the call came from, when that is recorded. */
             client_ip?: string | null;
@@ -9298,7 +9297,6 @@ export interface components {
              */
             node: number;
             tenant_name?: string | null;
-            token_name?: string | null;
             /** @description The provider's own id of the call. */
             upstream_request_id?: string | null;
         };
@@ -9306,6 +9304,7 @@ export interface components {
         RequestFacts: {
             /** @description Null when no account was involved. */
             account_id?: string | null;
+            account_name?: string | null;
             app?: string | null;
             /** Format: int64 */
             cache_write_tokens: number;
@@ -9353,6 +9352,7 @@ export interface components {
             success: boolean;
             tenant_id?: string | null;
             token_id?: string | null;
+            token_name?: string | null;
             /** Format: int64 */
             total_tokens: number;
             /**

@@ -4,7 +4,7 @@
 import { computed, onScopeDispose, type Ref, ref, shallowRef, triggerRef, watch } from 'vue'
 import { useIntervalFn } from '@vueuse/core'
 import { Problem } from '@/api/problem'
-import { useLive } from '@/live/polling'
+import { useLive, watched } from '@/live/polling'
 
 export interface CursorPage<T> {
   items: T[]
@@ -77,7 +77,7 @@ export function useCursorList<T>(options: {
     const flights = inFlight
     flights.add(name)
     try {
-      const page = await options.fetchPage(cursor, mine.signal)
+      const page = await watched(options.fetchPage(cursor, mine.signal))
       if (mine !== abort) return
       use(page)
       problem.value = null

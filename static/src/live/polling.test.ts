@@ -2,8 +2,9 @@ import { QueryClient, VueQueryPlugin } from '@tanstack/vue-query'
 import { mount } from '@vue/test-utils'
 import { createPinia, setActivePinia } from 'pinia'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { defineComponent, nextTick, ref } from 'vue'
+import { defineComponent, effectScope, nextTick, ref } from 'vue'
 import { Problem } from '@/api/problem'
+import { useCursorList } from '@/kit'
 import { usePreferences } from '@/preferences'
 import LiveBadge from '@/shell/LiveBadge.vue'
 import { useLive, watchReachability } from './polling'
@@ -44,11 +45,36 @@ function page(ask: () => Promise<unknown> = async () => 'well') {
   })
   const wrapper = mount(Page, { global: { plugins: [[VueQueryPlugin, { queryClient: queries }]] } })
   mounted.push(wrapper)
+  const says = () => wrapper.get('button').text()
+  const named = () => wrapper.get('button').attributes('aria-label')
   const asked = () => queries.fetchQuery({ queryKey: ['all'], queryFn: ask, staleTime: 0 }).catch(() => undefined)
-  return { live: wrapper.vm.live, says: () => wrapper.get('button').text(), asked, queries }
+  return { live: wrapper.vm.live, says, named, asked, queries }
 }
 
 describe('how fresh the page is', () => {
+  it('has a word on a phone, where there is no room for a sentence, and the sentence for its name', async () => {
+    vi.spyOn(window, 'matchMedia').mockImplementation(
+      (query) => Object.assign(new EventTarget(), { matches: !query.includes('min-width'), media: query }) as never,
+    )
+    const { live, says, named, asked } = page(() =>
+      Promise.reject(Problem.unreachable(new TypeError('Failed to fetch'))),
+    )
+    await nextTick()
+    expect([says(), named()]).toEqual(['30 s', 'How fresh the page is: Every 30 s'])
+    await asked()
+    await nextTick()
+    expect(says()).toBe('Stale')
+    expect(named()).toMatch(/: Stale since /)
+    live.unreachableSince.value = null
+    live.paused.value = true
+    await nextTick()
+    expect(says()).toBe('Paused')
+    live.paused.value = false
+    pushed.any.value = true
+    await nextTick()
+    expect(says()).toBe('Live')
+  })
+
   it('is told by who brings the news: the server, or the page that asks', async () => {
     const { live, says } = page()
     usePreferences().pollingSeconds = 15
@@ -101,6 +127,29 @@ describe('how fresh the page is', () => {
     reached = true
     await asked()
     expect([live.unreachableSince.value, says()]).toEqual([null, 'Every 30 s'])
+  })
+
+  it('is told by a list that is fetched as one scrolls, too', async () => {
+    let reached = false
+    const { live, says } = page()
+    const scope = effectScope()
+    const list = scope.run(() =>
+      useCursorList<{ id: string }>({
+        key: ref('all'),
+        rowKey: (row) => row.id,
+        fetchPage: async () => {
+          if (!reached) throw Problem.unreachable(new TypeError('Failed to fetch'))
+          return { items: [] }
+        },
+      }),
+    )!
+    await vi.advanceTimersByTimeAsync(0)
+    expect(says()).toMatch(/^Stale since /)
+    reached = true
+    await list.restart()
+    await nextTick()
+    expect([live.unreachableSince.value, says()]).toEqual([null, 'Every 30 s'])
+    scope.stop()
   })
 
   it('is not stale for a refusal: that is an answer', async () => {

@@ -29,21 +29,34 @@ export function useLive() {
   return { interval, unless, state, paused, lastAnswerAt, unreachableSince }
 }
 
+function answered() {
+  lastAnswerAt.value = Date.now()
+  unreachableSince.value = null
+}
+function failed(cause: unknown) {
+  if (cause instanceof Problem && cause.isUnreachable) unreachableSince.value ??= lastAnswerAt.value ?? Date.now()
+}
+
 /** Watches every query's outcome; the shell calls it once. */
 export function watchReachability(): void {
   const stop = useQueryClient()
     .getQueryCache()
     .subscribe((event) => {
       if (event.type !== 'updated') return
-      if (event.action.type === 'success') {
-        lastAnswerAt.value = Date.now()
-        unreachableSince.value = null
-      } else if (event.action.type === 'error' || event.action.type === 'failed') {
-        const failure = event.action.error
-        if (failure instanceof Problem && failure.isUnreachable) {
-          unreachableSince.value ??= lastAnswerAt.value ?? Date.now()
-        }
-      }
+      if (event.action.type === 'success') answered()
+      else if (event.action.type === 'error' || event.action.type === 'failed') failed(event.action.error)
     })
   onScopeDispose(stop)
+}
+
+/** The same for what is asked without a query, such as a list that is fetched as one scrolls. */
+export async function watched<T>(asked: Promise<T>): Promise<T> {
+  try {
+    const answer = await asked
+    answered()
+    return answer
+  } catch (cause) {
+    failed(cause)
+    throw cause
+  }
 }

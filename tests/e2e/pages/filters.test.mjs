@@ -9,8 +9,8 @@ before(async () => {
   ui = await Console.start()
   // More than a page of two hundred; the newest come first.
   for (let n = 0; n < 205; n++) {
-    const { id } = await ui.api('POST', '/api/v1/tokens', { name: `key ${n}.`, app: 'crm' })
-    oldest ??= id
+    const { id, token } = await ui.api('POST', '/api/v1/tokens', { name: `key ${n}.`, app: 'crm' })
+    oldest ??= { id, token }
     await ui.api('POST', '/api/v1/ops/tenants', { name: `tenant ${n}.` })
   }
 })
@@ -48,7 +48,7 @@ test('the oldest of many keys and tenants is found, by keyboard, and none of the
       await page.getByRole('button', { name: 'Apply' }).click()
       await page.getByRole('search').getByText(name, { exact: true }).waitFor()
     }
-    assert.match(page.url(), new RegExp(`token_id=${oldest}`))
+    assert.match(page.url(), new RegExp(`token_id=${oldest.id}`))
     assert.ok(asked.length > 0)
     assert.deepEqual(asked.filter((query) => Number(query.get('limit')) > 20), [])
     // An address tells ids only; they are named all the same.
@@ -57,3 +57,22 @@ test('the oldest of many keys and tenants is found, by keyboard, and none of the
     await page.getByRole('button', { name: 'Remove API key' }).click()
     await page.getByText('key 0.', { exact: true }).waitFor({ state: 'detached' })
   }))
+
+test('a call by the oldest of many keys tells its name in the list, and no list of keys is asked for', async () => {
+  const calling = await fetch(`${ui.url}/v1/chat/completions`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${oldest.token}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ model: 'gpt-4o', messages: [{ role: 'user', content: 'Hello' }] }),
+  })
+  await calling.text()
+  await ui.visit('/ops/nowhere', async (page) => {
+    const asked = []
+    page.on('request', (request) => asked.push(new URL(request.url()).pathname))
+    await page.goto('/ops/requests')
+    const row = page.getByRole('row').filter({ hasText: 'gpt-4o' }).first()
+    // It comes as news, once it is on the books.
+    await row.waitFor()
+    await row.getByText('key 0.', { exact: true }).waitFor()
+    assert.deepEqual(asked.filter((path) => path === '/api/v1/tokens'), [])
+  })
+})

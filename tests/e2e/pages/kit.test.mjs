@@ -66,7 +66,7 @@ test('what opens over the page, in both themes', async () => {
             await page.keyboard.press('Escape')
             assert.ok(await over.isVisible(), 'Escape does not end it')
             await over.getByRole('button').click()
-          } else if (name === 'secret') {
+          } else if (name.startsWith('secret')) {
             const done = over.getByRole('button', { name: /Done|完成/ })
             assert.ok(await done.isDisabled(), 'a secret is not lost by a stray click')
             await over.getByRole('checkbox').check()
@@ -89,8 +89,11 @@ test('chips, notices and a chart as a table', () =>
       await ready(page)
       await page.getByText('500 ms').waitFor()
       await page.getByRole('button', { name: 'Show as table' }).first().click()
+      await page.getByRole('button', { name: 'Warned', exact: true }).click()
+      await page.locator('[data-sonner-toast]').filter({ hasText: 'its models are not known' }).waitFor()
+      await assertAccessible(page, 'a warning')
       for (const name of ['Done', 'Failed', 'With undo']) await page.getByRole('button', { name, exact: true }).click()
-      await page.locator('[data-sonner-toast]').nth(2).waitFor()
+      await page.locator('[data-sonner-toast]').filter({ hasText: 'billing is disabled' }).waitFor()
       await assertAccessible(page, 'chips, notices, a chart as a table')
       // The keyboard gets to them, and what they say they are is in the reader's language.
       const messages = (name) => page.getByRole('region', { name })

@@ -193,6 +193,10 @@ test('on a phone the palette, the order and the row height are within reach', ()
       await page.getByText('Demo', { exact: true }).filter({ visible: true }).waitFor()
       await page.locator('[role=row][data-index]').first().waitFor()
       await assertNoSidewaysScrolling(page)
+      // How fresh the page is stands there as a word, and the range is not squeezed out by it.
+      await page.locator('header').getByText('Live', { exact: true }).waitFor()
+      const range = await page.getByRole('button', { name: /^Time range/ }).locator('span').boundingBox()
+      assert.ok(range.width >= 30, `the range has ${range.width} px`)
       await page.getByRole('button', { name: 'Order and row height' }).click()
       await everyLook(page, 'order-on-a-phone', { among: phoneLooks, pictured: false })
       await page.locator('[role=dialog] select').selectOption('-duration_ms')
@@ -289,6 +293,20 @@ test('a viewer is offered nothing that changes anything, on any page nor in any 
   assert.deepEqual(offered, [])
 })
 
+/** From the next document on, what moves without anybody having touched it. */
+const watchMoves = (page) =>
+  page.addInitScript(() => {
+    globalThis.shifts = []
+    new PerformanceObserver((list) => {
+      for (const entry of list.getEntries()) if (!entry.hadRecentInput) globalThis.shifts.push([entry.value, ...entry.sources.map(({ node }) => node?.outerHTML?.slice(0, 120))])
+    }).observe({ type: 'layout-shift', buffered: true })
+  })
+async function assertNothingMoved(page) {
+  const shifts = await page.evaluate(() => globalThis.shifts)
+  const sum = shifts.reduce((all, [value]) => all + value, 0)
+  assert.ok(sum < 0.02, `moved by ${sum}: ${JSON.stringify(shifts)}`)
+}
+
 test('the figures of the overview are drawn before the drawing library is there, and nothing jumps', () =>
   ui.visit('/ops/nowhere', async (page) => {
     await heading(page)
@@ -300,12 +318,7 @@ test('the figures of the overview are drawn before the drawing library is there,
       await held
       await route.continue()
     })
-    await page.addInitScript(() => {
-      globalThis.shifts = []
-      new PerformanceObserver((list) => {
-        for (const entry of list.getEntries()) if (!entry.hadRecentInput) globalThis.shifts.push([entry.value, ...entry.sources.map(({ node }) => node?.outerHTML?.slice(0, 120))])
-      }).observe({ type: 'layout-shift', buffered: true })
-    })
+    await watchMoves(page)
     await page.goto('/ops/overview')
     // Not a skeleton of it: the number of calls.
     await page.locator('main').getByText('8', { exact: true }).first().waitFor()
@@ -314,7 +327,22 @@ test('the figures of the overview are drawn before the drawing library is there,
     await page.locator('main canvas').first().waitFor()
     assert.ok(asked, 'the library came apart')
     await settled(page)
-    const shifts = await page.evaluate(() => globalThis.shifts)
-    const sum = shifts.reduce((all, [value]) => all + value, 0)
-    assert.ok(sum < 0.02, `moved by ${sum}: ${JSON.stringify(shifts)}`)
+    await assertNothingMoved(page)
   }))
+
+for (const path of ['/ops/requests', '/ops/accounts']) {
+  test(`nothing jumps while ${path} comes`, () =>
+    ui.visit('/ops/nowhere', async (page) => {
+      await heading(page)
+      await watchMoves(page)
+      // Slow enough for the grey that stands in the rows' place.
+      await page.route(/\/api\/v1\/(logs\/requests|accounts)\?/, async (route) => {
+        await page.locator('main [data-waiting] .animate-pulse').first().waitFor()
+        await route.continue()
+      }, { times: 1 })
+      await page.goto(path)
+      await page.locator('[role=row][data-index]').first().waitFor()
+      await settled(page)
+      await assertNothingMoved(page)
+    }))
+}

@@ -51,3 +51,48 @@ test('a session survives a reload', async () => {
     await page.locator('nav a').first().waitFor()
   })
 })
+
+test('two tabs of one session: the cookie turns over beneath both, and both go on', async () => {
+  await ui.api('POST', '/api/v1/tokens', { name: 'billing' })
+  await ui.api('POST', '/api/v1/accounts', { name: 'upstream', provider: 'fake', protocol: 'openai', base_url: `${ui.provider.url}/v1`, api_key: 'sk-upstream', models: ['*'] })
+  await ui.visit(
+    '/ops/overview',
+    async (first) => {
+      await first.locator('main h1').waitFor()
+      const context = first.context()
+      const second = await context.newPage()
+      await second.goto('/ops/usage')
+      await second.locator('main h1').waitFor()
+      const both = [first, second]
+      const renewals = []
+      context.on('response', (answer) => {
+        if (answer.url().endsWith('/api/v1/auth/refresh')) renewals.push(answer.status())
+      })
+      const cookie = async () => (await context.cookies()).map(({ value }) => value).join()
+      const key = (page) => page.getByRole('row').filter({ hasText: 'billing' }).first()
+      const over = { status: 401, contentType: 'application/problem+json', body: JSON.stringify({ title: 'Over', status: 401, code: 'token_expired', detail: '', errors: [] }) }
+      const before = await cookie()
+      for (const noun of ['tokens', 'accounts']) {
+        // The token of both is refused at once, and each asks for another.
+        for (const page of both) await page.route(new RegExp(`/api/v1/${noun}\\?`), (route) => route.fulfill(over), { times: 1 })
+        await Promise.all(both.map((page) => page.locator(`nav a[href="/ops/${noun}"]`).click()))
+        for (const page of both) await (noun === 'tokens' ? key(page) : page.getByRole('row').filter({ hasText: 'upstream' }).first()).waitFor()
+      }
+      assert.ok(renewals.length >= 2, `renewed ${renewals.length} times`)
+      assert.notEqual(await cookie(), before, 'it is another cookie')
+      // Both begin anew at once: each by a cookie that is used once.
+      await Promise.all(both.map((page) => page.goto('/ops/tokens')))
+      for (const page of both) {
+        await key(page).click()
+        await page.getByRole('dialog').getByRole('button', { name: 'Rotate' }).waitFor()
+        assert.equal(await field(page).count(), 0)
+      }
+      assert.deepEqual(renewals.filter((status) => status !== 200), [])
+      // And one who leaves, leaves in both.
+      await first.locator('header [aria-haspopup=menu]').click()
+      await first.getByRole('menuitem', { name: 'Sign out' }).click()
+      for (const page of both) await field(page).waitFor()
+    },
+    { tolerated: [/status of 401/, /WebSocket/] },
+  )
+})

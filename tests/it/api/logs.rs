@@ -90,7 +90,9 @@ async fn every_filter_narrows_the_list_to_what_it_says() {
     for field in [
         "id",
         "token_id",
+        "token_name",
         "account_id",
+        "account_name",
         "tenant_id",
         "app",
         "user_name",

@@ -32,6 +32,7 @@ describe('an audit entry', () => {
   })
   it('knows where its target is shown', () => {
     expect(targetPage({ target_type: 'actor', target_id: 'root/ledger' })).toBe('/supervision/root/ledger')
+    expect(targetPage({ target_type: 'operator', target_id: 'opr_1' })).toBe('/operators/opr_1')
     expect(targetPage({ target_type: 'session', target_id: 'ses_1' })).toBeNull()
     expect(targetPage({ target_type: 'token', target_id: '' })).toBeNull()
   })

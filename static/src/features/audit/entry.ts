@@ -36,6 +36,7 @@ const pages: Record<string, string> = {
   account: '/accounts',
   job: '/jobs',
   actor: '/supervision',
+  operator: '/operators',
 }
 export const targetPage = (entry: Pick<Entry, 'target_type' | 'target_id'>): string | null => {
   const page = pages[entry.target_type]

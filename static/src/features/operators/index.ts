@@ -9,5 +9,5 @@ export default {
   // One's own keys.
   isEverybodys: (query) => query.tab === 'keys',
   shortcut: 'o',
-  routes: [{ path: '/operators', name: 'operators', component: () => import('./OperatorsPage.vue') }],
+  routes: [{ path: '/operators/:id?', name: 'operators', component: () => import('./OperatorsPage.vue') }],
 } satisfies Feature

@@ -110,6 +110,89 @@ describe('operators', () => {
   })
 })
 
+describe('what is open stands in the address', () => {
+  it('of an operator: opened by it, closed by Back, and told where there is none', async () => {
+    const all = people()
+    play((one) => all.server(one) ?? (one.path.endsWith('/roles') ? json({ items: [] }) : undefined))
+    const { wrapper, router } = await mounted(OperatorList, { address: '/operators' })
+    const at = () => router.currentRoute.value.fullPath
+    await openRow('ana')
+    expect(at()).toBe('/operators/ana')
+    router.back()
+    await vi.waitFor(() => expect(document.querySelector('[role=dialog]')).toBeNull())
+    expect(at()).toBe('/operators')
+    await router.push('/operators/ben?q=b')
+    await vi.waitFor(() => expect(button('Save')!.disabled).toBe(false))
+    expect(value('display_name')).toBe('Ben')
+    await press('Save')
+    await vi.waitFor(() => expect(at()).toBe('/operators?q=b'))
+    await router.push('/operators/gone')
+    await vi.waitFor(() => expect(document.body.textContent).toContain('There is no such operator'))
+    expect(button('Save')!.disabled).toBe(true)
+    wrapper.unmount()
+  })
+
+  it('of one that the list does not hold yet: all of them comes first', async () => {
+    const all = people()
+    play((one) => {
+      // The list never comes.
+      if (one.line.startsWith('GET /api/v1/ops/users?')) return new Promise(() => {})
+      return all.server(one) ?? json({ items: [] })
+    })
+    const { wrapper } = await mounted(OperatorList, { address: '/operators/ana' })
+    await vi.waitFor(() => expect(value('display_name')).toBe('Ana'))
+    expect(mayType('display_name')).toBe(true)
+    wrapper.unmount()
+  })
+
+  it('of the form of a new one, which is no place to come back to', async () => {
+    const all = people()
+    play((one) => {
+      if (one.line === 'POST /api/v1/ops/users') return json({ id: 'cy', username: 'cy', password: 'once' })
+      return all.server(one) ?? json({ items: [] })
+    })
+    const { wrapper, router } = await mounted(OperatorList, { address: '/operators' })
+    await press('Add operator')
+    expect(router.currentRoute.value.fullPath).toBe('/operators?new=1')
+    await type('username', 'cy')
+    await press('Save')
+    await vi.waitFor(() => expect(router.currentRoute.value.fullPath).toBe('/operators'))
+    expect(document.body.textContent).toContain('once')
+    wrapper.unmount()
+  })
+
+  it('of nothing that one may not change', async () => {
+    const all = people()
+    play((one) => all.server(one) ?? json({ items: [] }))
+    const { wrapper } = await mounted(OperatorList, { address: '/operators/ana', permissions: ['read:*'] })
+    await flushPromises()
+    expect(document.querySelector('[role=dialog]')).toBeNull()
+    wrapper.unmount()
+  })
+
+  it('of a role, also for who may only look', async () => {
+    const all = roles()
+    const asked = play((one) => all.server(one))
+    const address = '/operators/r1?tab=roles'
+    const { wrapper } = await mounted(RoleList, { address, permissions: ['read:*'] })
+    await vi.waitFor(() => expect(document.body.textContent).toContain('Edit role support'))
+    expect(button('Save')).toBeUndefined()
+    wrapper.unmount()
+    document.body.innerHTML = ''
+    const other = await mounted(RoleList, { address })
+    await vi.waitFor(() => expect(button('Save')!.disabled).toBe(false))
+    await press('Cancel')
+    await vi.waitFor(() => expect(other.router.currentRoute.value.fullPath).toBe('/operators?tab=roles'))
+    await press('Add role')
+    expect(other.router.currentRoute.value.fullPath).toBe('/operators?tab=roles&new=1')
+    expect(button('Save')!.disabled).toBe(false)
+    expect(patches(asked)).toEqual([])
+    await other.router.push('/operators/r9?tab=roles')
+    await vi.waitFor(() => expect(document.body.textContent).toContain('There is no such role'))
+    other.wrapper.unmount()
+  })
+})
+
 describe('roles', () => {
   /** Each word has a button that removes it. */
   const tags = () =>

@@ -21,6 +21,8 @@ export const useText = featureText(
     },
     state: { enabled: 'Enabled', disabled: 'Disabled', mustChange: 'Must choose a password' },
     add: 'Add operator',
+    operator: 'Operator',
+    gone: 'There is no such operator',
     edit: 'Edit {name}',
     form: {
       username: 'Username',
@@ -48,6 +50,7 @@ export const useText = featureText(
     saved: '{name} is saved',
     role: {
       add: 'Add role',
+      gone: 'There is no such role',
       edit: 'Edit role {name}',
       builtIn: 'Built in',
       name: 'Name',
@@ -96,6 +99,8 @@ export const useText = featureText(
     },
     state: { enabled: '已启用', disabled: '已停用', mustChange: '需设置密码' },
     add: '添加操作员',
+    operator: '操作员',
+    gone: '没有这个操作员',
     edit: '编辑 {name}',
     form: {
       username: '用户名',
@@ -123,6 +128,7 @@ export const useText = featureText(
     saved: '已保存 {name}',
     role: {
       add: '添加角色',
+      gone: '没有这个角色',
       edit: '编辑角色 {name}',
       builtIn: '内置',
       name: '名称',

@@ -81,11 +81,11 @@ export function useRoles() {
       await answer(api.POST('/api/v1/ops/roles', { params: { header: once() }, body }))
       await changed()
     },
-    editOf: (role: () => Role) =>
+    editOf: (id: () => string) =>
       useEdit<Role, Schemas['RoleChanges']>({
         fetch: async () => {
           const page = await answer(api.GET('/api/v1/ops/roles', {}))
-          const data = page.items.find((one) => one.id === role().id)
+          const data = page.items.find((one) => one.id === id())
           if (!data) throw new Problem(404, 'not_found', 'There is no such role', '', null)
           // A role has no address of its own to ask for one.
           return { data, etag: etagOf(data) }
@@ -93,7 +93,7 @@ export function useRoles() {
         save: async (body, etag) => {
           await answer(
             api.PATCH('/api/v1/ops/roles/{id}', {
-              params: { path: { id: role().id }, header: { 'if-match': etag } },
+              params: { path: { id: id() }, header: { 'if-match': etag } },
               body,
             }),
           )

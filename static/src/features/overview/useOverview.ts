@@ -1,6 +1,6 @@
 import { keepPreviousData, useQuery, useQueryClient } from '@tanstack/vue-query'
 import { useThrottleFn } from '@vueuse/core'
-import { computed, ref, shallowRef } from 'vue'
+import { computed, type Ref, ref, shallowRef } from 'vue'
 import { answer, api, everyPage } from '@/api/client'
 import { Problem } from '@/api/problem'
 import { grainOf, useLive, useTimeRange } from '@/kit'
@@ -158,9 +158,12 @@ export function useOverview() {
     () => session.can('read:alerts'),
   )
   const problem = computed(() => {
-    const asked = [overview, trend, latest, alerts, health]
-    const cause = asked.map((query) => query.error.value).find(Boolean)
-    return cause ? Problem.from(cause) : null
+    const found = (queries: { error: Ref<Error | null> }[]) =>
+      queries.flatMap(({ error }) => (error.value ? [Problem.from(error.value)] : []))
+    const asked = found([overview, trend, latest, alerts, health])
+    // Some of these span tenants: to whom they are withheld, nothing is missing.
+    const besides = found([users, talks, ledger, tree, accounts, feedback, tokens])
+    return asked[0] ?? besides.find(({ status }) => status !== 403) ?? null
   })
   /** What is still to be done before the first call; null while it is not known. */
   const steps = computed(() => {

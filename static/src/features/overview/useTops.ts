@@ -3,6 +3,7 @@ import { keepPreviousData, useQuery } from '@tanstack/vue-query'
 import { computed, type Ref } from 'vue'
 import type { LocationQueryRaw } from 'vue-router'
 import { answer, api } from '@/api/client'
+import { Problem } from '@/api/problem'
 import type { components } from '@/api/schema'
 import { useLive, useTimeRange } from '@/kit'
 import { usePreferences } from '@/preferences'
@@ -36,7 +37,16 @@ export function useTops(enabled: Ref<boolean>) {
       queryFn: ({ signal }) =>
         answer(api.GET('/api/v1/stats/top', { params: { query: { ...asked.value, by, limit: lines } }, signal })),
     })
-    return { by, items: computed(() => query.data.value?.items), filter: filters[by], isRefused: query.isError }
+    const problem = computed(() => (query.error.value ? Problem.from(query.error.value) : null))
+    return {
+      by,
+      items: computed(() => query.data.value?.items),
+      filter: filters[by],
+      problem,
+      /** Rankings span tenants; whoever may not see them is not told of them. */
+      isWithheld: computed(() => problem.value?.status === 403),
+      retry: () => query.refetch(),
+    }
   }
   return [top('model'), top('tenant'), top('app'), top('user')]
 }

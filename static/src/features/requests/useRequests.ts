@@ -21,7 +21,7 @@ export function useRequests() {
   const route = useRoute()
   const router = useRouter()
   const range = useTimeRange()
-  const names = useNames(['tokens', 'accounts'])
+  const names = useNames(['accounts'])
   const choices = useChoices()
 
   const specs = computed<FilterSpec[]>(() => {
@@ -123,7 +123,7 @@ export function useRequests() {
     selected,
     open,
     walk,
-    nameOf: names.nameOf,
+    upstreams: names.upstreams,
     sortBy: (to: string) => router.push({ query: { ...route.query, sort: to === newestFirst ? undefined : to } }),
   }
 }

@@ -1,6 +1,6 @@
 import { flushPromises } from '@vue/test-utils'
-import { afterEach, beforeEach, expect, it, vi } from 'vitest'
-import { json, mounted, play, press } from '@/testing'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { json, mounted, play, press, refused } from '@/testing'
 import SupervisionPage from './SupervisionPage.vue'
 import type { TreeNode } from './tree'
 
@@ -74,4 +74,42 @@ it.each([
     expect(restarts()).toEqual([`POST /api/v1/supervision/actors/${encodeURIComponent(path)}/restart`]),
   )
   wrapper.unmount()
+})
+
+describe('the loss ledger', () => {
+  const ledger = { accepted: 12, stored: 9, spooled: 1, dead_lettered: 1, dropped: 1, balanced: true }
+  const shown = async (answer: () => Response) => {
+    play(({ path }) =>
+      path.endsWith('/tree') ? json(node('root', 0)) : path.endsWith('/ledger') ? answer() : undefined,
+    )
+    const { wrapper } = await mounted(SupervisionPage, { address: '/supervision' })
+    const section = () => document.querySelector<HTMLElement>('[aria-labelledby=ledger-title]')!
+    await vi.waitFor(() => expect(section().textContent).toMatch(/accepted1|refused/))
+    return { wrapper, section }
+  }
+
+  it('says why it is not told, and asks again', async () => {
+    let isRefused = true
+    const { wrapper, section } = await shown(() => (isRefused ? refused(500, 'refused_by_test') : json(ledger)))
+    expect(section().textContent).toContain('refused_by_test')
+    expect(section().querySelector('dl')).toBeNull()
+    isRefused = false
+    await press('Try again')
+    await vi.waitFor(() => expect(section().textContent).toContain('12'))
+    expect(section().textContent).not.toContain('refused_by_test')
+    wrapper.unmount()
+  })
+
+  it('says that it does not balance', async () => {
+    const { wrapper, section } = await shown(() => json({ ...ledger, accepted: 1_200, balanced: false }))
+    expect(section().textContent).toContain('The equation does not hold')
+    expect([...section().querySelectorAll('dd')].map((term) => term.textContent!.replace(/\s+/g, ''))).toEqual([
+      '1,200',
+      '=9',
+      '+1',
+      '+1',
+      '+1',
+    ])
+    wrapper.unmount()
+  })
 })

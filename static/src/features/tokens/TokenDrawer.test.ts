@@ -72,3 +72,14 @@ it('is asked for again as often as the page is, so that its numbers move', async
   expect(calls).toBeGreaterThan(1)
   wrapper.unmount()
 })
+
+it('tells what it may spend, in its currency', async () => {
+  const rich = { ...token('a'), daily_budget: '20.5', monthly_budget: null, budget_currency: 'CNY' }
+  play(({ path }) => (path === `${root}/a` ? json(rich, 200, { etag: '"1"' }) : undefined))
+  const { wrapper } = await drawer('a')
+  const fact = (label: string) =>
+    [...document.querySelectorAll('dt')].find((one) => one.textContent === label)?.nextElementSibling?.textContent
+  await vi.waitFor(() => expect(fact('Budget a day')).toBe('¥20.50'))
+  expect(fact('Budget a month')).toBe('No limit')
+  wrapper.unmount()
+})

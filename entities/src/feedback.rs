@@ -3,6 +3,8 @@
 //! Of one call every end user has one row, which the same user may replace until somebody has dealt with it. What is
 //! needed of the call stands in the row: the call itself lies in another database.
 
+use std::collections::HashMap;
+
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
@@ -12,7 +14,7 @@ use sea_orm::{
 
 use crate::change::{self, ChangeError, versioned};
 use crate::public_id;
-use crate::scope::{Page, Scope, contains};
+use crate::scope::{Page, Scope, contains, counts};
 
 /// From this rating on an answer was good.
 pub const GOOD_FROM: i64 = 4;
@@ -298,6 +300,19 @@ pub async fn pending(connection: &impl ConnectionTrait, scope: Scope) -> Result<
         ..Filter::default()
     };
     count(connection, scope, &open).await
+}
+
+/// How many wait for somebody with each of these tenants, or each there is; one without any is missing.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn pending_by_tenant(
+    connection: &impl ConnectionTrait,
+    scope: Scope,
+    tenants: Option<&[i64]>,
+) -> Result<HashMap<i64, u64>, DbErr> {
+    let open = Entity::find().filter(Column::Status.eq(Status::Open));
+    counts(connection, open, Column::TenantId, (scope, tenants)).await
 }
 
 /// Writes the set fields of `changes` over `current`.

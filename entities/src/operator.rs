@@ -2,13 +2,15 @@
 //!
 //! `epoch` is part of every access token; raising it ends all of them at once.
 
+use std::collections::HashMap;
+
 use sea_orm::entity::prelude::*;
-use sea_orm::{ActiveValue::Set, DatabaseTransaction, PaginatorTrait};
+use sea_orm::{ActiveValue::Set, DatabaseTransaction, PaginatorTrait, QuerySelect};
 
 use crate::change::{self, ChangeError, versioned};
 use crate::column::HiddenText;
 use crate::public_id;
-use crate::scope::{Page, Scope};
+use crate::scope::{Page, Scope, counts};
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "operators")]
@@ -155,6 +157,45 @@ pub async fn count(connection: &impl ConnectionTrait, scope: Scope) -> Result<u6
         .filter(scope.on(Column::TenantId))
         .count(connection)
         .await
+}
+
+/// How many each of these tenants has, or each there is; one that has none is missing.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn by_tenant(
+    connection: &impl ConnectionTrait,
+    scope: Scope,
+    tenants: Option<&[i64]>,
+) -> Result<HashMap<i64, u64>, DbErr> {
+    counts(
+        connection,
+        Entity::find(),
+        Column::TenantId,
+        (scope, tenants),
+    )
+    .await
+}
+
+/// How many hold each role; a role that nobody holds is missing.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn by_role(
+    connection: &impl ConnectionTrait,
+    scope: Scope,
+) -> Result<HashMap<String, u64>, DbErr> {
+    let rows: Vec<(String, i64)> = Entity::find()
+        .filter(scope.on(Column::TenantId))
+        .select_only()
+        .column(Column::Role)
+        .column_as(Expr::cust("COUNT(*)"), "holders")
+        .group_by(Column::Role)
+        .into_tuple()
+        .all(connection)
+        .await?;
+    let counted = |(role, holders): (String, i64)| (role, holders.unsigned_abs());
+    Ok(rows.into_iter().map(counted).collect())
 }
 
 /// How many enabled operators hold the role: the last administrator is not to be locked out.

@@ -1,5 +1,7 @@
 //! Pairs of a question and its answer: what a tenant's assistant answers from. Every finder demands whose.
 
+use std::collections::HashMap;
+
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::Expr;
 use sea_orm::{
@@ -9,7 +11,7 @@ use sea_orm::{
 
 use crate::change::{self, ChangeError, versioned};
 use crate::public_id;
-use crate::scope::{Page, Scope, contains};
+use crate::scope::{Page, Scope, contains, counts};
 
 /// Where a pair came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
@@ -423,6 +425,24 @@ pub async fn by_tenant(
         .into_tuple()
         .all(connection)
         .await
+}
+
+/// How many pairs each of these tenants has, or each there is; one that has none is missing.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn of_tenants(
+    connection: &impl ConnectionTrait,
+    scope: Scope,
+    tenants: Option<&[i64]>,
+) -> Result<HashMap<i64, u64>, DbErr> {
+    counts(
+        connection,
+        Entity::find(),
+        Column::TenantId,
+        (scope, tenants),
+    )
+    .await
 }
 
 /// How many pairs each category has; the empty one is none.

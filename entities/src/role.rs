@@ -15,6 +15,10 @@ use crate::public_id;
 pub const OPS_ADMIN: &str = "ops_admin";
 /// Built in: may read everything but conversations.
 pub const OPS_VIEWER: &str = "ops_viewer";
+/// Built in, for people of a tenant: its keys, knowledge, feedback, conversations and people.
+pub const TENANT_ADMIN: &str = "tenant_admin";
+/// Built in, for people of a tenant: its knowledge and feedback.
+pub const TENANT_STAFF: &str = "tenant_staff";
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "roles")]

@@ -1,7 +1,12 @@
 //! Whose rows a caller may see, and which of them it asked for.
 
+use std::collections::HashMap;
+
 use sea_orm::sea_query::{Expr, ExprTrait, Func, LikeExpr};
-use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect, Select,
+};
 
 /// Whose rows a finder may return. It is an argument, never a default.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -20,6 +25,30 @@ impl Scope {
             Self::Tenant(id) => Condition::all().add(tenant_column.eq(id)),
         }
     }
+}
+
+/// How many rows of `query` each of these tenants has, or each there is; one that has none is missing.
+pub(crate) async fn counts<E: EntityTrait>(
+    connection: &impl ConnectionTrait,
+    query: Select<E>,
+    tenant_column: E::Column,
+    (scope, tenants): (Scope, Option<&[i64]>),
+) -> Result<HashMap<i64, u64>, DbErr> {
+    let query = query.filter(scope.on(tenant_column));
+    let query = match tenants {
+        Some(ids) => query.filter(tenant_column.is_in(ids.iter().copied())),
+        None => query.filter(tenant_column.is_not_null()),
+    };
+    let rows: Vec<(i64, i64)> = query
+        .select_only()
+        .column(tenant_column)
+        .column_as(Expr::cust("COUNT(*)"), "rows")
+        .group_by(tenant_column)
+        .into_tuple()
+        .all(connection)
+        .await?;
+    let counted = |(tenant, rows): (i64, i64)| (tenant, rows.unsigned_abs());
+    Ok(rows.into_iter().map(counted).collect())
 }
 
 /// `text` anywhere in the column, whatever the case; `%` and `_` stand for themselves. SQLite folds the case of

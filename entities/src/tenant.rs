@@ -144,6 +144,21 @@ pub async fn list(
     page.of(query, Column::Id).all(connection).await
 }
 
+/// All that the filter finds, in no order: for an order that the database cannot make.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn found(
+    connection: &impl ConnectionTrait,
+    scope: Scope,
+    filter: &Filter,
+) -> Result<Vec<Model>, DbErr> {
+    Entity::find()
+        .filter(filter.condition(scope))
+        .all(connection)
+        .await
+}
+
 /// How many the filter finds.
 ///
 /// # Errors

@@ -1,5 +1,7 @@
 //! Tokens: what applications present to the gateway. Only the SHA-256 of the secret is kept.
 
+use std::collections::HashMap;
+
 use sea_orm::entity::prelude::*;
 use sea_orm::{
     ActiveValue::{NotSet, Set},
@@ -8,7 +10,7 @@ use sea_orm::{
 
 use crate::change::{self, ChangeError, versioned};
 use crate::column::TextList;
-use crate::scope::{Page, Scope, contains};
+use crate::scope::{Page, Scope, contains, counts};
 use crate::{public_id, revision};
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -238,6 +240,19 @@ pub async fn count(
         .filter(filter.condition(scope))
         .count(connection)
         .await
+}
+
+/// How many that are not revoked each of these tenants has, or each there is; one that has none is missing.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn by_tenant(
+    connection: &impl ConnectionTrait,
+    scope: Scope,
+    tenants: Option<&[i64]>,
+) -> Result<HashMap<i64, u64>, DbErr> {
+    let live = Entity::find().filter(Column::RevokedAt.is_null());
+    counts(connection, live, Column::TenantId, (scope, tenants)).await
 }
 
 /// Writes the set fields of `changes` over `current`.

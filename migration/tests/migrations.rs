@@ -108,7 +108,16 @@ async fn roles_are_seeded(databases: &Databases) {
         texts(&databases.control_read, permissions).await,
         [
             r#"ops_admin ["*"]"#,
-            r#"ops_viewer ["read:*", "!read:conversations"]"#
+            r#"ops_viewer ["read:*", "!read:conversations"]"#,
+            concat!(
+                r#"tenant_admin ["read:tenants", "read:tokens", "write:tokens", "read:logs", "read:stats", "#,
+                r#""read:conversations", "write:conversations", "read:feedback", "write:feedback", "read:knowledge", "#,
+                r#""write:knowledge", "read:operators", "write:operators", "read:roles"]"#
+            ),
+            concat!(
+                r#"tenant_staff ["read:tenants", "read:logs", "read:stats", "read:feedback", "write:feedback", "#,
+                r#""read:knowledge", "write:knowledge"]"#
+            ),
         ]
     );
 }

@@ -217,7 +217,7 @@ mod tests {
         let root = world.signed_in("root", "ops_admin").await;
         for (name, permissions) in [
             ("worker", json!(["write:knowledge"])),
-            ("tenant_admin", json!(["read:*", "write:*"])),
+            ("shop_admin", json!(["read:*", "write:*"])),
         ] {
             let role = json!({"name": name, "permissions": permissions});
             let made = Ask::post("/api/v1/ops/roles", role).bearer(&root);
@@ -227,8 +227,8 @@ mod tests {
         let made = Ask::post("/api/v1/ops/tenants", tenant).bearer(&root);
         assert_eq!(made.to(&app).await.status, StatusCode::CREATED);
         let worker = world.signed_in("worker", "worker").await;
-        let ann = world.signed_in_of_tenant("ann", "tenant_admin", 1).await;
-        let ben = world.signed_in_of_tenant("ben", "tenant_admin", 1).await;
+        let ann = world.signed_in_of_tenant("ann", "shop_admin", 1).await;
+        let ben = world.signed_in_of_tenant("ben", "shop_admin", 1).await;
 
         let mut jobs = Vec::new();
         for access in [&worker, &ann, &ben] {

@@ -1,4 +1,5 @@
-//! Roles: named sets of permissions that operators hold. The two built-in ones cannot be changed.
+//! Roles: named sets of permissions that operators hold. The built-in ones, two of the installation and two of people of
+//! a tenant, cannot be changed.
 //!
 //! Nobody can make a role that allows more than they may do themselves. Roles belong to the installation: operators of
 //! one tenant change none, and see those they may give to a colleague.
@@ -299,8 +300,8 @@ mod tests {
         assert_eq!(tenant.to(&app).await.status, StatusCode::CREATED);
         let mut narrow = None;
         for (name, permissions) in [
-            ("tenant_admin", json!(["*", "!read:audit"])),
-            ("tenant_staff", json!(["read:logs"])),
+            ("shop_admin", json!(["*", "!read:audit"])),
+            ("shop_staff", json!(["read:logs"])),
         ] {
             let role = json!({"name": name, "permissions": permissions});
             let made = Ask::post(ROLES, role).bearer(&root).to(&app).await;
@@ -308,7 +309,7 @@ mod tests {
             narrow = Some(format!("{ROLES}/{}", made.body["id"].as_str().unwrap()));
         }
         let narrow = narrow.unwrap();
-        let ann = world.signed_in_of_tenant("ann", "tenant_admin", 1).await;
+        let ann = world.signed_in_of_tenant("ann", "shop_admin", 1).await;
         let listed = Ask::get(ROLES).bearer(&ann).to(&app).await;
         let names: Vec<_> = listed.body["items"]
             .as_array()
@@ -316,7 +317,8 @@ mod tests {
             .iter()
             .map(|role| role["name"].as_str().unwrap())
             .collect();
-        assert_eq!(names, ["tenant_admin", "tenant_staff"], "{listed:?}");
+        let own = ["shop_admin", "shop_staff", "tenant_admin", "tenant_staff"];
+        assert_eq!(names, own, "{listed:?}");
         let body = json!({"name": "mine", "permissions": ["read:logs"]});
         for refused in [
             Ask::post(ROLES, body),
@@ -335,7 +337,7 @@ mod tests {
         let app = world.app().await;
         let root = world.signed_in("root", "ops_admin").await;
         let listed = Ask::get(ROLES).bearer(&root).to(&app).await;
-        assert_eq!(listed.body["total"], 2);
+        assert_eq!(listed.body["total"], 4);
         for role in listed.body["items"].as_array().unwrap() {
             let path = format!("{ROLES}/{}", role["id"].as_str().unwrap());
             let answer = Ask::delete(&path).bearer(&root).to(&app).await;

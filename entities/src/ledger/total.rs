@@ -69,6 +69,23 @@ pub async fn of_tenants<C: ConnectionTrait>(
     .await
 }
 
+/// Totals of every tenant. For a list that is in their order.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn of_all_tenants<C: ConnectionTrait>(
+    connection: &C,
+) -> Result<HashMap<i64, Total>, DbErr> {
+    read(
+        connection,
+        "tenant_totals",
+        "tenant_id",
+        "last_active_at",
+        None,
+    )
+    .await
+}
+
 async fn read<C: ConnectionTrait>(
     connection: &C,
     table: &str,

@@ -253,7 +253,10 @@ async fn roles_are_kept_while_somebody_holds_them(databases: &Databases) {
         .into_iter()
         .map(|r| r.name)
         .collect();
-    assert_eq!(names, [role::OPS_ADMIN, role::OPS_VIEWER]);
+    assert_eq!(
+        names,
+        ["ops_admin", "ops_viewer", "tenant_admin", "tenant_staff"]
+    );
     let viewer = role::by_name(read, role::OPS_VIEWER)
         .await
         .unwrap()

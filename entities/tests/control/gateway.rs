@@ -1,5 +1,7 @@
 //! What the gateway decides by: tenants, tokens, accounts, and the revision that tells of their changes.
 
+use std::collections::HashMap;
+
 use sea_orm::ActiveValue::Set;
 use steward_entities::account::{self, NewAccount};
 use steward_entities::change::ChangeError;
@@ -173,6 +175,18 @@ async fn tokens_are_listed_within_their_scope(databases: &Databases) {
         .await;
     }
     let all = token::Filter::default();
+    let owned = HashMap::from([(acme.id, 3)]);
+    let by_tenant =
+        async |scope, of: Option<&[i64]>| token::by_tenant(read, scope, of).await.unwrap();
+    assert_eq!(by_tenant(Scope::All, None).await, owned);
+    assert_eq!(by_tenant(Scope::All, Some(&[acme.id])).await, owned);
+    for (scope, of) in [
+        (Scope::Tenant(acme.id + 1), None),
+        (Scope::All, Some(&[][..])),
+        (Scope::All, Some(&[acme.id + 1][..])),
+    ] {
+        assert_eq!(by_tenant(scope, of).await, HashMap::new());
+    }
     let mut seen = Vec::new();
     let mut page = Page {
         after: None,

@@ -24,6 +24,7 @@ mod m0031_notice_batches;
 mod m0034_knowledge_imports;
 mod m0035_qa_vectors;
 mod m0036_prompt_runs;
+mod m0037_people_of_tenants;
 mod m0040_qa_candidates;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
@@ -59,6 +60,7 @@ impl MigratorTrait for ControlMigrator {
             Box::new(m0034_knowledge_imports::Change),
             Box::new(m0035_qa_vectors::Change),
             Box::new(m0036_prompt_runs::Change),
+            Box::new(m0037_people_of_tenants::Change),
             Box::new(m0040_qa_candidates::Change),
         ]
     }

@@ -3,6 +3,10 @@
 //! Nobody can give, take or reset more than they may do themselves, and at least one enabled `ops_admin`
 //! always remains. Changing one's own password is `auth`'s.
 //!
+//! Who belongs to a tenant sees that tenant only, and stays with it: nobody is moved. The built-in roles of the
+//! installation are not theirs, those of a tenant (`tenant_admin`, `tenant_staff`) are nobody else's, and a role of one's
+//! own fits both.
+//!
 //! | method | path | permission |
 //! |---|---|---|
 //! | GET | `/ops/users` | `read:operators` |
@@ -15,32 +19,40 @@
 pub mod offline;
 #[cfg(test)]
 mod tests;
+mod view;
 
 use actix_web::{HttpResponse, delete, get, patch, post, web};
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect,
 };
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use steward_entities::column::HiddenText;
 use steward_entities::operator::{self, NewOperator};
-use steward_entities::{role, session};
-use utoipa::ToSchema;
+use steward_entities::scope::Scope;
+use steward_entities::{role, session, tenant};
+use utoipa::IntoParams;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::error::{ApiError, ErrorCode};
 use crate::http::caller::Caller;
 use crate::http::change::{Audit, Change, refused};
-use crate::http::extract::Json;
+use crate::http::extract::{Json, Query};
 use crate::http::page::{Page, PageQuery, PageRequest};
 use crate::http::passwords;
 use crate::http::permission::{Can, Permissions, ReadOperators, WriteOperators};
 use crate::http::precondition::{IfMatch, Tagged};
-use crate::http::range::rfc3339;
 use crate::state::AppState;
+
+use view::{
+    OperatorChanges, OperatorCreated, OperatorNew, OperatorShown, PasswordReset, PasswordWasReset,
+    tenants_of,
+};
 
 const NAME_MAX_CHARS: usize = 64;
 const DISPLAY_NAME_MAX_CHARS: usize = 128;
+/// No row belongs to it.
+const NOBODYS: Scope = Scope::Tenant(-1);
 
 pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
     config
@@ -52,115 +64,40 @@ pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
         .service(reset_password);
 }
 
-/// An operator.
-#[derive(Debug, Serialize, ToSchema)]
-struct OperatorShown {
-    id: String,
-    username: String,
-    display_name: String,
-    role: String,
-    enabled: bool,
-    must_change_password: bool,
-    #[schema(format = DateTime)]
-    last_login_at: Option<String>,
-    #[schema(format = DateTime)]
-    created_at: String,
-    #[schema(format = DateTime)]
-    updated_at: String,
-    version: i64,
-}
-
-impl From<operator::Model> for OperatorShown {
-    fn from(row: operator::Model) -> Self {
-        Self {
-            id: row.public_id,
-            username: row.username,
-            display_name: row.display_name,
-            role: row.role,
-            enabled: row.enabled,
-            must_change_password: row.must_change_password,
-            last_login_at: row.last_login_at.map(rfc3339),
-            created_at: rfc3339(row.created_at),
-            updated_at: rfc3339(row.updated_at),
-            version: row.version,
-        }
-    }
-}
-
-/// An operator just made.
-#[derive(Serialize, ToSchema)]
-struct OperatorCreated {
-    #[serde(flatten)]
-    operator: OperatorShown,
-    /// Only when it was generated, and only here.
-    password: Option<String>,
-}
-
-/// An operator to make.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct OperatorNew {
-    #[schema(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9._@-]+$")]
-    username: String,
-    /// Generated and shown once when absent.
-    #[schema(min_length = 8)]
-    password: Option<String>,
-    /// Name of a role.
-    role: String,
-    #[schema(max_length = 128)]
-    display_name: Option<String>,
-    enabled: Option<bool>,
-    /// Whether the password opens nothing but its change; true of a generated one unless said otherwise.
-    must_change_password: Option<bool>,
-}
-
-/// What to change of an operator; absent fields stay.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct OperatorChanges {
-    #[schema(max_length = 128)]
-    display_name: Option<String>,
-    /// Name of a role.
-    role: Option<String>,
-    enabled: Option<bool>,
-}
-
-/// A password for somebody else.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct PasswordReset {
-    /// Generated and shown once when absent.
-    #[schema(min_length = 8)]
-    password: Option<String>,
-    /// Whether the password opens nothing but its change; true of a generated one unless said otherwise.
-    must_change_password: Option<bool>,
-}
-
-/// The outcome of a reset.
-#[derive(Serialize, ToSchema)]
-struct PasswordWasReset {
-    /// Only when it was generated, and only here.
-    password: Option<String>,
+/// Which operators.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Which {
+    /// People of this tenant.
+    tenant_id: Option<String>,
 }
 
 /// Every operator, newest first.
-#[utoipa::path(tag = "operators", params(PageQuery), responses((status = 200, body = Page<OperatorShown>)))]
+#[utoipa::path(tag = "operators", params(Which, PageQuery), responses((status = 200, body = Page<OperatorShown>)))]
 #[get("/ops/users")]
 async fn list(
     state: web::Data<AppState>,
     caller: Can<ReadOperators>,
+    which: Query<Which>,
     page: PageRequest,
 ) -> Result<Json<Page<OperatorShown>>, ApiError> {
     let connection = &state.databases.control_read;
-    let scope = caller.operator.scope();
+    let scope = match which.0.tenant_id.filter(|id| !id.is_empty()) {
+        None => caller.operator.scope(),
+        // One that is not there, or not theirs to see, has no people: the list is empty rather than unfiltered.
+        Some(id) => tenant::by_public_id(connection, caller.operator.scope(), &id)
+            .await?
+            .map_or(NOBODYS, |row| Scope::Tenant(row.id)),
+    };
     let rows = operator::list(connection, scope, page.rows()?).await?;
     let total = operator::count(connection, scope).await?;
+    let tenants = tenants_of(connection, &rows).await?;
     Ok(Json(Page::of(
         rows,
         &page,
         Some(total),
         |row| row.id,
-        OperatorShown::from,
+        |row| OperatorShown::of(row, &tenants),
     )))
 }
 
@@ -172,8 +109,10 @@ async fn show(
     caller: Can<ReadOperators>,
     id: web::Path<String>,
 ) -> Result<Tagged<OperatorShown>, ApiError> {
-    let row = find(&state.databases.control_read, &caller, &id).await?;
-    Ok(Tagged::ok(row.version, row.into()))
+    let connection = &state.databases.control_read;
+    let row = find(connection, &caller, &id).await?;
+    let tenants = tenants_of(connection, std::slice::from_ref(&row)).await?;
+    Ok(Tagged::ok(row.version, OperatorShown::of(row, &tenants)))
 }
 
 /// Makes an operator.
@@ -200,7 +139,18 @@ async fn create(
     let password_hash = state.passwords.hash(password).await?;
 
     let change = Change::begin(&state, &caller).await?;
+    let tenant_id = match (&new.tenant_id, caller.operator.scope()) {
+        (None, Scope::Tenant(own)) => Some(own),
+        (None, Scope::All) => None,
+        (Some(id), scope) => Some(
+            tenant::by_public_id(&*change, scope, id)
+                .await?
+                .ok_or_else(|| ApiError::invalid("tenant_id", "names no tenant"))?
+                .id,
+        ),
+    };
     grantable(&change, &caller, &new.role).await?;
+    fitting(&new.role, tenant_id)?;
     let row = NewOperator {
         username: new.username,
         password_hash: HiddenText(password_hash),
@@ -208,15 +158,17 @@ async fn create(
         display_name,
         enabled: new.enabled.unwrap_or(true),
         must_change_password: new.must_change_password.unwrap_or(generated.is_some()),
-        tenant_id: caller.operator.tenant_id,
+        tenant_id,
     };
     let row = operator::insert(&change, row, change.now)
         .await
         .map_err(refused("username"))?;
-    let view = OperatorShown::from(row);
+    let tenants = tenants_of(&*change, std::slice::from_ref(&row)).await?;
+    let view = OperatorShown::of(row, &tenants);
     let audit = Audit::of("operators.create", "operator", &view.id)
         .with("username", &view.username)
         .with("role", &view.role)
+        .with("tenant_id", &view.tenant_id)
         .with("enabled", view.enabled);
     let version = view.version;
     let body = OperatorCreated {
@@ -249,6 +201,7 @@ async fn update(
     let role = wanted.role.unwrap_or_else(|| row.role.clone());
     if role != row.role {
         grantable(&change, &caller, &role).await?;
+        fitting(&role, row.tenant_id)?;
     }
     let enabled = wanted.enabled.unwrap_or(row.enabled);
     if row.enabled && (!enabled || role != row.role) {
@@ -270,7 +223,9 @@ async fn update(
     if !enabled {
         session::revoke_all(&change, row.id, change.now).await?;
     }
-    let (before, after) = (OperatorShown::from(row), OperatorShown::from(changed));
+    let tenants = tenants_of(&*change, std::slice::from_ref(&row)).await?;
+    let shown = |row| OperatorShown::of(row, &tenants);
+    let (before, after) = (shown(row), shown(changed));
     change
         .commit(Audit::of("operators.update", "operator", &after.id).diff(&before, &after))
         .await?;
@@ -413,19 +368,35 @@ async fn grantable(txn: &DatabaseTransaction, caller: &Caller, name: &str) -> Re
     }
 }
 
+/// Refuses a built-in role of the installation for somebody of a tenant, and the other way round.
+fn fitting(role: &str, tenant_id: Option<i64>) -> Result<(), ApiError> {
+    match (role, tenant_id) {
+        (role::OPS_ADMIN | role::OPS_VIEWER, Some(_)) => Err(ApiError::invalid(
+            "role",
+            "is one of the whole installation; people of a tenant are tenant_admin, tenant_staff or hold a role of your own",
+        )),
+        (role::TENANT_ADMIN | role::TENANT_STAFF, None) => Err(ApiError::invalid(
+            "role",
+            "is one of people of a tenant; say which in tenant_id",
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// Refuses a change that would leave nobody to administer. `stays` says that `row` remains one who can.
 async fn keep_an_administrator(
     txn: &DatabaseTransaction,
     row: &operator::Model,
     stays: bool,
 ) -> Result<(), ApiError> {
-    if stays || row.role != role::OPS_ADMIN {
+    if stays || row.role != role::OPS_ADMIN || row.tenant_id.is_some() {
         return Ok(());
     }
     // Locked, so that two administrators cannot remove each other at the same moment.
     let administrators = operator::Entity::find()
         .filter(operator::Column::Role.eq(role::OPS_ADMIN))
         .filter(operator::Column::Enabled.eq(true))
+        .filter(operator::Column::TenantId.is_null())
         .lock_exclusive()
         .all(txn)
         .await?;

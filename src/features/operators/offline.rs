@@ -143,6 +143,7 @@ async fn insert(
     if role::by_name(&txn, role).await?.is_none() {
         return Err(ApiError::invalid("role", "there is no such role"));
     }
+    super::fitting(role, None)?;
     let now = clock.now_micros();
     let new = NewOperator {
         username: username.to_owned(),

@@ -402,3 +402,97 @@ async fn the_given_first_password_holds_as_it_is() {
     let login = Ask::post("/api/v1/auth/login", login).to(&app).await;
     assert_eq!(login.body["must_change_password"], false);
 }
+
+#[actix_web::test]
+async fn people_of_a_tenant_see_and_manage_its_people_only() {
+    people_on(World::sqlite().await).await;
+}
+
+#[actix_web::test]
+async fn people_of_a_tenant_see_and_manage_its_people_only_postgres() {
+    people_on(World::postgres().await).await;
+}
+
+async fn people_on(world: World) {
+    let app = world.app().await;
+    let root = world.signed_in("root", "ops_admin").await;
+    let mut tenants = Vec::new();
+    for name in ["Kimono One", "Kimono Two"] {
+        let tenant = Ask::post("/api/v1/ops/tenants", json!({"name": name})).bearer(&root);
+        tenants.push(
+            tenant.to(&app).await.body["id"]
+                .as_str()
+                .unwrap()
+                .to_owned(),
+        );
+    }
+    let [one, two] = [&tenants[0], &tenants[1]];
+    let person = |name: &str, role: &str, tenant: Option<&str>| {
+        let mut new = json!({"username": name, "role": role, "password": "a good password"});
+        if let Some(tenant) = tenant {
+            new["tenant_id"] = json!(tenant);
+        }
+        new["must_change_password"] = json!(false);
+        new
+    };
+    let names = |answer: &Answer| -> Vec<String> {
+        let items = answer.body["items"].as_array().unwrap().iter();
+        let name = |one: &Value| one["username"].as_str().unwrap().to_owned();
+        items.map(name).collect()
+    };
+
+    let ann = made(&app, &root, person("ann", "tenant_admin", Some(one))).await;
+    assert_eq!(ann.status, StatusCode::CREATED, "{ann:?}");
+    assert_eq!(ann.body["tenant_name"], "Kimono One");
+    made(&app, &root, person("eve", "tenant_admin", Some(two))).await;
+    for (role, tenant, field) in [
+        ("tenant_admin", None, "role"),
+        ("ops_viewer", Some(one.as_str()), "role"),
+        ("tenant_staff", Some("ten_nowhere"), "tenant_id"),
+    ] {
+        let refused = made(&app, &root, person("bad", role, tenant)).await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{role}");
+        assert_eq!(refused.body["errors"][0]["field"], field, "{refused:?}");
+    }
+
+    // Ann makes colleagues, for her tenant only and no mightier than she is.
+    let login = json!({"username": "ann", "password": "a good password"});
+    let login = Ask::post("/api/v1/auth/login", login).to(&app).await;
+    let access = login.body["access_token"].as_str().unwrap().to_owned();
+    let bob = made(&app, &access, person("bob", "tenant_staff", None)).await;
+    assert_eq!(bob.body["tenant_id"], json!(one), "{bob:?}");
+    let abroad = made(&app, &access, person("x", "tenant_staff", Some(two))).await;
+    assert_eq!(abroad.body["errors"][0]["field"], "tenant_id", "{abroad:?}");
+    let upwards = made(&app, &access, person("x", "ops_viewer", None)).await;
+    assert_eq!(upwards.status, StatusCode::FORBIDDEN);
+    let list = |bearer: &str, query: &str| Ask::get(&format!("{USERS}{query}")).bearer(bearer);
+    assert_eq!(names(&list(&access, "").to(&app).await), ["bob", "ann"]);
+    let foreign = list(&access, &format!("?tenant_id={two}"));
+    assert_eq!(names(&foreign.to(&app).await), [""; 0]);
+    let own = list(&root, &format!("?tenant_id={two}"));
+    assert_eq!(names(&own.to(&app).await), ["eve"]);
+    let unknown = list(&root, "?tenant_id=ten_x").to(&app).await;
+    assert_eq!(unknown.body["total"], 0, "{unknown:?}");
+    let tenants = Ask::get("/api/v1/ops/tenants").bearer(&access);
+    assert_eq!(tenants.to(&app).await.body["total"], 1);
+
+    let login = json!({"username": "bob", "password": "a good password"});
+    let login = Ask::post("/api/v1/auth/login", login).to(&app).await;
+    let staff = login.body["access_token"].as_str().unwrap();
+    let barred = list(staff, "").to(&app).await;
+    assert_eq!(barred.status, StatusCode::FORBIDDEN);
+    let promoted = Ask::patch(&path(&bob), json!({"role": "ops_viewer"})).bearer(&root);
+    let promoted = promoted.to(&app).await;
+    assert_eq!(promoted.body["errors"][0]["field"], "role", "{promoted:?}");
+    let promoted = Ask::patch(&path(&bob), json!({"role": "tenant_admin"})).bearer(&access);
+    assert_eq!(promoted.to(&app).await.body["role"], "tenant_admin");
+
+    // Whoever sees one tenant only does not administer the installation.
+    world.signed_in_of_tenant("tom", "ops_admin", 1).await;
+    let all = list(&root, "").to(&app).await;
+    let items = all.body["items"].as_array().unwrap();
+    let me = items.iter().find(|one| one["username"] == "root").unwrap();
+    let alone = format!("{USERS}/{}", me["id"].as_str().unwrap());
+    let alone = Ask::patch(&alone, json!({"enabled": false})).bearer(&root);
+    assert_eq!(alone.to(&app).await.body["code"], "last_administrator");
+}

@@ -171,14 +171,16 @@ impl Remembered {
     }
 }
 
-/// Conversations of days that begin in `[from, to)`, as they were counted, by the start of the day.
+/// Conversations of days that begin in `[from, to)`, as they were counted, by the start of the day: of these tenants or
+/// of all and nobody.
 pub(super) async fn of_days(
     state: &AppState,
     days: (i64, i64),
+    tenants: Option<&[i64]>,
 ) -> Result<BTreeMap<i64, DayCount>, ApiError> {
     let read = &state.databases.ledger_read;
     let mut found: BTreeMap<i64, DayCount> = BTreeMap::new();
-    for row in conversation_count::days(read, days, None).await? {
+    for row in conversation_count::days(read, days, tenants).await? {
         let day = found.entry(row.bucket).or_default();
         day.with_id += row.with_id;
         day.without_id += row.without_id;
@@ -210,7 +212,7 @@ pub(super) async fn lately(state: &AppState) -> Result<Lately, ApiError> {
         calendar::start_of(state.time_zone, first)
     };
     let (week, month) = (days_ago(6), days_ago(29));
-    let days = of_days(state, (month, now)).await?;
+    let days = of_days(state, (month, now), None).await?;
     let live = DayCount {
         with_id: counted.with_id,
         without_id: counted.without_id,

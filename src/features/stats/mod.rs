@@ -16,6 +16,7 @@
 //! | GET | `/stats/export` | `read:stats` |
 //! | POST | `/stats/recount` | `write:stats` |
 //! | GET | `/stats/conversations` | `read:stats` |
+//! | GET | `/ops/tenants/{id}/stats` | `read:tenants`, `read:stats` |
 //!
 //! Hours and days are those of `stats.time_zone`. Which filters have a rollup together is told at [`which::Which`]; others are
 //! counted from the log, under a budget, as are the ragged ends of a short stretch. What is exact: every count and sum,
@@ -35,6 +36,7 @@ mod ops;
 mod prompts;
 mod ranking;
 mod stretch;
+mod tenant;
 mod view;
 mod which;
 
@@ -74,7 +76,8 @@ pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
         .configure(days::routes)
         .configure(export::routes)
         .configure(jwt::routes)
-        .configure(ops::routes);
+        .configure(ops::routes)
+        .configure(tenant::routes);
 }
 
 #[derive(Debug, Default, Deserialize, IntoParams)]

@@ -249,7 +249,7 @@ async fn trends(
     .await?;
     let first = course.starts.first().copied().unwrap_or(course.to);
     let active = daily::user_activity(&state.databases.ledger_read, (first, course.to)).await?;
-    let conversations = of_days(&state, (first, course.to)).await?;
+    let conversations = of_days(&state, (first, course.to), None).await?;
     let each = course.starts.iter().zip(&course.buckets);
     let items = each.map(|(at, counted)| {
         let talks = conversations.get(at).copied().unwrap_or_default();

@@ -1,12 +1,16 @@
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
+use sea_orm::ActiveValue::Set;
+use sea_orm::{ActiveEnum, Iterable};
 use serde_json::{Value, json};
 use steward_actors::domain::calendar;
 use steward_actors::domain::record::{Record, Source};
 use steward_actors::domain::rid::Rid;
 use steward_actors::ledger_store::days::count_conversations;
 use steward_actors::ledger_store::{self, Batch};
+use steward_entities::database::begin_write;
+use steward_entities::feedback;
 
 use crate::http::money::decimal;
 use crate::http::range::rfc3339;
@@ -678,6 +682,137 @@ async fn a_tenants_operator_is_told_the_tenants_numbers_only() {
     for whole in ["overview?model=gpt-5", "overview?token_id=tok_1", "top"] {
         let answer = look(whole).to(&app).await;
         assert_eq!(answer.status, StatusCode::FORBIDDEN, "{whole}");
+    }
+}
+
+#[actix_web::test]
+async fn a_tenant_is_told_in_numbers() {
+    of_tenant_on(World::sqlite().await).await;
+}
+
+#[actix_web::test]
+async fn a_tenant_is_told_in_numbers_postgres() {
+    of_tenant_on(World::postgres().await).await;
+}
+
+async fn of_tenant_on(world: World) {
+    with_calls(&world).await;
+    let app = world.app().await;
+    let root = world.signed_in("root", "ops_admin").await;
+    let mut ids = Vec::new();
+    for name in ["Kimono", "other"] {
+        let tenant = Ask::post("/api/v1/ops/tenants", json!({"name": name})).bearer(&root);
+        ids.push(tenant.to(&app).await.body["id"].clone());
+    }
+    let ann = world.signed_in_of_tenant("ann", "tenant_admin", 1).await;
+    world.signed_in_of_tenant("ben", "tenant_staff", 1).await;
+    world.signed_in_of_tenant("cat", "tenant_staff", 1).await;
+    let eve = world.signed_in_of_tenant("eve", "tenant_admin", 2).await;
+    for question in ["a", "b"] {
+        let pair = json!({"tenant_id": ids[0], "question": question, "answer": "x"});
+        let made = Ask::post("/api/v1/ops/knowledge/qa-pairs", pair).bearer(&root);
+        assert_eq!(made.to(&app).await.status, StatusCode::CREATED);
+    }
+    feedback_of(
+        &world,
+        1,
+        &["approved", "approved", "rejected", "resolved", "open"],
+    )
+    .await;
+    let (databases, clock) = (&world.state.databases, &world.state.clock);
+    for days_ago in [0, 1, 2] {
+        let day = calendar::day_of(world.state.time_zone, START - days_ago * 1_440 * MINUTE);
+        count_conversations(databases, world.state.time_zone, clock, day)
+            .await
+            .unwrap();
+    }
+
+    let path = format!("/api/v1/ops/tenants/{}/stats", ids[0].as_str().unwrap());
+    let told = Ask::get(&format!("{path}?currency=CNY")).bearer(&root);
+    let told = told.to(&app).await;
+    assert_eq!(told.status, StatusCode::OK, "{told:?}");
+    let told = told.body;
+    // Calls are 10 minutes apart, the newest is the first; it is half past two where days are counted. The tenant has the
+    // odd ones: 1 to 15 are today's. None of them names its conversation.
+    for (name, wanted) in [
+        ("total_users", 3),
+        ("admin_count", 1),
+        ("staff_count", 2),
+        ("total_qa_pairs", 2),
+        ("synced_qa_pairs", 0),
+        ("conversations_today", 8),
+        ("conversations_week", 144),
+        ("conversations_month", 144),
+        ("api_calls_today", 8),
+        ("api_calls_month", 144),
+        // Every fourth call, which is every second of the tenant's.
+        ("unpriced_count", 72),
+        ("total_feedbacks", 5),
+        ("pending_feedbacks", 1),
+    ] {
+        assert_eq!(told[name], wanted, "{name}: {told}");
+    }
+    let rate = told["feedback_approval_rate"].as_f64().unwrap();
+    assert!((rate - 2.0 / 3.0).abs() < 1e-9, "{rate}");
+    let priced: i64 = (1..=288).filter(|n| n % 4 == 1).map(|n| 7_100 * n).sum();
+    assert_eq!(told["estimated_cost_month"], json!(decimal(priced)));
+    let priced: i64 = [1, 5, 9, 13].map(|n| 7_100 * n).iter().sum();
+    assert_eq!(told["estimated_cost_today"], json!(decimal(priced)));
+    assert_eq!(told["avg_quality_score"], Value::Null);
+
+    let trend = told["trend"].as_array().unwrap();
+    assert_eq!(trend.len(), 30);
+    assert_eq!(trend[29]["date"], "2026-03-16");
+    let calls = |day: &Value| day["api_calls"].as_i64().unwrap();
+    assert_eq!(trend.iter().map(calls).sum::<i64>(), 144);
+    assert_eq!((calls(&trend[29]), calls(&trend[28])), (8, 72));
+    // The means are those that the statistics tell of the same days.
+    let same = "/api/v1/stats/overview?range=7d&tenant_id=ten_1";
+    let same = Ask::get(same).bearer(&root).to(&app).await.body;
+    assert_eq!(told["avg_response_time_ms"], same["avg_duration_ms"]);
+    assert_eq!(told["success_rate"], same["success_rate"]);
+    assert_eq!(told["total_tokens_month"], same["total_tokens"]);
+
+    let own = Ask::get(&path).bearer(&ann).to(&app).await;
+    assert_eq!(own.body["api_calls_month"], 144, "{own:?}");
+    let foreign = Ask::get(&path).bearer(&eve).to(&app).await;
+    assert_eq!(foreign.status, StatusCode::NOT_FOUND);
+    let quiet = format!("/api/v1/ops/tenants/{}/stats", ids[1].as_str().unwrap());
+    let quiet = Ask::get(&quiet).bearer(&root).to(&app).await.body;
+    assert_eq!(quiet["api_calls_month"], 0, "{quiet}");
+    assert_eq!(quiet["avg_response_time_ms"], Value::Null);
+    assert_eq!(quiet["feedback_approval_rate"], Value::Null);
+}
+
+/// Feedback of a tenant (its key) that stands so.
+async fn feedback_of(world: &World, tenant_id: i64, states: &[&str]) {
+    for (rid, state) in (1..).zip(states) {
+        let new = feedback::New {
+            rid,
+            id_tail: rid,
+            token_id: 1,
+            tenant_id: Some(tenant_id),
+            app: String::new(),
+            end_user: String::new(),
+            model: "gpt-4o".into(),
+            conversation_id: String::new(),
+            prompt: None,
+            rating: 3,
+            category: String::new(),
+            comment: String::new(),
+            correction: String::new(),
+        };
+        let txn = begin_write(&world.database.control).await.unwrap();
+        let row = feedback::insert(&txn, new, START).await.unwrap();
+        let status = feedback::Status::iter()
+            .find(|status| status.to_value() == **state)
+            .unwrap();
+        let changes = feedback::ActiveModel {
+            status: Set(status),
+            ..Default::default()
+        };
+        feedback::update(&txn, &row, changes, START).await.unwrap();
+        txn.commit().await.unwrap();
     }
 }
 

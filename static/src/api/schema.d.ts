@@ -486,6 +486,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/ops/tenants/{id}/stats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A tenant in numbers: now, today, and over thirty days.
+         * @deprecated
+         */
+        get: operations["tenants_stats_by_old_name"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/stats/accounts/{id}": {
         parameters: {
             query?: never;
@@ -3108,7 +3128,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Tenants, newest first. */
+        /**
+         * Tenants, newest first unless asked otherwise: `name`, `created_at`, `user_count`, `token_count`, `qa_pair_count`,
+         *     `pending_feedbacks`, `conversations_today`, `total_requests` and `last_active_at` are orders too.
+         */
         get: operations["tenants_list"];
         put?: never;
         /** Makes a tenant. */
@@ -3148,6 +3171,23 @@ export interface paths {
         put?: never;
         /** Opens a suspended tenant's tokens again, from the next request on. */
         post: operations["tenants_activate"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ops/tenants/{id}/stats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A tenant in numbers: now, today, and over thirty days. */
+        get: operations["tenants_stats"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -7018,6 +7058,12 @@ export interface components {
         };
         /** @description A tenant to make. */
         NewTenant: {
+            /** @description Of both budgets; US dollars when absent. */
+            budget_currency?: ("USD" | "CNY") | null;
+            /** @description What its tokens together may spend a day: a decimal in `budget_currency`. Unlimited when absent. */
+            daily_budget?: string | null;
+            /** @description What they may spend a month. */
+            monthly_budget?: string | null;
             name: string;
         };
         /** @description A token to make. */
@@ -7257,6 +7303,8 @@ export interface components {
             password?: string | null;
             /** @description Name of a role. */
             role: string;
+            /** @description The one tenant that they will see; an operator of a tenant makes operators of that tenant only. */
+            tenant_id?: string | null;
             username: string;
         };
         /** @description An operator. */
@@ -7270,6 +7318,10 @@ export interface components {
             last_login_at?: string | null;
             must_change_password: boolean;
             role: string;
+            /** @description The one tenant that they see; null when they see the whole installation. */
+            tenant_id?: string | null;
+            /** @description What that tenant is called. */
+            tenant_name?: string | null;
             /** Format: date-time */
             updated_at: string;
             username: string;
@@ -7908,6 +7960,10 @@ export interface components {
                 last_login_at?: string | null;
                 must_change_password: boolean;
                 role: string;
+                /** @description The one tenant that they see; null when they see the whole installation. */
+                tenant_id?: string | null;
+                /** @description What that tenant is called. */
+                tenant_name?: string | null;
                 /** Format: date-time */
                 updated_at: string;
                 username: string;
@@ -9806,6 +9862,131 @@ export interface components {
             /** @description What they may spend a month. */
             monthly_budget?: string | null;
             name?: string | null;
+        };
+        /** @description A day of a tenant. */
+        TenantDay: {
+            /** Format: int64 */
+            api_calls: number;
+            /**
+             * Format: double
+             * @description Mean duration of the day's calls; null without calls.
+             */
+            avg_response_time_ms?: number | null;
+            /**
+             * Format: int64
+             * @description Distinct conversations, where calls carry an id, and calls that carry none.
+             */
+            conversations: number;
+            /**
+             * Format: int64
+             * @description The distinct conversations among them.
+             */
+            conversations_with_id: number;
+            /** @description A decimal; null when nothing had a price. */
+            cost?: string | null;
+            /** Format: date */
+            date: string;
+            /** Format: int64 */
+            error_count: number;
+            /** Format: int64 */
+            total_tokens: number;
+        };
+        /** @description A tenant in numbers. Days are those of `time_zone`; a month is thirty of them, today included. */
+        TenantStats: {
+            /**
+             * Format: int64
+             * @description Those with the role `tenant_admin`.
+             */
+            admin_count: number;
+            /** Format: int64 */
+            api_calls_month: number;
+            /** Format: int64 */
+            api_calls_today: number;
+            /**
+             * Format: double
+             * @description Between 0 and 1, of the pairs that were judged; null while none was.
+             */
+            avg_quality_score?: number | null;
+            /**
+             * Format: double
+             * @description Mean duration of the month's calls; null without calls.
+             */
+            avg_response_time_ms?: number | null;
+            /**
+             * Format: int64
+             * @description Those of the last thirty days.
+             */
+            conversations_month: number;
+            /**
+             * Format: int64
+             * @description Distinct conversations since midnight, where calls carry an id, and each call that carries none; counted every
+             *     minute or so.
+             */
+            conversations_today: number;
+            /**
+             * Format: int64
+             * @description Those of the last seven days, today included, added up: a conversation is counted on each of its days.
+             */
+            conversations_week: number;
+            /** @description `USD` or `CNY`. */
+            currency: string;
+            /** @description A decimal; null when nothing had a price. */
+            estimated_cost_month?: string | null;
+            /** @description A decimal; null when nothing had a price. */
+            estimated_cost_today?: string | null;
+            /**
+             * Format: double
+             * @description Share of approved feedback in what was approved or rejected, between 0 and 1; null while nothing was.
+             */
+            feedback_approval_rate?: number | null;
+            /**
+             * @description Earlier calls are still being counted, after an upgrade or a change of `stats.time_zone`: what lies behind is told
+             *     too low.
+             */
+            is_backfilling: boolean;
+            /**
+             * Format: int64
+             * @description Feedback nobody has dealt with.
+             */
+            pending_feedbacks: number;
+            /**
+             * Format: int64
+             * @description Those with the role `tenant_staff`.
+             */
+            staff_count: number;
+            /**
+             * Format: double
+             * @description Of the month's calls, between 0 and 1; null without calls.
+             */
+            success_rate?: number | null;
+            /**
+             * Format: int64
+             * @description Those that the vector store has as they are.
+             */
+            synced_qa_pairs: number;
+            /** @description Whose days are told. */
+            time_zone: string;
+            /** Format: int64 */
+            total_feedbacks: number;
+            /**
+             * Format: int64
+             * @description Questions and answers of its knowledge.
+             */
+            total_qa_pairs: number;
+            /** Format: int64 */
+            total_tokens_month: number;
+            /**
+             * Format: int64
+             * @description People who belong to it.
+             */
+            total_users: number;
+            /** @description The month's days, rising, without gaps. */
+            trend: components["schemas"]["TenantDay"][];
+            /**
+             * Format: int64
+             * @description The month's calls that used tokens and had no price: they are not in the costs.
+             */
+            unpriced_count: number;
         };
         /**
          * @description Whether a tenant's tokens open anything.
@@ -13422,6 +13603,121 @@ export interface operations {
             };
             /** @description Your role does not permit this. */
             403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    tenants_stats_by_old_name: {
+        parameters: {
+            query?: {
+                /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
+                currency?: "USD" | "CNY";
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TenantStats"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is nothing at this address. */
+            404: {
                 headers: {
                     /** @description Names this request in the log. */
                     "x-request-id"?: string;
@@ -35635,6 +35931,8 @@ export interface operations {
                 keyword?: string;
                 /** @description The same as `keyword`. */
                 q?: string;
+                /** @description Field to sort by; `-` in front sorts downwards. */
+                sort?: string;
                 /** @description Rows of a page. */
                 limit?: number;
                 /** @description The same as `limit`. */
@@ -36280,6 +36578,121 @@ export interface operations {
             };
         };
     };
+    tenants_stats: {
+        parameters: {
+            query?: {
+                /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
+                currency?: "USD" | "CNY";
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TenantStats"];
+                };
+            };
+            /** @description The request is not valid. */
+            400: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not signed in. */
+            401: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Your role does not permit this. */
+            403: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is nothing at this address. */
+            404: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some fields are not valid. */
+            422: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something failed inside Steward. */
+            500: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    /** @description Names this request in the log. */
+                    "x-request-id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     tenants_suspend: {
         parameters: {
             query?: never;
@@ -36446,6 +36859,8 @@ export interface operations {
     operators_list: {
         parameters: {
             query?: {
+                /** @description People of this tenant. */
+                tenant_id?: string;
                 /** @description Rows of a page. */
                 limit?: number;
                 /** @description The same as `limit`. */

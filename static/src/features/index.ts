@@ -26,6 +26,7 @@ export type NavKey =
   | 'prices'
   | 'prompts'
   | 'feedback'
+  | 'tenants'
   | 'templates'
   | 'knowledge'
   | 'supervision'
@@ -56,6 +57,7 @@ const order: NavKey[] = [
   'prices',
   'prompts',
   'feedback',
+  'tenants',
   'templates',
   'knowledge',
   'alerts',

@@ -42,7 +42,7 @@ it('finds any tenant and any account, wherever they stand in their lists', async
       ? json({ items: [{ id: 'acc_201', name: 'kimono spare', provider: 'openai' }] })
       : json({ items: [{ id: 'acc_1', name: 'main', provider: 'openai' }], next_cursor: '2' })
   })
-  const { wrapper } = await palette()
+  const { wrapper, router } = await palette()
   await typed('kimono')
   const options = () => [...document.querySelectorAll('[role=option]')].map((one) => one.textContent)
   await vi.waitFor(() => {
@@ -50,5 +50,10 @@ it('finds any tenant and any account, wherever they stand in their lists', async
     expect(options().some((one) => one.includes('kimono spare'))).toBe(true)
   })
   expect(asked.some(({ line }) => line.includes('cursor=2'))).toBe(true)
+  const tenant = [...document.querySelectorAll<HTMLElement>('[role=option]')].find((one) =>
+    one.textContent.includes('Kimono 950'),
+  )!
+  tenant.click()
+  await vi.waitFor(() => expect(router.currentRoute.value.path).toBe('/tenants/ten_950'))
   wrapper.unmount()
 })

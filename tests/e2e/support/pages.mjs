@@ -9,7 +9,7 @@ export const examinedOf = (path) => (path.endsWith('/overview') ? parts.whole : 
 
 /** What a button does that changes something, by its first word. “Remove Model” takes a filter away. */
 const writes =
-  /^(Acknowledge|Add|Back up|Cancel|Check|Clear caches|Create|Delete|Disable|Drain|Edit|Enable|Import|Issue|New|Price|Recalculate|Redo|Remove$|Rename|Replay|Reset|Resolve|Restart|Restore|Revoke|Roll|Rotate|Run|Save|Send|Set|Silence|Suspend|Turn|Upload)\b/
+  /^(Acknowledge|Activate|Add|Back up|Cancel|Check|Clear caches|Create|Delete|Disable|Drain|Edit|Enable|Import|Issue|New|Price|Recalculate|Redo|Remove$|Rename|Replay|Reset|Resolve|Restart|Restore|Revoke|Roll|Rotate|Run|Save|Send|Set|Silence|Suspend|Turn|Upload)\b/
 
 /** What of it is offered now, on the page and in what is open over it. */
 export async function changesOffered(page) {
@@ -60,6 +60,7 @@ export async function fill(ui) {
   await ui.api('POST', '/api/v1/ops/roles', { name: 'support', permissions: ['read:requests'] }).catch(() => {})
   await ui.api('POST', '/api/v1/prompts', { name: 'support/first-answer', content: 'You help at {{shop}}.' })
   const { id: tenant_id } = await ui.api('POST', '/api/v1/ops/tenants', { name: 'Kimono One' })
+  await ui.api('POST', '/api/v1/ops/users', { username: 'keeper', role: 'tenant_admin', tenant_id, password })
   await ui.api('POST', '/api/v1/ops/knowledge/qa-pairs', { tenant_id, question: 'How do I book?', answer: 'Call us.' })
   await ui.api('POST', '/api/v1/ops/templates', { question: '租借价格是多少？', answer: '三千円起。', category: '价格' })
   let last

@@ -16,3 +16,4 @@ mod prompts;
 mod roles;
 mod secrets;
 mod templates;
+mod tenants;

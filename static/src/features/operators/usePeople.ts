@@ -1,5 +1,6 @@
 import { keepPreviousData, useQuery, useQueryClient } from '@tanstack/vue-query'
 import { computed } from 'vue'
+import { useRoute } from 'vue-router'
 import { answer, api, etagOf, everyPage, idempotencyKey, tagged } from '@/api/client'
 import { Problem } from '@/api/problem'
 import type { components } from '@/api/schema'
@@ -14,16 +15,25 @@ export type Key = Schemas['KeyShown']
 const failed = (cause: unknown) => (cause ? Problem.from(cause) : null)
 const once = () => ({ 'idempotency-key': idempotencyKey() })
 
+/** All of them, or those of the tenant that the address names. */
 export function useOperators() {
+  const route = useRoute()
   const queries = useQueryClient()
+  const tenantId = computed(() => (typeof route.query.tenant_id === 'string' ? route.query.tenant_id : undefined))
   const query = useQuery({
-    queryKey: ['operators', 'list'],
+    queryKey: computed(() => ['operators', 'list', tenantId.value]),
     refetchInterval: useLive().interval,
     placeholderData: keepPreviousData,
-    queryFn: ({ signal }) => everyPage((query) => answer(api.GET('/api/v1/ops/users', { params: { query }, signal }))),
+    queryFn: ({ signal }) => {
+      const tenant_id = tenantId.value
+      return everyPage((query) =>
+        answer(api.GET('/api/v1/ops/users', { params: { query: { ...query, tenant_id } }, signal })),
+      )
+    },
   })
   const changed = () => queries.invalidateQueries({ queryKey: ['operators'] })
   return {
+    tenantId,
     operators: computed(() => query.data.value?.items ?? []),
     loading: query.isPending,
     problem: computed(() => failed(query.error.value)),

@@ -91,9 +91,12 @@ async fn the_planner_gets_statistics() {
     let database = TestDatabase::sqlite().await;
     write(&database, 0).await;
     let analyzed = "SELECT count(*) FROM sqlite_schema WHERE name = 'sqlite_stat1'";
-    assert_eq!(number(&database, analyzed).await, 0);
-    files::optimize(&files::of(&database));
     let known = "SELECT count(*) FROM sqlite_stat1 WHERE tbl = 'dead_letters'";
+    // Files that were closed before have the table already, and nothing in it about a table that was empty.
+    if number(&database, analyzed).await > 0 {
+        assert_eq!(number(&database, known).await, 0);
+    }
+    files::optimize(&files::of(&database));
     assert!(number(&database, known).await > 0);
 }
 

@@ -212,7 +212,7 @@ pub async fn withdraw(txn: &DatabaseTransaction) -> Result<u64, DbErr> {
     Ok(gone.rows_affected)
 }
 
-/// Whether another candidate of the tenant that was not discarded says the same.
+/// Whether another candidate of the tenant that waits says the same; of one that was taken the pair asks the same.
 ///
 /// # Errors
 /// When the database cannot be read.

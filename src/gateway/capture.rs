@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use steward_actors::contents::intake::{Intake, Reserved};
+use steward_actors::contents::intake::{Intake, Pending, Reserved};
 use steward_actors::contents::{Content, Said};
 use steward_actors::domain::record::{Operation, Record};
 use steward_actors::domain::redaction::{Hits, RedactionMode, Redactor};
@@ -84,20 +84,11 @@ impl Capture {
             .then(|| Box::new(Heard::new(self.operation, &self.intake)))
     }
 
-    /// The call is on the books: what was said is kept, some time soon.
-    pub(super) fn keep(self: Box<Self>, record: &Record, answer: Option<Box<Heard>>) {
-        let content = about(record, self.mode);
-        let pending = self.intake.pending();
-        let work = move || {
-            let intake = Arc::clone(&self.intake);
-            let mut content = content;
-            self.fill(&mut content, answer.map(|answer| *answer));
-            intake.keep(&content);
-            drop(pending);
-        };
-        match Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn_blocking(work)),
-            Err(_) => work(),
+    /// The call is over: from now on a process that ends waits for what was said.
+    pub(super) fn ended(self: Box<Self>) -> Ended {
+        Ended {
+            pending: self.intake.pending(),
+            capture: self,
         }
     }
 
@@ -118,6 +109,30 @@ impl Capture {
         }
         content.redactions = counted(&hits);
         content.said = Some(said);
+    }
+}
+
+/// What was said in a call that is over, not kept yet. It counts as on its way before the call's record is on the books,
+/// so that whoever finds the record and waits for contents under way finds the content too.
+pub(super) struct Ended {
+    capture: Box<Capture>,
+    pending: Pending,
+}
+
+impl Ended {
+    /// The call is on the books: what was said is kept, some time soon.
+    pub(super) fn keep(self, record: &Record, answer: Option<Box<Heard>>) {
+        let Self { capture, pending } = self;
+        let mut content = about(record, capture.mode);
+        let work = move || {
+            capture.fill(&mut content, answer.map(|answer| *answer));
+            capture.intake.keep(&content);
+            drop(pending);
+        };
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(work)),
+            Err(_) => work(),
+        }
     }
 }
 

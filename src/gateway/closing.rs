@@ -17,7 +17,7 @@ use steward_actors::spool::AppendError;
 use tokio::runtime::Handle;
 
 use super::budget::{Hold, charge_of};
-use super::capture::{Capture, Heard};
+use super::capture::{Ended, Heard};
 use super::estimate::Settled;
 use super::limits::Admission;
 use super::meter::Reading;
@@ -106,7 +106,7 @@ pub(super) struct Closing {
     pub(super) sent_model: Option<String>,
     pub(super) prompt: Prompt,
     /// What was said, where it is kept.
-    pub(super) capture: Option<Box<Capture>>,
+    pub(super) capture: Option<Ended>,
     pub(super) heard: Option<Box<Heard>>,
     pub(super) admission: Option<Admission>,
     pub(super) hold: Option<Hold>,

@@ -395,7 +395,7 @@ impl Finish {
             record,
             heard: measured.as_mut().and_then(|m| m.heard.take()),
             reading: measured.map(|m| m.reading).unwrap_or_default(),
-            capture: about.capture,
+            capture: about.capture.map(Capture::ended),
             accepted,
             sent_model,
             prompt: about.prompt,

@@ -29,6 +29,9 @@ use crate::schema::{self, Migrations};
 
 /// In the data directory, while a restore is under way.
 const RESTORING: &str = "restoring";
+/// What is left of that directory, for as long as removing it takes. Renamed first: killed between a file and its directory
+/// the restore would be done, and neither its mark nor its end be seen.
+const RESTORED: &str = "restored";
 /// In there, once everything is there and only has to be moved.
 const WHOLE: &str = "whole";
 /// On PostgreSQL, while a restore is under way.
@@ -328,17 +331,29 @@ fn move_in(dir: &Path) -> Result<(), RestoreError> {
             std::fs::rename(&from, dir.join(file)).map_err(failed(&from))?;
         }
     }
+    sweep(dir)?;
+    let restored = dir.join(RESTORED);
+    std::fs::rename(&restoring, &restored).map_err(failed(&restoring))?;
     std::fs::File::open(dir)
         .and_then(|dir| dir.sync_all())
         .map_err(failed(dir))?;
-    std::fs::remove_dir_all(&restoring).map_err(failed(&restoring))
+    sweep(dir)
 }
 
-/// Refuses a data directory that a restore was interrupted in.
+/// Removes what is left of a restore that is done.
+fn sweep(dir: &Path) -> Result<(), RestoreError> {
+    let restored = dir.join(RESTORED);
+    match std::fs::remove_dir_all(&restored) {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(failed(&restored)(cause)),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a data directory that a restore was interrupted in; what one that is done left there goes.
 pub(super) fn refuse_unfinished_directory(dir: &Path) -> Result<(), RestoreError> {
     match dir.join(RESTORING).exists() {
         true => Err(RestoreError::Unfinished),
-        false => Ok(()),
+        false => sweep(dir),
     }
 }
 
@@ -355,5 +370,45 @@ pub(super) async fn refuse_unfinished(databases: &Databases) -> Result<(), Start
     match databases.control_read.query_one_raw(asked).await? {
         Some(_) => Err(RestoreError::Unfinished.into()),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A restore's last steps, killed after any of them: the next call, or the next start, goes on.
+    #[test]
+    fn moving_goes_on_wherever_it_was_killed() {
+        for killed_after in 0..=FILES.len() + 2 {
+            let home = tempfile::tempdir().unwrap();
+            let dir = home.path();
+            let (restoring, restored) = (dir.join(RESTORING), dir.join(RESTORED));
+            std::fs::create_dir(&restoring).unwrap();
+            std::fs::write(restoring.join(WHOLE), "").unwrap();
+            for (step, file) in FILES.iter().enumerate() {
+                let place = if step < killed_after { dir } else { &restoring };
+                std::fs::write(place.join(file), file).unwrap();
+            }
+            if killed_after > FILES.len() {
+                std::fs::rename(&restoring, &restored).unwrap();
+            }
+            if killed_after > FILES.len() + 1 {
+                std::fs::remove_file(restored.join(WHOLE)).unwrap();
+            }
+            if restoring.exists() {
+                assert!(refuse_unfinished_directory(dir).is_err());
+                move_in(dir).unwrap();
+            }
+            refuse_unfinished_directory(dir).unwrap();
+            let mut left: Vec<_> = std::fs::read_dir(dir)
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect();
+            let mut wanted = FILES.map(str::to_owned).to_vec();
+            left.sort();
+            wanted.sort();
+            assert_eq!(left, wanted, "killed after step {killed_after}");
+        }
     }
 }

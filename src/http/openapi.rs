@@ -3,6 +3,7 @@
 //! Handlers document what is theirs; what holds for all of them (signing in, limits, errors, idempotency
 //! and preconditions) is added here by rule, so that no handler can forget it.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use actix_web::http::Method;
@@ -10,7 +11,7 @@ use actix_web::{App, HttpResponse};
 use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
-use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{Deprecated, PathItem, Ref, RefOr, Required, Response, ResponseBuilder};
 use utoipa::{OpenApi, PartialSchema, ToSchema};
@@ -106,6 +107,7 @@ fn generate() -> utoipa::openapi::OpenApi {
             name_and_describe(operation);
         }
     }
+    share(&mut document);
     document
 }
 
@@ -173,19 +175,11 @@ fn complete(path: &str, item: &mut PathItem) {
         }
         if method == "POST" && !open {
             refuses(operation, ErrorCode::ValidationFailed);
-            header_parameter(
-                operation,
-                idempotency::HEADER,
-                "Sent again with the same key and body, the request has its effect once.",
-            );
+            takes(operation, IDEMPOTENCY_KEY);
         }
         if matches!(method, "PUT" | "PATCH" | "DELETE") {
             refuses(operation, ErrorCode::PreconditionFailed);
-            header_parameter(
-                operation,
-                "if-match",
-                "The ETag the change was made from; 412 when somebody changed it first.",
-            );
+            takes(operation, IF_MATCH);
         }
         for code in [
             ErrorCode::TooManyRequests,
@@ -221,49 +215,101 @@ fn name_and_describe(operation: &mut Operation) {
 }
 
 fn refuses(operation: &mut Operation, code: ErrorCode) {
-    let response = ResponseBuilder::new()
-        .description(code.title())
-        .content(
-            MEDIA_TYPE,
-            ContentBuilder::new()
-                .schema(Some(Ref::from_schema_name(Problem::name())))
-                .build(),
-        )
-        .build();
     operation
         .responses
         .responses
         .entry(code.status().to_string())
-        .or_insert(RefOr::T(response));
+        .or_insert_with(|| RefOr::T(refusal(code)));
+}
+
+fn refusal(code: ErrorCode) -> Response {
+    let content = ContentBuilder::new()
+        .schema(Some(Ref::from_schema_name(Problem::name())))
+        .build();
+    ResponseBuilder::new()
+        .description(code.title())
+        .content(MEDIA_TYPE, content)
+        .build()
 }
 
 fn carries_request_id(response: &mut Response) {
-    let text = ObjectBuilder::new().schema_type(Type::String).build();
     response
         .headers
         .entry(request_id::HEADER.to_owned())
-        .or_insert_with(|| {
-            HeaderBuilder::new()
-                .schema(Some(text))
-                .description(Some("Names this request in the log."))
-                .build()
-                .into()
-        });
+        .or_insert_with(|| RefOr::Ref(Ref::new(format!("#/components/headers/{REQUEST_ID}"))));
 }
 
-fn header_parameter(operation: &mut Operation, name: &str, description: &str) {
-    let text = ObjectBuilder::new().schema_type(Type::String).build();
-    let parameter = ParameterBuilder::new()
-        .name(name)
-        .parameter_in(ParameterIn::Header)
-        .required(Required::False)
-        .description(Some(description))
-        .schema(Some(text))
+/// Names of what many operations have in common and refer to.
+const REQUEST_ID: &str = "request_id";
+const IDEMPOTENCY_KEY: &str = "idempotency_key";
+const IF_MATCH: &str = "if_match";
+
+/// Puts what operations share in one place: said at each of them it was two thirds of the document, which everybody who
+/// reads it (a browser, a generator of clients) paid for.
+fn share(document: &mut utoipa::openapi::OpenApi) {
+    let refusals: Vec<(&str, Response)> = ErrorCode::ALL
+        .iter()
+        .map(|code| {
+            let mut response = refusal(*code);
+            carries_request_id(&mut response);
+            (code.slug(), response)
+        })
+        .collect();
+    let mut shared = BTreeMap::new();
+    for item in document.paths.paths.values_mut() {
+        for (_, operation) in operations_mut(item) {
+            for said in operation.responses.responses.values_mut() {
+                let RefOr::T(response) = said else { continue };
+                let Some((name, _)) = refusals.iter().find(|(_, known)| known == response) else {
+                    continue;
+                };
+                let referred = RefOr::Ref(Ref::from_response_name(*name));
+                shared.insert((*name).to_owned(), std::mem::replace(said, referred));
+            }
+        }
+    }
+    let components = document.components.get_or_insert_default();
+    components.responses.extend(shared);
+    let id = HeaderBuilder::new()
+        .schema(Some(text()))
+        .description(Some("Names this request in the log."))
         .build();
+    components.headers.insert(REQUEST_ID.to_owned(), id.into());
+    for (name, header, description) in [
+        (
+            IDEMPOTENCY_KEY,
+            idempotency::HEADER,
+            "Sent again with the same key and body, the request has its effect once.",
+        ),
+        (
+            IF_MATCH,
+            "if-match",
+            "The ETag the change was made from; 412 when somebody changed it first.",
+        ),
+    ] {
+        let parameter = ParameterBuilder::new()
+            .name(header)
+            .parameter_in(ParameterIn::Header)
+            .required(Required::False)
+            .description(Some(description))
+            .schema(Some(text()))
+            .build();
+        components
+            .parameters
+            .insert(name.to_owned(), parameter.into());
+    }
+}
+
+fn text() -> Object {
+    ObjectBuilder::new().schema_type(Type::String).build()
+}
+
+fn takes(operation: &mut Operation, parameter: &str) {
+    let parameter = Ref::new(format!("#/components/parameters/{parameter}"));
     operation
         .parameters
         .get_or_insert_default()
-        .push(parameter.into());
+        .push(RefOr::Ref(parameter));
 }
 
 fn operations(item: &PathItem) -> impl Iterator<Item = (&'static str, &Operation)> {
@@ -339,6 +385,39 @@ mod tests {
                 assert!(statuses.keys().any(succeeds), "{method} {path}");
             }
         }
+    }
+
+    #[test]
+    fn what_operations_share_is_said_once_and_found() {
+        let document = serde_json::to_value(openapi()).unwrap();
+        fn referred<'a>(value: &'a serde_json::Value, found: &mut Vec<&'a str>) {
+            match value {
+                serde_json::Value::Object(members) => {
+                    if let Some(serde_json::Value::String(target)) = members.get("$ref") {
+                        found.push(target);
+                    }
+                    members.values().for_each(|member| referred(member, found));
+                }
+                serde_json::Value::Array(items) => {
+                    items.iter().for_each(|item| referred(item, found));
+                }
+                _ => {}
+            }
+        }
+        let mut found = Vec::new();
+        referred(&document, &mut found);
+        for target in &found {
+            let pointer = target.strip_prefix('#').unwrap();
+            assert!(document.pointer(pointer).is_some(), "{target}");
+        }
+        let refusal = &document["paths"]["/api/v1/tokens"]["get"]["responses"]["401"];
+        assert_eq!(
+            refusal["$ref"], "#/components/responses/unauthenticated",
+            "{refusal}"
+        );
+        let shared = &document["components"]["responses"]["unauthenticated"];
+        assert!(shared["content"][MEDIA_TYPE]["schema"]["$ref"].is_string());
+        assert!(shared["headers"][request_id::HEADER].is_object());
     }
 
     #[test]

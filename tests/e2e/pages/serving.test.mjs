@@ -60,15 +60,17 @@ test('scripts arrive compressed and are kept for ever', async () => {
 })
 
 test("the API's reference draws every tag of the document, offline", async () => {
+  // Swagger UI reads the whole document before it draws a tag, and once more for an operation.
+  const read = { timeout: 60_000 }
   const { paths } = await ui.api('GET', '/openapi.json')
   const tags = new Set(Object.values(paths).flatMap((item) => Object.values(item).flatMap((operation) => operation.tags ?? [])))
   assert.ok(tags.size > 5)
   await ui.visit('/api/docs/', async (page) => {
-    await page.locator('.opblock-tag').first().waitFor()
+    await page.locator('.opblock-tag').first().waitFor(read)
     assert.equal(await page.locator('.opblock-tag').count(), tags.size)
     const tokens = page.locator('.opblock-tag[data-tag="tokens"]')
     await tokens.click()
-    await page.locator('.opblock').first().click()
-    await page.locator('.opblock-body').first().waitFor()
+    await page.locator('.opblock').first().click(read)
+    await page.locator('.opblock-body').first().waitFor(read)
   })
 })

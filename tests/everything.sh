@@ -15,6 +15,8 @@ build=$PWD/build
 target=${CARGO_TARGET_DIR:-target}
 [ -t 1 ] || export CARGO_TERM_COLOR=never
 export CARGO_TERM_PROGRESS_WHEN=never
+# A first build gains nothing by notes for the next one, and making them costs it a fourth of its time.
+[ -e "$target/debug" ] || export CARGO_INCREMENTAL=0
 # A failed test says what it saw; forty frames of the runtime below it only push that out of sight.
 export RUST_BACKTRACE=0
 
@@ -23,7 +25,9 @@ export RUST_BACKTRACE=0
 has_postgres() { compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || compgen -G '/usr/pgsql-*/bin/initdb' >/dev/null || command -v initdb >/dev/null; }
 has_venv() { command -v python3 >/dev/null && python3 -c 'import ensurepip, venv' 2>/dev/null; }
 has_node() { command -v npm >/dev/null && node -e 'process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1)' 2>/dev/null; }
-has_chromium() { [ -x "${STEWARD_CHROMIUM:-/usr/bin/chromium}" ]; }
+has_chromium() { [ -x "${STEWARD_CHROMIUM:-/usr/bin/chromium-headless-shell}" ] || [ -x /usr/bin/chromium ]; }
+# What Debian calls it: the engine alone where it is offered, since a visit in a whole browser costs twice as much.
+chromium_package() { apt-cache show chromium-headless-shell >/dev/null 2>&1 && echo chromium-headless-shell || echo chromium; }
 has_font() { command -v fc-list >/dev/null && [ -n "$(fc-list "$1" family)" ]; }
 
 install_what_is_missing() {
@@ -47,6 +51,7 @@ install_what_is_missing() {
     fi
     export DEBIAN_FRONTEND=noninteractive
     apt-get -qq update
+    has_chromium || missing=("${missing[@]/#chromium/$(chromium_package)}")
     apt-get -qq install -y --no-install-recommends -o Dpkg::Options::=--force-confold "${missing[@]}" >/dev/null
     has_node || { echo "The tests need Node 20 or newer (https://nodejs.org); this system offers $(node --version 2>/dev/null || echo none)." >&2; exit 1; }
 }
@@ -148,7 +153,7 @@ trap 'exit 130' INT TERM
 start_postgres() {
     local directory=$build/postgres
     started+=("$directory")
-    STEWARD_TEST_POSTGRES_URL=$(tests/postgres.sh start "$directory")
+    STEWARD_TEST_POSTGRES_URL=$(STEWARD_POSTGRES_FSYNC=off tests/postgres.sh start "$directory")
     export STEWARD_TEST_POSTGRES_URL
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A throwaway PostgreSQL server for the tests: on a free loopback port, with fsync on, owned by an unprivileged user.
+# A throwaway PostgreSQL server for the tests: on a free loopback port, owned by an unprivileged user.
 #
 #   tests/postgres.sh start    DIR create and start a server, note it in DIR, print its URL (again: print the URL)
 #   tests/postgres.sh url      DIR print the URL
@@ -8,15 +8,19 @@
 #   tests/postgres.sh resume   DIR start it again
 #   tests/postgres.sh stop     DIR shut it down and remove everything
 #
+# With STEWARD_POSTGRES_FSYNC=off it does not wait for the disk: what is killed are processes, and only a machine that goes
+# down would lose something. Whoever measures leaves it on.
+#
 # The data lies in a directory of its own under ${TMPDIR:-/tmp}: a clone in a home directory that only root may enter
 # must not keep the server, which refuses to run as root, from reaching its files.
 set -euo pipefail
 
-usage() { sed -n '2,/^$/{s/^# \{0,1\}//p}' "$0" | sed '/^The data/,$d' >&2; exit 2; }
+usage() { sed -n '2,/^$/{s/^# \{0,1\}//p}' "$0" | sed '/^With STEWARD/,$d' >&2; exit 2; }
 fail() { echo "postgres.sh: $*" >&2; exit 1; }
 
 # A Steward holds up to thirty; four tests run at once, some with two of them, beside connections that are just closing.
 connections=400
+fsync=${STEWARD_POSTGRES_FSYNC:-on}
 
 [ $# -eq 2 ] || usage
 command=$1
@@ -40,7 +44,7 @@ as_server() {
 launch() {
     # Answers through pg_ctl's exit code: it waits until the server accepts connections.
     as_server "$bin/pg_ctl" --silent --wait --timeout=60 --pgdata="$home/data" --log="$home/log" start \
-        --options="-c port=$1 -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=$connections" >/dev/null
+        --options="-c port=$1 -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=$connections -c fsync=$fsync -c full_page_writes=$fsync" >/dev/null
 }
 
 halt() {

@@ -19,7 +19,7 @@ use super::{
     read_manifest, verify,
 };
 use crate::contents::store::{ContentStore, Migrate, Place};
-use crate::depot::{self, Depot};
+use crate::depot::{self, Depot, DepotError};
 use crate::domain::clock::SharedClock;
 use crate::jobs::{JobContext, JobKind};
 use crate::outward::Outward;
@@ -129,14 +129,7 @@ async fn back_up(parts: &Parts, context: &JobContext) -> Result<Value, BackupErr
             return Err(error);
         }
     };
-    let many = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-    let parts_of_it = manifest.parts.values().map(Vec::len).sum::<usize>() as u64;
-    let sums = (
-        many(manifest.bytes()),
-        many(manifest.rows()),
-        many(parts_of_it),
-    );
-    backup::complete(&txn, row.id, sums, now).await?;
+    backup::complete(&txn, row.id, sums(&manifest), now).await?;
     txn.commit().await?;
     let removed = make_room(parts, depot.as_ref(), &plan).await?;
     if plan.drill {
@@ -152,14 +145,35 @@ async fn back_up(parts: &Parts, context: &JobContext) -> Result<Value, BackupErr
     }))
 }
 
-/// What earlier attempts left: a process that was killed could not say that its backup failed.
+/// Bytes, rows and parts.
+fn sums(manifest: &Manifest) -> (i64, i64, i64) {
+    let many = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let parts = manifest.parts.values().map(Vec::len).sum::<usize>() as u64;
+    (many(manifest.bytes()), many(manifest.rows()), many(parts))
+}
+
+/// What earlier attempts left: a process that was killed could not say what became of its backup. One that has its manifest
+/// is whole, and stays: in a restored copy it is the very backup that the copy was made from, which was under way when it
+/// read these tables.
 async fn sweep(parts: &Parts, depot: &dyn Depot, place: &str) -> Result<(), BackupError> {
     let control = &parts.source.databases.control;
     for row in backup::in_state(control, backup::RUNNING, place).await? {
-        drop_files(depot, &row.name).await?;
+        let found = read_manifest(depot, &parts.source.vault, &row.name).await;
+        match &found {
+            Err(BackupError::Depot(DepotError::Missing(_))) => drop_files(depot, &row.name).await?,
+            Err(BackupError::Depot(_)) => return found.map(drop),
+            // There is one, if under other keys: it is not for us to remove.
+            Ok(_) | Err(_) => {}
+        }
         let txn = begin_write(control).await?;
         let now = parts.clock.now_micros();
-        backup::fail(&txn, row.id, "it was interrupted", now).await?;
+        match found {
+            Ok(manifest) => backup::complete(&txn, row.id, sums(&manifest), now).await?,
+            Err(BackupError::Depot(_)) => {
+                backup::fail(&txn, row.id, "it was interrupted", now).await?;
+            }
+            Err(error) => backup::fail(&txn, row.id, &error.to_string(), now).await?,
+        }
         txn.commit().await?;
     }
     Ok(())

@@ -98,6 +98,20 @@ async fn there_and_back(from: Kind, to: Kind) {
     let id = answer.expect_status(200).request_id();
     restored.record(&id).await;
     assert_eq!(restored.get("logs/requests").await["total"], 14);
+    // The backup was under way when it read its own row. The copy goes on with that job, and finds the backup whole.
+    eventually("the copy's own backup", async || {
+        let backups = restored.get("ops/backups").await;
+        let states = backups["items"].as_array()?.iter();
+        let states: Vec<&Value> = states.map(|backup| &backup["state"]).collect();
+        (states == ["complete", "complete"]).then_some(())
+    })
+    .await;
+    let manifests = std::fs::read_dir(place.path()).unwrap();
+    let manifests = manifests.filter(|backup| {
+        let manifest = backup.as_ref().unwrap().path().join("manifest.json");
+        manifest.exists()
+    });
+    assert_eq!(manifests.count(), 2);
 }
 
 #[tokio::test]

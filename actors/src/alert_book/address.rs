@@ -11,6 +11,11 @@ use crate::domain::notice::standard_webhooks::{Secret, signature};
 use crate::domain::notice::{Kind, Notice, body};
 use crate::vault::{CHANNEL_ADDRESS, Place, Sealed, Vault, VaultError};
 
+/// A shorter one says nothing, and would be found in any text.
+const SECRET_MIN: usize = 6;
+/// Words such as `services` or `robot` are no secrets.
+const PART_MIN: usize = 16;
+
 /// See the module. `Debug` shows nothing of it.
 #[derive(Clone, Default, Deserialize, Serialize)]
 pub struct Address {
@@ -60,6 +65,24 @@ impl Address {
         serde_json::from_slice(&text).map_err(|_| AddressError::Damaged)
     }
 
+    /// `text` without what is secret here: receivers say back what they were sent. Of the address that is all but the host,
+    /// and its longer parts by themselves.
+    pub fn hide(&self, text: &str) -> String {
+        let tail = self.url.split_once("://").map_or("", |(_, rest)| rest);
+        let tail = tail.split_once(['/', '?']).map_or("", |(_, tail)| tail);
+        let parts = tail.split(['/', '?', '&', '=', '#']);
+        let parts = parts.filter(|part| part.len() >= PART_MIN);
+        let secrets = [self.secret.as_deref(), self.previous.as_deref(), Some(tail)];
+        let secrets = secrets.into_iter().flatten().chain(parts);
+        let mut secrets: Vec<&str> = secrets
+            .filter(|secret| secret.len() >= SECRET_MIN)
+            .collect();
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        secrets
+            .iter()
+            .fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
+    }
+
     /// What is posted to tell `notices` there at `now`; nothing when there are none.
     pub fn parcel(&self, kind: Kind, notices: &[Notice], now: i64) -> Option<Parcel> {
         let first = notices.first()?;
@@ -88,5 +111,40 @@ impl Address {
             headers,
             body,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_receivers_say_back_is_hidden() {
+        let address = Address {
+            url: "https://hooks.example.com/services/T01/B02/kPq8Zr2LmW9xTb4V?token=abcdefghijklmnopqrst".into(),
+            secret: Some("whsec_c2VjcmV0".into()),
+            previous: Some("whsec_YmVmb3Jl".into()),
+            previous_until: None,
+        };
+        for (said, kept) in [
+            (
+                "404: https://hooks.example.com/services/T01/B02/kPq8Zr2LmW9xTb4V?token=abcdefghijklmnopqrst",
+                "404: https://hooks.example.com/***",
+            ),
+            ("no hook kPq8Zr2LmW9xTb4V", "no hook ***"),
+            ("bad token abcdefghijklmnopqrst", "bad token ***"),
+            (
+                "expected whsec_c2VjcmV0, had whsec_YmVmb3Jl",
+                "expected ***, had ***",
+            ),
+            (
+                "services are down at hooks.example.com",
+                "services are down at hooks.example.com",
+            ),
+        ] {
+            assert_eq!(address.hide(said), kept);
+        }
+        // By mail there is no address, and a short path is no secret.
+        assert_eq!(Address::default().hide("as it is"), "as it is");
     }
 }

@@ -18,6 +18,7 @@ on_both! {
     a_receiver_that_was_down_hears_of_the_whole_incident a_receiver_that_was_down_hears_of_the_whole_incident_postgres outage;
     killed_between_sending_and_marking_it_sends_the_same_id killed_between_sending_and_marking_it_sends_the_same_id_postgres killed;
     answers_are_done_as_they_say answers_are_done_as_they_say_postgres answers;
+    an_address_that_a_receiver_says_back_is_kept_nowhere an_address_that_a_receiver_says_back_is_kept_nowhere_postgres says_back;
     poison_is_put_aside_and_holds_up_nothing poison_is_put_aside_and_holds_up_nothing_postgres poison;
     after_three_days_it_is_given_up_visibly after_three_days_it_is_given_up_visibly_postgres too_old;
     people_get_one_message_for_what_comes_together people_get_one_message_for_what_comes_together_postgres together;
@@ -114,6 +115,28 @@ async fn outage(world: World) {
     );
     assert_eq!(kept[4].error.as_deref(), Some("connection refused"));
     assert_eq!(kept[0].status_code, Some(200));
+}
+
+async fn says_back(world: World) {
+    world.rule(|_| {}).await;
+    world.trace("0 down | fired").await;
+    world.post.orders.lock().push_back(Does::SaysBack);
+    assert_eq!(world.drain().await.put_off, 1);
+    let hook = channel::all(&world.database.control_read)
+        .await
+        .unwrap()
+        .remove(0);
+    let page = Page {
+        after: None,
+        limit: 10,
+    };
+    let kept = delivery::of_channel(&world.database.events_read, &hook.public_id, page)
+        .await
+        .unwrap();
+    let said = "nothing works at https://receiver.example.com/***";
+    assert_eq!(kept[0].response.as_deref(), Some(said));
+    let told = format!("{:?}", (&kept, &hook.last_error));
+    assert!(!told.contains("kPq8Zr2LmW9xTb4V"), "{told}");
 }
 
 async fn killed(world: World) {

@@ -203,13 +203,29 @@ async fn send(
         }
         Some(kind) => match Address::open(vault, row) {
             Ok(address) => match address.parcel(kind, notices, now) {
-                Some(parcel) => courier.post(parcel).await,
+                Some(parcel) => said_back(&address, courier.post(parcel).await),
                 None => Err(nothing()),
             },
             Err(error) => Err(format!("the channel's address does not open: {error}")),
         },
     };
     (kind, answered)
+}
+
+/// An answer, or why there was none, without what it may say back of the address.
+fn said_back(
+    address: &Address,
+    answered: Result<crate::courier::Answered, String>,
+) -> Result<crate::courier::Answered, String> {
+    match answered {
+        Ok(answered) => Ok(crate::courier::Answered {
+            body: address
+                .hide(&String::from_utf8_lossy(&answered.body))
+                .into_bytes(),
+            ..answered
+        }),
+        Err(why) => Err(address.hide(&why)),
+    }
 }
 
 /// One look at the outbox: every channel gets its turn, all at the same time.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use http_body_util::Full;
+use lettre::address::Envelope;
 use lettre::message::header::{HeaderName as MailHeaderName, HeaderValue as MailHeaderValue};
 use lettre::message::{Mailbox, MultiPart};
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
@@ -92,6 +93,33 @@ impl Outgoing {
     }
 }
 
+impl Relay {
+    async fn send(&self, envelope: &Envelope, message: &[u8]) -> Result<Answered, String> {
+        let sending = self.transport.send_raw(envelope, message);
+        match tokio::time::timeout(MAIL_WITHIN, sending).await {
+            Err(_) => Err(format!("no answer within {} s", MAIL_WITHIN.as_secs())),
+            Ok(Ok(response)) => Ok(Answered {
+                status: response.code().into(),
+                retry_after: None,
+                body: kept(&response.message().collect::<Vec<_>>().join(" ")),
+            }),
+            Ok(Err(error)) => match error.status() {
+                Some(code) => Ok(Answered {
+                    status: code.into(),
+                    retry_after: None,
+                    body: kept(&error.to_string()),
+                }),
+                None => Err(error.to_string()),
+            },
+        }
+    }
+}
+
+/// Refused for good.
+fn is_final(answered: &Answered) -> bool {
+    (500..600).contains(&answered.status)
+}
+
 #[async_trait]
 impl Courier for Outgoing {
     async fn post(&self, parcel: Parcel) -> Result<Answered, String> {
@@ -122,23 +150,33 @@ impl Courier for Outgoing {
             .as_ref()
             .ok_or("no mail relay is configured (`smtp.url`)")?;
         let message = compose(mail, &relay.from, to)?;
-        let sent = tokio::time::timeout(MAIL_WITHIN, relay.transport.send(message)).await;
-        match sent {
-            Err(_) => Err(format!("no answer within {} s", MAIL_WITHIN.as_secs())),
-            Ok(Ok(response)) => Ok(Answered {
-                status: response.code().into(),
-                retry_after: None,
-                body: kept(&response.message().collect::<Vec<_>>().join(" ")),
-            }),
-            Ok(Err(error)) => match error.status() {
-                Some(code) => Ok(Answered {
-                    status: code.into(),
-                    retry_after: None,
-                    body: kept(&error.to_string()),
-                }),
-                None => Err(error.to_string()),
-            },
+        let (envelope, message) = (message.envelope().clone(), message.formatted());
+        let all = relay.send(&envelope, &message).await?;
+        if envelope.to().len() < 2 || !is_final(&all) {
+            return Ok(all);
         }
+        // A relay that refuses one recipient has taken the mail for nobody: the others shall have it.
+        let mut best: Option<Answered> = None;
+        for recipient in envelope.to() {
+            let alone = Envelope::new(envelope.from().cloned(), vec![recipient.clone()]);
+            let alone = alone.map_err(|cause| cause.to_string())?;
+            let answered = relay.send(&alone, &message).await?;
+            if !is_final(&answered) && answered.status >= 400 {
+                return Ok(answered);
+            }
+            if is_final(&answered) {
+                let why = String::from_utf8_lossy(&answered.body).into_owned();
+                tracing::warn!(
+                    status = answered.status,
+                    why,
+                    "a recipient of notices is refused by the mail relay"
+                );
+            }
+            if best.as_ref().is_none_or(is_final) {
+                best = Some(answered);
+            }
+        }
+        Ok(best.unwrap_or(all))
     }
 
     fn mail_domain(&self) -> &str {

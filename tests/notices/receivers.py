@@ -199,6 +199,12 @@ def run(steward, provider, mailbox, hook):
     expect((answers[0], answers.count(250)), (451, 3), "what the relay answered, as it is kept")
     check_gathered(steward, key, mailbox, [webhook["id"], mail["id"]])
     eventually("both at the webhook", lambda: {"calls", "words"} <= {data["rule"] for _, _, data, _ in hook.told})
+    # One address that the relay refuses keeps the mail from nobody else.
+    some = steward.create("ops/alerts/channels", {"name": "some", "kind": "email", "to": ["ada@example.com", "nobody@example.com", "bob@example.com"], "takes_all": False})
+    before = len(mailbox.mails)
+    tested = steward.create(f"ops/alerts/channels/{some['id']}/test", None)
+    expect((tested["outcome"], tested["status_code"]), ("delivered", 250), "the test of a mail to some")
+    expect([to for _, to, _ in mailbox.mails[before:]], [["ada@example.com"], ["bob@example.com"]], "who has it")
 
 
 def main():

@@ -13,7 +13,7 @@ use http::Uri;
 use steward_actors::domain::health::{Component, Finding, Kind, Seen, Traffic};
 use steward_actors::domain::snapshot::{AccountView, Protocol};
 use steward_actors::health::Probe;
-use steward_actors::tree::watch::health_prober::UPLINK;
+use steward_actors::health::UPLINK;
 
 use super::dial::{self, Unseen};
 use crate::gateway::{dialect, headers};

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use steward_actors::domain::health::{Component, Finding, Kind, Seen};
 use steward_actors::domain::issuer::IssuerView;
 use steward_actors::health::Probe;
-use steward_actors::tree::watch::health_prober::UPLINK;
+use steward_actors::health::UPLINK;
 use steward_entities::jwt_issuer;
 
 use super::accounts::outside;

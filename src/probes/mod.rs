@@ -13,9 +13,10 @@ mod dial;
 mod issuers;
 mod own;
 
-use actix_web::web;
-
 use std::sync::Arc;
+
+use actix_web::web;
+use steward_actors::health::Probe;
 
 use crate::state::AppState;
 
@@ -25,10 +26,12 @@ pub use own::JWT;
 /// Has `health_prober` look at everything `state` knows of from now on.
 pub fn attach(state: &web::Data<AppState>) {
     let weak = || Arc::downgrade(&state.clone().into_inner());
-    let board = &state.tree.health;
-    board.attach(Arc::new(own::Own(weak())));
-    board.attach(Arc::new(issuers::Issuers(weak())));
+    let mut probes: Vec<Arc<dyn Probe>> = vec![
+        Arc::new(own::Own(weak())),
+        Arc::new(issuers::Issuers(weak())),
+    ];
     if state.config.health.accounts {
-        board.attach(Arc::new(accounts::Accounts(weak())));
+        probes.push(Arc::new(accounts::Accounts(weak())));
     }
+    state.tree.health.attach_all(probes);
 }

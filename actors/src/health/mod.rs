@@ -5,7 +5,7 @@
 
 pub mod store;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,6 +68,9 @@ impl HealthSettings {
         i64::try_from(hold.as_micros()).unwrap_or(i64::MAX)
     }
 }
+
+/// The component that stands for our own line to the outside.
+pub const UPLINK: &str = "uplink";
 
 /// What is known of one component.
 #[derive(Clone, Debug)]
@@ -134,7 +137,28 @@ impl HealthBoard {
 
     /// From now on its components are looked at.
     pub fn attach(&self, probe: Arc<dyn Probe>) {
-        self.probes.write().push(probe);
+        self.attach_all(vec![probe]);
+    }
+
+    /// Several at once: nobody sees the components of some and takes those of the others for gone.
+    pub fn attach_all(&self, mut probes: Vec<Arc<dyn Probe>>) {
+        self.probes.write().append(&mut probes);
+    }
+
+    /// Ids of all components there are, whether they were looked at or not; `None` as long as nobody knows of any.
+    pub fn known(&self) -> Option<BTreeSet<String>> {
+        let probes = self.probes();
+        if probes.is_empty() {
+            return None;
+        }
+        let components = probes.iter().flat_map(|probe| probe.components());
+        let own = std::iter::once(UPLINK.to_owned());
+        Some(
+            components
+                .map(|component| component.id)
+                .chain(own)
+                .collect(),
+        )
     }
 
     pub(crate) fn probes(&self) -> Vec<Arc<dyn Probe>> {

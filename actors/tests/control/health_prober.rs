@@ -57,6 +57,7 @@ impl LookStore for Memory {
 #[derive(Clone)]
 enum Does {
     Find(Finding),
+    FindAfter(Duration, Finding),
     Hang,
 }
 
@@ -97,6 +98,10 @@ impl Probe for Stage {
         let does = self.does.lock().get(&component.id).cloned();
         match does {
             Some(Does::Find(finding)) => finding,
+            Some(Does::FindAfter(time, finding)) => {
+                sleep(time).await;
+                finding
+            }
             _ => std::future::pending().await,
         }
     }
@@ -214,6 +219,48 @@ fn who_waits_for_a_look_gets_one_at_once_and_the_others_keep_their_time() {
         assert_eq!((looks("a"), looks("b")), (2, 1));
         sleep(Duration::from_secs(10)).await;
         assert_eq!((looks("a"), looks("b")), (2, 1));
+    });
+}
+
+#[test]
+fn many_that_hang_keep_nobody_from_being_looked_at() {
+    let stage = Stage::default();
+    for n in 0..200 {
+        let component = own(&format!("hangs{n}"));
+        stage.does(&component.id, Does::Hang);
+        stage.components.lock().push(component);
+    }
+    stage.has(own("answers"), Finding::up());
+    in_virtual_time(stage, async |house| {
+        sleep(15 * MINUTE).await;
+        // Sixteen at a time, ten seconds each: a round takes more than two minutes, and nobody is left out of one.
+        let looked = house.stage.looked.lock();
+        let mut looks: Vec<usize> = looked.values().map(Vec::len).collect();
+        looks.sort_unstable();
+        assert_eq!(looks.len(), 201);
+        assert!(looks[0] >= 5, "{looks:?}");
+    });
+}
+
+#[test]
+fn what_was_found_before_a_change_says_nothing_of_what_is() {
+    let stage = Stage::default();
+    let down = Finding::of(Seen::Down).because("upstream_auth", "401");
+    stage.has(own("a"), Finding::up());
+    stage.does("a", Does::FindAfter(Duration::from_secs(5), down));
+    in_virtual_time(stage, async |house| {
+        sleep(Duration::from_secs(2)).await;
+        // An operator puts it right while it is being looked at.
+        house.stage.components.lock()[0].version += 1;
+        house.stage.does("a", Does::Find(Finding::up()));
+        sleep(Duration::from_secs(5)).await;
+        let kept = house.memory.0.lock().clone();
+        let seen: Vec<_> = kept
+            .iter()
+            .map(|look| look.details["seen"].clone())
+            .collect();
+        assert_eq!(seen, ["up"]);
+        assert_eq!(house.stage.looked.lock()["a"].len(), 2);
     });
 }
 

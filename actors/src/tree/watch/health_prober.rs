@@ -23,13 +23,11 @@ use crate::domain::health::history::{History, STEP_US, STEPS};
 use crate::domain::health::uplink::{Glimpse, Uplink, judge};
 use crate::domain::health::{Component, Finding, Kind, Seen, Status};
 use crate::health::store::LookStore;
-use crate::health::{HealthBoard, Kept, Probe, Report};
+use crate::health::{HealthBoard, Kept, Probe, Report, UPLINK};
 use crate::supervision::{ActorRef, ChildSpec, Incarnation};
 
 /// How often it sees who is due.
 pub const BEAT: Duration = Duration::from_millis(500);
-/// The component that stands for our own line to the outside.
-pub const UPLINK: &str = "uplink";
 /// Looks at the same time.
 const SIDE_BY_SIDE: usize = 16;
 /// How long an outpost may take.
@@ -99,17 +97,25 @@ impl HealthProber {
         }
         let now = Instant::now();
         let mut present = HashSet::from([UPLINK.to_owned()]);
+        let mut waiting = Vec::new();
         for probe in self.parts.board.probes() {
             for component in probe.components() {
                 present.insert(component.id.clone());
                 self.forget_changed(&component);
-                let is_due = self.due.get(&component.id).is_none_or(|due| *due <= now);
-                if self.under_way.len() < SIDE_BY_SIDE
-                    && (is_due || probe.is_awaited(&component))
-                    && self.under_way.insert(component.id.clone())
-                {
-                    self.look(Arc::clone(&probe), component, ctx);
+                if probe.is_awaited(&component) {
+                    self.due.remove(&component.id);
                 }
+                let due = self.due.get(&component.id).copied();
+                if due.is_none_or(|due| due <= now) {
+                    waiting.push((due, Arc::clone(&probe), component));
+                }
+            }
+        }
+        // Who has waited longest comes first: many that do not answer must not keep the others from being looked at.
+        waiting.sort_by_key(|(due, ..)| *due);
+        for (_, probe, component) in waiting {
+            if self.under_way.len() < SIDE_BY_SIDE && self.under_way.insert(component.id.clone()) {
+                self.look(probe, component, ctx);
             }
         }
         self.due.retain(|id, _| present.contains(id));
@@ -163,6 +169,12 @@ impl HealthProber {
         };
         ctx.spawn(look.into_actor(self).map(move |looked, this, _| {
             this.under_way.remove(&id);
+            let now = probe.components().into_iter().find(|one| one.id == id);
+            if now.is_none_or(|now| now.version != looked.component.version) {
+                // Changed or gone meanwhile: what was found says nothing of it as it is now.
+                this.due.remove(&id);
+                return;
+            }
             this.due.insert(id, Instant::now() + this.pause());
             this.settle(looked, &probe);
         }));

@@ -1,12 +1,13 @@
 //! What an operator may do: restart the scheduler, and have every cache filled again.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{HttpRequest, post, web};
 use serde::{Deserialize, Serialize};
 use steward_actors::supervision::RestartError;
-use steward_actors::tree::foundation::snapshot_keeper::Rebuild;
+use steward_actors::tree::foundation::snapshot_keeper::{Rebuild, RefreshError};
 use utoipa::ToSchema;
 
 use crate::error::{ApiError, ErrorCode};
@@ -77,6 +78,8 @@ pub(super) enum Cache {
     Operators,
     /// Lists of models that providers gave.
     ProviderModels,
+    /// Settings, as every actor goes by them.
+    Settings,
 }
 
 /// Which caches to read anew.
@@ -108,29 +111,39 @@ pub(super) async fn clear_cache(
         true => which?.0.caches,
         false => None,
     };
-    let caches =
-        asked.unwrap_or_else(|| vec![Cache::Gateway, Cache::Operators, Cache::ProviderModels]);
+    let caches = asked.unwrap_or_else(|| {
+        vec![
+            Cache::Settings,
+            Cache::Gateway,
+            Cache::Operators,
+            Cache::ProviderModels,
+        ]
+    });
     let change = Change::begin(&state, &caller).await?;
     let audit = Audit::of("system.clear_cache", "system", "").with("caches", &caches);
     change.commit(audit).await?;
     for cache in &caches {
         match cache {
             Cache::Gateway => {
-                let keeper = &state.tree.snapshot_keeper;
-                let unread = |cause: String| {
-                    ApiError::new(ErrorCode::Unavailable)
-                        .detail("The control tables cannot be read at present; what was known stays in force.")
-                        .because(cause)
-                };
-                keeper
-                    .ask_within(Rebuild, WITHIN)
-                    .await
-                    .map_err(|cause| unread(cause.to_string()))?
-                    .map_err(|cause| unread(cause.to_string()))?;
+                read_anew(state.tree.snapshot_keeper.ask_within(Rebuild, WITHIN).await)?
+            }
+            Cache::Settings => {
+                read_anew(state.tree.settings_keeper.ask_within(Rebuild, WITHIN).await)?
             }
             Cache::Operators => state.directory.refresh().await?,
             Cache::ProviderModels => state.provider_lists.clear(),
         }
     }
     Ok(Json(Cleared { caches }))
+}
+
+fn read_anew<E: Display>(answer: Result<Result<(), RefreshError>, E>) -> Result<(), ApiError> {
+    let unread = |cause: &dyn Display| {
+        ApiError::new(ErrorCode::Unavailable)
+            .detail("The control tables cannot be read at present; what was known stays in force.")
+            .because(cause.to_string())
+    };
+    answer
+        .map_err(|cause| unread(&cause))?
+        .map_err(|cause| unread(&cause))
 }

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
+use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -175,9 +176,25 @@ async fn the_scheduler_is_restarted_and_caches_are_filled_again() {
     let done = post("clear-cache", json!({})).bearer(&root).to(&app).await;
     assert_eq!(
         done.body["caches"],
-        json!(["gateway", "operators", "provider_models"])
+        json!(["settings", "gateway", "operators", "provider_models"])
     );
     assert!(world.state.tree.snapshot_condition.load().loaded_at > known);
+    // Written past everything that would have told of it.
+    world
+        .state
+        .databases
+        .control
+        .execute_unprepared(
+            "INSERT INTO settings (key, value, updated_by, updated_at) VALUES ('ledger.batch_size', '77', '', 0)",
+        )
+        .await
+        .unwrap();
+    let some = post("clear-cache", json!({"caches": ["settings"]}))
+        .bearer(&root)
+        .to(&app)
+        .await;
+    assert_eq!(some.body["caches"], json!(["settings"]));
+    assert_eq!(world.state.settings.load().batch_records, 77);
     let some = post("clear-cache", json!({"caches": ["operators"]}))
         .bearer(&root)
         .to(&app)
@@ -188,13 +205,13 @@ async fn the_scheduler_is_restarted_and_caches_are_filled_again() {
         &format!("{SYSTEM}/clear-cache"),
     );
     let plain = plain.bearer(&root).to(&app).await;
-    assert_eq!(plain.body["caches"].as_array().unwrap().len(), 3);
+    assert_eq!(plain.body["caches"].as_array().unwrap().len(), 4);
     let bad = post("clear-cache", json!({"caches": ["all"]}))
         .bearer(&root)
         .to(&app)
         .await;
     assert_eq!(bad.status, StatusCode::UNPROCESSABLE_ENTITY);
-    assert_eq!(world.audited("system.clear_cache").await.len(), 3);
+    assert_eq!(world.audited("system.clear_cache").await.len(), 4);
     world.end().await;
 }
 

@@ -4860,7 +4860,7 @@ export interface components {
          * @description What is kept in memory of the databases.
          * @enum {string}
          */
-        Cache: "gateway" | "operators" | "provider_models";
+        Cache: "gateway" | "operators" | "provider_models" | "settings";
         /** @description Which caches to read anew. */
         CachesAsked: {
             /** @description All of them unless given. */

@@ -13,7 +13,7 @@ use sea_orm::DbErr;
 use steward_entities::database::Databases;
 use steward_entities::{exchange_rate, revision, setting};
 
-use super::snapshot_keeper::{Refresh, RefreshError};
+use super::snapshot_keeper::{Rebuild, Refresh, RefreshError};
 use crate::domain::price::{Rate, Rates};
 use crate::domain::setting::{Defaults, InForce, Settings, Unusable};
 use crate::supervision::{ActorRef, ChildSpec, Incarnation};
@@ -170,6 +170,15 @@ impl Actor for SettingsKeeper {
         ctx.run_interval(LOOK_EVERY, |this, ctx| {
             ctx.spawn(this.look().map(|_, _, _| ()));
         });
+    }
+}
+
+impl Handler<Rebuild> for SettingsKeeper {
+    type Result = ResponseActFuture<Self, Result<(), RefreshError>>;
+
+    fn handle(&mut self, _: Rebuild, _: &mut Context<Self>) -> Self::Result {
+        self.revision = None;
+        self.look()
     }
 }
 

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde::Deserialize;
-use steward_actors::domain::alert::condition::{Condition, Reading, STATUSES, Threshold};
+use steward_actors::domain::alert::condition::{Condition, Reading, STATUSES, Threshold, UNKNOWN};
 use steward_actors::domain::alert::machine::micros;
 use steward_actors::domain::alert::rule::{self, NoData, Rule, Severity, parse_duration};
 use steward_actors::domain::alert::series::Series;
@@ -257,6 +257,8 @@ fn readings(rule: &Rule, text: &str) -> Result<Vec<Reading>, String> {
         };
         let reading = match (value, &rule.condition.threshold) {
             ("-", _) => Reading::Missing,
+            // As it is measured: no news, unless that is what is asked for.
+            (UNKNOWN, Threshold::Word(_)) if !rule.condition.asks_for(UNKNOWN) => Reading::Missing,
             ("!", _) => Reading::Failed("as the test says".to_owned()),
             (word, Threshold::Word(_)) if STATUSES.contains(&word) => {
                 Reading::Word(word.to_owned())

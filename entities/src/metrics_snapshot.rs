@@ -1,7 +1,7 @@
 //! Measured values over time, in the events database: what a metric was at a moment. Rows only come and go.
 
 use sea_orm::entity::prelude::*;
-use sea_orm::{ActiveValue::Set, QueryOrder};
+use sea_orm::{ActiveValue::Set, QueryOrder, QuerySelect};
 
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
 #[sea_orm(table_name = "metrics_snapshots")]
@@ -57,6 +57,27 @@ pub async fn insert(
         .exec_without_returning(connection)
         .await?;
     Ok(())
+}
+
+/// What a metric was on a node when it was measured last, at `until` or before.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn newest(
+    connection: &impl ConnectionTrait,
+    metric: &str,
+    node: u8,
+    until: i64,
+) -> Result<Option<f64>, DbErr> {
+    let row = Entity::find()
+        .filter(Column::Metric.eq(metric))
+        .filter(Column::At.lte(until))
+        .filter(Column::Node.eq(i64::from(node)))
+        .order_by_desc(Column::At)
+        .limit(1)
+        .one(connection)
+        .await?;
+    Ok(row.map(|row| row.value))
 }
 
 /// Values of a metric at moments in `[from, to)`, rising.

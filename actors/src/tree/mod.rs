@@ -397,6 +397,7 @@ impl Tree {
             outside: Arc::new(Outside::default()),
             writer: watched.clone(),
             embeds: !knowledge.model.is_empty(),
+            node: deps.node,
         };
         let alert_evaluator = ActorRef::new(QUEUE);
         let alerts = alert_evaluator::Shared::default();
@@ -507,6 +508,8 @@ impl Tree {
             let each = reports.map(|report| (report.component.id, report.status.as_str()));
             each.collect()
         });
+        let components = Arc::clone(&health);
+        gauges.outside.knows(move || components.known());
         let components = Arc::clone(&health);
         gauges.outside.stands_on(move || components.parents());
         let (components, clock) = (Arc::clone(&health), Arc::clone(&deps.clock));

@@ -3,13 +3,15 @@
 
 use sea_orm::ConnectionTrait;
 use steward_actors::alert_book;
+use steward_actors::domain::clock::Clock;
 use steward_entities::alert_silence::{self, NewSilence};
 use steward_entities::database::begin_write;
+use steward_entities::metrics_snapshot::{self, Measured};
 use steward_entities::scope::Page;
 use steward_entities::{alert, alert_rule, alert_series, alert_transition};
 use steward_migration::testing::TestDatabase;
 
-use crate::world::{MINUTE, START, World};
+use crate::world::{MINUTE, NODE, START, World};
 
 macro_rules! on_both {
     ($($sqlite:ident $postgres:ident $test:ident;)*) => {$(
@@ -37,6 +39,9 @@ on_both! {
     what_the_tables_would_not_take_is_told what_the_tables_would_not_take_is_told_postgres set_aside;
     what_stands_on_something_down_is_not_told what_stands_on_something_down_is_not_told_postgres inhibited;
     certificates_and_users_are_measured certificates_and_users_are_measured_postgres certificates;
+    what_is_not_looked_at_yet_stands_and_what_is_gone_ends what_is_not_looked_at_yet_stands_and_what_is_gone_ends_postgres roll;
+    every_loss_is_told_and_none_for_ever every_loss_is_told_and_none_for_ever_postgres losses;
+    who_asks_for_what_is_not_known_is_told who_asks_for_what_is_not_known_is_told_postgres unknown;
 }
 
 async fn incidents(world: &World) -> Vec<alert::Model> {
@@ -355,6 +360,110 @@ async fn inhibited(world: World) {
     world.edit(&rules[0], |rule| rule.filter = filter).await;
     *world.others.lock() = vec![("account", "unhealthy", "relay")];
     assert_eq!(world.round_by_component("unhealthy").await, "fired account");
+}
+
+/// Nothing keeps a series alive here but what is known of its component: without data the rule is clear.
+async fn roll(world: World) {
+    let know = |names: &[&str]| {
+        *world.known.lock() = Some(names.iter().map(|name| (*name).to_owned()).collect());
+    };
+    world.rule(|_| {}).await;
+    world
+        .rule(|rule| {
+            rule.name = "expiring".into();
+            rule.condition = "certificate_days < 14".into();
+        })
+        .await;
+    know(&["relay", "account"]);
+    *world.others.lock() = vec![("account", "unhealthy", "")];
+    *world.certificates.lock() = vec![("account", START)];
+    let told = world.round_by_component("healthy").await;
+    assert_eq!(told, "fired account, fired account");
+    // The process was restarted and has not looked at the account yet.
+    *world.others.lock() = Vec::new();
+    world.certificates.lock().clear();
+    world.minutes(1);
+    assert_eq!(world.round_by_component("healthy").await, "");
+    // It has, and there is no news of it.
+    *world.others.lock() = vec![("account", "unknown", "")];
+    world.minutes(1);
+    let told = world.round_by_component("healthy").await;
+    assert_eq!(told, "resolved account, resolved account");
+
+    *world.others.lock() = vec![("account", "unhealthy", "")];
+    world.minutes(61);
+    assert_eq!(world.round_by_component("healthy").await, "fired account");
+    // Disabled, or deleted: nobody looks at it, and nobody needs to do anything about it.
+    let rules = alert_rule::all(&world.database.control_read).await.unwrap();
+    let keeps = rules.iter().find(|rule| rule.name == "component_down");
+    world
+        .edit(keeps.unwrap(), |rule| rule.no_data = "keep".into())
+        .await;
+    know(&["relay"]);
+    *world.others.lock() = Vec::new();
+    world.minutes(1);
+    assert_eq!(
+        world.round_by_component("healthy").await,
+        "resolved account"
+    );
+}
+
+/// What was lost within five minutes, by this node, counts; a start forgets nothing of it.
+async fn losses(world: World) {
+    world
+        .rule(|rule| {
+            rule.name = "records_lost".into();
+            rule.condition = "records_dropped > 0".into();
+        })
+        .await;
+    let lose = || {
+        let before = world.spool.ledger().dropped;
+        while world.spool.ledger().dropped == before {
+            world.spool.append(1, &[7; 600]).unwrap();
+        }
+    };
+    // As the aggregator does every minute, on two nodes.
+    let measure = async || {
+        let events = &world.database.events;
+        for (node, value) in [(NODE, world.spool.ledger().dropped), (NODE + 1, 0)] {
+            let measured = Measured {
+                metric: "records_dropped",
+                value: value as f64,
+                dimensions: serde_json::json!({}),
+            };
+            metrics_snapshot::insert(events, vec![measured], world.clock.now_micros(), node)
+                .await
+                .unwrap();
+        }
+    };
+    measure().await;
+    assert_eq!(world.round("healthy").await, "");
+    lose();
+    world.minutes(1);
+    measure().await;
+    assert_eq!(world.round("healthy").await, "fired");
+    world.minutes(4);
+    assert_eq!(world.round("healthy").await, "");
+    world.minutes(1);
+    assert_eq!(world.round("healthy").await, "resolved");
+    lose();
+    world.minutes(1);
+    assert_eq!(world.round("healthy").await, "fired");
+}
+
+async fn unknown(world: World) {
+    world.rule(|_| {}).await;
+    world
+        .rule(|rule| {
+            rule.name = "not_known".into();
+            rule.condition = "status == unknown".into();
+        })
+        .await;
+    assert_eq!(world.round("healthy").await, "");
+    world.minutes(1);
+    assert_eq!(world.round("unknown").await, "fired");
+    world.minutes(1);
+    assert_eq!(world.round("healthy").await, "resolved");
 }
 
 async fn certificates(world: World) {

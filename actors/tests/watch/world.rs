@@ -1,6 +1,6 @@
 //! Rules over one component whose status a test sets, channels, and receivers that do as they are told.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use steward_actors::domain::notice::standard_webhooks::Secret;
 use steward_actors::domain::recent::Recent;
 use steward_actors::domain::setting::{InForce, Settings};
 use steward_actors::live::Switchboard;
-use steward_actors::spool::{Spool, SpoolConfig};
+use steward_actors::spool::{Overflow, Spool, SpoolConfig};
 use steward_actors::tree::ledger::batch_writer::delivery::Condition;
 use steward_actors::tree::watch::alert_evaluator::measure::{Gauges, Outside};
 use steward_actors::tree::watch::alert_evaluator::{self, Shared, round};
@@ -28,11 +28,14 @@ use tokio::sync::watch;
 /// 2026-03-15T18:30:00Z.
 pub(crate) const START: i64 = 1_773_599_400_000_000;
 pub(crate) const MINUTE: i64 = 60_000_000;
+pub(crate) const NODE: u8 = 1;
 
 /// What a receiver does with the next notice.
 #[derive(Clone, Debug)]
 pub(crate) enum Does {
     Answers(u16, Option<&'static str>),
+    /// Fails, and says where it was called.
+    SaysBack,
     /// Takes it, and the answer never comes back.
     TakesAndHangs,
 }
@@ -107,6 +110,11 @@ impl Courier for Post {
                     body: b"as ordered".to_vec(),
                 })
             }
+            Some(Does::SaysBack) => Ok(Answered {
+                status: 500,
+                body: format!("nothing works at {}", parcel.url).into_bytes(),
+                ..Answered::default()
+            }),
             Some(Does::TakesAndHangs) => {
                 self.take(&parcel);
                 std::future::pending().await
@@ -140,6 +148,8 @@ pub(crate) struct World {
     pub(crate) status: Arc<Mutex<&'static str>>,
     /// Components besides `relay`.
     pub(crate) others: Arc<Mutex<Vec<Other>>>,
+    /// Which components there are, looked at or not; nobody knows unless a test says so.
+    pub(crate) known: Arc<Mutex<Option<BTreeSet<String>>>>,
     /// Components with certificates, and when those expire.
     pub(crate) certificates: Arc<Mutex<Vec<(&'static str, i64)>>>,
     /// Until when a node sends, each as it knows it: a node that starts anew knows nothing.
@@ -147,7 +157,8 @@ pub(crate) struct World {
     pub(crate) vault: Arc<Vault>,
     /// By whose exchange rates costs are compared.
     pub(crate) settings: InForce,
-    spool: Arc<Spool>,
+    /// So small that it soon drops what it holds.
+    pub(crate) spool: Arc<Spool>,
     /// How the writer stands.
     pub(crate) writer: watch::Sender<Condition>,
     pub(crate) secret: String,
@@ -155,13 +166,21 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn on(database: TestDatabase) -> Self {
-        let (spool, _) = Spool::open(SpoolConfig::new(database.dir().join("spool"), 1)).unwrap();
+        let spool = SpoolConfig {
+            segment_bytes: 8 << 10,
+            max_bytes: Some(32 << 10),
+            min_free_bytes: 0,
+            overflow: Overflow::DropOldest,
+            ..SpoolConfig::new(database.dir().join("spool"), NODE)
+        };
+        let (spool, _) = Spool::open(spool).unwrap();
         let world = Self {
             clock: Arc::new(ManualClock::at_micros(START)),
             post: Arc::default(),
             status: Arc::new(Mutex::new("healthy")),
             vault: Arc::new(Vault::open(database.dir()).unwrap()),
             others: Arc::default(),
+            known: Arc::default(),
             certificates: Arc::default(),
             leases: Mutex::default(),
             settings: Arc::new(ArcSwap::from_pointee(Settings {
@@ -203,6 +222,8 @@ impl World {
                 .chain(others)
                 .collect()
         });
+        let known = Arc::clone(&self.known);
+        outside.knows(move || known.lock().clone());
         let others = Arc::clone(&self.others);
         outside.stands_on(move || {
             let others = others.lock().clone().into_iter();
@@ -225,6 +246,7 @@ impl World {
                 outside: Arc::new(outside),
                 writer: self.writer.subscribe(),
                 embeds: false,
+                node: NODE,
             },
             console_url: "https://steward.example.com/ops".to_owned(),
             board: Switchboard::new(self.clock.clone()),
@@ -338,7 +360,7 @@ impl World {
     pub(crate) async fn channel(&self, name: &str, kind: &str) -> channel::Model {
         let public_id = public_id::new("chn");
         let address = Address {
-            url: "https://receiver.example.com/hook".into(),
+            url: "https://receiver.example.com/hook/kPq8Zr2LmW9xTb4V".into(),
             secret: Some(self.secret.clone()),
             ..Address::default()
         };

@@ -152,7 +152,15 @@ pub struct Condition {
 /// What a `status` reads.
 pub const STATUSES: [&str; 4] = ["healthy", "degraded", "unhealthy", "unknown"];
 
+/// What of a component is not known, in a word.
+pub const UNKNOWN: &str = "unknown";
+
 impl Condition {
+    /// Whether it compares with this word.
+    pub fn asks_for(&self, word: &str) -> bool {
+        matches!(&self.threshold, Threshold::Word(wanted) if wanted == word)
+    }
+
     /// Reads a condition's text.
     ///
     /// # Errors

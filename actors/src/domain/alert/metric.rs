@@ -143,7 +143,7 @@ pub const METRICS: &[Metric] = &[
     of(
         "records_dropped",
         Unit::Count,
-        "Records that were lost since the process started.",
+        "Records that were lost in the window.",
     ),
     of(
         "dead_letters",

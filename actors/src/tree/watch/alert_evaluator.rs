@@ -34,7 +34,7 @@ use crate::fault_point;
 use crate::live::{Switchboard, Topic};
 use crate::supervision::{ActorRef, ChildSpec, Incarnation};
 
-use measure::{Gauges, Read};
+use measure::{Gauges, Read, Roll};
 
 /// How often it sees whether a round is due; oftener when rounds are.
 const BEAT: Duration = Duration::from_secs(1);
@@ -219,6 +219,7 @@ async fn evaluate(
         let quiet = Quiet {
             silences: silences_at(&txn, now).await?,
             parents: parts.gauges.outside.parents(),
+            roll: parts.gauges.outside.roll(),
         };
         step_all(&telling, &quiet, readings, &mut settled).await?;
     }
@@ -236,11 +237,12 @@ async fn evaluate(
     Ok(())
 }
 
-/// Why nobody is told of a series, though it is evaluated and kept as ever.
+/// Why nobody is told of a series, though it is evaluated and kept as ever, or why nothing can be said of it.
 struct Quiet {
     silences: Vec<Silence>,
     /// What each component stands on.
     parents: BTreeMap<String, String>,
+    roll: Roll,
 }
 
 /// Steps every series of a rule: those that were read, and those that were not.
@@ -261,10 +263,17 @@ async fn step_all(
         .into_iter()
         .map(|(labels, reading)| (labels_text(&labels), (labels, reading)))
         .collect();
+    let component = |labels: &'_ Labels| labels.get(COMPONENT).cloned().unwrap_or_default();
+    let by_component = rule.condition.metric.is_by_component();
     for (key, series) in &kept {
+        let labels = &series.labels.0;
+        // A process that has just started has not looked at everything yet: what was known of the rest stands.
+        if row.enabled && by_component && quiet.roll.is_awaited(&component(labels)) {
+            continue;
+        }
         readings
             .entry(key.clone())
-            .or_insert_with(|| (series.labels.0.clone(), Reading::Missing));
+            .or_insert_with(|| (labels.clone(), Reading::Missing));
     }
     let is_down = |reading: &Reading| {
         *reading == Reading::Word("unhealthy".to_owned())
@@ -280,7 +289,8 @@ async fn step_all(
         let before = known.as_ref().map(series_of).unwrap_or_default();
         let mut series = before.clone();
         let value = reading.text(rule.condition.unit());
-        if !row.enabled || !belongs(rule, &labels) {
+        let is_gone = by_component && quiet.roll.is_gone(&component(&labels));
+        if !row.enabled || is_gone || !belongs(rule, &labels) {
             let done = series.retire(now);
             telling
                 .settle(&before, &series, &done, &labels, &value, settled)

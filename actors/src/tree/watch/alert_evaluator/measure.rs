@@ -20,7 +20,7 @@ use steward_entities::{backup, channel, feedback, metrics_snapshot, qa_pair};
 use tokio::sync::watch;
 
 use crate::domain::alert::Labels;
-use crate::domain::alert::condition::{Reading, change_against};
+use crate::domain::alert::condition::{Reading, UNKNOWN, change_against};
 use crate::domain::alert::machine::micros;
 use crate::domain::alert::rule::Rule;
 use crate::domain::calendar;
@@ -44,6 +44,7 @@ type Ask<T> = Box<dyn Fn() -> T + Send + Sync>;
 #[derive(Default)]
 pub struct Outside {
     components: OnceLock<Ask<Vec<(String, &'static str)>>>,
+    known: OnceLock<Ask<Option<BTreeSet<String>>>>,
     parents: OnceLock<Ask<BTreeMap<String, String>>>,
     certificates: OnceLock<Ask<Vec<(String, i64)>>>,
     restarts: OnceLock<Ask<u64>>,
@@ -62,6 +63,20 @@ impl Outside {
         ask: impl Fn() -> Vec<(String, &'static str)> + Send + Sync + 'static,
     ) {
         let _ = self.components.set(Box::new(ask));
+    }
+
+    /// Who knows which components there are, looked at or not. The first one stays.
+    pub fn knows(&self, ask: impl Fn() -> Option<BTreeSet<String>> + Send + Sync + 'static) {
+        let _ = self.known.set(Box::new(ask));
+    }
+
+    /// Which components there are, if somebody knows, and which of them were looked at since the process started.
+    pub fn roll(&self) -> Roll {
+        let looked = self.components.get().map_or_else(Vec::new, |ask| ask());
+        Roll {
+            known: self.known.get().and_then(|ask| ask()),
+            looked: looked.into_iter().map(|(id, _)| id).collect(),
+        }
     }
 
     /// Who knows what each component stands on, if on any. The first one stays.
@@ -86,6 +101,27 @@ impl Outside {
     }
 }
 
+/// Components, called over.
+#[derive(Clone, Debug, Default)]
+pub struct Roll {
+    known: Option<BTreeSet<String>>,
+    looked: BTreeSet<String>,
+}
+
+impl Roll {
+    /// Nobody looks at it any more: it was deleted or disabled.
+    pub fn is_gone(&self, component: &str) -> bool {
+        let known = self.known.as_ref();
+        known.is_some_and(|known| !known.contains(component))
+    }
+
+    /// It will be looked at and was not yet: nothing can be said of it.
+    pub fn is_awaited(&self, component: &str) -> bool {
+        let known = self.known.as_ref();
+        known.is_some_and(|known| known.contains(component)) && !self.looked.contains(component)
+    }
+}
+
 /// Where metrics come from. Clones share everything.
 #[derive(Clone, Debug)]
 pub struct Gauges {
@@ -100,6 +136,8 @@ pub struct Gauges {
     pub writer: watch::Receiver<Condition>,
     /// Knowledge is embedded: what is not yet, is late.
     pub embeds: bool,
+    /// This node, 0 to 255: of the spool only its own is known.
+    pub node: u8,
 }
 
 /// What a rule reads now.
@@ -288,7 +326,7 @@ impl Gauges {
             Source::Process => {
                 let reading = match rule.condition.change {
                     true => self.change_of_users(now).await,
-                    false => self.of_process(rule.condition.metric.id, failed, now).await,
+                    false => self.of_process(rule, failed, now).await,
                 };
                 Ok(Read::Series(vec![(
                     Labels::new(),
@@ -458,9 +496,9 @@ impl Gauges {
         }
         let each = components.into_iter().map(|(name, status)| {
             let labels = Labels::from([("component".to_owned(), name)]);
-            // What is not known is no news of it.
+            // What is not known is no news of it, unless that is what is asked for.
             let reading = match status {
-                "unknown" => Reading::Missing,
+                UNKNOWN if !rule.condition.asks_for(UNKNOWN) => Reading::Missing,
                 status => Reading::Word(status.to_owned()),
             };
             (labels, reading)
@@ -491,11 +529,21 @@ impl Gauges {
         Ok(change_against(users as f64, before as f64))
     }
 
-    async fn of_process(&self, metric: &str, failed: usize, now: i64) -> Result<Reading, DbErr> {
+    /// Records lost in the rule's window. What the spool counts goes back to the day its directory was made, and each
+    /// minute what it came to is kept, over a restart too.
+    async fn lost(&self, dropped: u64, rule: &Rule, now: i64) -> Result<f64, DbErr> {
+        let read = &self.databases.events_read;
+        let at = now - micros(rule.window);
+        let before = metrics_snapshot::newest(read, "records_dropped", self.node, at).await?;
+        Ok((dropped as f64 - before.unwrap_or(0.0)).max(0.0))
+    }
+
+    async fn of_process(&self, rule: &Rule, failed: usize, now: i64) -> Result<Reading, DbErr> {
+        let metric = rule.condition.metric.id;
         let books = self.spool.ledger();
         Ok(match metric {
             "spool_depth" => Reading::Number(books.spooled as f64),
-            "records_dropped" => Reading::Number(books.dropped as f64),
+            "records_dropped" => Reading::Number(self.lost(books.dropped, rule, now).await?),
             "dead_letters" => {
                 let waiting = dead_letter::waiting(&self.databases.ledger_read).await?;
                 Reading::Number(waiting as f64)
@@ -569,11 +617,25 @@ impl Gauges {
             Source::Calls if !rule.condition.change => {}
             Source::Process if matches!(metric, "spool_depth" | "records_dropped") => {
                 let read = &self.databases.events_read;
-                let rows = metrics_snapshot::list(read, metric, (now - HISTORY_US, now)).await?;
-                let each = rows
-                    .into_iter()
-                    .map(|row| (row.at, Reading::Number(row.value)));
-                return Ok(each.collect());
+                let window = micros(rule.window);
+                let from = match metric {
+                    "records_dropped" => now - HISTORY_US - window,
+                    _ => now - HISTORY_US,
+                };
+                let mut rows = metrics_snapshot::list(read, metric, (from, now)).await?;
+                rows.retain(|row| row.node == i64::from(self.node));
+                let reading = |row: &metrics_snapshot::Model| match metric {
+                    "records_dropped" => {
+                        let until = rows.partition_point(|one| one.at <= row.at - window);
+                        let before = until.checked_sub(1).map_or(0.0, |last| rows[last].value);
+                        (row.value - before).max(0.0)
+                    }
+                    _ => row.value,
+                };
+                let shown = rows.iter().filter(|row| row.at >= now - HISTORY_US);
+                return Ok(shown
+                    .map(|row| (row.at, Reading::Number(reading(row))))
+                    .collect());
             }
             _ => return Ok(Vec::new()),
         }

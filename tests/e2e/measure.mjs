@@ -8,6 +8,7 @@
 // left (docs/benchmarks.md). Several rounds: the best is what the console needs, the median what a busy machine gives.
 import assert from 'node:assert/strict'
 import { chromium } from 'playwright-core'
+import { executablePath } from './support/browser.mjs'
 import { password, startSteward } from './support/processes.mjs'
 
 const words = process.argv.slice(2)
@@ -21,7 +22,7 @@ const rounds = Number(process.env.STEWARD_MEASURE_ROUNDS ?? 5)
 const rowsToScroll = 100_000
 
 const browser = await chromium.launch({
-  executablePath: process.env.STEWARD_CHROMIUM ?? '/usr/bin/chromium',
+  executablePath,
   args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-background-networking', '--enable-precise-memory-info'],
 })
 // What `steward-bench seed` started first has its own password.

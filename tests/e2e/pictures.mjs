@@ -8,6 +8,7 @@ import assert from 'node:assert/strict'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { chromium } from 'playwright-core'
+import { executablePath } from './support/browser.mjs'
 import { repository } from './support/processes.mjs'
 
 const [home] = process.argv.slice(2)
@@ -43,7 +44,7 @@ const pictures = {
 }
 
 const browser = await chromium.launch({
-  executablePath: process.env.STEWARD_CHROMIUM ?? '/usr/bin/chromium',
+  executablePath,
   args: ['--no-sandbox', '--disable-gpu'],
 })
 try {

@@ -10,9 +10,9 @@
 //   await ui.api('POST', '/api/v1/tokens', { name: 'a' })        as an administrator
 //   ui.provider.url                                              the fake provider, as an account's base URL
 import assert from 'node:assert/strict'
-import { existsSync } from 'node:fs'
 import { chromium } from 'playwright-core'
 import { parts } from './accessibility.mjs'
+import { executablePath } from './browser.mjs'
 import { everyLook, languages, sizes } from './looks.mjs'
 import { password, startProvider, startSteward } from './processes.mjs'
 import { watchRequests } from './settled.mjs'
@@ -22,9 +22,6 @@ export * from './looks.mjs'
 export { settled } from './settled.mjs'
 export { password }
 
-// The same engine without a browser around it, where there is one: a visit costs half.
-const installed = ['/usr/bin/chromium-headless-shell', '/usr/bin/chromium']
-const executablePath = process.env.STEWARD_CHROMIUM ?? installed.find((path) => existsSync(path)) ?? installed[0]
 const args = [
   '--no-sandbox',
   '--disable-gpu',

@@ -15,7 +15,7 @@ build=$PWD/build
 target=${CARGO_TARGET_DIR:-target}
 [ -t 1 ] || export CARGO_TERM_COLOR=never
 export CARGO_TERM_PROGRESS_WHEN=never
-# A first build gains nothing by notes for the next one, and making them costs it a fourth of its time.
+# A first build gains nothing by notes for the next one, and making them costs time and disk.
 [ -e "$target/debug" ] || export CARGO_INCREMENTAL=0
 # A failed test says what it saw; forty frames of the runtime below it only push that out of sight.
 export RUST_BACKTRACE=0

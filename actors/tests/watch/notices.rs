@@ -56,6 +56,17 @@ async fn waiting(world: &World) -> Vec<outbox::Model> {
     waiting
 }
 
+/// What became of the channel's messages, the newest first.
+async fn deliveries(world: &World, channel: &channel::Model) -> Vec<delivery::Model> {
+    let page = Page {
+        after: None,
+        limit: 10,
+    };
+    delivery::of_channel(&world.database.events_read, &channel.public_id, page)
+        .await
+        .unwrap()
+}
+
 async fn outage(world: World) {
     world.rule(|_| {}).await;
     *world.post.down.lock() = true;
@@ -101,13 +112,7 @@ async fn outage(world: World) {
         (hook.failing_since, hook.last_error.as_deref()),
         (None, None)
     );
-    let page = Page {
-        after: None,
-        limit: 10,
-    };
-    let kept = delivery::of_channel(&world.database.events_read, &hook.public_id, page)
-        .await
-        .unwrap();
+    let kept = deliveries(&world, &hook).await;
     let outcomes: Vec<&str> = kept.iter().rev().map(|row| row.outcome.as_str()).collect();
     assert_eq!(
         outcomes,
@@ -126,13 +131,7 @@ async fn says_back(world: World) {
         .await
         .unwrap()
         .remove(0);
-    let page = Page {
-        after: None,
-        limit: 10,
-    };
-    let kept = delivery::of_channel(&world.database.events_read, &hook.public_id, page)
-        .await
-        .unwrap();
+    let kept = deliveries(&world, &hook).await;
     let said = "nothing works at https://receiver.example.com/***";
     assert_eq!(kept[0].response.as_deref(), Some(said));
     let told = format!("{:?}", (&kept, &hook.last_error));
@@ -343,13 +342,7 @@ async fn together(world: World) {
         "{text}"
     );
     assert_eq!(waiting(&world).await, []);
-    let page = Page {
-        after: None,
-        limit: 10,
-    };
-    let kept = delivery::of_channel(&world.database.events_read, &chat.public_id, page)
-        .await
-        .unwrap();
+    let kept = deliveries(&world, &chat).await;
     assert_eq!(kept.len(), 1, "one message, one answer");
 
     // One by itself reads as ever.

@@ -163,6 +163,8 @@ async fn evaluate(
     let known = alert_series::of_rule(&databases.control_read, row.id).await?;
     let labels: Vec<Labels> = known.iter().map(|row| row.labels.0.clone()).collect();
     let rule = rule_of(row);
+    // Before it is read: what is looked at for the first time in between is not taken for missing.
+    let roll = parts.gauges.outside.roll();
     let reading = match &rule {
         Err(why) => Err(why.clone()),
         Ok(_) if !row.enabled => Ok(Read::Series(Vec::new())),
@@ -219,7 +221,7 @@ async fn evaluate(
         let quiet = Quiet {
             silences: silences_at(&txn, now).await?,
             parents: parts.gauges.outside.parents(),
-            roll: parts.gauges.outside.roll(),
+            roll,
         };
         step_all(&telling, &quiet, readings, &mut settled).await?;
     }
@@ -263,7 +265,7 @@ async fn step_all(
         .into_iter()
         .map(|(labels, reading)| (labels_text(&labels), (labels, reading)))
         .collect();
-    let component = |labels: &'_ Labels| labels.get(COMPONENT).cloned().unwrap_or_default();
+    let component = |labels: &Labels| labels.get(COMPONENT).cloned().unwrap_or_default();
     let by_component = rule.condition.metric.is_by_component();
     for (key, series) in &kept {
         let labels = &series.labels.0;

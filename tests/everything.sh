@@ -7,7 +7,8 @@
 #
 # One cargo profile for the tests and for the binary they start, so that nothing is built twice. For the same reason every
 # step embeds the console or none does: CONSOLE_SKIP_WEB, which only the quick run honours, would build Steward anew each
-# time it changes.
+# time it changes. And Clippy, which is the compiler with more lints, builds what it looks at: a `cargo clippy` of its own
+# would read every dependency and all of ours once more (four minutes of a first run).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mode=${1:-all}
@@ -17,8 +18,11 @@ target=${CARGO_TARGET_DIR:-target}
 export CARGO_TERM_PROGRESS_WHEN=never
 # A first build gains nothing by notes for the next one, and making them costs time and disk.
 [ -e "$target/debug" ] || export CARGO_INCREMENTAL=0
-# A failed test says what it saw; forty frames of the runtime below it only push that out of sight.
-export RUST_BACKTRACE=0
+# A failed test says what it saw; forty frames of the runtime below it only push that out of sight. So nobody asks for the
+# lines they were on either.
+export RUST_BACKTRACE=0 CARGO_PROFILE_DEV_DEBUG=0
+command -v clippy-driver >/dev/null || { echo "The tests need Clippy: rustup component add clippy" >&2; exit 1; }
+export RUSTC_WORKSPACE_WRAPPER=clippy-driver CLIPPY_ARGS=-Dwarnings
 
 # --- what the tests need ---------------------------------------------------------------------------------------------
 
@@ -76,26 +80,35 @@ node_packages() {
 
 mkdir -p "$build"
 # A line for each step that ended, also of those that ran in a lane.
-results=$build/results
+results=$build/results failures=$build/failures said_by=$build/said
+mkdir -p "$said_by"
 : >"$results"
-# Runs a step and goes on whatever comes of it; the end tells.
+: >"$failures"
+# Runs a step and goes on whatever comes of it; the end tells, and repeats the last that a failed one said: of a long run
+# often only the end is kept.
 step() {
-    local name=$1 began=$SECONDS ended=passed
+    local name=$1 began=$SECONDS said
+    said=$said_by/${name//[^a-z]/_}
     shift
     echo
     echo "=== $name"
-    "$@" || ended=FAILED
-    echo "$ended  $name ($((SECONDS - began)) s)" >>"$results"
+    if "$@" 2>&1 | tee "$said"; then
+        echo "passed  $name ($((SECONDS - began)) s)" >>"$results"
+    else
+        echo "FAILED  $name ($((SECONDS - began)) s)" >>"$results"
+        { echo; echo "=== The end of what \"$name\" said"; tail -n 40 "$said"; } >>"$failures"
+    fi
 }
 # A step without which the others say nothing.
 must() {
     step "$@"
-    ! grep -q '^FAILED' "$results" || finish
+    ! grep -qF "FAILED  $1 (" "$results" || finish
 }
 finish() {
     echo
     echo "=== In $((SECONDS / 60)) min $((SECONDS % 60)) s"
     grep '^passed' "$results" || true
+    cat "$failures"
     ! grep '^FAILED' "$results" || exit 1
     echo "All passed."
     exit 0
@@ -125,7 +138,7 @@ rust_tests() {
     local filter=$1
     if cargo nextest --version >/dev/null 2>&1; then
         case $filter in
-        all) cargo nextest run --locked --workspace --no-fail-fast -E 'not (binary(it) and test(/^chaos::/))' ;;
+        all) cargo nextest run --locked --workspace --no-fail-fast --test-threads=3 -E 'not (binary(it) and test(/^chaos::/))' ;;
         without_postgres) cargo nextest run --locked --workspace --no-fail-fast -E 'not test(/postgres/) and not (binary(it) and test(/^chaos::/))' ;;
         it_once_more) cargo nextest run --locked --test it --no-fail-fast --test-threads=4 -E 'not test(/^chaos::/)' ;;
         chaos) cargo nextest run --locked --test it --no-fail-fast --test-threads=1 --no-capture -E 'test(/^chaos::/)' ;;
@@ -193,15 +206,13 @@ generated_files() {
 }
 browser_tests() { npm test --silent --prefix tests/e2e; }
 build_tested_binaries() { cargo build --quiet --locked --bin steward --example fake_provider; }
+build_tests() { cargo build --quiet --locked --workspace --all-targets; }
 
-# The console by itself and in a browser: needs what was built, no cargo.
-console_lane() {
+# What needs no cargo: the console by itself, then what asks a running Steward from outside, one after the other.
+outside_lane() {
     step "console: types, lints, format" web_check
     step "console: unit tests" web_tests
     step "the console in a browser" browser_tests
-}
-# What asks a running Steward from outside, one after the other.
-outside_lane() {
     step "SDK conformance" sdk_conformance
     step "notices at real receivers" notices_received
     step "notices and kill -9" notices_outlive_kills
@@ -214,16 +225,15 @@ all)
     install_what_is_missing
     must "Python and Node packages" environments
     must "cargo fmt" cargo fmt --all --check
-    must "clippy" cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
-    must "build" build_tested_binaries
+    must "build and lints" build_tested_binaries
     step "generated files" generated_files
     step "build.rs" tests/build_script.sh
     step "console: size budget" web_budget
     start_postgres
-    lane console_lane
+    lane outside_lane
+    must "build and lints of the tests" build_tests
     step "Rust tests" rust_tests all
     step "documentation tests" documentation_tests
-    lane outside_lane
     step "integration tests on PostgreSQL" it_on_postgres
     lanes_end
     # The machine to itself: it counts what happens within seconds.
@@ -231,7 +241,7 @@ all)
     ;;
 quick)
     must "cargo fmt" cargo fmt --all --check
-    must "clippy" cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
+    must "build and lints" build_tests
     step "build.rs" tests/build_script.sh
     step "Rust tests" rust_tests without_postgres
     step "documentation tests" documentation_tests

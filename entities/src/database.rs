@@ -274,7 +274,11 @@ fn postgres_statement(sql: String) -> Statement {
 pub async fn open_contents_file(
     file: &Path,
 ) -> Result<(DatabaseConnection, DatabaseConnection), DbErr> {
-    let write = sqlite_writer_with(file, SqliteSynchronous::Full, Freed::Overwritten).await?;
+    let manner = Manner {
+        freed: Freed::Overwritten,
+        ..Manner::of(SqliteSynchronous::Full)
+    };
+    let write = sqlite_writer_in(file, manner).await?;
     let read = sqlite_readers(file).await?;
     Ok((write, read))
 }
@@ -305,6 +309,18 @@ pub async fn begin_write(connection: &DatabaseConnection) -> Result<DatabaseTran
         .await
 }
 
+/// Appends the place of a statement's `number`-th value, when values come in the order of their places. To SQLite `$1` is a
+/// name, which it looks for among all others each time: a few hundred rows of them would take longer than everything else.
+pub fn push_place(sql: &mut String, backend: DbBackend, number: usize) {
+    match backend {
+        DbBackend::Postgres => {
+            sql.push('$');
+            sql.push_str(&number.to_string());
+        }
+        _ => sql.push('?'),
+    }
+}
+
 /// What becomes of bytes that a file no longer needs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Freed {
@@ -314,18 +330,50 @@ enum Freed {
     Overwritten,
 }
 
+/// How a connection writes to a SQLite file.
+struct Manner {
+    synchronous: SqliteSynchronous,
+    freed: Freed,
+    /// Pages of a write-ahead log that a commit moves into the file; 0: a commit never does.
+    autocheckpoint_pages: u32,
+}
+
+impl Manner {
+    fn of(synchronous: SqliteSynchronous) -> Self {
+        Self {
+            synchronous,
+            freed: Freed::Left,
+            autocheckpoint_pages: SQLITE_WAL_AUTOCHECKPOINT_PAGES,
+        }
+    }
+}
+
 async fn sqlite_writer(
     file: &Path,
     synchronous: SqliteSynchronous,
 ) -> Result<DatabaseConnection, DbErr> {
-    sqlite_writer_with(file, synchronous, Freed::Left).await
+    sqlite_writer_in(file, Manner::of(synchronous)).await
 }
 
-async fn sqlite_writer_with(
-    file: &Path,
-    synchronous: SqliteSynchronous,
-    freed: Freed,
-) -> Result<DatabaseConnection, DbErr> {
+/// A connection for clearing up, beside `writer`: on SQLite one of its own, whose commits neither wait for the disk nor move
+/// the write-ahead log, so that the file is locked for as long as its rows take and no longer. What a machine that goes down
+/// forgets of its work is there again, to be done again. Whoever uses it sees to the log. On PostgreSQL it is `writer`.
+///
+/// # Errors
+/// When the file cannot be opened.
+pub async fn beside(writer: &DatabaseConnection) -> Result<DatabaseConnection, DbErr> {
+    if writer.get_database_backend() == DbBackend::Postgres {
+        return Ok(writer.clone());
+    }
+    let options = writer.get_sqlite_connection_pool().connect_options();
+    let manner = Manner {
+        autocheckpoint_pages: 0,
+        ..Manner::of(SqliteSynchronous::Normal)
+    };
+    sqlite_writer_in(options.get_filename(), manner).await
+}
+
+async fn sqlite_writer_in(file: &Path, manner: Manner) -> Result<DatabaseConnection, DbErr> {
     let file = file.to_path_buf();
     let mut options = quiet("sqlite://");
     options
@@ -340,15 +388,15 @@ async fn sqlite_writer_with(
                 // Only has an effect before the first table exists.
                 .auto_vacuum(SqliteAutoVacuum::Incremental)
                 .journal_mode(SqliteJournalMode::Wal)
-                .synchronous(synchronous)
+                .synchronous(manner.synchronous)
                 .pragma(
                     "wal_autocheckpoint",
-                    SQLITE_WAL_AUTOCHECKPOINT_PAGES.to_string(),
+                    manner.autocheckpoint_pages.to_string(),
                 )
                 .pragma("journal_size_limit", SQLITE_WAL_KEPT_BYTES.to_string())
                 .pragma(
                     "secure_delete",
-                    match freed {
+                    match manner.freed {
                         Freed::Left => "OFF",
                         Freed::Overwritten => "ON",
                     },

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, QueryResult, Statement, Value};
+use steward_entities::database::push_place;
 
 use super::sheet::{Cell, Columns, Kind, Row};
 use Kind::{Flag, Number, Text, Time};
@@ -290,27 +291,25 @@ async fn insert(
     if rows.is_empty() {
         return Ok(0);
     }
+    let backend = txn.get_database_backend();
     let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
     let mut values: Vec<Value> = Vec::with_capacity(rows.len() * columns.len());
-    let mut tuples: Vec<String> = Vec::with_capacity(rows.len());
-    for row in rows {
-        let mut places = Vec::with_capacity(columns.len());
-        for cell in row.iter().take(columns.len()) {
+    let mut sql = format!("INSERT INTO {table} ({}) VALUES ", names.join(", "));
+    for (at, row) in rows.iter().enumerate() {
+        sql.push_str(if at == 0 { "(" } else { ", (" });
+        for (at, cell) in row.iter().take(columns.len()).enumerate() {
             values.push(match cell {
                 Cell::Number(number) => (*number).into(),
                 Cell::Text(text) => text.clone().into(),
                 Cell::Flag(flag) => (*flag).into(),
             });
-            places.push(format!("${}", values.len()));
+            sql.push_str(if at == 0 { "" } else { ", " });
+            push_place(&mut sql, backend, values.len());
         }
-        tuples.push(format!("({})", places.join(", ")));
+        sql.push(')');
     }
-    let sql = format!(
-        "INSERT INTO {table} ({}) VALUES {} ON CONFLICT DO NOTHING",
-        names.join(", "),
-        tuples.join(", ")
-    );
-    let insert = Statement::from_sql_and_values(txn.get_database_backend(), sql, values);
+    sql.push_str(" ON CONFLICT DO NOTHING");
+    let insert = Statement::from_sql_and_values(backend, sql, values);
     Ok(txn.execute_raw(insert).await?.rows_affected())
 }
 

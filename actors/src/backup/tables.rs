@@ -6,7 +6,7 @@
 use sea_orm::{
     ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, QueryResult, Statement, Value,
 };
-use steward_entities::database::{CONTROL_SCHEMA, EVENTS_SCHEMA, LEDGER_SCHEMA};
+use steward_entities::database::{CONTROL_SCHEMA, EVENTS_SCHEMA, LEDGER_SCHEMA, push_place};
 
 use super::values::{Cell, canonical_json};
 
@@ -352,8 +352,7 @@ impl Table {
                     sql.push_str(", ");
                 }
                 values.push(value(column.kind, cell));
-                sql.push('$');
-                sql.push_str(&values.len().to_string());
+                push_place(&mut sql, backend, values.len());
                 if is_postgres && column.kind == Kind::Json {
                     sql.push_str("::text::jsonb");
                 }

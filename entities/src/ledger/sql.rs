@@ -2,6 +2,8 @@
 
 use sea_orm::{DbBackend, Statement, Value};
 
+use crate::database::push_place;
+
 pub(super) struct Sql {
     backend: DbBackend,
     text: String,
@@ -26,13 +28,7 @@ impl Sql {
     /// Appends a placeholder for `value`.
     pub(super) fn bind(&mut self, value: impl Into<Value>) -> &mut Self {
         self.values.push(value.into());
-        match self.backend {
-            DbBackend::Postgres => {
-                self.text.push('$');
-                self.text.push_str(&self.values.len().to_string());
-            }
-            _ => self.text.push('?'),
-        }
+        push_place(&mut self.text, self.backend, self.values.len());
         self
     }
 

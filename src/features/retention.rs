@@ -31,6 +31,9 @@ use crate::http::permission::{Can, ReadSettings, WriteSettings};
 use crate::http::range::rfc3339;
 use crate::state::AppState;
 
+/// Rows of a kind that are counted: reading more of a long log takes longer than anybody waits for a page.
+const SHOWN_MAX: u64 = 10_000;
+
 pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
     config.service(show).service(run);
 }
@@ -45,7 +48,7 @@ struct KeptKind {
     days: Option<u32>,
     /// The setting that says so; null where it is fixed.
     setting: Option<&'static str>,
-    /// How many there are; counted up to a hundred thousand.
+    /// How many there are; counted up to ten thousand.
     rows: u64,
     rows_is_exact: bool,
     /// When the oldest was written; null when there is none.
@@ -53,7 +56,7 @@ struct KeptKind {
     oldest_at: Option<String>,
     /// What it takes on the disk; null where that is told for several kinds at once.
     bytes: Option<u64>,
-    /// What the next pass removes; counted up to a hundred thousand.
+    /// What the next pass removes; counted up to ten thousand.
     due: u64,
     due_is_exact: bool,
     /// Old enough to go, and left until its month is archived, or because it was brought back from the archive.
@@ -150,12 +153,13 @@ async fn kept(state: &AppState, kind: Kind) -> Result<KeptKind, ApiError> {
     let now = state.clock.now_micros();
     let days = kind.days(&state.settings.load());
     let least = if kind.by_rid() { 0 } else { i64::MIN };
-    let all = parts.census(kind, (least, i64::MAX)).await?;
-    let due = due(parts, kind, now).await?;
+    let all = parts.census(kind, (least, i64::MAX), SHOWN_MAX).await?;
+    let due = due(parts, kind, now, SHOWN_MAX).await?;
     let is_held = kind.by_rid() && days > 0 && {
         let before = now - i64::from(days) * 24 * 3_600_000_000;
         let cutoff = Rid::floor_of_ms(before.max(0) / 1_000).0;
-        parts.census(kind, (0, cutoff)).await?.rows > due.rows
+        let most = (due.rows + 1).min(SHOWN_MAX);
+        parts.census(kind, (0, cutoff), most).await?.rows > due.rows
     };
     let bytes = match kind.table() {
         None => Some(
@@ -176,11 +180,11 @@ async fn kept(state: &AppState, kind: Kind) -> Result<KeptKind, ApiError> {
         days: Some(days).filter(|days| *days > 0),
         setting: kind.setting(),
         rows: all.rows,
-        rows_is_exact: all.rows < COUNTED_MAX,
+        rows_is_exact: all.rows < SHOWN_MAX,
         oldest_at: oldest.map(rfc3339),
         bytes,
         due: due.rows,
-        due_is_exact: due.rows < COUNTED_MAX,
+        due_is_exact: due.rows < SHOWN_MAX,
         is_held,
     })
 }

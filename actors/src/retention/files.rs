@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
-use steward_entities::database::{DatabaseKind, Databases};
+use sea_orm::{DatabaseConnection, DbBackend};
+use steward_entities::database::Databases;
 
 /// A log of this length should have begun anew by itself: half as long again as what a commit moves into the file.
 pub const LONG_BYTES: u64 = 24 << 20;
@@ -31,15 +32,9 @@ pub struct DatabaseFile {
 
 /// Those of the process; none on PostgreSQL.
 pub fn of(databases: &Databases) -> Vec<DatabaseFile> {
-    if databases.kind == DatabaseKind::Postgres {
-        return Vec::new();
-    }
     [&databases.control, &databases.ledger, &databases.events]
         .into_iter()
-        .map(|connection| {
-            let options = connection.get_sqlite_connection_pool().connect_options();
-            DatabaseFile::at(options.get_filename())
-        })
+        .filter_map(DatabaseFile::of)
         .collect()
 }
 
@@ -81,6 +76,15 @@ impl DatabaseFile {
         }
     }
 
+    /// The one that `connection` writes to; none on PostgreSQL.
+    pub fn of(connection: &DatabaseConnection) -> Option<Self> {
+        if connection.get_database_backend() == DbBackend::Postgres {
+            return None;
+        }
+        let options = connection.get_sqlite_connection_pool().connect_options();
+        Some(Self::at(options.get_filename()))
+    }
+
     /// Its name in the data directory.
     pub fn name(&self) -> &str {
         self.path
@@ -102,13 +106,17 @@ impl DatabaseFile {
     /// The file cannot be opened, or the disk fails.
     pub fn fold(&self) -> rusqlite::Result<bool> {
         let connection = self.open()?;
-        let checkpoint = |mode: &str| {
-            let pragma = format!("PRAGMA wal_checkpoint({mode})");
-            connection.query_row(&pragma, [], |row| row.get::<_, bool>(0))
-        };
         // Most of the work, for which nobody waits.
-        checkpoint("PASSIVE")?;
-        checkpoint("TRUNCATE").map(|is_busy| !is_busy)
+        checkpoint(&connection, "PASSIVE")?;
+        checkpoint(&connection, "TRUNCATE").map(|is_busy| !is_busy)
+    }
+
+    /// Moves as much of its log into the file as can be without anybody waiting.
+    ///
+    /// # Errors
+    /// The file cannot be opened, or the disk fails.
+    pub fn move_log(&self) -> rusqlite::Result<()> {
+        checkpoint(&self.open()?, "PASSIVE").map(|_| ())
     }
 
     /// [`optimize`] of this one.
@@ -128,4 +136,10 @@ impl DatabaseFile {
         connection.busy_timeout(HELD_MOST)?;
         Ok(connection)
     }
+}
+
+/// Whether somebody was in the way.
+fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<bool> {
+    let pragma = format!("PRAGMA wal_checkpoint({mode})");
+    connection.query_row(&pragma, [], |row| row.get(0))
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 /// A step shall not hold the writer longer.
 pub const HELD_MAX: Duration = Duration::from_millis(50);
 /// How long a step is meant to hold it.
-const AIM: Duration = Duration::from_millis(15);
+const AIM: Duration = Duration::from_millis(10);
 const FIRST: u64 = 50;
 const LEAST: u64 = 5;
 const MOST: u64 = 2_000;
@@ -96,7 +96,7 @@ mod tests {
     fn it_grows_with_care_and_shrinks_at_once() {
         let pace = Pace { rows: 1_000 };
         assert_eq!(pace.after(1_000, Duration::from_micros(10)).rows(), 2_000);
-        assert_eq!(pace.after(1_000, Duration::from_millis(150)).rows(), 100);
+        assert_eq!(pace.after(1_000, Duration::from_millis(150)).rows(), 66);
         assert_eq!(pace.after(1_000, Duration::from_secs(60)).rows(), LEAST);
         assert_eq!(Pace::default().after(50, Duration::ZERO).rows(), 100);
         assert_eq!(pace.after(0, Duration::from_secs(60)), pace);

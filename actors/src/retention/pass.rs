@@ -4,17 +4,19 @@
 //! its writer; between steps it rests, so that whoever records calls has most of the writer.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use sea_orm::DbErr;
+use sea_orm::{DatabaseConnection, DbErr};
 use serde::Serialize;
 use steward_entities::archive;
-use steward_entities::database::{Databases, begin_write};
+use steward_entities::database::{Databases, begin_write, beside};
 use steward_entities::expiry::{self, Census};
 use tokio::time::sleep;
 
 use super::board::{Board, Turn};
+use super::files::DatabaseFile;
 use super::holds::Holds;
 use super::kind::{Home, Kind};
 use super::pace::{HELD_MAX, Pace, Step};
@@ -24,10 +26,13 @@ use crate::domain::rid::Rid;
 use crate::domain::setting::{InForce, Settings};
 
 const DAY_MICROS: i64 = 24 * 3_600_000_000;
-/// Rows of a kind that are counted: reading more of a long log takes longer than anybody waits for a page.
+/// Rows that are due of a kind are counted so far before a pass, to tell how far it is.
 pub const COUNTED_MAX: u64 = 100_000;
 /// Pages that hold nothing and stay in a file for what comes next.
 const SPARE_PAGES: u64 = 2_000;
+
+/// After steps of so long altogether, what they wrote is moved from the write-ahead log into the file: a megabyte or some.
+const FOLDED_AFTER: Duration = Duration::from_millis(100);
 
 /// What it works with. Clones share everything.
 #[derive(Clone)]
@@ -82,7 +87,7 @@ impl Report {
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Due {
     pub stretches: Vec<(i64, i64)>,
-    /// Rows in them; at most [`COUNTED_MAX`] are counted.
+    /// Rows in them, as far as they were counted.
     pub rows: u64,
 }
 
@@ -100,13 +105,13 @@ fn holds(kind: Kind, settings: &Settings, archived: &[archive::Model]) -> Holds 
 }
 
 impl Parts {
-    /// What there is of a kind between two ages.
+    /// What there is of a kind between two ages; at most `most` are counted.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn census(&self, kind: Kind, ages: (i64, i64)) -> Result<Census, DbErr> {
+    pub async fn census(&self, kind: Kind, ages: (i64, i64), most: u64) -> Result<Census, DbErr> {
         let Some(table) = kind.table() else {
-            let census = self.contents.census(ages, COUNTED_MAX).await;
+            let census = self.contents.census(ages, most).await;
             return census.map_err(|error| DbErr::Custom(error.to_string()));
         };
         let read = match kind.home() {
@@ -114,30 +119,10 @@ impl Parts {
             Home::Events => &self.databases.events_read,
             Home::Control | Home::Contents => &self.databases.control_read,
         };
-        table.census(read, ages, COUNTED_MAX).await
+        table.census(read, ages, most).await
     }
 
-    /// Removes some of the oldest.
-    async fn remove(&self, kind: Kind, ages: (i64, i64), most: u64) -> Result<Step, DbErr> {
-        let Some(table) = kind.table() else {
-            let step = self.contents.remove_some(ages, most).await;
-            return step.map_err(|error| DbErr::Custom(error.to_string()));
-        };
-        let write = self.writer(kind.home());
-        let txn = begin_write(write).await?;
-        let begun = Instant::now();
-        let rows = match kind {
-            Kind::RequestLogs => expiry::remove_calls(&txn, ages, most).await?,
-            _ => table.remove_some(&txn, ages, most).await?,
-        };
-        txn.commit().await?;
-        Ok(Step {
-            rows,
-            held: begun.elapsed(),
-        })
-    }
-
-    fn writer(&self, home: Home) -> &sea_orm::DatabaseConnection {
+    fn writer(&self, home: Home) -> &DatabaseConnection {
         match home {
             Home::Ledger => &self.databases.ledger,
             Home::Events => &self.databases.events,
@@ -146,11 +131,47 @@ impl Parts {
     }
 }
 
-/// What is due of a kind at `now_micros`.
+/// A pass at its work: on connections of its own, so that a step holds nobody's but a file's lock.
+struct Sweep<'a> {
+    parts: &'a Parts,
+    /// One for each file or schema that it has come to.
+    writers: BTreeMap<Home, Writer>,
+    report: Report,
+    is_cancelled: &'a (dyn Fn() -> bool + Sync),
+}
+
+struct Writer {
+    connection: DatabaseConnection,
+    file: Option<DatabaseFile>,
+    /// How long its steps have written since its write-ahead log was last moved into the file.
+    wrote: Duration,
+}
+
+impl Writer {
+    /// Rests after a step as long as it shall, and moves what it wrote into the file now and then. Nobody waits for that,
+    /// while a commit that finds the log full would do it for everybody.
+    async fn rest(&mut self, held: Duration) {
+        self.wrote += held;
+        if self.wrote >= FOLDED_AFTER
+            && let Some(file) = self.file.clone()
+        {
+            self.wrote = Duration::ZERO;
+            match tokio::task::spawn_blocking(move || file.move_log()).await {
+                Ok(Ok(())) => {}
+                // It is tried again with the next steps; a log that stays long is told of by `files`.
+                Ok(Err(error)) => tracing::debug!(%error, "a write-ahead log was not moved"),
+                Err(error) => tracing::debug!(%error, "a write-ahead log was not moved"),
+            }
+        }
+        sleep(Pace::rest(held)).await;
+    }
+}
+
+/// What is due of a kind at `now_micros`; at most `most` rows are counted.
 ///
 /// # Errors
 /// When a database cannot be read.
-pub async fn due(parts: &Parts, kind: Kind, now_micros: i64) -> Result<Due, DbErr> {
+pub async fn due(parts: &Parts, kind: Kind, now_micros: i64, most: u64) -> Result<Due, DbErr> {
     let settings = parts.settings.load_full();
     let days = kind.days(&settings);
     if days == 0 {
@@ -159,23 +180,23 @@ pub async fn due(parts: &Parts, kind: Kind, now_micros: i64) -> Result<Due, DbEr
     let before = now_micros - i64::from(days) * DAY_MICROS;
     if !kind.by_rid() {
         let stretch = (i64::MIN, before);
-        let rows = parts.census(kind, stretch).await?.rows;
+        let rows = parts.census(kind, stretch, most).await?.rows;
         let stretches = if rows > 0 { vec![stretch] } else { Vec::new() };
         return Ok(Due { stretches, rows });
     }
     let cutoff = Rid::floor_of_ms(before.max(0) / 1_000).0;
-    let Some(oldest) = parts.census(kind, (0, cutoff)).await?.oldest else {
+    let Some(oldest) = parts.census(kind, (0, cutoff), 1).await?.oldest else {
         return Ok(Due::default());
     };
     let archived = archive::all(&parts.databases.control_read).await?;
     let stretches = holds(kind, &settings, &archived).free(oldest, cutoff, now_micros);
     let mut rows = 0;
     for stretch in &stretches {
-        rows += parts.census(kind, *stretch).await?.rows;
+        rows += parts.census(kind, *stretch, most).await?.rows;
     }
     Ok(Due {
         stretches,
-        rows: rows.min(COUNTED_MAX),
+        rows: rows.min(most),
     })
 }
 
@@ -195,34 +216,36 @@ pub async fn pass(
     let mut all = Vec::new();
     let mut expected = 0;
     for kind in Kind::ALL {
-        let due = due(parts, kind, now_micros).await?;
+        let due = due(parts, kind, now_micros, COUNTED_MAX).await?;
         expected += due.rows;
         if !due.stretches.is_empty() {
             all.push((kind, due.stretches));
         }
     }
     turn.expects(expected);
-    let mut report = Report::default();
+    let mut sweep = Sweep {
+        parts,
+        writers: BTreeMap::new(),
+        report: Report::default(),
+        is_cancelled,
+    };
     for (kind, stretches) in &all {
-        let tell = |report: &Report| {
-            let rows = report.rows();
+        let tell = |rows: u64| {
             turn.is_at(*kind, rows);
-            progress(
-                u8::try_from(rows * 100 / expected.max(1))
-                    .unwrap_or(99)
-                    .min(99),
-            );
+            let per_cent = u8::try_from(rows * 100 / expected.max(1)).unwrap_or(99);
+            progress(per_cent.min(99));
         };
-        turn.is_at(*kind, report.rows());
+        turn.is_at(*kind, sweep.report.rows());
         for stretch in stretches {
-            remove_all(parts, *kind, *stretch, &mut report, &tell, is_cancelled).await?;
+            sweep.remove_all(*kind, *stretch, &tell).await?;
         }
     }
     for home in [Home::Ledger, Home::Events] {
-        if all.iter().any(|(kind, _)| kind.home() == home) && !report.is_stopped {
-            give_back(parts, home, &mut report, is_cancelled).await?;
+        if all.iter().any(|(kind, _)| kind.home() == home) && !sweep.report.is_stopped {
+            sweep.give_back(home).await?;
         }
     }
+    let report = sweep.report;
     finish(parts, turn, &report);
     Ok(Some(report))
 }
@@ -241,54 +264,84 @@ fn finish(parts: &Parts, turn: Turn<'_>, report: &Report) {
     turn.done(parts.clock.now_micros(), report);
 }
 
-async fn remove_all(
-    parts: &Parts,
-    kind: Kind,
-    ages: (i64, i64),
-    report: &mut Report,
-    tell: &impl Fn(&Report),
-    is_cancelled: &(dyn Fn() -> bool + Sync),
-) -> Result<(), DbErr> {
-    let mut pace = Pace::default();
-    loop {
-        if is_cancelled() {
-            report.is_stopped = true;
-            return Ok(());
-        }
-        let step = parts.remove(kind, ages, pace.rows()).await?;
-        report.note(Some(kind), step);
-        tell(report);
-        if step.rows == 0 {
-            return Ok(());
-        }
-        pace = pace.after(step.rows, step.held);
-        sleep(Pace::rest(step.held)).await;
+impl Sweep<'_> {
+    async fn writer(&mut self, home: Home) -> Result<&mut Writer, DbErr> {
+        Ok(match self.writers.entry(home) {
+            Entry::Occupied(there) => there.into_mut(),
+            Entry::Vacant(place) => {
+                let connection = beside(self.parts.writer(home)).await?;
+                place.insert(Writer {
+                    file: DatabaseFile::of(&connection),
+                    connection,
+                    wrote: Duration::ZERO,
+                })
+            }
+        })
     }
-}
 
-/// Gives pages that hold nothing back to the disk, but for some that are filled again anyway.
-async fn give_back(
-    parts: &Parts,
-    home: Home,
-    report: &mut Report,
-    is_cancelled: &(dyn Fn() -> bool + Sync),
-) -> Result<(), DbErr> {
-    let mut pace = Pace::default();
-    let mut before = u64::MAX;
-    while !is_cancelled() {
-        let txn = begin_write(parts.writer(home)).await?;
+    async fn remove_all(
+        &mut self,
+        kind: Kind,
+        ages: (i64, i64),
+        tell: &impl Fn(u64),
+    ) -> Result<(), DbErr> {
+        let mut pace = Pace::default();
+        loop {
+            if (self.is_cancelled)() {
+                self.report.is_stopped = true;
+                return Ok(());
+            }
+            let step = self.remove(kind, ages, pace.rows()).await?;
+            self.report.note(Some(kind), step);
+            tell(self.report.rows());
+            if step.rows == 0 {
+                return Ok(());
+            }
+            pace = pace.after(step.rows, step.held);
+            match kind.home() {
+                Home::Contents => sleep(Pace::rest(step.held)).await,
+                home => self.writer(home).await?.rest(step.held).await,
+            }
+        }
+    }
+
+    /// Removes some of the oldest.
+    async fn remove(&mut self, kind: Kind, ages: (i64, i64), most: u64) -> Result<Step, DbErr> {
+        let Some(table) = kind.table() else {
+            let step = self.parts.contents.remove_some(ages, most).await;
+            return step.map_err(|error| DbErr::Custom(error.to_string()));
+        };
+        let writer = self.writer(kind.home()).await?;
+        let txn = begin_write(&writer.connection).await?;
         let begun = Instant::now();
-        let left = expiry::give_back(&txn, pace.rows()).await?;
+        let rows = match kind {
+            Kind::RequestLogs => expiry::remove_calls(&txn, ages, most).await?,
+            _ => table.remove_some(&txn, ages, most).await?,
+        };
         txn.commit().await?;
         let held = begun.elapsed();
-        let rows = pace.rows();
-        report.note(None, Step { rows, held });
-        if left <= SPARE_PAGES || left >= before {
-            break;
-        }
-        before = left;
-        pace = pace.after(rows, held);
-        sleep(Pace::rest(held)).await;
+        Ok(Step { rows, held })
     }
-    Ok(())
+
+    /// Gives pages that hold nothing back to the disk, but for some that are filled again anyway.
+    async fn give_back(&mut self, home: Home) -> Result<(), DbErr> {
+        let mut pace = Pace::default();
+        let mut before = u64::MAX;
+        while !(self.is_cancelled)() {
+            let rows = pace.rows();
+            let txn = begin_write(&self.writer(home).await?.connection).await?;
+            let begun = Instant::now();
+            let left = expiry::give_back(&txn, rows).await?;
+            txn.commit().await?;
+            let held = begun.elapsed();
+            self.report.note(None, Step { rows, held });
+            if left <= SPARE_PAGES || left >= before {
+                break;
+            }
+            before = left;
+            pace = pace.after(rows, held);
+            self.writer(home).await?.rest(held).await;
+        }
+        Ok(())
+    }
 }

@@ -575,7 +575,10 @@ async fn go_with_their_days(database: TestDatabase) {
         clock: Arc::new(ManualClock::at_micros(START_MS * 1_000)),
     };
     let now = START_MS * 1_000;
-    assert_eq!(due(&parts, Kind::Contents, now).await.unwrap().rows, 183);
+    assert_eq!(
+        due(&parts, Kind::Contents, now, 1_000).await.unwrap().rows,
+        183
+    );
     let report = pass(&parts, now, &|_| {}, &|| false)
         .await
         .unwrap()

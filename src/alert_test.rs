@@ -1,17 +1,22 @@
 //! `steward alert test FILE`: alert rules against written-down readings, in virtual time, before they go live.
 //!
 //! A file holds `[[rule]]`s and `[[test]]`s. A test names a rule, gives one reading per interval (`0.05 0.2x3 - !`: a
-//! value, a value three times, no data, a failure to measure) and says what must be so at which time. It runs the very
-//! code the rules run in; metrics are not measured and nobody is told anything.
+//! value, a value three times, no data, a failure to measure) and says what must be so at which time. Readings may be of
+//! several series, each with the labels that the rule splits by, and a test may have silences. It runs the very code the
+//! rules run in; metrics are not measured, channels not looked up, and nobody is told anything.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde::Deserialize;
+use steward_actors::alert_book::silenced;
 use steward_actors::domain::alert::condition::{Condition, Reading, STATUSES, Threshold, UNKNOWN};
 use steward_actors::domain::alert::machine::micros;
 use steward_actors::domain::alert::rule::{self, NoData, Rule, Severity, parse_duration};
 use steward_actors::domain::alert::series::Series;
+use steward_actors::domain::alert::silence::{Matcher, Silence};
+use steward_actors::domain::alert::{Labels, labels_text};
+use steward_actors::tree::watch::alert_evaluator::measure::refuse;
 
 /// Readings a test may have: a month of minutes.
 const READINGS_MAX: usize = 50_000;
@@ -44,6 +49,13 @@ struct RuleEntry {
     keep_firing_for: Option<String>,
     severity: String,
     no_data: Option<String>,
+    #[serde(default)]
+    split_by: Vec<String>,
+    #[serde(default)]
+    filter: Vec<String>,
+    /// Taken as they are: which channels there are is known to a running Steward only.
+    #[serde(default, rename = "channels")]
+    _channels: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -52,14 +64,42 @@ struct TestEntry {
     name: String,
     rule: String,
     interval: Option<String>,
-    series: String,
+    series: SeriesEntry,
+    #[serde(default)]
+    silence: Vec<SilenceEntry>,
     expect: Vec<Expectation>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum SeriesEntry {
+    /// Of the one series that a rule without `split_by` has.
+    One(String),
+    Each(Vec<LabelledEntry>),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LabelledEntry {
+    labels: Labels,
+    readings: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SilenceEntry {
+    /// `model=gpt-4o`, `rule!=r`; all must fit.
+    matchers: Vec<String>,
+    from: String,
+    to: String,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Expectation {
     at: String,
+    /// Which series; need not be said of the only one.
+    labels: Option<Labels>,
     /// `inactive`, `pending` or `firing`.
     state: Option<String>,
     /// What is told in that round, such as `["fired #1"]`.
@@ -137,7 +177,23 @@ fn run_test(test: &TestEntry, rules: &[Rule]) -> Result<Vec<String>, String> {
     if interval.is_zero() {
         return Err("interval: must be longer than nothing".to_owned());
     }
-    let stands = replay(rule, &readings(rule, &test.series)?, interval);
+    let silences: Vec<Silence> = test.silence.iter().map(silence).collect::<Result<_, _>>()?;
+    let mut series = Vec::new();
+    for (labels, text) in test.series.each() {
+        let is_known = series.iter().any(|(known, _)| *known == labels);
+        if is_known || !has_labels(rule, &labels) {
+            let wanted = match rule.condition.metric.is_by_component() {
+                true => "component".to_owned(),
+                false => rule.split_by.join(", "),
+            };
+            return Err(format!(
+                "series {}: each has other values of what the rule splits by ({wanted})",
+                labels_text(&labels)
+            ));
+        }
+        let stands = replay((rule, &labels), &readings(rule, text)?, &silences, interval);
+        series.push((labels, stands));
+    }
     if test.expect.is_empty() {
         return Err("expects nothing".to_owned());
     }
@@ -151,6 +207,19 @@ fn run_test(test: &TestEntry, rules: &[Rule]) -> Result<Vec<String>, String> {
                 expected.at
             ));
         }
+        let stands = match (&expected.labels, series.as_slice()) {
+            (None, [(_, only)]) => only,
+            (None, _) => {
+                let why = "say by `labels` of which series";
+                return Err(format!("at {}: {why}", expected.at));
+            }
+            (Some(labels), all) => {
+                let found = all.iter().find(|(known, _)| known == labels);
+                &found
+                    .ok_or_else(|| format!("at {}: there is no such series", expected.at))?
+                    .1
+            }
+        };
         let stand = stands
             .get(round)
             .ok_or_else(|| format!("at {}: is after the last reading", expected.at))?;
@@ -163,14 +232,55 @@ fn run_test(test: &TestEntry, rules: &[Rule]) -> Result<Vec<String>, String> {
     Ok(complaints)
 }
 
-fn replay(rule: &Rule, readings: &[Reading], interval: Duration) -> Vec<Stand> {
+impl SeriesEntry {
+    fn each(&self) -> Vec<(Labels, &str)> {
+        match self {
+            Self::One(readings) => vec![(Labels::new(), readings)],
+            Self::Each(all) => all
+                .iter()
+                .map(|one| (one.labels.clone(), one.readings.as_str()))
+                .collect(),
+        }
+    }
+}
+
+fn silence(entry: &SilenceEntry) -> Result<Silence, String> {
+    let matchers = entry.matchers.iter().map(|text| {
+        Matcher::parse(text).ok_or_else(|| format!("silence: `{text}` must read like model=gpt-4o"))
+    });
+    Ok(Silence {
+        matchers: matchers.collect::<Result<_, _>>()?,
+        from: micros(duration("from", Some(&entry.from), Duration::ZERO)?),
+        to: micros(duration("to", Some(&entry.to), Duration::ZERO)?),
+    })
+}
+
+/// Whether the rule makes series of such labels. Components are told apart always, and need not be named for a test.
+fn has_labels(rule: &Rule, labels: &Labels) -> bool {
+    if rule.condition.metric.is_by_component() {
+        return labels.keys().all(|label| label == "component");
+    }
+    labels.len() == rule.split_by.len()
+        && rule.split_by.iter().all(|label| labels.contains_key(label))
+}
+
+fn replay(
+    (rule, labels): (&Rule, &Labels),
+    readings: &[Reading],
+    silences: &[Silence],
+    interval: Duration,
+) -> Vec<Stand> {
+    // What the filter leaves out is never looked at.
+    let concerns = labels.is_empty() || rule.concerns(labels);
     let mut series = Series::default();
     let mut incidents = 0_u32;
     let mut now = 0_i64;
     readings
         .iter()
         .map(|reading| {
-            let round = series.round(rule, reading, false, now, || {
+            let reading = if concerns { reading } else { &Reading::Missing };
+            let is_quiet = silenced(silences, &rule.name, rule.severity, labels, now);
+            let round = series.round(rule, reading, is_quiet, now, || {
                 incidents += 1;
                 format!("#{incidents}")
             });
@@ -214,7 +324,10 @@ fn compare(expected: &Expectation, stand: &Stand) -> Result<Vec<String>, String>
 }
 
 fn read_rule(entry: &RuleEntry) -> Result<Rule, String> {
-    Ok(Rule {
+    let matchers = entry.filter.iter().map(|text| {
+        Matcher::parse(text).ok_or_else(|| format!("filter: `{text}` must read like model=gpt-4o"))
+    });
+    let rule = Rule {
         id: entry.name.clone(),
         name: entry.name.clone(),
         condition: Condition::parse(&entry.condition).map_err(|why| format!("condition: {why}"))?,
@@ -231,9 +344,11 @@ fn read_rule(entry: &RuleEntry) -> Result<Rule, String> {
             None => NoData::default(),
             Some(text) => NoData::parse(text).ok_or("no_data: must be ok, keep or alert")?,
         },
-        split_by: Vec::new(),
-        filter: Vec::new(),
-    })
+        split_by: entry.split_by.clone(),
+        filter: matchers.collect::<Result<_, _>>()?,
+    };
+    refuse(&rule)?;
+    Ok(rule)
 }
 
 fn duration(field: &str, text: Option<&str>, absent: Duration) -> Result<Duration, String> {
@@ -317,6 +432,36 @@ mod tests {
                 failed: 1
             }
         );
+    }
+
+    #[test]
+    fn alert_test_tells_series_apart_and_knows_filters_and_silences() {
+        let rule = "split_by = [\"model\"]\nfilter = [\"model!=batch\"]\nchannels = [\"ops\"]";
+        let series = "series = [{ labels = { model = \"a\" }, readings = \"0.2 0.2 0\" }, \
+             { labels = { model = \"b\" }, readings = \"0x3\" }, { labels = { model = \"batch\" }, readings = \"0.9x3\" }]";
+        let silences = "silence = [{ matchers = [\"model=a\"], from = \"0\", to = \"1m\" }]";
+        let expect = |all: &str| {
+            let test = format!("{series}\n{silences}\nexpect = [{all}]");
+            with(rule, &test).map(|report| report.text)
+        };
+        let a = |rest: &str| format!("{{ labels = {{ model = \"a\" }}, {rest} }}");
+        let as_it_is = [
+            a("at = \"0\", state = \"firing\", told = []"),
+            a("at = \"1m\", told = [\"fired #1\"]"),
+            "{ labels = { model = \"b\" }, at = \"2m\", state = \"inactive\" }".to_owned(),
+            "{ labels = { model = \"batch\" }, at = \"2m\", state = \"inactive\" }".to_owned(),
+        ];
+        assert_eq!(expect(&as_it_is.join(", ")).unwrap(), "ok     t\n");
+        assert!(
+            expect("{ at = \"0\", state = \"firing\" }")
+                .unwrap_err()
+                .contains("of which series")
+        );
+        let nobody = "{ labels = { model = \"z\" }, at = \"0\", state = \"firing\" }";
+        assert!(expect(nobody).unwrap_err().contains("no such series"));
+        let other = "series = [{ labels = { app = \"a\" }, readings = \"0\" }]\nexpect = []";
+        assert!(with(rule, other).unwrap_err().contains("splits by (model)"));
+        assert!(with("split_by = [\"weather\"]", "series = \"0\"\nexpect = []").is_err());
     }
 
     #[test]

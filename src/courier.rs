@@ -17,7 +17,7 @@ use lettre::message::{Mailbox, MultiPart};
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 use rustls::ClientConfig;
 use steward_actors::courier::{Answered, Courier, Parcel};
-use steward_actors::domain::notice::answer::KEPT_BYTES;
+use steward_actors::domain::notice::answer::{KEPT_BYTES, Outcome, judge_smtp};
 use steward_actors::domain::notice::email::{AUTO_SUBMITTED, Mail};
 use steward_actors::outward::{Call, Outward, Reply};
 
@@ -40,6 +40,8 @@ pub struct Outgoing {
 }
 
 struct Relay {
+    /// `host:port`.
+    address: String,
     transport: AsyncSmtpTransport<Tokio1Executor>,
     from: Mailbox,
 }
@@ -84,6 +86,7 @@ impl Outgoing {
                 .filter(|_| !config.smtp.url.is_empty())
                 .zip(from)
                 .map(|(builder, from)| Relay {
+                    address: relay_address(&config.smtp.url).unwrap_or_default(),
                     transport: builder.timeout(Some(MAIL_WITHIN)).build(),
                     from,
                 }),
@@ -91,6 +94,21 @@ impl Outgoing {
             tls,
         }
     }
+}
+
+/// `host:port` of a relay's URL, ports as the mail library has them.
+fn relay_address(url: &str) -> Option<String> {
+    let uri: http::Uri = url.parse().ok()?;
+    let port = match (uri.scheme_str()?, uri.query()) {
+        ("smtps", _) => 465,
+        (_, Some(query)) if query.contains("tls=") => 587,
+        _ => 25,
+    };
+    Some(format!(
+        "{}:{}",
+        uri.host()?,
+        uri.port_u16().unwrap_or(port)
+    ))
 }
 
 impl Relay {
@@ -117,7 +135,7 @@ impl Relay {
 
 /// Refused for good.
 fn is_final(answered: &Answered) -> bool {
-    (500..600).contains(&answered.status)
+    judge_smtp(Some(answered.status)) == Outcome::Rejected
 }
 
 #[async_trait]
@@ -177,6 +195,21 @@ impl Courier for Outgoing {
             }
         }
         Ok(best.unwrap_or(all))
+    }
+
+    fn relay(&self) -> Option<&str> {
+        self.relay.as_ref().map(|relay| relay.address.as_str())
+    }
+
+    async fn greet_relay(&self) -> Result<(), String> {
+        let Some(relay) = &self.relay else {
+            return Ok(());
+        };
+        match relay.transport.test_connection().await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err("the mail relay closed the connection".to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     fn mail_domain(&self) -> &str {
@@ -240,6 +273,27 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+
+    #[test]
+    fn a_relay_is_known_by_its_address_and_nothing_secret() {
+        for (url, address) in [
+            (
+                "smtps://me:secret%40@mail.example.com",
+                "mail.example.com:465",
+            ),
+            (
+                "smtp://mail.example.com?tls=required",
+                "mail.example.com:587",
+            ),
+            (
+                "smtp://me:secret@mail.example.com:2525?tls=required",
+                "mail.example.com:2525",
+            ),
+            ("smtp://[::1]", "[::1]:25"),
+        ] {
+            assert_eq!(relay_address(url).as_deref(), Some(address), "{url}");
+        }
+    }
 
     #[test]
     fn a_mail_says_that_a_machine_wrote_it_and_where_it_belongs() {

@@ -49,6 +49,19 @@ pub trait Courier: fmt::Debug + Send + Sync + 'static {
     /// Why there is no answer, in words that hold no secret.
     async fn mail(&self, mail: &Mail, to: &[String]) -> Result<Answered, String>;
 
+    /// Where the mail relay is, `host:port`; none where no mail is sent.
+    fn relay(&self) -> Option<&str> {
+        None
+    }
+
+    /// Whether the relay answers and lets us in; no mail is sent.
+    ///
+    /// # Errors
+    /// Why not, in words that hold no secret.
+    async fn greet_relay(&self) -> Result<(), String> {
+        Ok(())
+    }
+
     /// The right half of mails' ids.
     fn mail_domain(&self) -> &str;
 }

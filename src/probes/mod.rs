@@ -2,6 +2,7 @@
 //!
 //! - [`own`]: databases, spool, disk, the groups of actors, and whether sign-in tokens can be issued.
 //! - [`issuers`]: whose user tokens are taken, by signing one or by fetching their keys.
+//! - [`services`]: what works for Steward outside or in rounds: the mail relay, the remote of statistics, learning.
 //! - [`accounts`]: providers, by the cheapest request that needs the credential.
 //!
 //! They hold the state weakly: it holds the board that holds them. What a finding comes to is decided elsewhere
@@ -12,6 +13,7 @@ mod certificate;
 mod dial;
 mod issuers;
 mod own;
+mod services;
 
 use std::sync::Arc;
 
@@ -29,6 +31,7 @@ pub fn attach(state: &web::Data<AppState>) {
     let mut probes: Vec<Arc<dyn Probe>> = vec![
         Arc::new(own::Own(weak())),
         Arc::new(issuers::Issuers(weak())),
+        Arc::new(services::Services::new(weak())),
     ];
     if state.config.health.accounts {
         probes.push(Arc::new(accounts::Accounts(weak())));

@@ -38,6 +38,29 @@ pub trait Probe: Send + Sync + 'static {
     }
 }
 
+/// How the latest round of an actor went that works in rounds, as it says itself; a probe reads it. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct LatestRound(Arc<Mutex<Option<Round>>>);
+
+/// See [`LatestRound`].
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Round {
+    /// When it ended, microseconds since the Unix epoch.
+    pub at: i64,
+    pub has_failed: bool,
+}
+
+impl LatestRound {
+    pub(crate) fn note(&self, at: i64, has_failed: bool) {
+        *self.0.lock() = Some(Round { at, has_failed });
+    }
+
+    /// None before the first of this process.
+    pub fn get(&self) -> Option<Round> {
+        self.0.lock().clone()
+    }
+}
+
 /// How often components are looked at, and what it takes to believe a look.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HealthSettings {

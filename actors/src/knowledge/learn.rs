@@ -19,6 +19,7 @@ use crate::contents::Said;
 use crate::contents::store::ContentStore;
 use crate::domain::clock::SharedClock;
 use crate::domain::setting::InForce;
+use crate::health::LatestRound;
 
 /// Characters of a question, and of an answer: as many as somebody may type.
 pub const QUESTION_MAX: usize = 1_000;
@@ -35,6 +36,8 @@ pub struct Parts {
     pub contents: Arc<ContentStore>,
     pub settings: InForce,
     pub clock: SharedClock,
+    /// For who asks how it goes.
+    pub latest: LatestRound,
 }
 
 impl std::fmt::Debug for Parts {

@@ -30,7 +30,7 @@ use crate::domain::clock::SharedClock;
 use crate::domain::recent::Recent;
 use crate::domain::snapshot::Snapshot;
 use crate::health::store::NodeLooks;
-use crate::health::{HealthBoard, HealthSettings};
+use crate::health::{HealthBoard, HealthSettings, LatestRound};
 use crate::jobs::JobKinds;
 use crate::knowledge;
 use crate::knowledge::embed::Embedder;
@@ -62,7 +62,8 @@ use live::push_hub::PushHub;
 use upkeep::job_runner::{self, JobRunner};
 use upkeep::{archivist, database_backup, remote_backup};
 use watch::AlertSettings;
-use watch::alert_evaluator::measure::{Gauges, Outside};
+use watch::alert_evaluator::measure::Gauges;
+use watch::alert_evaluator::outside::Outside;
 use watch::alert_evaluator::{self, AlertEvaluator};
 use watch::health_prober;
 use watch::log_collector;
@@ -186,6 +187,8 @@ pub struct TreeHandle {
     pub job_runner: ActorRef<JobRunner>,
     /// `root/learning/feedback_learner`.
     pub feedback_learner: ActorRef<FeedbackLearner>,
+    /// How its latest pass went.
+    pub learning: LatestRound,
     /// `root/learning/knowledge_sync`.
     pub knowledge_sync: ActorRef<KnowledgeSync>,
     /// What it works with, and what questions are answered by.
@@ -352,7 +355,9 @@ impl Tree {
             contents: Arc::clone(&deps.contents.store),
             settings: Arc::clone(&in_force),
             clock: Arc::clone(&deps.clock),
+            latest: LatestRound::default(),
         };
+        let learning = learns.latest.clone();
         let knowledge_sync = ActorRef::new(QUEUE);
         let knowledge = knowledge::Parts {
             databases: deps.databases.clone(),
@@ -441,6 +446,7 @@ impl Tree {
             vault: Arc::clone(&deps.vault),
             outward: deps.outward,
             clock: Arc::clone(&deps.clock),
+            standing: Arc::default(),
         };
         let backup_parts = database_backup::Parts {
             databases: deps.databases.clone(),
@@ -543,6 +549,7 @@ impl Tree {
             health,
             job_runner,
             feedback_learner,
+            learning,
             knowledge_sync,
             knowledge,
             remote,

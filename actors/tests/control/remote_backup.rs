@@ -226,6 +226,7 @@ impl World {
             vault: Arc::new(Vault::open(database.dir()).unwrap()),
             outward: there.clone(),
             clock: clock.clone(),
+            standing: Arc::default(),
         };
         let address = Address {
             url: "https://project.supabase.co".into(),
@@ -567,6 +568,7 @@ async fn a_postgres_server_takes_what_postgrest_takes() {
         vault: Arc::new(Vault::open(here.dir()).unwrap()),
         outward: Arc::new(Plain),
         clock: clock.clone(),
+        standing: Arc::default(),
     };
     let plain = url.split('?').next().unwrap();
     let address = |url: String| Address { url, key: None };

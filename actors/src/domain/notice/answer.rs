@@ -50,10 +50,12 @@ fn patience(asked: &str, now: i64) -> Option<Duration> {
 }
 
 /// Judges a mail server's reply code; `None` when there was none: no connection, no answer in time, a bad certificate.
-/// Only a permanent refusal is final.
+/// Only a permanent refusal of the mail is final; that the relay does not let us in (RFC 4954) is mended by an operator, and
+/// no mail shall be lost for it.
 pub fn judge_smtp(code: Option<u16>) -> Outcome {
     match code {
         Some(200..=399) => Outcome::Delivered,
+        Some(530 | 534 | 535 | 538) => Outcome::Later(None),
         Some(500..=599) => Outcome::Rejected,
         _ => Outcome::Later(None),
     }

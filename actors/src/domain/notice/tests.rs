@@ -270,6 +270,8 @@ fn alert_notice_mails_smuggle_nothing_in() {
 fn alert_notice_mail_is_given_up_only_when_refused_for_good() {
     assert_eq!(judge_smtp(Some(250)), Outcome::Delivered);
     assert_eq!(judge_smtp(Some(550)), Outcome::Rejected);
+    // The relay does not let us in: that says nothing of the mail.
+    assert_eq!(judge_smtp(Some(535)), Outcome::Later(None));
     for code in [None, Some(421), Some(451)] {
         assert_eq!(judge_smtp(code), Outcome::Later(None));
     }

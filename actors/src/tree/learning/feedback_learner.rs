@@ -76,6 +76,8 @@ impl FeedbackLearner {
         let work = async move { home.at_home(async move { learn::pass(&parts).await }).await };
         ctx.spawn(work.into_actor(self).map(|result, this, ctx| {
             this.at_work = false;
+            let now = this.parts.clock.now_micros();
+            this.parts.latest.note(now, result.is_err());
             match result {
                 Ok(learned) => {
                     this.failing = false;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, WrapFuture};
+use arc_swap::ArcSwapOption;
 use chrono::{Days, NaiveDate};
 use sea_orm::DbErr;
 use steward_entities::database::{Databases, begin_write};
@@ -43,6 +44,29 @@ pub struct Parts {
     pub vault: Arc<Vault>,
     pub outward: Arc<dyn Outward>,
     pub clock: SharedClock,
+    /// How pushing goes, for who asks; none while nothing is to be pushed. Kept by every look.
+    pub standing: Arc<ArcSwapOption<Standing>>,
+}
+
+/// How pushing goes.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Standing {
+    /// Pushes that failed in a row.
+    pub attempts: i64,
+    /// What the last one came to, when it failed.
+    pub last_error: Option<String>,
+    /// Changes with what operators say of the remote.
+    pub version: i64,
+}
+
+impl Standing {
+    fn of(row: &remote_backup::Model) -> Self {
+        Self {
+            attempts: row.attempts,
+            last_error: row.last_error.clone(),
+            version: row.version,
+        }
+    }
 }
 
 impl std::fmt::Debug for Parts {
@@ -87,7 +111,12 @@ pub enum Round {
 /// When the database cannot be read or written. What was pushed and not noted is pushed again.
 pub async fn round(parts: &Parts, urgent: bool) -> Result<Round, DbErr> {
     let now = parts.clock.now_micros();
-    let Some(row) = remote_backup::get(&parts.databases.control_read).await? else {
+    let row = remote_backup::get(&parts.databases.control_read).await?;
+    let pushed = row.as_ref().filter(|row| row.enabled);
+    parts
+        .standing
+        .store(pushed.map(|row| Arc::new(Standing::of(row))));
+    let Some(row) = row else {
         return Ok(Round::NotDue);
     };
     let is_due = row.enabled && row.next_at <= now;

@@ -5,6 +5,7 @@ use sea_orm::ActiveValue::Set;
 use serde_json::{Value, json};
 use steward_actors::contents::{Content, Said};
 use steward_actors::domain::rid::Rid;
+use steward_actors::health::LatestRound;
 use steward_actors::knowledge::learn::{self, Learned, pass};
 use steward_entities::database::begin_write;
 use steward_entities::feedback::{self, Status};
@@ -97,6 +98,7 @@ impl House {
             contents: Arc::clone(&self.world.state.contents),
             settings: Arc::new(arc_swap::ArcSwap::from_pointee(settings)),
             clock: Arc::clone(&self.world.state.clock),
+            latest: LatestRound::default(),
         };
         pass(&parts).await.unwrap()
     }

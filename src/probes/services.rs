@@ -1,0 +1,176 @@
+//! What works for Steward from outside, or in rounds of its own: the mail relay, the remote that statistics are pushed to, and
+//! learning from feedback. A component is there as long as it is wanted: without a relay there is none that could be down.
+//!
+//! Pushing and learning say themselves how their latest round went. The relay is greeted, which signs in and sends nothing;
+//! since relays count those who sign in, one that answered is left alone for a while.
+
+use std::sync::Weak;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use steward_actors::domain::alert::machine::micros;
+use steward_actors::domain::health::{Component, Finding, Kind, Seen};
+use steward_actors::health::{LatestRound, Probe, UPLINK};
+use steward_actors::tree::upkeep::remote_backup::Standing;
+
+use super::accounts::outside;
+use super::own::millis;
+use crate::state::AppState;
+
+const SMTP: &str = "smtp";
+const REMOTE_BACKUP: &str = "remote_backup";
+const LEARNING: &str = "scheduler:learning";
+/// A relay that answered is not greeted again for so long.
+const GREETED_EVERY: Duration = Duration::from_secs(600);
+/// So many pushes that fail in a row are no hiccup.
+const DOWN_AFTER: i64 = 3;
+/// Rounds that may be late before one is missed, and how long one may take.
+const ROUNDS_LATE: u32 = 3;
+const ROUND_TAKES: Duration = Duration::from_secs(60);
+
+pub(super) struct Services {
+    state: Weak<AppState>,
+    /// When the relay last answered, and after how many milliseconds.
+    greeted: Mutex<Option<(Instant, u64)>>,
+}
+
+impl Services {
+    pub(super) fn new(state: Weak<AppState>) -> Self {
+        Self {
+            state,
+            greeted: Mutex::default(),
+        }
+    }
+
+    async fn relay(&self, state: &AppState) -> Finding {
+        let lately = *self.greeted.lock();
+        if let Some((at, latency_ms)) = lately
+            && at.elapsed() < GREETED_EVERY
+        {
+            return Finding::up().after_ms(latency_ms);
+        }
+        let begun = Instant::now();
+        let greeted = state.tree.courier.greet_relay().await;
+        let latency_ms = millis(begun);
+        *self.greeted.lock() = greeted.is_ok().then_some((begun, latency_ms));
+        let finding = match greeted {
+            Ok(()) => Finding::up(),
+            Err(why) => Finding::of(Seen::Down).because("mail_relay_unavailable", why),
+        };
+        finding.after_ms(latency_ms)
+    }
+}
+
+#[async_trait]
+impl Probe for Services {
+    fn components(&self) -> Vec<Component> {
+        let Some(state) = self.state.upgrade() else {
+            return Vec::new();
+        };
+        let mut components = vec![Component::own(LEARNING, Kind::Scheduler)];
+        if let Some(relay) = state.tree.courier.relay() {
+            let component = Component {
+                outside: outside(&format!("smtp://{relay}")),
+                ..Component::own(SMTP, Kind::Smtp)
+            };
+            components.push(match component.outside {
+                Some(_) => component.below(UPLINK),
+                None => component,
+            });
+        }
+        if let Some(standing) = &*state.tree.remote.standing.load() {
+            components.push(Component {
+                version: standing.version,
+                ..Component::own(REMOTE_BACKUP, Kind::RemoteBackup)
+            });
+        }
+        components
+    }
+
+    async fn look(&self, component: &Component) -> Finding {
+        let Some(state) = self.state.upgrade() else {
+            return Finding::of(Seen::Nothing);
+        };
+        match component.id.as_str() {
+            SMTP => self.relay(&state).await,
+            REMOTE_BACKUP => pushing(state.tree.remote.standing.load().as_deref()),
+            LEARNING => {
+                let every = state.settings.load().learn_every;
+                learning(&state.tree.learning, every, state.clock.now_micros())
+            }
+            _ => Finding::of(Seen::Nothing),
+        }
+    }
+}
+
+/// Nothing is lost while pushes fail: rows wait.
+fn pushing(standing: Option<&Standing>) -> Finding {
+    let Some(standing) = standing else {
+        return Finding::of(Seen::Nothing);
+    };
+    let seen = match standing.attempts {
+        0 => return Finding::up(),
+        attempts if attempts < DOWN_AFTER => Seen::Impaired,
+        _ => Seen::Down,
+    };
+    let why = standing
+        .last_error
+        .as_deref()
+        .unwrap_or("it is not said why");
+    let reason = format!(
+        "{} pushes in a row failed; rows wait: {why}",
+        standing.attempts
+    );
+    Finding::of(seen).because("remote_backup_failing", reason)
+}
+
+fn learning(latest: &LatestRound, every: Duration, now_micros: i64) -> Finding {
+    let Some(latest) = latest.get() else {
+        return Finding::of(Seen::Nothing);
+    };
+    if latest.has_failed {
+        let reason = "Feedback cannot be read, or what it teaches not written down.";
+        return Finding::of(Seen::Impaired).because("learning_fails", reason);
+    }
+    let late = micros(
+        every
+            .saturating_mul(ROUNDS_LATE)
+            .saturating_add(ROUND_TAKES),
+    );
+    if now_micros.saturating_sub(latest.at) > late {
+        return Finding::of(Seen::Down).because("learning_stopped", "No round has ended for long.");
+    }
+    Finding::up()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pushes_that_fail_once_are_a_hiccup_and_rows_wait() {
+        let after = |attempts| {
+            let standing = Standing {
+                attempts,
+                last_error: Some("503".to_owned()),
+                version: 1,
+            };
+            pushing(Some(&standing))
+        };
+        let seen = [0, 1, 2, 3, 30].map(|attempts| after(attempts).seen);
+        let expected = [
+            Seen::Up,
+            Seen::Impaired,
+            Seen::Impaired,
+            Seen::Down,
+            Seen::Down,
+        ];
+        assert_eq!(seen, expected);
+        assert_eq!(
+            after(2).reason.as_deref(),
+            Some("2 pushes in a row failed; rows wait: 503")
+        );
+        assert_eq!(pushing(None).seen, Seen::Nothing);
+    }
+}

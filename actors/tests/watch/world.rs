@@ -16,7 +16,8 @@ use steward_actors::domain::setting::{InForce, Settings};
 use steward_actors::live::Switchboard;
 use steward_actors::spool::{Overflow, Spool, SpoolConfig};
 use steward_actors::tree::ledger::batch_writer::delivery::Condition;
-use steward_actors::tree::watch::alert_evaluator::measure::{Gauges, Outside};
+use steward_actors::tree::watch::alert_evaluator::measure::Gauges;
+use steward_actors::tree::watch::alert_evaluator::outside::Outside;
 use steward_actors::tree::watch::alert_evaluator::{self, Shared, round};
 use steward_actors::tree::watch::notifier::{self, Sending, Turn, drain};
 use steward_actors::vault::Vault;
@@ -212,7 +213,7 @@ impl World {
     }
 
     /// As a process that has just started: nothing is remembered but what is stored.
-    fn evaluator(&self) -> alert_evaluator::Parts {
+    pub(crate) fn evaluator(&self) -> alert_evaluator::Parts {
         let outside = Outside::default();
         let (status, others) = (Arc::clone(&self.status), Arc::clone(&self.others));
         outside.components(move || {

@@ -98,6 +98,22 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// One that only looks: for measuring, not for telling anybody.
+    pub(crate) fn watching(condition: Condition) -> Self {
+        Self {
+            id: String::new(),
+            name: String::new(),
+            condition,
+            window: WINDOW,
+            hold_for: Duration::ZERO,
+            keep_firing_for: Duration::ZERO,
+            severity: Severity::Info,
+            no_data: NoData::Ok,
+            split_by: Vec::new(),
+            filter: Vec::new(),
+        }
+    }
+
     /// Whether a series is this rule's business.
     pub fn concerns(&self, labels: &Labels) -> bool {
         self.filter.iter().all(|matcher| matcher.fits(labels))

@@ -5,7 +5,9 @@
 //! All decisions are [`crate::domain::alert`]'s; sending is `notifier`'s. Several nodes on one database take turns: a
 //! round that another node has just done is left out.
 
+mod history;
 pub mod measure;
+pub mod outside;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -34,7 +36,8 @@ use crate::fault_point;
 use crate::live::{Switchboard, Topic};
 use crate::supervision::{ActorRef, ChildSpec, Incarnation};
 
-use measure::{Gauges, Read, Roll};
+use measure::{Gauges, Read};
+use outside::Roll;
 
 /// How often it sees whether a round is due; oftener when rounds are.
 const BEAT: Duration = Duration::from_secs(1);
@@ -42,6 +45,7 @@ const BEAT: Duration = Duration::from_secs(1);
 const COMPONENT: &str = "component";
 /// A round that takes longer is given up; the next one begins anew.
 const ROUND_WITHIN: Duration = Duration::from_secs(45);
+const MINUTE_US: i64 = 60_000_000;
 /// How long the last two hours may be unknown before that is an error.
 const NOT_YET_MAX_US: i64 = 300_000_000;
 
@@ -83,6 +87,8 @@ pub struct AlertEvaluator {
     begun: Option<Instant>,
     /// Since when this incarnation runs.
     started_at: i64,
+    /// The minute of the clock whose gauges were written down last.
+    sampled: i64,
 }
 
 /// The child spec of `root/watch/alert_evaluator`.
@@ -357,6 +363,7 @@ impl AlertEvaluator {
             parts,
             at_work: false,
             begun: None,
+            sampled: i64::MIN,
         }
     }
 
@@ -375,10 +382,20 @@ impl AlertEvaluator {
         }
         self.begun = Some(Instant::now());
         let parts = self.parts.clone();
-        let since_start = parts.clock.now_micros() - self.started_at;
+        let now = parts.clock.now_micros();
+        let since_start = now - self.started_at;
+        let minute = now.div_euclid(MINUTE_US);
+        let samples = std::mem::replace(&mut self.sampled, minute) != minute;
         let work = async move {
             let home = parts.gauges.databases.clone();
-            let evaluating = home.at_home(async move { round(&parts, since_start).await });
+            let evaluating = home.at_home(async move {
+                let round = round(&parts, since_start).await?;
+                let failed = round.failed.len();
+                if samples && let Err(error) = parts.gauges.sample(failed, now).await {
+                    tracing::debug!(%error, "a minute of gauges is not kept");
+                }
+                Ok(round)
+            });
             tokio::time::timeout(ROUND_WITHIN, evaluating)
                 .await
                 .unwrap_or_else(|_| Err(DbErr::Custom("no answer in time".to_owned())))

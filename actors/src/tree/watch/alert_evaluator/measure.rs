@@ -2,8 +2,8 @@
 //!
 //! A metric nobody measures in this installation is missing, not zero: the rule's no-data policy decides.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, OnceLock};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{Datelike, NaiveDate};
@@ -31,96 +31,14 @@ use crate::domain::setting::InForce;
 use crate::spool::Spool;
 use crate::tree::ledger::batch_writer::delivery::Condition;
 
+use super::outside::Outside;
+
 /// Longest window that is read from rollups.
 pub const WINDOW_MAX: Duration = Duration::from_secs(31 * 86_400);
-const HOUR_US: i64 = 3_600_000_000;
-const DAY_US: i64 = 24 * HOUR_US;
+pub(super) const HOUR_US: i64 = 3_600_000_000;
+pub(super) const DAY_US: i64 = 24 * HOUR_US;
 /// A channel counts as failing when nothing arrived for so long.
 const CHANNEL_FAILS_AFTER_US: i64 = 600_000_000;
-
-type Ask<T> = Box<dyn Fn() -> T + Send + Sync>;
-
-/// What only others know: attached once they run; not asked before.
-#[derive(Default)]
-pub struct Outside {
-    components: OnceLock<Ask<Vec<(String, &'static str)>>>,
-    known: OnceLock<Ask<Option<BTreeSet<String>>>>,
-    parents: OnceLock<Ask<BTreeMap<String, String>>>,
-    certificates: OnceLock<Ask<Vec<(String, i64)>>>,
-    restarts: OnceLock<Ask<u64>>,
-}
-
-impl std::fmt::Debug for Outside {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Outside").finish_non_exhaustive()
-    }
-}
-
-impl Outside {
-    /// Who knows the components and how they are (`healthy`, `degraded`, `unhealthy`, `unknown`). The first one stays.
-    pub fn components(
-        &self,
-        ask: impl Fn() -> Vec<(String, &'static str)> + Send + Sync + 'static,
-    ) {
-        let _ = self.components.set(Box::new(ask));
-    }
-
-    /// Who knows which components there are, looked at or not. The first one stays.
-    pub fn knows(&self, ask: impl Fn() -> Option<BTreeSet<String>> + Send + Sync + 'static) {
-        let _ = self.known.set(Box::new(ask));
-    }
-
-    /// Which components there are, if somebody knows, and which of them were looked at since the process started.
-    pub fn roll(&self) -> Roll {
-        let looked = self.components.get().map_or_else(Vec::new, |ask| ask());
-        Roll {
-            known: self.known.get().and_then(|ask| ask()),
-            looked: looked.into_iter().map(|(id, _)| id).collect(),
-        }
-    }
-
-    /// Who knows what each component stands on, if on any. The first one stays.
-    pub fn stands_on(&self, ask: impl Fn() -> BTreeMap<String, String> + Send + Sync + 'static) {
-        let _ = self.parents.set(Box::new(ask));
-    }
-
-    /// What each component stands on, as far as somebody knows.
-    pub fn parents(&self) -> BTreeMap<String, String> {
-        self.parents.get().map_or_else(BTreeMap::new, |ask| ask())
-    }
-
-    /// Who knows which components have certificates, and when those expire (microseconds since the Unix epoch). The first
-    /// one stays.
-    pub fn certificates(&self, ask: impl Fn() -> Vec<(String, i64)> + Send + Sync + 'static) {
-        let _ = self.certificates.set(Box::new(ask));
-    }
-
-    /// Who knows how often actors were restarted. The first one stays.
-    pub fn restarts(&self, ask: impl Fn() -> u64 + Send + Sync + 'static) {
-        let _ = self.restarts.set(Box::new(ask));
-    }
-}
-
-/// Components, called over.
-#[derive(Clone, Debug, Default)]
-pub struct Roll {
-    known: Option<BTreeSet<String>>,
-    looked: BTreeSet<String>,
-}
-
-impl Roll {
-    /// Nobody looks at it any more: it was deleted or disabled.
-    pub fn is_gone(&self, component: &str) -> bool {
-        let known = self.known.as_ref();
-        known.is_some_and(|known| !known.contains(component))
-    }
-
-    /// It will be looked at and was not yet: nothing can be said of it.
-    pub fn is_awaited(&self, component: &str) -> bool {
-        let known = self.known.as_ref();
-        known.is_some_and(|known| known.contains(component)) && !self.looked.contains(component)
-    }
-}
 
 /// Where metrics come from. Clones share everything.
 #[derive(Clone, Debug)]
@@ -207,7 +125,7 @@ pub fn refuse(rule: &Rule) -> Result<(), String> {
     Ok(())
 }
 
-enum Source {
+pub(super) enum Source {
     /// Windows of calls.
     Calls,
     Cost,
@@ -216,7 +134,7 @@ enum Source {
     Process,
 }
 
-fn source(metric: &str) -> Source {
+pub(super) fn source(metric: &str) -> Source {
     match metric {
         "error_rate" | "request_count" | "avg_latency_ms" | "p50_latency_ms" | "p95_latency_ms"
         | "p99_latency_ms" | "avg_ttft_ms" | "p50_ttft_ms" | "p95_ttft_ms" | "p99_ttft_ms"
@@ -228,13 +146,13 @@ fn source(metric: &str) -> Source {
 }
 
 /// Labels that a rule splits or filters by.
-fn named_labels(rule: &Rule) -> Vec<String> {
+pub(super) fn named_labels(rule: &Rule) -> Vec<String> {
     let filtered = rule.filter.iter().map(|matcher| &matcher.label);
     let all: BTreeSet<&String> = rule.split_by.iter().chain(filtered).collect();
     all.into_iter().cloned().collect()
 }
 
-fn reach(rule: &Rule) -> i64 {
+pub(super) fn reach(rule: &Rule) -> i64 {
     let window = micros(rule.window);
     match rule.condition.change {
         true => window.saturating_mul(2),
@@ -242,7 +160,7 @@ fn reach(rule: &Rule) -> i64 {
     }
 }
 
-fn dimension(label: &str) -> Option<Dimension> {
+pub(super) fn dimension(label: &str) -> Option<Dimension> {
     Some(match label {
         "tenant" => Dimension::Tenant,
         "app" => Dimension::App,
@@ -417,7 +335,7 @@ impl Gauges {
         Ok(all)
     }
 
-    async fn of_costs(&self, rule: &Rule, now: i64) -> Result<Read, DbErr> {
+    pub(super) async fn of_costs(&self, rule: &Rule, now: i64) -> Result<Read, DbErr> {
         let today = calendar::day_of(self.zone, now);
         let from = match rule.condition.metric.id {
             "cost_today" => today,
@@ -538,7 +456,12 @@ impl Gauges {
         Ok((dropped as f64 - before.unwrap_or(0.0)).max(0.0))
     }
 
-    async fn of_process(&self, rule: &Rule, failed: usize, now: i64) -> Result<Reading, DbErr> {
+    pub(super) async fn of_process(
+        &self,
+        rule: &Rule,
+        failed: usize,
+        now: i64,
+    ) -> Result<Reading, DbErr> {
         let metric = rule.condition.metric.id;
         let books = self.spool.ledger();
         Ok(match metric {
@@ -601,93 +524,7 @@ impl Gauges {
 /// A recount is made every night; what it found is told of until the next but one.
 const RECOUNTS_REMEMBERED_US: i64 = 2 * DAY_US;
 
-/// How far back [`Gauges::history`] goes.
-const HISTORY_US: i64 = DAY_US;
-
-impl Gauges {
-    /// What `rule` would have read over the last day, oldest first: by the hour until two hours ago, by the minute since;
-    /// with labels the two hours only. Empty where nothing is kept of the metric.
-    ///
-    /// # Errors
-    /// When a database cannot be read.
-    pub async fn history(&self, rule: &Rule, now: i64) -> Result<Vec<(i64, Reading)>, DbErr> {
-        let metric = rule.condition.metric.id;
-        let minute = 60_000_000;
-        match source(metric) {
-            Source::Calls if !rule.condition.change => {}
-            Source::Process if matches!(metric, "spool_depth" | "records_dropped") => {
-                let read = &self.databases.events_read;
-                let window = micros(rule.window);
-                let from = match metric {
-                    "records_dropped" => now - HISTORY_US - window,
-                    _ => now - HISTORY_US,
-                };
-                let mut rows = metrics_snapshot::list(read, metric, (from, now)).await?;
-                rows.retain(|row| row.node == i64::from(self.node));
-                let reading = |row: &metrics_snapshot::Model| match metric {
-                    "records_dropped" => {
-                        let until = rows.partition_point(|one| one.at <= row.at - window);
-                        let before = until.checked_sub(1).map_or(0.0, |last| rows[last].value);
-                        (row.value - before).max(0.0)
-                    }
-                    _ => row.value,
-                };
-                let shown = rows.iter().filter(|row| row.at >= now - HISTORY_US);
-                return Ok(shown
-                    .map(|row| (row.at, Reading::Number(reading(row))))
-                    .collect());
-            }
-            _ => return Ok(Vec::new()),
-        }
-        let known_from = (now - KEPT_US).max(self.recent.complete_since().unwrap_or(now));
-        let mut history = Vec::new();
-        let named = named_labels(rule);
-        if named.is_empty() {
-            let from = calendar::hour_of(self.zone, now - HISTORY_US);
-            let read = &self.databases.ledger_read;
-            let mut hours: BTreeMap<i64, Measures> = BTreeMap::new();
-            for row in rollup::rows(read, &MODEL_HOURLY, (from, now), &[]).await? {
-                hours.entry(row.bucket).or_default().merge(&row.measures);
-            }
-            let mut hour = from;
-            loop {
-                let next = calendar::next_hour(self.zone, hour);
-                if next > known_from {
-                    break;
-                }
-                let calls = hours.get(&hour).cloned().unwrap_or_default();
-                history.push((next, of_calls(metric, &calls)));
-                hour = next;
-            }
-        }
-        let parts: Vec<(Dimension, Arc<str>)> = match named.first() {
-            None => vec![(Dimension::Total, Arc::from(""))],
-            Some(label) => dimension(label)
-                .map(|dimension| {
-                    let names = self.recent.names(dimension).into_iter();
-                    let fits = |name: &Arc<str>| {
-                        rule.concerns(&Labels::from([(label.clone(), name.to_string())]))
-                    };
-                    names.filter(fits).map(|name| (dimension, name)).collect()
-                })
-                .unwrap_or_default(),
-        };
-        let window = micros(rule.window).min(KEPT_US);
-        let mut at = known_from + window;
-        at += (minute - at.rem_euclid(minute)) % minute;
-        while at <= now {
-            let mut all = Measures::default();
-            for (dimension, name) in &parts {
-                all.merge(&self.recent.between(*dimension, name, at - window, at));
-            }
-            history.push((at, of_calls(metric, &all)));
-            at += minute;
-        }
-        Ok(history)
-    }
-}
-
-fn change(now: &Reading, before: &Reading) -> Reading {
+pub(super) fn change(now: &Reading, before: &Reading) -> Reading {
     match (now, before) {
         (Reading::Number(now), Reading::Number(before)) => change_against(*now, *before),
         _ => Reading::Missing,

@@ -6517,7 +6517,7 @@ export interface components {
             days?: number | null;
             /**
              * Format: int64
-             * @description What the next pass removes; counted up to a hundred thousand.
+             * @description What the next pass removes; counted up to ten thousand.
              */
             due: number;
             due_is_exact: boolean;
@@ -6535,7 +6535,7 @@ export interface components {
             oldest_at?: string | null;
             /**
              * Format: int64
-             * @description How many there are; counted up to a hundred thousand.
+             * @description How many there are; counted up to ten thousand.
              */
             rows: number;
             rows_is_exact: boolean;

@@ -124,7 +124,8 @@ async fn raw_sqlite(rows: u64, batch: usize, what: Raw) -> Measured {
     let entries = entries(rows);
     let placeholders = vec!["?"; 38].join(",");
     // The last columns tell a lone attempt and a prompt; this loop writes rows for attempts, as it is told to.
-    let insert = format!("INSERT INTO request_logs VALUES ({placeholders}, NULL, NULL, NULL)");
+    let insert =
+        format!("INSERT INTO request_logs VALUES ({placeholders}, NULL, NULL, NULL, NULL)");
     let (from, started) = (cpu(), Instant::now());
     for batch in entries.chunks(batch) {
         let transaction = connection.transaction().unwrap();

@@ -53,6 +53,7 @@ pub(super) static CALLS: Columns = &[
     ("client_ip", Text),
     ("upstream_request_id", Text),
     ("prompt_version_id", Number),
+    ("knowledge", Text),
     // What its ids mean; not of the table itself.
     ("token_public_id", Text),
     ("token_name", Text),
@@ -68,7 +69,7 @@ pub(super) static CALLS: Columns = &[
     ("prompt", Text),
 ];
 /// So many of them are the table's.
-const OWN: usize = 41;
+const OWN: usize = 42;
 
 /// Columns of the tries.
 pub(super) static ATTEMPTS: Columns = &[

@@ -5,6 +5,8 @@
 //! app, user, account …) travel as text; the writer turns them into the ledger's small integer keys.
 //! What it is not: the row of `request_logs` (that is `steward-entities`) nor the answer of the API.
 
+use prost::Message as _;
+
 use super::rid::{RecordId, Rid};
 
 /// Longest app, user, model or conversation name kept, in bytes; longer ones are cut on a character boundary.
@@ -21,6 +23,8 @@ pub const ERROR_MESSAGE_MAX_BYTES: usize = 512;
 pub const RECORD_KIND: u8 = 1;
 /// Most attempts a record keeps.
 pub const ATTEMPTS_MAX: usize = 8;
+/// Most bytes of an encoded record.
+const RECORD_MAX_BYTES: usize = 4_096;
 /// Most keys by which a record is recognised.
 pub const SEEN_KEYS_MAX: usize = 4;
 
@@ -209,6 +213,10 @@ pub struct Record {
     pub prompt_public_id: String,
     #[prost(string, tag = "46")]
     pub prompt: String,
+    /// What of the tenant's knowledge it was given: public ids of pairs, the nearest first, commas between; or a word for why
+    /// none. Empty when nobody asked for any.
+    #[prost(string, tag = "47")]
+    pub knowledge: String,
     /// By what it is recognised when it is told of again ([`super::seen`]); at most [`SEEN_KEYS_MAX`].
     #[prost(sfixed64, repeated, tag = "60")]
     pub seen_keys: Vec<i64>,
@@ -260,6 +268,11 @@ impl Record {
         for attempt in &mut self.attempts {
             cut(&mut attempt.account_name, 64);
             cut(&mut attempt.error_code, 64);
+        }
+        // The rest alone may take all the room there is: then the farthest of the pairs go.
+        while !self.knowledge.is_empty() && self.encoded_len() > RECORD_MAX_BYTES {
+            let shorter = self.knowledge.rfind(',').unwrap_or(0);
+            self.knowledge.truncate(shorter);
         }
     }
 }
@@ -330,11 +343,31 @@ mod tests {
             prompt_version_id: i64::MAX,
             prompt_public_id: "prm_0123456789abcdefghijklmn".into(),
             prompt: long,
+            knowledge: pairs(20),
             attempts: vec![attempt; 100],
             seen_keys: vec![i64::MIN; 100],
             ..Record::default()
         };
         record.bound();
         assert!(record.encoded_len() <= 4_096, "{}", record.encoded_len());
+    }
+
+    fn pairs(many: usize) -> String {
+        vec!["qa_0123456789abcdefghijkl"; many].join(",")
+    }
+
+    #[test]
+    fn pairs_go_one_by_one_where_there_is_no_room_for_them() {
+        let mut record = Record {
+            knowledge: pairs(20),
+            ..Record::default()
+        };
+        record.bound();
+        assert_eq!(record.knowledge, pairs(20));
+        record.knowledge = pairs(1_000);
+        record.bound();
+        let kept = record.knowledge.split(',').count();
+        assert_eq!(record.knowledge, pairs(kept));
+        assert!((150..160).contains(&kept), "{kept}");
     }
 }

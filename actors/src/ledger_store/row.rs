@@ -44,7 +44,7 @@ const PROMPT_VERSION: usize = 23;
 pub(super) const INTS: [&str; 1] = ["status_code"];
 pub(super) const SMALLS: [&str; 5] = ["mode", "operation", "source", "node", "attempts"];
 pub(super) const FLAGS: [&str; 4] = ["stream", "usage_estimated", "priced", "success"];
-pub(super) const TEXTS: [&str; 7] = [
+pub(super) const TEXTS: [&str; 8] = [
     "provider",
     "currency",
     "error_code",
@@ -52,6 +52,7 @@ pub(super) const TEXTS: [&str; 7] = [
     "conversation_id",
     "client_ip",
     "upstream_request_id",
+    "knowledge",
 ];
 /// The first so many of [`TEXTS`] are never NULL; in the others the empty text is NULL.
 pub(super) const TEXTS_NOT_NULL: usize = 2;
@@ -155,6 +156,7 @@ impl<'a> Row<'a> {
                 clean(&record.conversation_id),
                 clean(&record.client_ip),
                 clean(&record.upstream_request_id),
+                clean(&record.knowledge),
             ],
         })
     }

@@ -64,6 +64,8 @@ pub struct RequestRow {
     pub upstream_request_id: Option<String>,
     /// The version of a prompt it was made with: `name@number`.
     pub prompt: Option<String>,
+    /// What of the tenant's knowledge it was given: public ids of pairs, commas between, or a word for why none.
+    pub knowledge: Option<String>,
 }
 
 /// A request and every try it took.
@@ -84,7 +86,7 @@ pub(super) const COLUMNS: &str = "\
     l.operation, l.stream, l.duration_ms, l.ttft_ms, l.prompt_tokens, l.completion_tokens, l.total_tokens, \
     l.cached_tokens, l.cache_write_tokens, l.reasoning_tokens, l.usage_estimated, l.cost_nano, l.currency, \
     l.priced, l.price_id, l.status_code, l.success, l.error_code, l.error_message, l.conversation_id, l.node, \
-    l.source, l.attempts, l.client_ip, l.upstream_request_id, v.name AS prompt";
+    l.source, l.attempts, l.client_ip, l.upstream_request_id, v.name AS prompt, l.knowledge";
 
 pub(super) const JOINS: &str = " \
     LEFT JOIN dim_tokens t ON t.id = l.token_id \

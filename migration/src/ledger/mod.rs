@@ -15,6 +15,7 @@ mod m0009_recent_ids;
 mod m0010_conversation_daily;
 mod m0011_told_elsewhere;
 mod m0013_prompts;
+mod m0041_request_knowledge;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -35,6 +36,7 @@ impl MigratorTrait for LedgerMigrator {
             Box::new(m0010_conversation_daily::ConversationDaily),
             Box::new(m0011_told_elsewhere::ToldElsewhere),
             Box::new(m0013_prompts::Prompts),
+            Box::new(m0041_request_knowledge::RequestKnowledge),
         ]
     }
 }

@@ -82,7 +82,16 @@ fn newest() -> Record {
         prompt_version_id: 44,
         prompt_public_id: "prm_45".into(),
         prompt: "prompt@46".into(),
+        knowledge: "qa_47,qa_48".into(),
         seen_keys: vec![-60, 61],
+    }
+}
+
+/// Before records said what of the tenant's knowledge they were given.
+fn prompts() -> Record {
+    Record {
+        knowledge: String::new(),
+        ..newest()
     }
 }
 
@@ -94,7 +103,7 @@ fn told() -> Record {
         prompt_version_id: 0,
         prompt_public_id: String::new(),
         prompt: String::new(),
-        ..newest()
+        ..prompts()
     }
 }
 
@@ -110,7 +119,12 @@ fn first() -> Record {
 
 #[test]
 fn records_of_every_version_say_what_they_said() {
-    for (name, expected) in [("first", first()), ("told", told()), ("prompts", newest())] {
+    for (name, expected) in [
+        ("first", first()),
+        ("told", told()),
+        ("prompts", prompts()),
+        ("knowledge", newest()),
+    ] {
         let record = Record::decode(fixture(name).as_slice()).expect("decodes");
         assert_eq!(record, expected, "{name}");
         assert_eq!(
@@ -125,9 +139,12 @@ fn records_of_every_version_say_what_they_said() {
 fn the_newest_fixture_is_what_this_code_writes_and_has_every_field() {
     let bytes = newest().encode_to_vec();
     if std::env::var_os("STEWARD_WRITE_FIXTURES").is_some() {
-        std::fs::write(path("prompts"), &bytes).expect("writes");
+        std::fs::write(path("knowledge"), &bytes).expect("writes");
     }
-    assert!(fixture("prompts") == bytes, "the record's form has changed");
+    assert!(
+        fixture("knowledge") == bytes,
+        "the record's form has changed"
+    );
     let mut tags = BTreeSet::new();
     let mut rest = bytes.as_slice();
     while !rest.is_empty() {
@@ -135,13 +152,13 @@ fn the_newest_fixture_is_what_this_code_writes_and_has_every_field() {
         skip_field(kind, tag, &mut rest, DecodeContext::default()).expect("a field");
         tags.insert(tag);
     }
-    let expected: BTreeSet<u32> = (1..=46).chain([60]).collect();
+    let expected: BTreeSet<u32> = (1..=47).chain([60]).collect();
     assert_eq!(tags, expected);
 }
 
 #[test]
 fn what_a_later_version_adds_is_passed_over() {
-    let mut bytes = fixture("prompts");
+    let mut bytes = fixture("knowledge");
     // Tag 99, a text.
     bytes.extend_from_slice(&[0x9a, 0x06, 3, b'n', b'e', b'w']);
     assert_eq!(Record::decode(bytes.as_slice()), Ok(newest()));

@@ -267,6 +267,7 @@ impl Application {
         let rids = Arc::new(RidAllocator::new(config.node.id, seed, Arc::clone(&clock)));
         let gateway = Gateway::new(gateway::Parts {
             contents: Some(Arc::clone(&intake)),
+            knowledge: Some(tree.knowledge.clone()),
             snapshot: Arc::clone(&snapshot),
             spool: Arc::clone(&spool),
             rids: Arc::clone(&rids),

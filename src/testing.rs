@@ -349,6 +349,7 @@ fn parts(database: &TestDatabase, clock: Arc<ManualClock>, config: Config) -> (P
     let rids = Arc::new(RidAllocator::new(config.node.id, Rid(0), clock.clone()));
     let gateway = Gateway::new(gateway::Parts {
         contents: Some(intake.clone()),
+        knowledge: Some(tree.knowledge.clone()),
         snapshot: snapshot.clone(),
         spool: spool.clone(),
         rids: rids.clone(),

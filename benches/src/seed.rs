@@ -84,6 +84,7 @@ pub(crate) async fn gateway(dir: &Path, provider: SocketAddr) -> String {
         monthly_budget_nano: None,
         budget_currency: "USD".into(),
         enable_conversation_logging: false,
+        knowledge: false,
         redaction: "none".into(),
         created_by: "bench".into(),
     };

@@ -51,6 +51,8 @@ pub struct Model {
     /// ISO 4217; of both budgets.
     pub budget_currency: String,
     pub enable_conversation_logging: bool,
+    /// Whether its chat calls get its tenant's own answers as context.
+    pub knowledge: bool,
     /// Name of the redaction applied to kept conversations.
     pub redaction: String,
     /// Public id of the operator who made it.
@@ -129,6 +131,7 @@ pub struct NewToken {
     /// ISO 4217; of both budgets.
     pub budget_currency: String,
     pub enable_conversation_logging: bool,
+    pub knowledge: bool,
     pub redaction: String,
     pub created_by: String,
 }
@@ -166,6 +169,7 @@ pub async fn insert(
         monthly_budget_nano: Set(new.monthly_budget_nano),
         budget_currency: Set(new.budget_currency),
         enable_conversation_logging: Set(new.enable_conversation_logging),
+        knowledge: Set(new.knowledge),
         redaction: Set(new.redaction),
         created_by: Set(new.created_by),
         created_at: Set(at_micros),

@@ -338,6 +338,7 @@ impl Scribe {
                 monthly_budget_nano: None,
                 budget_currency: "USD".into(),
                 enable_conversation_logging: key.keeps.is_some(),
+                knowledge: false,
                 redaction: key.keeps.unwrap_or_default().as_str().to_owned(),
                 created_by: self.admin.clone(),
             };

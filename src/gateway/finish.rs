@@ -26,6 +26,7 @@ use super::breaker::Begun;
 use super::budget::Hold;
 use super::capture::Capture;
 use super::closing::{Closed, Closing, Prompt};
+use super::knowledge::Given;
 use super::limits::{Admission, Place};
 use super::meter::Reading;
 use super::redact;
@@ -75,6 +76,8 @@ pub(super) struct About {
     pub(super) prompt_version: Option<Arc<PromptVersion>>,
     pub(super) client_ip: String,
     pub(super) prompt: Prompt,
+    /// What of its tenant's knowledge it was given, when its token wants any.
+    pub(super) knowledge: Option<Given>,
     /// For tokens whose conversations are kept.
     pub(super) capture: Option<Box<Capture>>,
 }
@@ -212,6 +215,7 @@ impl Finish {
             prompt_version,
             client_ip: address.unwrap_or_default(),
             prompt: Prompt::of(body, head),
+            knowledge: None,
             capture: Capture::begin(
                 self.gateway.contents.as_ref(),
                 &self.gateway.snapshot,
@@ -220,6 +224,13 @@ impl Finish {
                 body,
             ),
         };
+    }
+
+    /// The call's body has been given context, or was to be. What is estimated is what is sent; what is kept of the
+    /// conversation stays what the caller said.
+    pub(super) fn given(&mut self, given: Given, body: &Bytes, head: &RequestHead) {
+        self.about.prompt = Prompt::of(body, head);
+        self.about.knowledge = Some(given);
     }
 
     /// Keeps the call's place in the limits, and what it holds of budgets.
@@ -350,6 +361,10 @@ impl Finish {
             source: Source::Gateway.into(),
             client_ip: about.client_ip,
             upstream_request_id: std::mem::take(&mut self.upstream_request_id),
+            knowledge: about
+                .knowledge
+                .as_ref()
+                .map_or_else(String::new, Given::recorded),
             ..Record::default()
         };
         if let Some(version) = &about.prompt_version {

@@ -73,6 +73,8 @@ const KEPT_FROM_CLIENT: &[&str] = &[
     "set-cookie2",
     "alt-svc",
     "strict-transport-security",
+    // Ours: another Steward's would be taken for it.
+    "x-steward-knowledge",
     // The shell frames the message anew.
     "content-length",
 ];
@@ -449,6 +451,7 @@ mod tests {
             ("transfer-encoding", "chunked"),
             ("content-length", "5"),
             ("x-upstream-request-id", "forged"),
+            ("x-steward-knowledge", "3"),
         ] {
             upstream.append(name, HeaderValue::from_static(value));
         }

@@ -4,8 +4,10 @@
 //! [`forward`] lets it in, reads its body, admits it and sends it, [`relay`] brings the answer back and closes the
 //! books before it ends.
 //! What decides is pure (bytes and values in, values out, the time passed in) and stands in its own module;
-//! what moves bytes is thin and stands beside it. No database, no lock across an await, no task per call.
+//! what moves bytes is thin and stands beside it. No database, no lock across an await, no task per call: but for tokens that
+//! want their tenant's knowledge as context ([`knowledge`]), which pay for that with a search before the call is sent.
 
+pub mod augment;
 pub mod breaker;
 pub mod budget;
 pub mod decode;
@@ -34,6 +36,7 @@ mod counters;
 mod echo;
 mod finish;
 mod inward;
+mod knowledge;
 mod missing_keys;
 mod models;
 mod names;
@@ -77,6 +80,7 @@ use steward_actors::domain::rid::{RecordId, RidAllocator};
 use steward_actors::domain::setting::InForce;
 use steward_actors::domain::snapshot::{Protocol, Snapshot, TokenKey};
 use steward_actors::health::HealthBoard;
+use steward_actors::knowledge::Parts as Knowledge;
 use steward_actors::spool::Spool;
 
 use crate::config;
@@ -108,6 +112,8 @@ pub struct Parts {
     pub health: Arc<HealthBoard>,
     /// Where conversations go that are kept; `None`: none are.
     pub contents: Option<Arc<Intake>>,
+    /// What calls may be given as context; `None`: none is.
+    pub knowledge: Option<Knowledge>,
     pub config: config::Gateway,
     /// What of it operators change meanwhile.
     pub settings: InForce,
@@ -125,6 +131,7 @@ pub struct Gateway {
     budgets: Arc<Budgets>,
     health: Arc<HealthBoard>,
     contents: Option<Arc<Intake>>,
+    knowledge: Option<Knowledge>,
     accounts: AccountStates,
     counters: Counters,
     missing_keys: MissingKeys,
@@ -168,6 +175,7 @@ impl Gateway {
             budgets: parts.budgets,
             health: parts.health,
             contents: parts.contents,
+            knowledge: parts.knowledge,
         }))
     }
 
@@ -356,8 +364,13 @@ async fn forward(
     };
     let mut received = admit::body(gateway, asked.headers, payload).await?;
     let pulse = received.pulse.take();
-    let (body, head) = admit::read(received)?;
+    let (mut body, mut head) = admit::read(received)?;
     finish.reads(&head, &body, asked);
+    if key.token.knowledge {
+        // Nothing is looked for on behalf of a call that is refused.
+        admit::model(&key.token, &head)?;
+        body = Box::pin(knowledge::add(finish, &key.token, asked, body, &mut head)).await;
+    }
     let model = admit::model(&key.token, &head)?;
     #[cfg(test)]
     assert_ne!(model, tests::PANICS, "asked for by a test");

@@ -22,6 +22,7 @@ use crate::http::request_id;
 use super::closing::{Closed, Settling};
 use super::finish::{End, Finish};
 use super::headers;
+use super::knowledge;
 use super::pulse::{Expired, Pulse};
 use super::tap::{Heard, Tap};
 use super::upstream::Answer;
@@ -95,6 +96,9 @@ pub(super) async fn respond(mut finish: Finish, answer: Answer) -> HttpResponse 
         if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
             response.append_header((name, value));
         }
+    }
+    if let Some(given) = &finish.about.knowledge {
+        response.insert_header((knowledge::HEADER.clone(), given.told()));
     }
     let size = match upstream.size_hint().exact() {
         // Events may be taken out or put in, so a stream's length is not its upstream's.

@@ -75,6 +75,34 @@ pub(super) struct Spans {
     pub(super) body_start: usize,
     /// The outermost object has at least one member.
     pub(super) body_filled: bool,
+    /// The last values of `messages`, `input`, `system` and `instructions`, and what they are.
+    pub(super) messages: Option<(Range<usize>, Kind)>,
+    pub(super) input: Option<(Range<usize>, Kind)>,
+    pub(super) system: Option<(Range<usize>, Kind)>,
+    pub(super) instructions: Option<(Range<usize>, Kind)>,
+}
+
+impl Spans {
+    /// What lies at `place` of the body is `len` bytes long now, and what lay behind it lies elsewhere.
+    pub(super) fn moved(&mut self, place: &Range<usize>, len: usize) {
+        let kinds = [
+            &mut self.messages,
+            &mut self.input,
+            &mut self.system,
+            &mut self.instructions,
+        ];
+        let valued = kinds.into_iter().flatten().map(|(span, _)| span);
+        let options = self.stream_options.iter_mut().map(|(span, _)| span);
+        let usage = self.include_usage.iter_mut();
+        let spans = self.models.iter_mut();
+        for span in spans.chain(options).chain(usage).chain(valued) {
+            for offset in [&mut span.start, &mut span.end] {
+                if *offset >= place.end {
+                    *offset = *offset - place.len() + len;
+                }
+            }
+        }
+    }
 }
 
 impl RequestHead {
@@ -274,6 +302,10 @@ impl Visitor for Reader {
                 }
                 self.head.spans.stream_options = Some((value, kind == Kind::Object));
             }
+            b"messages" => self.head.spans.messages = Some((value, kind)),
+            b"input" => self.head.spans.input = Some((value, kind)),
+            b"system" => self.head.spans.system = Some((value, kind)),
+            b"instructions" => self.head.spans.instructions = Some((value, kind)),
             b"user" => self.user[0] = name(body, &value, kind),
             b"safety_identifier" => self.user[2] = name(body, &value, kind),
             b"metadata" if kind == Kind::Object => {

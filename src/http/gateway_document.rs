@@ -16,6 +16,10 @@ const TAG: &str = "gateway";
 const BEARER: &str = "token";
 const KEY: &str = "token_as_key";
 
+/// The operations whose calls may be given knowledge as context, and the header that says so.
+const GIVEN_KNOWLEDGE: [&str; 3] = ["chat_completions", "responses", "messages"];
+const KNOWLEDGE: &str = "x-steward-knowledge";
+
 /// Whose words a path speaks.
 #[derive(Clone, Copy, Eq, PartialEq)]
 enum Speaks {
@@ -72,6 +76,9 @@ fn paths() -> Vec<(&'static str, Value)> {
         }}}});
         let mut operation = operation(speaks, name, summary, streams);
         operation["requestBody"] = body;
+        if GIVEN_KNOWLEDGE.contains(&name) {
+            tell_knowledge(&mut operation);
+        }
         json!({"post": operation})
     };
     let mut listed = operation(
@@ -187,6 +194,16 @@ fn paths() -> Vec<(&'static str, Value)> {
         ("/v1/models", json!({"get": listed})),
         ("/v1/models/{model}", json!({"get": shown})),
     ]
+}
+
+fn tell_knowledge(operation: &mut Value) {
+    let switch = "`off`: this call is given no context, though its token has `knowledge` on.";
+    operation["parameters"] = json!([parameter(KNOWLEDGE, "header", switch)]);
+    operation["responses"]["200"]["headers"][KNOWLEDGE] = json!({
+        "schema": {"type": "string"},
+        "description": "For tokens with `knowledge` on: how many of the tenant's pairs the call was given as context, or a word for \
+            why none: `off`, `no_tenant`, `no_question`, `too_large`, `loading`, `timed_out`, `failed`.",
+    });
 }
 
 fn operation(speaks: Speaks, name: &str, summary: &str, streams: bool) -> Value {

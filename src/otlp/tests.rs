@@ -34,6 +34,7 @@ fn token() -> TokenView {
         budget: Default::default(),
         tenant_budget: Default::default(),
         enable_conversation_logging: false,
+        knowledge: false,
         redaction: RedactionMode::default(),
     }
 }

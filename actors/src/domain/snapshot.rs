@@ -129,6 +129,8 @@ pub struct TokenView {
     /// What it may spend.
     pub budget: Budget,
     pub enable_conversation_logging: bool,
+    /// Its chat calls get its tenant's own answers as context.
+    pub knowledge: bool,
     /// What of its conversations is kept, if any.
     pub redaction: RedactionMode,
 }

@@ -193,6 +193,7 @@ fn add_token(
             &row.budget_currency,
         ),
         enable_conversation_logging: row.enable_conversation_logging,
+        knowledge: row.knowledge,
         redaction: RedactionMode::parse(&row.redaction),
     });
     // The previous secret first: were the two ever the same, the one in force would win.
@@ -313,6 +314,7 @@ mod tests {
             monthly_budget_nano: None,
             budget_currency: "USD".into(),
             enable_conversation_logging: true,
+            knowledge: false,
             redaction: String::new(),
             created_by: String::new(),
             created_at: 0,

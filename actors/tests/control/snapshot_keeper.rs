@@ -92,6 +92,7 @@ async fn add_token(database: &TestDatabase, byte: u8) -> token::Model {
         monthly_budget_nano: None,
         budget_currency: "USD".into(),
         enable_conversation_logging: false,
+        knowledge: false,
         redaction: String::new(),
         created_by: "opr_x".into(),
     };

@@ -69,6 +69,7 @@ fn new_token(name: &str, tenant_id: Option<i64>) -> NewToken {
         monthly_budget_nano: None,
         budget_currency: "USD".into(),
         enable_conversation_logging: false,
+        knowledge: false,
         redaction: String::new(),
         created_by: "opr_x".into(),
     }

@@ -12,6 +12,7 @@
 
 pub(crate) mod console;
 mod export;
+mod given;
 mod parquet;
 mod which;
 
@@ -40,6 +41,7 @@ use crate::http::page::{self, Page, PageQuery, PageRequest, Sort};
 use crate::http::permission::{Can, ReadLogs, WriteLogs};
 use crate::http::range::{RangeQuery, TimeRange, rfc3339};
 use crate::state::AppState;
+use given::KnowledgeGiven;
 use which::Which;
 
 /// The kind of job that gives dead letters another try.
@@ -133,6 +135,8 @@ struct RequestDetail {
     client_ip: Option<String>,
     /// The node that served it.
     node: i16,
+    /// What of its tenant's knowledge it was given as context; null when its token wants none.
+    knowledge: Option<KnowledgeGiven>,
     attempts: Vec<AttemptView>,
 }
 
@@ -405,7 +409,9 @@ pub(crate) async fn show(
         })
         .ok_or_else(missing)?;
     let row = found.row;
+    let knowledge = given::given(&state, &caller, row.knowledge.as_deref()).await?;
     Ok(Json(RequestDetail {
+        knowledge,
         tenant_name: row.tenant_name.clone(),
         upstream_request_id: row.upstream_request_id.clone(),
         client_ip: row.client_ip.clone(),

@@ -54,6 +54,9 @@ pub(super) struct NewToken {
     pub(super) budget_currency: CurrencyCode,
     #[serde(default)]
     pub(super) enable_conversation_logging: bool,
+    /// Its chat calls get the best of its tenant's pairs as context.
+    #[serde(default)]
+    pub(super) knowledge: bool,
     /// `redact` unless said otherwise.
     pub(super) redaction: Option<Redaction>,
 }
@@ -85,6 +88,9 @@ pub(super) struct Settings {
     budget_currency: CurrencyCode,
     #[serde(default)]
     enable_conversation_logging: bool,
+    /// Its chat calls get the best of its tenant's pairs as context.
+    #[serde(default)]
+    knowledge: bool,
     /// `redact` unless said otherwise.
     redaction: Option<Redaction>,
 }
@@ -131,6 +137,8 @@ pub(super) struct TokenChanges {
     #[schema(inline)]
     budget_currency: Option<CurrencyCode>,
     enable_conversation_logging: Option<bool>,
+    /// Its chat calls get the best of its tenant's pairs as context.
+    knowledge: Option<bool>,
     redaction: Option<Redaction>,
 }
 
@@ -157,6 +165,7 @@ impl NewToken {
             monthly_budget_nano: money::budget("monthly_budget", self.monthly_budget.as_deref())?,
             budget_currency: self.budget_currency.stored(),
             enable_conversation_logging: self.enable_conversation_logging,
+            knowledge: self.knowledge,
             redaction: Redaction::stored(self.redaction),
             created_by,
         })
@@ -183,6 +192,7 @@ impl Settings {
             )?),
             budget_currency: Set(self.budget_currency.stored()),
             enable_conversation_logging: Set(self.enable_conversation_logging),
+            knowledge: Set(self.knowledge),
             redaction: Set(Redaction::stored(self.redaction)),
             ..Default::default()
         })
@@ -233,6 +243,9 @@ impl TokenChanges {
         }
         if let Some(enabled) = self.enable_conversation_logging {
             row.enable_conversation_logging = Set(enabled);
+        }
+        if let Some(knowledge) = self.knowledge {
+            row.knowledge = Set(knowledge);
         }
         if let Some(redaction) = self.redaction {
             row.redaction = Set(Redaction::stored(Some(redaction)));

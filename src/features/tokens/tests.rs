@@ -31,6 +31,7 @@ async fn life_on(world: World) {
         "name": "checkout", "description": "the shop", "app": "shop", "allowed_models": ["gpt-4*"],
         "rpm": 60, "tpm": 10_000, "concurrency": 4, "token_quota": 1_000_000,
         "expires_at": "2026-04-01T00:00:00Z", "enable_conversation_logging": true,
+        "knowledge": true,
     });
     let made = Ask::post(TOKENS, new).bearer(&root).to(&app).await;
     assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
@@ -39,8 +40,12 @@ async fn life_on(world: World) {
     let path = format!("{TOKENS}/{}", made.body["id"].as_str().unwrap());
     let held = opens(&world, &secret).unwrap();
     assert_eq!(
-        (held.token.rpm, held.token.app.as_str()),
-        (Some(60), "shop")
+        (
+            held.token.rpm,
+            held.token.app.as_str(),
+            held.token.knowledge
+        ),
+        (Some(60), "shop", true)
     );
 
     // Nothing that was kept shows the secret, the audit log included.
@@ -64,6 +69,7 @@ async fn life_on(world: World) {
         (&json!(10_000), "\"2\"")
     );
     assert!(!opens(&world, &secret).unwrap().token.enabled);
+    assert_eq!(changed.body["knowledge"], true);
     let settings = json!({"rpm": 5, "enable_conversation_logging": false});
     let set = Ask::new(actix_web::http::Method::PUT, &format!("{path}/settings"));
     let set = set.json(settings).bearer(&root).to(&app).await;
@@ -71,7 +77,11 @@ async fn life_on(world: World) {
         (&set.body["rpm"], &set.body["tpm"]),
         (&json!(5), &Value::Null)
     );
-    assert_eq!(set.body["allowed_models"], Value::Null);
+    assert_eq!(
+        (&set.body["allowed_models"], &set.body["knowledge"]),
+        (&Value::Null, &json!(false))
+    );
+    assert!(!opens(&world, &secret).unwrap().token.knowledge);
 
     // A budget is in force when it is answered, keeps its number when only the currency changes, and goes with null.
     let budget = json!({"daily_budget": "20.50", "monthly_budget": "400"});

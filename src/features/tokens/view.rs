@@ -83,6 +83,8 @@ pub(crate) struct TokenView {
     #[schema(inline)]
     budget_currency: CurrencyCode,
     enable_conversation_logging: bool,
+    /// Its chat calls get the best of its tenant's pairs as context.
+    knowledge: bool,
     /// What of its conversations is kept when they are.
     redaction: Redaction,
     /// Calls on the books.
@@ -127,6 +129,7 @@ impl TokenView {
             monthly_budget: row.monthly_budget_nano.map(decimal),
             budget_currency: CurrencyCode::of(&row.budget_currency),
             enable_conversation_logging: row.enable_conversation_logging,
+            knowledge: row.knowledge,
             redaction: RedactionMode::parse(&row.redaction).into(),
             total_requests: total.map_or(0, |total| total.total_requests),
             total_tokens_used: total.map_or(0, |total| total.total_tokens),

@@ -50,6 +50,7 @@ fn token(budget: Budget, tenant_budget: Budget) -> TokenView {
         token_quota: None,
         budget,
         enable_conversation_logging: false,
+        knowledge: false,
         redaction: RedactionMode::Redact,
     }
 }

@@ -179,6 +179,7 @@ mod tests {
             budget: Default::default(),
             tenant_budget: Default::default(),
             enable_conversation_logging: false,
+            knowledge: false,
             redaction: steward_actors::domain::redaction::RedactionMode::Redact,
         }
     }

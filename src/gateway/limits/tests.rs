@@ -22,6 +22,7 @@ fn token() -> TokenView {
         budget: Default::default(),
         tenant_budget: Default::default(),
         enable_conversation_logging: false,
+        knowledge: false,
         redaction: steward_actors::domain::redaction::RedactionMode::Redact,
     }
 }

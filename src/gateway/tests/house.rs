@@ -97,6 +97,7 @@ pub(super) fn token() -> TokenView {
         budget: Default::default(),
         tenant_budget: Default::default(),
         enable_conversation_logging: false,
+        knowledge: false,
         redaction: RedactionMode::Redact,
     }
 }
@@ -160,6 +161,7 @@ pub(super) async fn with<F, Fut>(
     );
     let gateway = Gateway::new(Parts {
         contents: Some(intake),
+        knowledge: None,
         snapshot: Arc::clone(&snapshot),
         spool: Arc::clone(&spool),
         rids: Arc::new(RidAllocator::new(0, Rid(0), clock.clone())),

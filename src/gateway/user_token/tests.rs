@@ -36,6 +36,7 @@ fn snapshot(keys: Vec<IssuerKey>) -> Snapshot {
         budget: Default::default(),
         tenant_budget: Default::default(),
         enable_conversation_logging: false,
+        knowledge: false,
         redaction: RedactionMode::Redact,
     };
     let issuer = IssuerView {

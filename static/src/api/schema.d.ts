@@ -6574,6 +6574,16 @@ export interface components {
             /** @description How the secret begins. */
             prefix: string;
         };
+        /** @description What of its tenant's knowledge a call was given as context. */
+        KnowledgeGiven: {
+            /**
+             * @description `used`; or why nothing was given: `none` (no pair was near enough), `off` (the caller's header), `no_tenant`,
+             *     `no_question`, `too_large`, `loading`, `timed_out` or `failed`.
+             */
+            outcome: string;
+            /** @description The nearest first. */
+            pairs: components["schemas"]["PairGiven"][];
+        };
         /** @description A pair that was found. */
         KnowledgeHit: {
             pair: components["schemas"]["QaPair"];
@@ -7083,6 +7093,8 @@ export interface components {
             enabled?: boolean | null;
             /** @description RFC 3339, in the future. */
             expires_at?: string | null;
+            /** @description Its chat calls get the best of its tenant's pairs as context. */
+            knowledge?: boolean;
             /**
              * @description What it may spend a month.
              * @example 400.00
@@ -8535,6 +8547,8 @@ export interface components {
                 enabled: boolean;
                 expires_at?: string | null;
                 id: string;
+                /** @description Its chat calls get the best of its tenant's pairs as context. */
+                knowledge: boolean;
                 /** @description Last four characters of the secret. */
                 last4: string;
                 last_used_at?: string | null;
@@ -8589,6 +8603,12 @@ export interface components {
             total?: number | null;
             /** @description Whether `total` is a count rather than an estimate. */
             total_is_exact: boolean;
+        };
+        /** @description A pair that stood in the context. */
+        PairGiven: {
+            id: string;
+            /** @description What it asks now; null when it is gone, or not for the reader to see. */
+            question?: string | null;
         };
         /** @description What a pair is to say. */
         PairText: {
@@ -9347,6 +9367,7 @@ export interface components {
             attempts: components["schemas"]["AttemptView"][];
             /** @description Where the call came from, when that is recorded. */
             client_ip?: string | null;
+            knowledge?: components["schemas"]["KnowledgeGiven"] | null;
             /**
              * Format: int32
              * @description The node that served it.
@@ -10086,6 +10107,8 @@ export interface components {
             enable_conversation_logging?: boolean | null;
             enabled?: boolean | null;
             expires_at?: string | null;
+            /** @description Its chat calls get the best of its tenant's pairs as context. */
+            knowledge?: boolean | null;
             /** @description What it may spend a month. */
             monthly_budget?: string | null;
             name?: string | null;
@@ -10123,6 +10146,8 @@ export interface components {
              */
             daily_budget?: string | null;
             enable_conversation_logging?: boolean;
+            /** @description Its chat calls get the best of its tenant's pairs as context. */
+            knowledge?: boolean;
             /**
              * @description What it may spend a month.
              * @example 400.00
@@ -10161,6 +10186,8 @@ export interface components {
             enabled: boolean;
             expires_at?: string | null;
             id: string;
+            /** @description Its chat calls get the best of its tenant's pairs as context. */
+            knowledge: boolean;
             /** @description Last four characters of the secret. */
             last4: string;
             last_used_at?: string | null;
@@ -22286,7 +22313,10 @@ export interface operations {
     gateway_chat_completions: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description `off`: this call is given no context, though its token has `knowledge` on. */
+                "x-steward-knowledge"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -22314,6 +22344,8 @@ export interface operations {
                 headers: {
                     /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
                     "x-request-id"?: string;
+                    /** @description For tokens with `knowledge` on: how many of the tenant's pairs the call was given as context, or a word for why none: `off`, `no_tenant`, `no_question`, `too_large`, `loading`, `timed_out`, `failed`. */
+                    "x-steward-knowledge"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -22814,7 +22846,10 @@ export interface operations {
     gateway_messages: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description `off`: this call is given no context, though its token has `knowledge` on. */
+                "x-steward-knowledge"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -22842,6 +22877,8 @@ export interface operations {
                 headers: {
                     /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
                     "x-request-id"?: string;
+                    /** @description For tokens with `knowledge` on: how many of the tenant's pairs the call was given as context, or a word for why none: `off`, `no_tenant`, `no_question`, `too_large`, `loading`, `timed_out`, `failed`. */
+                    "x-steward-knowledge"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -23636,7 +23673,10 @@ export interface operations {
     gateway_responses: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description `off`: this call is given no context, though its token has `knowledge` on. */
+                "x-steward-knowledge"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -23663,6 +23703,8 @@ export interface operations {
                 headers: {
                     /** @description Names this call: the `id` of its row under `/api/v1/logs/requests`. */
                     "x-request-id"?: string;
+                    /** @description For tokens with `knowledge` on: how many of the tenant's pairs the call was given as context, or a word for why none: `off`, `no_tenant`, `no_question`, `too_large`, `loading`, `timed_out`, `failed`. */
+                    "x-steward-knowledge"?: string;
                     [name: string]: unknown;
                 };
                 content: {

@@ -32,6 +32,7 @@ const key = {
   redaction: 'redact',
   budget_currency: 'USD',
   enable_conversation_logging: false,
+  knowledge: false,
 }
 const breaker = { state: 'closed', consecutive_failures: 0, opened: 0, bad_credential: false }
 const account = {

@@ -5,6 +5,7 @@ mod crowd;
 mod errors;
 mod faithful;
 mod hostile;
+mod knowledge;
 mod limits;
 mod metering;
 mod models;

@@ -83,3 +83,15 @@ it('tells what it may spend, in its currency', async () => {
   expect(fact('Budget a month')).toBe('No limit')
   wrapper.unmount()
 })
+
+it.each([
+  [true, 'Enabled'],
+  [false, 'Disabled'],
+])('tells whether it answers from the knowledge: %s', async (knowledge, said) => {
+  play(({ path }) => (path === `${root}/a` ? json({ ...token('a'), knowledge }, 200, { etag: '"1"' }) : undefined))
+  const { wrapper } = await drawer('a')
+  const fact = (label: string) =>
+    [...document.querySelectorAll('dt')].find((one) => one.textContent === label)?.nextElementSibling?.textContent
+  await vi.waitFor(() => expect(fact('Answer from the knowledge')).toBe(said))
+  wrapper.unmount()
+})

@@ -16,6 +16,7 @@ describe('what a form becomes', () => {
     const before = { ...emptyDraft(), name: 'a', rpm: 60, allowed_models: ['m'] }
     expect(changes(before, { ...before, allowed_models: ['m'] })).toEqual({})
     expect(changes(before, { ...before, rpm: 120 })).toEqual({ rpm: 120 })
+    expect(changes(before, { ...before, knowledge: true })).toEqual({ knowledge: true })
   })
 
   it('sends a budget to the digit, and takes it away by null', () => {

@@ -20,6 +20,7 @@ export interface TokenDraft {
   budget_currency: string
   expires_at: string | null
   enable_conversation_logging: boolean
+  knowledge: boolean
   redaction: Redaction
 }
 
@@ -38,6 +39,7 @@ export const emptyDraft = (): TokenDraft => ({
   budget_currency: 'USD',
   expires_at: null,
   enable_conversation_logging: false,
+  knowledge: false,
   redaction: 'redact',
 })
 
@@ -56,6 +58,7 @@ export const draftOf = (token: Token): TokenDraft => ({
   budget_currency: token.budget_currency,
   expires_at: token.expires_at ?? null,
   enable_conversation_logging: token.enable_conversation_logging,
+  knowledge: token.knowledge,
   redaction: token.redaction,
 })
 

@@ -56,6 +56,9 @@ export const useText = featureText(
       budgetCurrency: 'Currency of the budgets',
       expires: 'Expires',
       unlimited: 'No limit',
+      knowledge: 'Answer from the knowledge',
+      knowledgeHint:
+        "Chat calls get the answers of the tenant's knowledge that are nearest to the question as context. For keys of a tenant; a call with the header x-steward-knowledge: off goes without.",
       conversations: 'Keep conversations',
       conversationsHint:
         'Stores what is asked and answered, not only that it was. Off unless the people concerned know.',
@@ -195,6 +198,9 @@ export const useText = featureText(
       budgetCurrency: '预算币种',
       expires: '到期时间',
       unlimited: '不限',
+      knowledge: '结合知识库回答',
+      knowledgeHint:
+        '聊天调用会附上租户知识库中与问题最接近的回答作为上下文。仅对属于租户的密钥有效；带有请求头 x-steward-knowledge: off 的调用不会附上。',
       conversations: '保存会话内容',
       conversationsHint: '不仅记录调用，还会保存提问与回答。除非相关人员知情，请保持关闭。',
       redaction: '保存的内容',

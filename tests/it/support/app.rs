@@ -283,7 +283,12 @@ impl App {
             arguments.extend(["--listen", &address]);
             let child = self.command(&arguments).spawn().expect("start steward");
             self.process = Some(child);
-            if self.ready_within(PATIENCE * 2, said_before).await {
+            // A demonstration writes its history before it listens.
+            let patience = match self.start_with.first().map(String::as_str) {
+                Some("demo") => PATIENCE * 8,
+                _ => PATIENCE * 2,
+            };
+            if self.ready_within(patience, said_before).await {
                 return;
             }
             let taken = self.log().to_lowercase().contains("address already in use")

@@ -21,8 +21,9 @@ export CARGO_TERM_PROGRESS_WHEN=never
 # A failed test says what it saw; forty frames of the runtime below it only push that out of sight. So nobody asks for the
 # lines they were on either.
 export RUST_BACKTRACE=0 CARGO_PROFILE_DEV_DEBUG=0
-command -v clippy-driver >/dev/null || { echo "The tests need Clippy: rustup component add clippy" >&2; exit 1; }
-export RUSTC_WORKSPACE_WRAPPER=clippy-driver CLIPPY_ARGS=-Dwarnings
+clippy=$(command -v clippy-driver || echo "$(rustc --print sysroot)/bin/clippy-driver")
+[ -x "$clippy" ] || { echo "The tests need Clippy: rustup component add clippy" >&2; exit 1; }
+export RUSTC_WORKSPACE_WRAPPER=$clippy CLIPPY_ARGS=-Dwarnings
 
 # --- what the tests need ---------------------------------------------------------------------------------------------
 

@@ -79,9 +79,15 @@ impl Probe for Services {
                 None => component,
             });
         }
-        if let Some(standing) = &*state.tree.remote.standing.load() {
+        // Before it is known whether anything is pushed, it is not gone: what was known of it stands.
+        let standing = state.tree.remote.standing.load();
+        let version = match standing.as_deref() {
+            None => Some(0),
+            Some(pushed) => pushed.as_ref().map(|standing| standing.version),
+        };
+        if let Some(version) = version {
             components.push(Component {
-                version: standing.version,
+                version,
                 ..Component::own(REMOTE_BACKUP, Kind::RemoteBackup)
             });
         }
@@ -94,7 +100,10 @@ impl Probe for Services {
         };
         match component.id.as_str() {
             SMTP => self.relay(&state).await,
-            REMOTE_BACKUP => pushing(state.tree.remote.standing.load().as_deref()),
+            REMOTE_BACKUP => {
+                let standing = state.tree.remote.standing.load();
+                pushing(standing.as_deref().and_then(Option::as_ref))
+            }
             LEARNING => {
                 let every = state.settings.load().learn_every;
                 learning(&state.tree.learning, every, state.clock.now_micros())

@@ -44,8 +44,9 @@ pub struct Parts {
     pub vault: Arc<Vault>,
     pub outward: Arc<dyn Outward>,
     pub clock: SharedClock,
-    /// How pushing goes, for who asks; none while nothing is to be pushed. Kept by every look.
-    pub standing: Arc<ArcSwapOption<Standing>>,
+    /// How pushing goes, for who asks: not known before the first look, and none where nothing is to be pushed. Kept by
+    /// every look.
+    pub standing: Arc<ArcSwapOption<Option<Standing>>>,
 }
 
 /// How pushing goes.
@@ -115,7 +116,7 @@ pub async fn round(parts: &Parts, urgent: bool) -> Result<Round, DbErr> {
     let pushed = row.as_ref().filter(|row| row.enabled);
     parts
         .standing
-        .store(pushed.map(|row| Arc::new(Standing::of(row))));
+        .store(Some(Arc::new(pushed.map(Standing::of))));
     let Some(row) = row else {
         return Ok(Round::NotDue);
     };

@@ -8,6 +8,7 @@ mod answer;
 mod postgres;
 mod postgrest;
 mod row;
+mod server;
 
 use std::fmt;
 use std::sync::Arc;

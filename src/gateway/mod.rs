@@ -46,6 +46,7 @@ mod sample;
 mod server;
 mod tap;
 mod upstream;
+mod vectors;
 
 #[cfg(test)]
 mod tests;
@@ -59,6 +60,7 @@ pub use missing_keys::MissingKeys;
 pub use outside::{Who, refuse};
 pub use own::{Payer, Unembedded};
 pub use server::{KEEP_ALIVE, LINGER, on_connect};
+pub use vectors::VectorCall;
 
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;

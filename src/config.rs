@@ -273,6 +273,7 @@ pub struct Rag {
 pub enum VectorStoreKind {
     Embedded,
     Qdrant,
+    Pgvector,
 }
 
 #[derive(Clone, Deserialize, Serialize)]
@@ -291,6 +292,7 @@ impl VectorStore {
             kind: match self.kind {
                 VectorStoreKind::Embedded => return None,
                 VectorStoreKind::Qdrant => store::Kind::Qdrant,
+                VectorStoreKind::Pgvector => store::Kind::Pgvector,
             },
             url: self.url.clone(),
             api_key: self.api_key.clone(),

@@ -115,6 +115,26 @@ fn a_vector_store_is_checked_and_its_key_is_never_shown() {
         );
         assert!(!refused.contains("hunter"), "{refused}");
     }
+    let postgres = [
+        ("STEWARD__VECTOR_STORE__KIND", "pgvector"),
+        (
+            "STEWARD__VECTOR_STORE__URL",
+            "postgres://u:hunter2@v.example.com/vectors",
+        ),
+    ];
+    let config = load(file, &postgres).unwrap();
+    for shown in [config.print(), format!("{config:?}")] {
+        assert!(!shown.contains("hunter"), "{shown}");
+        assert!(
+            shown.contains("postgres://u:***@v.example.com/vectors"),
+            "{shown}"
+        );
+    }
+    let refused = load(file, &postgres[..1]).unwrap_err().to_string();
+    assert!(
+        refused.contains("`vector_store.url` must look like postgres://"),
+        "{refused}"
+    );
     assert!(load("[vector_store]\nkind = \"other\"\n", &[]).is_err());
     assert!(
         Config::load(None, [])

@@ -25,6 +25,7 @@ pub use answer::{Verdict, judge, judge_state};
 pub use postgres::{PostgresUrl, UrlError};
 pub use postgrest::base_of;
 pub use row::{Comparison, Difference, RemoteRow, compare};
+pub(crate) use server::Server;
 
 /// Rows of one request.
 pub const BATCH_ROWS: usize = 100;

@@ -6,10 +6,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use sea_orm::ActiveValue::Set;
+use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use steward_actors::knowledge::find::NotFound;
 use steward_actors::knowledge::outage;
-use steward_actors::knowledge::store::{Kind, Place, VectorStore, open};
+use steward_actors::knowledge::shelf::Shelves;
+use steward_actors::knowledge::store::{Collection, Kind, Place, VectorStore, open};
 use steward_actors::outward::{Call, Outward, Reply};
+use steward_entities::database::DatabaseConfig;
 use steward_entities::qa_pair;
 use steward_entities::scope::Scope;
 use steward_migration::testing::TestDatabase;
@@ -27,6 +30,133 @@ on_both!(
     another_model_is_no_gap_in_the_store,
     a_collection_that_is_lost_is_made_anew,
 );
+
+/// What PostgreSQL is reached by.
+#[derive(Debug)]
+struct Plain;
+
+#[async_trait]
+impl Outward for Plain {
+    async fn call(&self, _: Call) -> Result<Reply, String> {
+        Err("it is asked for none".to_owned())
+    }
+
+    async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
+        let found = tokio::net::lookup_host((host, port)).await;
+        Ok(found.map_err(|error| error.to_string())?.collect())
+    }
+}
+
+/// A database of its own on the server of the tests, and the store in it; none where the server has no pgvector.
+async fn with_pgvector(there: &TestDatabase) -> Option<(Arc<dyn VectorStore>, String)> {
+    let DatabaseConfig::Postgres { url } = there.config() else {
+        panic!("a PostgreSQL database has a URL");
+    };
+    let asked = "SELECT 1 AS one FROM pg_available_extensions WHERE name = 'vector'";
+    let asked = Statement::from_string(DbBackend::Postgres, asked);
+    if there.control.query_one_raw(asked).await.unwrap().is_none() {
+        println!("skipped: the server has no pgvector (Debian: postgresql-NN-pgvector)");
+        return None;
+    }
+    let plain = url.split('?').next().unwrap();
+    let place = Place {
+        kind: Kind::Pgvector,
+        url: format!("{plain}?sslmode=disable"),
+        api_key: String::new(),
+        prefix: "steward".to_owned(),
+    };
+    let store = open(place, Arc::new(Plain)).unwrap();
+    Some((store.into(), url.clone()))
+}
+
+#[actix::test]
+async fn pgvector_answers_on_postgres() {
+    let there = TestDatabase::postgres().await;
+    let Some((store, url)) = with_pgvector(&there).await else {
+        return;
+    };
+    for here in [TestDatabase::sqlite().await, TestDatabase::postgres().await] {
+        let mut world = World::on(&here).await;
+        world.parts.store = Some(Arc::clone(&store));
+        for n in 0..12 {
+            world.add(0, &format!("filler number{n}")).await;
+        }
+        let gone = world.add(0, "rent a kimono today").await;
+        world.add(0, "rent a kimono").await;
+        world.add(1, "rent a kimono tomorrow").await;
+        assert_eq!(world.pass().await, came_to(15, 0));
+        assert_eq!((world.unsynced().await, world.parts.in_memory()), (0, 0));
+        let [one, two] = world.tenants;
+        let asked = "kimono to rent today";
+        let near = world.found(Scope::Tenant(one), asked).await;
+        assert_eq!(near, ["rent a kimono today", "rent a kimono"]);
+        let theirs = world.found(Scope::Tenant(two), "rent a kimono").await;
+        assert_eq!(theirs, ["rent a kimono tomorrow"]);
+        assert_eq!(world.found(Scope::All, "rent a kimono").await.len(), 3);
+        world.remove(&gone).await;
+        world.pass().await;
+        let shelves = Shelves::of(&here.control_read, &*store).await.unwrap();
+        let table = shelves.by_model["first"].collection.name.clone();
+        let server = sea_orm::Database::connect(&url).await.unwrap();
+        let counted = format!("SELECT count(*) AS many FROM \"{table}\"");
+        let counted = Statement::from_string(DbBackend::Postgres, counted);
+        let counted = server.query_one_raw(counted).await.unwrap().unwrap();
+        assert_eq!(counted.try_get::<i64>("", "many").unwrap(), 14);
+        // A lost table is made anew.
+        let lost = format!("DROP TABLE \"{table}\"");
+        server.execute_unprepared(&lost).await.unwrap();
+        let asked = world.parts.find(Scope::All, "rent a kimono", 3, 0.5).await;
+        assert!(
+            matches!(&asked, Err(NotFound::Store(failed)) if failed.is_gone),
+            "{asked:?}"
+        );
+        world.pass().await;
+        assert_eq!(world.found(Scope::All, "rent a kimono").await.len(), 2);
+        // And goes with its model.
+        world.parts.model = "successor".into();
+        world.pass().await;
+        world.pass().await;
+        let left = "SELECT tablename AS name FROM pg_tables WHERE tablename LIKE 'steward\\_%'";
+        let left = Statement::from_string(DbBackend::Postgres, left);
+        let left = server.query_all_raw(left).await.unwrap();
+        let left: Vec<String> = left
+            .iter()
+            .map(|row| row.try_get("", "name").unwrap())
+            .collect();
+        assert!(
+            left.len() == 1 && left[0].starts_with("steward_successor_73_"),
+            "{left:?}"
+        );
+        let dropped = format!("DROP TABLE \"{}\"", left[0]);
+        server.execute_unprepared(&dropped).await.unwrap();
+        server.close().await.unwrap();
+    }
+}
+
+#[actix::test]
+async fn pgvector_that_cannot_be_used_says_why_on_postgres() {
+    let there = TestDatabase::postgres().await;
+    let DatabaseConfig::Postgres { url } = there.config() else {
+        panic!("a PostgreSQL database has a URL");
+    };
+    let (_, rest) = url.split_once('@').unwrap();
+    let place = rest.split('?').next().unwrap();
+    let wrong = Place {
+        kind: Kind::Pgvector,
+        url: format!("postgres://nobody:canary-word@{place}?sslmode=disable"),
+        api_key: String::new(),
+        prefix: "steward".to_owned(),
+    };
+    let store = open(wrong, Arc::new(Plain)).unwrap();
+    let collection = Collection {
+        name: "steward_x".to_owned(),
+        dimensions: 3,
+    };
+    let refused = store.create(&collection).await.unwrap_err();
+    assert!(refused.sentence.contains("28P01"), "{}", refused.sentence);
+    assert!(!refused.sentence.contains("canary"), "{}", refused.sentence);
+    assert!(!refused.is_gone);
+}
 
 const KEY: &str = "vector-key-canary";
 
@@ -389,7 +519,7 @@ async fn a_collection_that_is_lost_is_made_anew(database: &TestDatabase) {
         store: qdrant,
     };
     let wrong = open(wrong, Arc::new(wire)).unwrap();
-    let collection = steward_actors::knowledge::store::Collection {
+    let collection = Collection {
         name: "steward_x".to_owned(),
         dimensions: 3,
     };

@@ -5,6 +5,7 @@
 //! and what it names is looked up there before it is an answer. No judgement here and no retries; that a call is on the books
 //! is the front's. Every operation can be done any number of times.
 
+mod pgvector;
 mod qdrant;
 mod rest;
 
@@ -18,6 +19,7 @@ use sha2::{Digest, Sha256};
 
 use super::embed::{Blame, Failed};
 use crate::outward::Outward;
+use crate::remote::PostgresUrl;
 
 /// A call, its answer's last byte included.
 const WITHIN: Duration = Duration::from_secs(20);
@@ -32,6 +34,7 @@ const POINTS_MAX: usize = 500;
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     Qdrant,
+    Pgvector,
 }
 
 impl Kind {
@@ -39,6 +42,7 @@ impl Kind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Qdrant => "qdrant",
+            Self::Pgvector => "pgvector",
         }
     }
 }
@@ -194,6 +198,10 @@ pub fn refuse(place: &Place) -> Option<(&'static str, String)> {
     }
     match place.kind {
         Kind::Qdrant => rest::refuse(&place.url),
+        Kind::Pgvector => {
+            let refused = PostgresUrl::parse(&place.url).err()?;
+            Some(("vector_store.url", refused.to_string()))
+        }
     }
 }
 
@@ -209,6 +217,10 @@ pub fn open(
         Some(refused) => Err(refused),
         None => Ok(match place.kind {
             Kind::Qdrant => Box::new(qdrant::Qdrant::new(place, outward)),
+            Kind::Pgvector => {
+                let opened = pgvector::Pgvector::new(place, outward);
+                Box::new(opened.map_err(|error| ("vector_store.url", error.to_string()))?)
+            }
         }),
     }
 }

@@ -274,6 +274,7 @@ pub enum VectorStoreKind {
     Embedded,
     Qdrant,
     Pgvector,
+    Pinecone,
 }
 
 #[derive(Clone, Deserialize, Serialize)]
@@ -293,6 +294,7 @@ impl VectorStore {
                 VectorStoreKind::Embedded => return None,
                 VectorStoreKind::Qdrant => store::Kind::Qdrant,
                 VectorStoreKind::Pgvector => store::Kind::Pgvector,
+                VectorStoreKind::Pinecone => store::Kind::Pinecone,
             },
             url: self.url.clone(),
             api_key: self.api_key.clone(),

@@ -135,6 +135,15 @@ fn a_vector_store_is_checked_and_its_key_is_never_shown() {
         refused.contains("`vector_store.url` must look like postgres://"),
         "{refused}"
     );
+    let keyless = [
+        ("STEWARD__VECTOR_STORE__KIND", "pinecone"),
+        ("STEWARD__VECTOR_STORE__API_KEY", ""),
+    ];
+    let refused = load(file, &keyless).unwrap_err().to_string();
+    assert!(
+        refused.contains("`vector_store.api_key` must be set"),
+        "{refused}"
+    );
     assert!(load("[vector_store]\nkind = \"other\"\n", &[]).is_err());
     assert!(
         Config::load(None, [])

@@ -5,6 +5,7 @@
 #![allow(dead_code)] // each of the two hosts uses a part
 #![allow(unreachable_pub)] // public within its host
 
+pub mod pinecone;
 pub mod qdrant;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

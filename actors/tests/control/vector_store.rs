@@ -17,6 +17,7 @@ use steward_entities::qa_pair;
 use steward_entities::scope::Scope;
 use steward_migration::testing::TestDatabase;
 
+use crate::fake_stores::pinecone::Pinecone;
 use crate::fake_stores::qdrant::Qdrant;
 use crate::fake_stores::{Asked, FakeStore};
 use crate::knowledge_sync::{NOW, World, came_to};
@@ -29,6 +30,8 @@ on_both!(
     another_store_is_filled_from_the_tables_and_memory_answers_meanwhile,
     another_model_is_no_gap_in_the_store,
     a_collection_that_is_lost_is_made_anew,
+    pinecone_answers_from_a_namespace,
+    an_index_of_other_dimensions_is_told,
 );
 
 /// What PostgreSQL is reached by.
@@ -480,6 +483,67 @@ async fn another_model_is_no_gap_in_the_store(database: &TestDatabase) {
         world.found(Scope::All, "rent a kimono").await,
         ["rent a kimono"]
     );
+}
+
+async fn pinecone_answers_from_a_namespace(database: &TestDatabase) {
+    let mut world = World::on(database).await;
+    let pinecone = Arc::new(Pinecone::new(KEY, Some(69)));
+    let base = "https://steward-abc.svc.aped-1.pinecone.io";
+    world.parts.store = Some(opened(Kind::Pinecone, base, &pinecone));
+    let gone = world.add(0, "rent a kimono today").await;
+    let edited = world.add(0, "opening hours").await;
+    world.add(1, "rent a kimono tomorrow").await;
+    assert_eq!(world.pass().await, came_to(3, 0));
+    assert_eq!((world.unsynced().await, world.parts.in_memory()), (0, 0));
+    let [one, two] = world.tenants;
+    let mut tenants: Vec<i64> = pinecone
+        .records()
+        .into_iter()
+        .map(|(_, tenant)| tenant)
+        .collect();
+    tenants.sort_unstable();
+    assert_eq!(tenants, [one, one, two]);
+    let mine = world.found(Scope::Tenant(one), "kimono to rent").await;
+    assert_eq!(mine, ["rent a kimono today"]);
+    let all = world.found(Scope::All, "rent a kimono tomorrow").await;
+    assert_eq!(all, ["rent a kimono tomorrow", "rent a kimono today"]);
+    world.ask(&edited, "closing hours").await;
+    world.remove(&gone).await;
+    world.pass().await;
+    assert_eq!(pinecone.records().len(), 2);
+    assert_eq!(
+        world.found(Scope::All, "closing hours").await[0],
+        "closing hours"
+    );
+    // A namespace that is gone with its last vector is no failure.
+    let (_, namespaces) = pinecone.take();
+    assert_eq!(namespaces, 1);
+    world.remove(&edited).await;
+    world.pass().await;
+    assert!(
+        outage::all(&database.control_read)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert!(world.found(Scope::All, "closing hours").await.is_empty());
+}
+
+async fn an_index_of_other_dimensions_is_told(database: &TestDatabase) {
+    let mut world = World::on(database).await;
+    let pinecone = Arc::new(Pinecone::new(KEY, Some(768)));
+    let base = "https://steward-abc.svc.aped-1.pinecone.io";
+    world.parts.store = Some(opened(Kind::Pinecone, base, &pinecone));
+    world.add(0, "rent a kimono").await;
+    world.pass().await;
+    let known = outage::all(&database.control_read).await.unwrap();
+    let error = &known[outage::STORE].error;
+    assert!(error.contains("768") && error.contains("69"), "{error}");
+    assert_eq!(
+        world.found(Scope::All, "rent a kimono").await,
+        ["rent a kimono"]
+    );
+    assert_eq!(world.unsynced().await, 1);
 }
 
 async fn a_collection_that_is_lost_is_made_anew(database: &TestDatabase) {

@@ -52,7 +52,7 @@ struct SyncOutage {
 /// The vector store that is called over a network.
 #[derive(Debug, Serialize, ToSchema)]
 struct StoreStatus {
-    /// `qdrant` or `pgvector`
+    /// `qdrant`, `pgvector` or `pinecone`
     kind: &'static str,
     /// That of `model`; null before it is made.
     collection: Option<String>,

@@ -6,6 +6,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::fake_stores::FakeStore;
+use crate::fake_stores::pinecone::Pinecone;
 use crate::fake_stores::qdrant::Qdrant;
 use crate::support::control::account;
 use crate::support::{App, Setup, eventually, stores};
@@ -125,6 +126,13 @@ async fn is_found_and_on_the_books<S: FakeStore>(kind: &str, store: Arc<S>) -> (
     let environment = app.get("ops/system/env").await;
     assert!(!environment.to_string().contains(KEY), "{environment}");
     (app, tenant)
+}
+
+#[tokio::test]
+async fn pinecone_answers_and_its_calls_are_on_the_books_with_their_price() {
+    let pinecone = Arc::new(Pinecone::new(KEY, None));
+    is_found_and_on_the_books("pinecone", Arc::clone(&pinecone)).await;
+    assert_eq!(pinecone.records().len(), 2);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@
 //! is the front's. Every operation can be done any number of times.
 
 mod pgvector;
+mod pinecone;
 mod qdrant;
 mod rest;
 
@@ -35,6 +36,7 @@ const POINTS_MAX: usize = 500;
 pub enum Kind {
     Qdrant,
     Pgvector,
+    Pinecone,
 }
 
 impl Kind {
@@ -43,6 +45,7 @@ impl Kind {
         match self {
             Self::Qdrant => "qdrant",
             Self::Pgvector => "pgvector",
+            Self::Pinecone => "pinecone",
         }
     }
 }
@@ -198,6 +201,11 @@ pub fn refuse(place: &Place) -> Option<(&'static str, String)> {
     }
     match place.kind {
         Kind::Qdrant => rest::refuse(&place.url),
+        Kind::Pinecone if place.api_key.is_empty() => {
+            let problem = "must be set: Pinecone answers nobody without a key";
+            Some(("vector_store.api_key", problem.to_owned()))
+        }
+        Kind::Pinecone => rest::refuse(&place.url),
         Kind::Pgvector => {
             let refused = PostgresUrl::parse(&place.url).err()?;
             Some(("vector_store.url", refused.to_string()))
@@ -217,6 +225,7 @@ pub fn open(
         Some(refused) => Err(refused),
         None => Ok(match place.kind {
             Kind::Qdrant => Box::new(qdrant::Qdrant::new(place, outward)),
+            Kind::Pinecone => Box::new(pinecone::Pinecone::new(place, outward)),
             Kind::Pgvector => {
                 let opened = pgvector::Pgvector::new(place, outward);
                 Box::new(opened.map_err(|error| ("vector_store.url", error.to_string()))?)

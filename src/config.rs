@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use steward_actors::domain::setting::{Defaults, Written};
+use steward_actors::knowledge::store;
 use toml::{Table, Value};
 
 /// The documented defaults, as shipped.
@@ -45,6 +46,7 @@ pub struct Config {
     pub archive: Archive,
     pub scheduler: Scheduler,
     pub rag: Rag,
+    pub vector_store: VectorStore,
     pub egress: Egress,
     pub alerts: Alerts,
     pub smtp: Smtp,
@@ -266,6 +268,51 @@ pub struct Rag {
     pub embedding_model: String,
 }
 
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VectorStoreKind {
+    Embedded,
+    Qdrant,
+    Pgvector,
+    Pinecone,
+}
+
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct VectorStore {
+    pub kind: VectorStoreKind,
+    pub url: String,
+    pub api_key: String,
+    pub collection: String,
+}
+
+impl VectorStore {
+    /// Where it is; none for the embedded one.
+    pub fn place(&self) -> Option<store::Place> {
+        Some(store::Place {
+            kind: match self.kind {
+                VectorStoreKind::Embedded => return None,
+                VectorStoreKind::Qdrant => store::Kind::Qdrant,
+                VectorStoreKind::Pgvector => store::Kind::Pgvector,
+                VectorStoreKind::Pinecone => store::Kind::Pinecone,
+            },
+            url: self.url.clone(),
+            api_key: self.api_key.clone(),
+            prefix: self.collection.clone(),
+        })
+    }
+}
+
+impl std::fmt::Debug for VectorStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("VectorStore")
+            .field("kind", &self.kind)
+            .field("url", &mask_url(&self.url))
+            .field("collection", &self.collection)
+            .finish_non_exhaustive()
+    }
+}
+
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Egress {
@@ -436,6 +483,10 @@ impl Config {
         let mut shown = self.clone();
         shown.database.url = mask_url(&shown.database.url);
         shown.smtp.url = mask_url(&shown.smtp.url);
+        shown.vector_store.url = mask_url(&shown.vector_store.url);
+        if !shown.vector_store.api_key.is_empty() {
+            shown.vector_store.api_key = "***".into();
+        }
         if !shown.alerts.heartbeat_url.is_empty() {
             // Whoever knows it can keep silence from being noticed.
             shown.alerts.heartbeat_url = "***".into();

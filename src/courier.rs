@@ -111,6 +111,17 @@ fn relay_address(url: &str) -> Option<String> {
     ))
 }
 
+impl Outgoing {
+    /// For what the configuration names by itself: as with the database, its owner says where it is.
+    #[must_use]
+    pub fn to_private_addresses(self) -> Self {
+        Self {
+            reach: Reach::Private,
+            ..self
+        }
+    }
+}
+
 impl Relay {
     async fn send(&self, envelope: &Envelope, message: &[u8]) -> Result<Answered, String> {
         let sending = self.transport.send_raw(envelope, message);

@@ -48,7 +48,8 @@ impl Embedder for Embeddings {
     }
 }
 
-async fn payer(state: &AppState, tenant_id: i64) -> Result<Payer, Failed> {
+/// Who pays for what is done with a tenant's pairs.
+pub(crate) async fn payer(state: &AppState, tenant_id: i64) -> Result<Payer, Failed> {
     let found = tenant::by_ids(&state.databases.control_read, Scope::All, [tenant_id]).await;
     let unknown = |error: String| {
         tracing::warn!(error, "whose texts are to be embedded cannot be read");

@@ -69,7 +69,7 @@ use prepare::{
     open_databases, settle_time_zone,
 };
 use process::say_progress;
-use settings::{health_settings, spool_config};
+use settings::{health_settings, spool_config, vector_store};
 use stock::{Spent, take_stock};
 
 /// How long a change may wait for the gateway's new snapshot.
@@ -214,6 +214,7 @@ impl Application {
         let snapshot = Arc::new(ArcSwap::default());
         let bench = Bench::default();
         let embeddings = Embeddings::default();
+        let vector_store = vector_store(&config)?;
         let tree = Tree::start(TreeDeps {
             contents,
             databases: databases.clone(),
@@ -260,6 +261,7 @@ impl Application {
             outward: outgoing(&config)?,
             embedder: Arc::new(embeddings.clone()),
             embedding_model: config.rag.embedding_model.clone(),
+            vector_store: vector_store.clone().map(|store| store as _),
             backups: schema::ground(&config.data.dir),
             guest: stage.as_ref().map(Stage::group),
         })
@@ -306,6 +308,9 @@ impl Application {
         let (server, address) = listen(&config, &state)?;
         bench.open(&state, address);
         embeddings.open(&state);
+        if let Some(store) = &vector_store {
+            store.open(&state);
+        }
         if let Some(stage) = &stage {
             stage.open(address);
         }

@@ -323,6 +323,7 @@ fn parts(database: &TestDatabase, clock: Arc<ManualClock>, config: Config) -> (P
         outward: crate::startup::outgoing(&config).unwrap(),
         embedder: Arc::new(crate::embedding::Embeddings::default()),
         embedding_model: config.rag.embedding_model.clone(),
+        vector_store: None,
         backups: crate::schema::ground(database.dir()),
         guest: None,
     })

@@ -170,6 +170,13 @@ start_postgres() {
     STEWARD_TEST_POSTGRES_URL=$(STEWARD_POSTGRES_FSYNC=off tests/postgres.sh start "$directory")
     export STEWARD_TEST_POSTGRES_URL
 }
+# The system's PostgreSQL seldom comes with pgvector; one that does comes as a Python package.
+start_pgvector() {
+    local directory=$build/pgvector
+    started+=("$directory")
+    STEWARD_TEST_PGVECTOR_URL=$(STEWARD_POSTGRES_HOME=$build/venv-pgvector/lib STEWARD_POSTGRES_FSYNC=off tests/postgres.sh start "$directory")
+    export STEWARD_TEST_PGVECTOR_URL
+}
 
 it_on_postgres() { STEWARD_IT_DATABASE=postgres rust_tests it_once_more; }
 sdk_conformance() {
@@ -188,6 +195,7 @@ openapi_fuzzing() {
 }
 environments() {
     python_environment venv tests/sdk/requirements.txt && python_environment venv-previous tests/sdk/requirements-previous.txt &&
+        python_environment venv-pgvector tests/pgvector-requirements.txt &&
         node_packages tests/sdk/node && node_packages tests/e2e && node_packages static
 }
 # Types against the committed API document, lints, format.
@@ -231,6 +239,7 @@ all)
     step "build.rs" tests/build_script.sh
     step "console: size budget" web_budget
     start_postgres
+    start_pgvector
     lane outside_lane
     must "build and lints of the tests" build_tests
     step "Rust tests" rust_tests all

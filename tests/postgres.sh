@@ -11,6 +11,9 @@
 # With STEWARD_POSTGRES_FSYNC=off it does not wait for the disk: what is killed are processes, and only a machine that goes
 # down would lose something. Whoever measures leaves it on.
 #
+# STEWARD_POSTGRES_HOME names a folder with an installation somewhere in it, to use the newest there in place of the system's.
+# It is copied to where the server's user may read it.
+#
 # The data lies in a directory of its own under ${TMPDIR:-/tmp}: a clone in a home directory that only root may enter
 # must not keep the server, which refuses to run as root, from reaching its files.
 set -euo pipefail
@@ -28,6 +31,12 @@ dir=$2
 
 binaries() {
     local initdb newest=""
+    if [ -d "$home/programs" ]; then
+        initdb=$(find "$home/programs" -path '*/bin/initdb' | sort -V | tail -n 1)
+        [ -n "$initdb" ] || fail "there is no PostgreSQL in $STEWARD_POSTGRES_HOME"
+        dirname "$initdb"
+        return
+    fi
     for initdb in $(printf '%s\n' /usr/lib/postgresql/*/bin/initdb /usr/pgsql-*/bin/initdb /opt/homebrew/opt/postgresql*/bin/initdb | sort -V); do
         [ -x "$initdb" ] && newest=$(dirname "$initdb")
     done
@@ -67,6 +76,7 @@ free_port() {
     fail "found no free port"
 }
 
+home=
 server_user=postgres
 id -u "$server_user" >/dev/null 2>&1 || server_user=nobody
 known() { [ -f "$dir/home" ] || fail "no server in $dir"; home=$(cat "$dir/home"); }
@@ -79,10 +89,11 @@ start)
         as_server "$bin/pg_ctl" --pgdata="$home/data" status >/dev/null 2>&1 && { cat "$dir/url"; exit; }
         rm -rf "$home" "$dir/url" "$dir/home" "$dir/port"
     fi
-    bin=$(binaries)
     mkdir -p "$dir"
     home=$(mktemp -d "${TMPDIR:-/tmp}/steward-postgres.XXXXXX")
     echo "$home" >"$dir/home"
+    [ -z "${STEWARD_POSTGRES_HOME:-}" ] || cp -R "$STEWARD_POSTGRES_HOME" "$home/programs"
+    bin=$(binaries)
     password=$(od -An -N12 -tx1 /dev/urandom | tr -d ' \n')
     echo "$password" >"$home/password"
     [ "$(id -u)" -ne 0 ] || chown -R "$server_user" "$home"

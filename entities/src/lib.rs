@@ -53,6 +53,7 @@ pub mod qa_candidate;
 pub mod qa_pair;
 pub mod qa_sync_failure;
 pub mod qa_vector;
+pub mod qa_vector_removal;
 pub mod read_deadline;
 pub mod redaction_rule;
 pub mod remote_backup;

@@ -11,6 +11,7 @@ use sea_orm::{
 
 use crate::change::{self, ChangeError, versioned};
 use crate::public_id;
+use crate::qa_vector_removal;
 use crate::scope::{Page, Scope, contains, counts};
 
 /// Where a pair came from.
@@ -238,13 +239,43 @@ pub async fn is_synced_now(
     Ok(written.rows_affected > 0)
 }
 
-/// Removes a pair.
+/// Whether the pair still is as `current` says it. Nobody else changes or removes it before the transaction ends.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn is_still(txn: &DatabaseTransaction, current: &Model) -> Result<bool, DbErr> {
+    let found = Entity::update_many()
+        .col_expr(Column::Version, Expr::value(current.version))
+        .filter(Column::Id.eq(current.id))
+        .filter(Column::Version.eq(current.version))
+        .exec(txn)
+        .await?;
+    Ok(found.rows_affected > 0)
+}
+
+/// Removes a pair; its vectors go with it, and those in a vector store are told to.
 ///
 /// # Errors
 /// When the database cannot be written.
 pub async fn remove(txn: &DatabaseTransaction, current: &Model) -> Result<(), DbErr> {
     Entity::delete_by_id(current.id).exec(txn).await?;
-    Ok(())
+    qa_vector_removal::note(txn, current.id).await
+}
+
+/// Whether a scope has a pair.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn has_any(connection: &impl ConnectionTrait, scope: Scope) -> Result<bool, DbErr> {
+    let one: Option<i64> = Entity::find()
+        .select_only()
+        .column(Column::Id)
+        .filter(scope.on(Column::TenantId))
+        .limit(1)
+        .into_tuple()
+        .one(connection)
+        .await?;
+    Ok(one.is_some())
 }
 
 /// By public id.

@@ -88,24 +88,45 @@ pub async fn of_pairs(
 pub async fn after(
     connection: &impl ConnectionTrait,
     model: &str,
-    (embedded_at, pair_id): (i64, i64),
+    place: (i64, i64),
     limit: u64,
 ) -> Result<Vec<Model>, DbErr> {
-    let later = Condition::any()
-        .add(Column::EmbeddedAt.gt(embedded_at))
-        .add(
-            Condition::all()
-                .add(Column::EmbeddedAt.eq(embedded_at))
-                .add(Column::PairId.gt(pair_id)),
-        );
     Entity::find()
         .filter(Column::Model.eq(model))
-        .filter(later)
+        .filter(later(place))
         .order_by_asc(Column::EmbeddedAt)
         .order_by_asc(Column::PairId)
         .limit(limit)
         .all(connection)
         .await
+}
+
+/// How many vectors of a model and a scope came after a place.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn count_after(
+    connection: &impl ConnectionTrait,
+    scope: Scope,
+    model: &str,
+    place: (i64, i64),
+) -> Result<u64, DbErr> {
+    Entity::find()
+        .filter(scope.on(Column::TenantId))
+        .filter(Column::Model.eq(model))
+        .filter(later(place))
+        .count(connection)
+        .await
+}
+
+fn later((embedded_at, pair_id): (i64, i64)) -> Condition {
+    Condition::any()
+        .add(Column::EmbeddedAt.gt(embedded_at))
+        .add(
+            Condition::all()
+                .add(Column::EmbeddedAt.eq(embedded_at))
+                .add(Column::PairId.gt(pair_id)),
+        )
 }
 
 /// The keys of the pairs that have a vector of the model, by a page; those after `after`, ascending.

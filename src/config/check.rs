@@ -1,5 +1,7 @@
 //! Whether values make sense: one table of bounds, and what a number cannot express.
 
+use steward_actors::knowledge::store;
+
 use super::{Config, ConfigError};
 use crate::courier;
 use crate::http::egress;
@@ -202,6 +204,13 @@ pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
         }
     }
     if let Some((key, problem)) = courier::refuse(&config.smtp) {
+        return invalid(key, problem);
+    }
+    if let Some((key, problem)) = config
+        .vector_store
+        .place()
+        .and_then(|place| store::refuse(&place))
+    {
         return invalid(key, problem);
     }
     let zone = &config.stats.time_zone;

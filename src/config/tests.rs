@@ -92,6 +92,69 @@ fn printing_masks_the_database_password() {
 }
 
 #[test]
+fn a_vector_store_is_checked_and_its_key_is_never_shown() {
+    let file = "[vector_store]\nkind = \"qdrant\"\nurl = \"https://v.example.com:6333\"\napi_key = \"hunter2\"\n";
+    let config = load(file, &[]).unwrap();
+    for shown in [config.print(), format!("{config:?}")] {
+        assert!(!shown.contains("hunter"), "{shown}");
+        assert!(shown.contains("https://v.example.com:6333"), "{shown}");
+    }
+    for (key, value) in [
+        ("url", ""),
+        ("url", "ftp://v.example.com"),
+        ("url", "https://user:hunter2@v.example.com"),
+        ("collection", "Steward"),
+        ("collection", "a-name"),
+        ("collection", "a_name_that_is_too_long"),
+    ] {
+        let name = format!("STEWARD__VECTOR_STORE__{}", key.to_uppercase());
+        let refused = load(file, &[(&name, value)]).unwrap_err().to_string();
+        assert!(
+            refused.contains(&format!("`vector_store.{key}`")),
+            "{refused}"
+        );
+        assert!(!refused.contains("hunter"), "{refused}");
+    }
+    let postgres = [
+        ("STEWARD__VECTOR_STORE__KIND", "pgvector"),
+        (
+            "STEWARD__VECTOR_STORE__URL",
+            "postgres://u:hunter2@v.example.com/vectors",
+        ),
+    ];
+    let config = load(file, &postgres).unwrap();
+    for shown in [config.print(), format!("{config:?}")] {
+        assert!(!shown.contains("hunter"), "{shown}");
+        assert!(
+            shown.contains("postgres://u:***@v.example.com/vectors"),
+            "{shown}"
+        );
+    }
+    let refused = load(file, &postgres[..1]).unwrap_err().to_string();
+    assert!(
+        refused.contains("`vector_store.url` must look like postgres://"),
+        "{refused}"
+    );
+    let keyless = [
+        ("STEWARD__VECTOR_STORE__KIND", "pinecone"),
+        ("STEWARD__VECTOR_STORE__API_KEY", ""),
+    ];
+    let refused = load(file, &keyless).unwrap_err().to_string();
+    assert!(
+        refused.contains("`vector_store.api_key` must be set"),
+        "{refused}"
+    );
+    assert!(load("[vector_store]\nkind = \"other\"\n", &[]).is_err());
+    assert!(
+        Config::load(None, [])
+            .unwrap()
+            .vector_store
+            .place()
+            .is_none()
+    );
+}
+
+#[test]
 fn a_syntax_error_tells_the_line_and_not_its_content() {
     let text = load("[database]\nurl = \"postgres://u:hunter2@db/x\n", &[])
         .unwrap_err()

@@ -179,6 +179,7 @@ fn why(token: &TokenView, cause: NotFound) -> Why {
     let reason = match cause {
         NotFound::Loading => return Why::Loading,
         NotFound::Unembedded(failed) => failed.sentence,
+        NotFound::Store(failed) => failed.sentence,
         NotFound::Database(error) => error.to_string(),
     };
     tracing::warn!(

@@ -49,6 +49,7 @@ mod sample;
 mod server;
 mod tap;
 mod upstream;
+mod vectors;
 
 #[cfg(test)]
 mod tests;
@@ -62,6 +63,7 @@ pub use missing_keys::MissingKeys;
 pub use outside::{Who, refuse};
 pub use own::{Payer, Unembedded};
 pub use server::{KEEP_ALIVE, LINGER, on_connect};
+pub use vectors::VectorCall;
 
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;

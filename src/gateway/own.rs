@@ -332,16 +332,16 @@ impl From<ErrorCode> for Unembedded {
 }
 
 /// The one owner of a call's record: written when it is closed, or when it is dropped, which is what its end was then.
-struct Booking<'a> {
+pub(super) struct Booking<'a> {
     gateway: &'a Gateway,
-    record: Record,
+    pub(super) record: Record,
     hold: Option<Hold>,
     /// When the attempt that is under way began.
     trying_since: i64,
 }
 
 impl<'a> Booking<'a> {
-    fn open(gateway: &'a Gateway, payer: Payer, model: &str, hold: Hold) -> Self {
+    pub(super) fn open(gateway: &'a Gateway, payer: Payer, model: &str, hold: Hold) -> Self {
         let now = gateway.clock.now_micros();
         Self {
             gateway,
@@ -429,7 +429,7 @@ impl<'a> Booking<'a> {
         Err(code.into())
     }
 
-    async fn close(mut self) -> Result<(), ErrorCode> {
+    pub(super) async fn close(mut self) -> Result<(), ErrorCode> {
         let gateway = self.gateway;
         let written = self.write()?;
         gateway.durable(written).await

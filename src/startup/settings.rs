@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use steward_actors::domain::health::damping::Damping;
 use steward_actors::health::HealthSettings;
+use steward_actors::knowledge::store;
 use steward_actors::spool::{self, FsyncPolicy, SpoolConfig};
 use steward_actors::tree::watch::AlertSettings;
 
-use crate::config::{Config, Fsync, Overflow};
+use super::StartError;
+use crate::config::{Config, ConfigError, Fsync, Overflow};
 use crate::courier::Outgoing;
 use crate::gateway;
+use crate::vector_store::Booked;
 
 const SPOOL_DIR: &str = "spool";
 
@@ -55,6 +58,20 @@ pub(crate) fn alert_settings(config: &Config) -> Result<AlertSettings, rustls::E
         heartbeat_url: config.alerts.heartbeat_url.clone(),
         courier: outgoing(config)?,
     })
+}
+
+/// The vector store, if there is one.
+///
+/// # Errors
+/// When the configuration, which has been checked, or the certificates of the machine cannot be used.
+pub(super) fn vector_store(config: &Config) -> Result<Option<Arc<Booked>>, StartError> {
+    let Some(place) = config.vector_store.place() else {
+        return Ok(None);
+    };
+    let outgoing = Outgoing::new(gateway::tls_config()?, config).to_private_addresses();
+    let opened = store::open(place, Arc::new(outgoing));
+    let opened = opened.map_err(|(key, problem)| ConfigError::Invalid { key, problem })?;
+    Ok(Some(Booked::new(opened)))
 }
 
 /// What leaves the machine by order of operators, by the configuration.

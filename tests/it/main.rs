@@ -18,6 +18,8 @@
 
 #[path = "../fake_provider/mod.rs"]
 mod fake_provider;
+#[path = "../fake_stores/mod.rs"]
+mod fake_stores;
 
 mod api;
 mod chaos;

@@ -2,8 +2,10 @@
 //!
 //! The tables are the truth: which pair has which vector stands in `qa_vectors`, and what is in memory is read from there.
 //! [`learn`] makes pairs of feedback, [`sync`] embeds what waits, [`index`] keeps and scans, [`find`] answers. Whose pairs a question may find is said by its
-//! scope; which account embeds, and what that costs, is the front's ([`embed`]). Vector stores that are called over a
-//! network are not here.
+//! scope; which account embeds, and what that costs, is the front's ([`embed`]).
+//!
+//! **A vector store** that is called over a network ([`store`]), where one is configured, is a copy that answers in place of this
+//! process's memory: [`push`] fills it, and until it holds everything, memory answers as it does without one.
 //!
 //! **Another model.** Until every pair has a vector of it, questions are answered by the one before, which is kept up to date
 //! too; then what is in memory is exchanged at once, and the old vectors go when the next pass begins. A model is what
@@ -14,18 +16,23 @@ pub mod find;
 pub mod index;
 pub mod learn;
 pub mod outage;
+mod push;
+pub mod shelf;
+pub mod store;
 pub mod sync;
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use sea_orm::{ConnectionTrait, DbErr};
-use steward_entities::database::Databases;
+use steward_entities::database::{Databases, begin_write};
 use steward_entities::{instance, qa_vector};
 use tokio::sync::Mutex;
 
 use self::embed::{Embedder, from_bytes};
 use self::index::{Entry, Index};
+use self::shelf::Shelves;
+use self::store::{Collection, VectorStore};
 use crate::domain::clock::SharedClock;
 use crate::domain::setting::InForce;
 
@@ -40,6 +47,8 @@ const READ_KEYS: u64 = 20_000;
 pub struct Parts {
     pub databases: Databases,
     pub embedder: Arc<dyn Embedder>,
+    /// Where vectors are looked for; none: in memory.
+    pub store: Option<Arc<dyn VectorStore>>,
     pub settings: InForce,
     /// The model that pairs are to be embedded by; empty for none.
     pub model: Arc<str>,
@@ -121,8 +130,52 @@ impl Parts {
         loaded.as_ref().map_or(0, |loaded| loaded.index.len())
     }
 
+    /// What the vector store answers questions to a model by; none while it does not.
+    async fn on_shelf(
+        &self,
+        model: &str,
+    ) -> Result<Option<(&Arc<dyn VectorStore>, Collection)>, DbErr> {
+        let Some(store) = &self.store else {
+            return Ok(None);
+        };
+        let shelves = Shelves::of(&self.databases.control_read, &**store).await?;
+        let collection = shelves.answering(model).cloned();
+        Ok(collection.map(|collection| (store, collection)))
+    }
+
+    /// Somebody did away with a model's collection: memory answers, and the next pass fills another.
+    async fn lose(&self, model: &str) -> Result<(), DbErr> {
+        let Some(store) = &self.store else {
+            return Ok(());
+        };
+        let txn = begin_write(&self.databases.control).await?;
+        let mut shelves = Shelves::of(&txn, &**store).await?;
+        shelves.by_model.remove(model);
+        shelves.put(&txn).await?;
+        txn.commit().await
+    }
+
+    /// Whether the vectors of a model are where they are looked for, or will be.
+    async fn is_pushed(&self, model: &str) -> Result<bool, DbErr> {
+        Ok(self.store.is_none() || self.on_shelf(model).await?.is_some())
+    }
+
+    /// The last vector of a model that the store has; none where there is no store.
+    async fn pushed_upto(&self, model: &str) -> Result<Option<(i64, i64)>, DbErr> {
+        let Some(store) = &self.store else {
+            return Ok(None);
+        };
+        let shelves = Shelves::of(&self.databases.control_read, &**store).await?;
+        Ok(Some(
+            shelves
+                .by_model
+                .get(model)
+                .map_or((0, 0), |shelf| shelf.upto),
+        ))
+    }
+
     /// Reads what has come to the table since the last time. Where questions are answered by another model now, all of its
-    /// vectors are read before the first question goes to them.
+    /// vectors are read before the first question goes to them; where by a vector store, none are kept in memory.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -130,6 +183,10 @@ impl Parts {
         let Some(active) = self.active().await? else {
             return Ok(());
         };
+        if self.on_shelf(&active).await?.is_some() {
+            self.loaded.store(None);
+            return Ok(());
+        }
         let loaded = match self.loaded.load_full() {
             Some(loaded) if loaded.model == active => loaded,
             _ => Arc::new(Loaded {

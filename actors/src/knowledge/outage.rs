@@ -1,4 +1,4 @@
-//! When a model cannot be asked at all: since when, why, and when it is tried again. It is no pair's fault, so no pair is told
+//! When a model, or the vector store, cannot be asked at all: since when, why, and when it is tried again. It is no pair's fault, so no pair is told
 //! of it. Kept in the database, so that a restart does not ask sooner and every node can say how it stands.
 
 use std::collections::BTreeMap;
@@ -12,6 +12,8 @@ use super::embed::Failed;
 
 /// Row of `instance`: outages by model, as JSON.
 const OUTAGES: &str = "knowledge_outages";
+/// Among the models: the outage of the vector store.
+pub const STORE: &str = "vector_store";
 const FIRST_WAIT_MICROS: i64 = 30_000_000;
 const LONGEST_WAIT_MICROS: i64 = 3_600_000_000;
 /// A provider that asks for more is looked at again all the same.
@@ -40,7 +42,7 @@ impl Outage {
     }
 }
 
-/// Of every model that has one.
+/// Of every model that has one, and of the store ([`STORE`]).
 pub type Outages = BTreeMap<String, Outage>;
 
 /// What is known.

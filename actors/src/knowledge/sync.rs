@@ -3,7 +3,8 @@
 //! A reconciler: it takes no input but the tables and the settings, and may be broken off anywhere, since what has its vector
 //! is told in the transaction that writes it. A text that a model refuses is told of and tried again later, and holds
 //! nothing else up: its batch is halved until it stands alone. A model that cannot be asked at all is left alone for
-//! longer each time ([`outage`](super::outage)), and no pair is told of it.
+//! longer each time ([`outage`](super::outage)), and no pair is told of it. With a vector store, what has its vector is then
+//! pushed ([`push`](super::push)), and is synchronised only by that; a store that cannot be reached is an outage as well.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -16,11 +17,11 @@ use steward_entities::{instance, lease, qa_pair, qa_sync_failure};
 use super::embed::{Ask, Blame, Failed, embedded, to_bytes};
 use super::index::Entry;
 use super::outage::{self, Outage, Outages, wait};
-use super::{ACTIVE, Parts};
+use super::{ACTIVE, Parts, push};
 
-const LEASE: &str = "knowledge_sync";
+pub(super) const LEASE: &str = "knowledge_sync";
 /// Longer than a call may take on all accounts that are tried.
-const LEASE_MICROS: i64 = 600_000_000;
+pub(super) const LEASE_MICROS: i64 = 600_000_000;
 /// Calls refused one after the other before it is the model that is wrong, not the texts.
 const REFUSALS_MAX: u32 = 16;
 /// Pairs whose vectors of other models are forgotten in one transaction.
@@ -51,6 +52,9 @@ pub(super) fn hash_of(pair: &qa_pair::Model) -> Vec<u8> {
 /// When a database cannot be read or written; what was embedded stays.
 pub async fn pass(parts: &Parts) -> Result<Passed, DbErr> {
     let mut passed = Passed::default();
+    if parts.store.is_none() {
+        push::without_store(parts).await?;
+    }
     if !parts.model.is_empty() && hold(parts).await? {
         let done = embed_all(parts, &mut passed).await;
         // Another node may be the next to be asked. Not given back, it ends by itself.
@@ -67,7 +71,7 @@ pub async fn pass(parts: &Parts) -> Result<Passed, DbErr> {
 }
 
 /// Takes the lease, or keeps it.
-async fn hold(parts: &Parts) -> Result<bool, DbErr> {
+pub(super) async fn hold(parts: &Parts) -> Result<bool, DbErr> {
     let now = parts.clock.now_micros();
     let txn = begin_write(&parts.databases.control).await?;
     let held = lease::take(&txn, LEASE, parts.node, now, now + LEASE_MICROS).await?;
@@ -84,7 +88,7 @@ async fn embed_all(parts: &Parts, passed: &mut Passed) -> Result<(), DbErr> {
         true => vec![wanted.clone()],
         false => vec![active.clone(), wanted.clone()],
     };
-    outages.retain(|model, _| models.contains(model));
+    outages.retain(|of, _| models.contains(of) || (of == outage::STORE && parts.store.is_some()));
     for model in &models {
         let now = parts.clock.now_micros();
         if outages
@@ -99,6 +103,7 @@ async fn embed_all(parts: &Parts, passed: &mut Passed) -> Result<(), DbErr> {
             dimensions: dimensions(parts, model).await?,
             refusals: 0,
             unpaying: HashSet::new(),
+            pushed: parts.pushed_upto(model).await?,
             passed,
         };
         match sweep.run().await? {
@@ -116,9 +121,32 @@ async fn embed_all(parts: &Parts, passed: &mut Passed) -> Result<(), DbErr> {
             Ended::Fenced => return Ok(()),
         }
     }
+    if let Some(store) = &parts.store {
+        let now = parts.clock.now_micros();
+        let known = outages.get(outage::STORE);
+        if known.is_none_or(|outage| outage.next_at <= now) {
+            match push::catch_up(parts, &**store, &models).await? {
+                Ended::Through => drop(outages.remove(outage::STORE)),
+                Ended::Down(failed) => {
+                    let outage = Outage::after(known, &failed, now);
+                    tracing::warn!(
+                        store = store.kind().as_str(),
+                        error = outage.error,
+                        "vectors cannot be pushed; trying again"
+                    );
+                    outages.insert(outage::STORE.to_owned(), outage);
+                }
+                Ended::Fenced => return Ok(()),
+            }
+        }
+    }
     keep(parts, &outages).await?;
     passed.again_at = outages.values().map(|outage| outage.next_at).min();
-    if active != wanted && qa_vector::is_complete(&parts.databases.control_read, &wanted).await? {
+    let read = &parts.databases.control_read;
+    if active != wanted
+        && qa_vector::is_complete(read, &wanted).await?
+        && parts.is_pushed(&wanted).await?
+    {
         let txn = begin_write(&parts.databases.control).await?;
         instance::put(&txn, ACTIVE, &wanted).await?;
         txn.commit().await?;
@@ -158,7 +186,7 @@ async fn forget_others(parts: &Parts, model: &str) -> Result<(), DbErr> {
     }
 }
 
-async fn dimensions(parts: &Parts, model: &str) -> Result<Option<usize>, DbErr> {
+pub(super) async fn dimensions(parts: &Parts, model: &str) -> Result<Option<usize>, DbErr> {
     let latest = qa_vector::latest(&parts.databases.control_read, model).await?;
     Ok(latest.map(|row| row.vector.len() / size_of::<f32>()))
 }
@@ -173,9 +201,9 @@ async fn keep(parts: &Parts, outages: &Outages) -> Result<(), DbErr> {
 }
 
 /// How going through all that waits came to its end.
-enum Ended {
+pub(super) enum Ended {
     Through,
-    /// The model cannot be asked now.
+    /// The model, or the store, cannot be asked now.
     Down(Failed),
     /// Another node has taken over.
     Fenced,
@@ -191,6 +219,8 @@ struct Sweep<'a> {
     refusals: u32,
     /// Tenants that may not spend more now.
     unpaying: HashSet<i64>,
+    /// With a vector store: the last vector that is there.
+    pushed: Option<(i64, i64)>,
     passed: &'a mut Passed,
 }
 
@@ -211,16 +241,20 @@ impl Sweep<'_> {
             }
             let known = due.iter().map(|pair| pair.id).collect();
             let known = qa_vector::of_pairs(read, self.model, known).await?;
-            let known: HashMap<i64, Vec<u8>> = known
-                .into_iter()
-                .map(|row| (row.pair_id, row.text_hash))
-                .collect();
+            let known: HashMap<i64, Row> =
+                known.into_iter().map(|row| (row.pair_id, row)).collect();
             let mut by_tenant: BTreeMap<i64, Vec<qa_pair::Model>> = BTreeMap::new();
             let mut same = Vec::new();
             for pair in due {
                 // Another answer or category: what it asks is what it was.
                 match known.get(&pair.id) {
-                    Some(hash) if *hash == hash_of(&pair) => same.push((pair, None)),
+                    Some(row) if row.text_hash == hash_of(&pair) => {
+                        // What waits to be pushed only is synchronised by that.
+                        let place = (row.embedded_at, row.pair_id);
+                        if self.pushed.is_none_or(|upto| place <= upto) {
+                            same.push((pair, None));
+                        }
+                    }
                     _ => by_tenant.entry(pair.tenant_id).or_default().push(pair),
                 }
             }
@@ -302,11 +336,18 @@ impl Sweep<'_> {
             return Ok(false);
         }
         let latest = qa_vector::latest(&txn, model).await?;
-        let embedded_at = latest.map_or(now, |row| now.max(row.embedded_at + 1));
+        let latest = latest.map_or(0, |row| row.embedded_at);
+        // Later than what was pushed, too: that may have been removed here meanwhile.
+        let pushed = self.pushed.map_or(0, |(embedded_at, _)| embedded_at);
+        let embedded_at = now.max(latest + 1).max(pushed + 1);
         let mut rows = Vec::new();
         let mut well = Vec::new();
         for (pair, vector) in pairs {
-            if !qa_pair::is_synced_now(&txn, &pair, now).await? {
+            let is_still = match (&vector, &parts.store) {
+                (Some(_), Some(_)) => qa_pair::is_still(&txn, &pair).await?,
+                _ => qa_pair::is_synced_now(&txn, &pair, now).await?,
+            };
+            if !is_still {
                 // Changed or removed meanwhile: the next pass finds it as it is.
                 continue;
             }

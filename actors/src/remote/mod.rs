@@ -8,6 +8,7 @@ mod answer;
 mod postgres;
 mod postgrest;
 mod row;
+mod server;
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub use answer::{Verdict, judge, judge_state};
 pub use postgres::{PostgresUrl, UrlError};
 pub use postgrest::base_of;
 pub use row::{Comparison, Difference, RemoteRow, compare};
+pub(crate) use server::Server;
 
 /// Rows of one request.
 pub const BATCH_ROWS: usize = 100;

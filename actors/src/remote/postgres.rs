@@ -5,24 +5,16 @@
 //! that refuse addresses nobody may call, and connected to by the address that was found; only with `verify-full` by its
 //! name, which the certificate then proves.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
-use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr, QueryResult,
-    RuntimeErr, Statement, Value, sqlx,
-};
-use tokio::net::TcpStream;
+use sea_orm::{DbBackend, DbErr, QueryResult, Statement, Value};
 
 use super::row::COLUMNS;
-use super::{Address, Failure, Remote, RemoteRow, Tested, Verdict, judge_state, kept};
+use super::server::Server;
+use super::{Address, Failure, Remote, RemoteRow, Tested, Verdict};
 use crate::outward::Outward;
 
-const CONNECT_WITHIN: Duration = Duration::from_secs(15);
-/// A statement, and all there is to do about it.
-const WITHIN: Duration = Duration::from_secs(30);
 const MODES: [&str; 5] = ["disable", "prefer", "require", "verify-ca", "verify-full"];
 /// Unless the URL says so: encrypted, as Supabase asks.
 const MODE: &str = "require";
@@ -36,7 +28,7 @@ pub struct PostgresUrl {
     host: String,
     port: u16,
     database: String,
-    mode: &'static str,
+    pub(super) mode: &'static str,
 }
 
 impl std::fmt::Debug for PostgresUrl {
@@ -139,13 +131,13 @@ impl PostgresUrl {
         self.port
     }
 
-    fn password(&self) -> &str {
+    pub(super) fn password(&self) -> &str {
         self.credentials
             .split_once(':')
             .map_or("", |(_, password)| password)
     }
 
-    fn at(&self, host: &str) -> String {
+    pub(super) fn at(&self, host: &str) -> String {
         let Self {
             credentials,
             port,
@@ -158,9 +150,8 @@ impl PostgresUrl {
 }
 
 pub(super) struct Postgres {
-    url: PostgresUrl,
+    server: Server,
     table: String,
-    outward: Arc<dyn Outward>,
 }
 
 impl Postgres {
@@ -170,86 +161,11 @@ impl Postgres {
         outward: Arc<dyn Outward>,
     ) -> Result<Self, String> {
         let url = PostgresUrl::parse(&address.url);
+        let url = url.map_err(|error| format!("the address {error}"))?;
         Ok(Self {
-            url: url.map_err(|error| format!("the address {error}"))?,
+            server: Server::new(url, "steward remote backup", outward),
             table: table.to_owned(),
-            outward,
         })
-    }
-
-    /// Runs a statement on a connection of its own.
-    async fn execute(&self, statement: Statement) -> Result<(), Failure> {
-        within(async {
-            let connection = self.connect().await?;
-            let done = connection.execute_raw(statement).await;
-            // It ends in any case; that the server is not told is its time-out's matter.
-            let _ = connection.close().await;
-            done.map(drop).map_err(|error| self.failure(&error))
-        })
-        .await
-    }
-
-    async fn query(&self, statement: Statement) -> Result<Vec<QueryResult>, Failure> {
-        within(async {
-            let connection = self.connect().await?;
-            let rows = connection.query_all_raw(statement).await;
-            let _ = connection.close().await;
-            rows.map_err(|error| self.failure(&error))
-        })
-        .await
-    }
-
-    async fn connect(&self) -> Result<DatabaseConnection, Failure> {
-        let found = self
-            .outward
-            .addresses(self.url.host(), self.url.port())
-            .await;
-        let found = found.map_err(Failure::later)?;
-        // The driver would try a refused connection again until its time is up, and say only that.
-        let reached = TcpStream::connect(found.as_slice());
-        let reached = reached.await.and_then(|stream| stream.peer_addr());
-        let reached = reached.map_err(|error| Failure::later(error.to_string()))?;
-        let url = match (self.url.mode, reached) {
-            ("verify-full", _) => self.url.whole(),
-            (_, SocketAddr::V4(address)) => self.url.at(&address.ip().to_string()),
-            (_, SocketAddr::V6(address)) => self.url.at(&format!("[{}]", address.ip())),
-        };
-        let mut options = ConnectOptions::new(url);
-        options
-            .max_connections(1)
-            .acquire_timeout(CONNECT_WITHIN)
-            .connect_timeout(CONNECT_WITHIN)
-            .sqlx_logging(false)
-            .record_stmt_in_spans(false)
-            .set_application_name("steward remote backup")
-            // Poolers in between give every transaction another session.
-            .map_sqlx_postgres_opts(|base| base.statement_cache_capacity(0));
-        let connected = Database::connect(options).await;
-        connected.map_err(|error| self.failure(&error))
-    }
-
-    fn failure(&self, error: &DbErr) -> Failure {
-        let told = match error {
-            DbErr::Conn(RuntimeErr::SqlxError(error))
-            | DbErr::Exec(RuntimeErr::SqlxError(error))
-            | DbErr::Query(RuntimeErr::SqlxError(error)) => error.as_database_error(),
-            _ => None,
-        };
-        let secrets = [self.url.password()];
-        match told {
-            Some(told) => {
-                let state = told.code().unwrap_or_default();
-                let hint = told
-                    .try_downcast_ref::<sqlx::postgres::PgDatabaseError>()
-                    .and_then(sqlx::postgres::PgDatabaseError::hint)
-                    .map_or_else(String::new, |hint| format!("; {hint}"));
-                Failure {
-                    verdict: judge_state(&state),
-                    why: kept(&format!("{} ({state}){hint}", told.message()), &secrets),
-                }
-            }
-            None => Failure::later(kept(&error.to_string(), &secrets)),
-        }
     }
 
     fn statement(&self, text: &str, values: Vec<Value>) -> Statement {
@@ -259,23 +175,12 @@ impl Postgres {
 
     async fn read(&self, rest: &str, values: Vec<Value>) -> Result<Vec<RemoteRow>, Failure> {
         let text = format!("SELECT {} FROM $TABLE {rest}", selected());
-        let rows = self.query(self.statement(&text, values)).await?;
+        let rows = self.server.query(self.statement(&text, values)).await?;
         let rows: Result<_, DbErr> = rows.iter().map(row_of).collect();
         rows.map_err(|error| Failure {
             verdict: Verdict::Misset,
             why: format!("the table there is another one: {error}"),
         })
-    }
-}
-
-/// No longer than that, whatever the server does.
-async fn within<T>(work: impl Future<Output = Result<T, Failure>> + Send) -> Result<T, Failure> {
-    match tokio::time::timeout(WITHIN, work).await {
-        Ok(done) => done,
-        Err(_) => {
-            let seconds = WITHIN.as_secs();
-            Err(Failure::later(format!("no answer within {seconds} s")))
-        }
     }
 }
 
@@ -364,7 +269,7 @@ impl Remote for Postgres {
             updates.join(", ")
         );
         let statement = self.statement(&text, values);
-        self.execute(statement).await
+        self.server.execute(statement).await
     }
 
     async fn rows_since(&self, from: &str) -> Result<Vec<RemoteRow>, Failure> {
@@ -378,7 +283,7 @@ impl Remote for Postgres {
     async fn forget_before(&self, before: &str) -> Result<(), Failure> {
         let text = "DELETE FROM $TABLE WHERE stat_date < $1::text::date";
         let statement = self.statement(text, vec![before.into()]);
-        self.execute(statement).await
+        self.server.execute(statement).await
     }
 
     async fn test(&self) -> Result<Tested, Failure> {

@@ -34,6 +34,7 @@ use crate::health::{HealthBoard, HealthSettings, LatestRound};
 use crate::jobs::JobKinds;
 use crate::knowledge;
 use crate::knowledge::embed::Embedder;
+use crate::knowledge::store::VectorStore;
 use crate::ledger_store::rebuild::RebuildDays;
 use crate::ledger_store::recount::RecountDay;
 use crate::ledger_store::replay::ReplayDeadLetters;
@@ -124,6 +125,8 @@ pub struct TreeDeps {
     pub embedder: Arc<dyn Embedder>,
     /// The model that knowledge is embedded by; empty for none.
     pub embedding_model: String,
+    /// Where their vectors are looked for; none: in memory.
+    pub vector_store: Option<Arc<dyn VectorStore>>,
     /// What backups are restored with.
     pub backups: BackupGround,
     /// A group that stands beside the tree's own, started last and ended first: a demonstration's.
@@ -362,6 +365,7 @@ impl Tree {
         let knowledge = knowledge::Parts {
             databases: deps.databases.clone(),
             embedder: deps.embedder,
+            store: deps.vector_store,
             settings: Arc::clone(&in_force),
             model: deps.embedding_model.into(),
             clock: Arc::clone(&deps.clock),

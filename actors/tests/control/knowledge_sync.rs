@@ -41,7 +41,7 @@ on_both!(
     the_actor_embeds_when_it_starts_and_when_it_is_told,
 );
 
-const NOW: i64 = 1_800_000_000_000_000;
+pub(crate) const NOW: i64 = 1_800_000_000_000_000;
 
 type Meanwhile = Box<dyn FnOnce() -> BoxFuture<'static, ()> + Send>;
 
@@ -105,7 +105,7 @@ impl Embedder for Words {
     }
 }
 
-fn came_to(embedded: u64, failed: u64) -> Passed {
+pub(crate) fn came_to(embedded: u64, failed: u64) -> Passed {
     Passed {
         embedded,
         failed,
@@ -113,16 +113,16 @@ fn came_to(embedded: u64, failed: u64) -> Passed {
     }
 }
 
-struct World<'a> {
+pub(crate) struct World<'a> {
     database: &'a TestDatabase,
-    parts: Parts,
+    pub(crate) parts: Parts,
     words: Arc<Words>,
-    clock: Arc<ManualClock>,
-    tenants: [i64; 2],
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) tenants: [i64; 2],
 }
 
 impl<'a> World<'a> {
-    async fn on(database: &'a TestDatabase) -> Self {
+    pub(crate) async fn on(database: &'a TestDatabase) -> Self {
         let clock = Arc::new(ManualClock::at_micros(NOW));
         let words = Arc::new(Words::default());
         let settings = Settings {
@@ -132,6 +132,7 @@ impl<'a> World<'a> {
         let parts = Parts {
             databases: (**database).clone(),
             embedder: words.clone(),
+            store: None,
             settings: InForce::new(arc_swap::ArcSwap::from_pointee(settings)),
             model: "first".into(),
             clock: clock.clone(),
@@ -155,7 +156,7 @@ impl<'a> World<'a> {
         }
     }
 
-    async fn add(&self, tenant: usize, question: &str) -> qa_pair::Model {
+    pub(crate) async fn add(&self, tenant: usize, question: &str) -> qa_pair::Model {
         let new = New {
             tenant_id: self.tenants[tenant],
             question: question.to_owned(),
@@ -172,14 +173,18 @@ impl<'a> World<'a> {
         .await
     }
 
-    async fn say(&self, pair: &qa_pair::Model, changes: qa_pair::ActiveModel) -> qa_pair::Model {
+    pub(crate) async fn say(
+        &self,
+        pair: &qa_pair::Model,
+        changes: qa_pair::ActiveModel,
+    ) -> qa_pair::Model {
         committed(self.database, async |txn| {
             qa_pair::update(txn, pair, changes.clone(), NOW).await
         })
         .await
     }
 
-    async fn ask(&self, pair: &qa_pair::Model, question: &str) -> qa_pair::Model {
+    pub(crate) async fn ask(&self, pair: &qa_pair::Model, question: &str) -> qa_pair::Model {
         let changes = qa_pair::ActiveModel {
             question: Set(question.to_owned()),
             ..Default::default()
@@ -187,20 +192,20 @@ impl<'a> World<'a> {
         self.say(pair, changes).await
     }
 
-    async fn remove(&self, pair: &qa_pair::Model) {
+    pub(crate) async fn remove(&self, pair: &qa_pair::Model) {
         committed(self.database, async |txn| qa_pair::remove(txn, pair).await).await;
     }
 
-    async fn pass(&self) -> Passed {
+    pub(crate) async fn pass(&self) -> Passed {
         pass(&self.parts).await.unwrap()
     }
 
-    async fn found(&self, scope: Scope, question: &str) -> Vec<String> {
+    pub(crate) async fn found(&self, scope: Scope, question: &str) -> Vec<String> {
         let found = self.parts.find(scope, question, 3, 0.5).await.unwrap();
         found.into_iter().map(|hit| hit.pair.question).collect()
     }
 
-    async fn unsynced(&self) -> u64 {
+    pub(crate) async fn unsynced(&self) -> u64 {
         let filter = qa_pair::Filter {
             is_synced: Some(false),
             ..Default::default()
@@ -209,13 +214,13 @@ impl<'a> World<'a> {
         qa_pair::count(read, Scope::All, &filter).await.unwrap()
     }
 
-    async fn failures(&self) -> Vec<qa_sync_failure::Model> {
+    pub(crate) async fn failures(&self) -> Vec<qa_sync_failure::Model> {
         let read = &self.database.control_read;
         let found = qa_sync_failure::latest(read, Scope::All, &self.parts.model, 99).await;
         found.unwrap()
     }
 
-    async fn hurry(&self) {
+    pub(crate) async fn hurry(&self) {
         let now = self.parts.clock.now_micros();
         committed(self.database, async |txn| {
             outage::hurry(txn, now).await?;
@@ -224,11 +229,11 @@ impl<'a> World<'a> {
         .await;
     }
 
-    fn calls(&self) -> Vec<(i64, usize)> {
+    pub(crate) fn calls(&self) -> Vec<(i64, usize)> {
         std::mem::take(&mut self.words.calls.lock())
     }
 
-    fn is_down(&self, model: &str, down: bool) {
+    pub(crate) fn is_down(&self, model: &str, down: bool) {
         let mut all = self.words.down.lock();
         match down {
             true => all.insert(model.to_owned()),

@@ -12,6 +12,10 @@ mod remote_backup;
 mod retention;
 mod settings_keeper;
 mod snapshot_keeper;
+mod vector_store;
+
+#[path = "../../../tests/fake_stores/mod.rs"]
+mod fake_stores;
 
 use std::time::Duration;
 

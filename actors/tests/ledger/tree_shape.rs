@@ -121,6 +121,7 @@ async fn planned(database: &TestDatabase) -> Node {
         outward: Arc::new(Nowhere),
         embedder: Arc::new(Nowhere),
         embedding_model: String::new(),
+        vector_store: None,
         backups: BackupGround {
             schema: Arc::new(Nothing),
             migrate_contents: Arc::new(|_| Box::pin(async { Ok(()) })),

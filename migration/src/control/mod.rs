@@ -27,6 +27,7 @@ mod m0036_prompt_runs;
 mod m0037_people_of_tenants;
 mod m0040_qa_candidates;
 mod m0041_token_knowledge;
+mod m0042_qa_vector_removals;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -64,6 +65,7 @@ impl MigratorTrait for ControlMigrator {
             Box::new(m0037_people_of_tenants::Change),
             Box::new(m0040_qa_candidates::Change),
             Box::new(m0041_token_knowledge::Change),
+            Box::new(m0042_qa_vector_removals::Change),
         ]
     }
 }

@@ -106,6 +106,12 @@ fn told(cause: NotFound) -> ApiError {
         NotFound::Loading => ApiError::new(ErrorCode::Unavailable)
             .detail("The vectors are being read into memory.")
             .retry_after_s(5),
+        NotFound::Store(failed) => {
+            let sentence = failed.sentence.trim_end_matches('.');
+            ApiError::new(ErrorCode::Unavailable)
+                .detail(format!("The vector store cannot be asked: {sentence}."))
+                .retry_after_s(failed.retry_after.map_or(5, |after| after.as_secs().max(1)))
+        }
         NotFound::Unembedded(failed) => {
             let sentence = failed.sentence.trim_end_matches('.');
             let error = ApiError::new(ErrorCode::Unavailable)

@@ -9,7 +9,8 @@
 
 use actix_web::{HttpResponse, get, post, web};
 use serde::Serialize;
-use steward_actors::knowledge::outage;
+use steward_actors::knowledge::outage::{self, Outage};
+use steward_actors::knowledge::shelf::Shelves;
 use steward_actors::tree::learning::knowledge_sync::SyncNow;
 use steward_entities::scope::Scope;
 use steward_entities::{qa_pair, qa_sync_failure, qa_vector};
@@ -48,6 +49,32 @@ struct SyncOutage {
     next_at: String,
 }
 
+/// The vector store that is called over a network.
+#[derive(Debug, Serialize, ToSchema)]
+struct StoreStatus {
+    /// `qdrant`, `pgvector` or `pinecone`
+    kind: &'static str,
+    /// That of `model`; null before it is made.
+    collection: Option<String>,
+    /// Whether it answers questions; until it holds everything, memory does.
+    answers: bool,
+    /// Vectors that wait to be pushed.
+    waiting_count: u64,
+    /// While it cannot be asked.
+    #[schema(inline)]
+    outage: Option<StoreOutage>,
+}
+
+/// The vector store cannot be asked.
+#[derive(Debug, Serialize, ToSchema)]
+struct StoreOutage {
+    attempts: i64,
+    error: String,
+    failed_at: String,
+    /// Not tried before.
+    next_at: String,
+}
+
 /// How the vectors stand to the pairs.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct SyncStatus {
@@ -70,6 +97,9 @@ pub(super) struct SyncStatus {
     /// While the model, or the one that answers questions, cannot be asked at all; the pairs are told of nothing then.
     #[schema(inline)]
     outage: Option<SyncOutage>,
+    /// The vector store that is called over a network; null for none.
+    #[schema(inline)]
+    store: Option<StoreStatus>,
     /// Vectors that this process holds in memory, of whichever tenant; null for who may see one tenant only.
     in_memory: Option<usize>,
     /// The latest.
@@ -120,6 +150,8 @@ async fn told(state: &AppState, scope: Scope) -> Result<SyncStatus, ApiError> {
     let failed = qa_sync_failure::latest(read, scope, of_model, FAILURES_MAX).await?;
     let failed_count = qa_sync_failure::count(read, scope, of_model).await?;
     let mut outages = outage::all(read).await?;
+    let unreached = outages.remove(outage::STORE);
+    let store = store_told(state, scope, of_model, unreached).await?;
     let outage = outages
         .remove_entry(of_model)
         .or_else(|| outages.pop_first())
@@ -156,7 +188,35 @@ async fn told(state: &AppState, scope: Scope) -> Result<SyncStatus, ApiError> {
             failed_at: rfc3339(one.failed_at),
             next_at: rfc3339(one.next_at),
         }),
+        store,
         in_memory: matches!(scope, Scope::All).then(|| knowledge.in_memory()),
         failures,
     })
+}
+
+async fn store_told(
+    state: &AppState,
+    scope: Scope,
+    model: &str,
+    outage: Option<Outage>,
+) -> Result<Option<StoreStatus>, ApiError> {
+    let Some(store) = &state.tree.knowledge.store else {
+        return Ok(None);
+    };
+    let read = &state.databases.control_read;
+    let shelves = Shelves::of(read, &**store).await?;
+    let shelf = shelves.by_model.get(model);
+    let upto = shelf.map_or((0, 0), |shelf| shelf.upto);
+    Ok(Some(StoreStatus {
+        kind: store.kind().as_str(),
+        collection: shelf.map(|shelf| shelf.collection.name.clone()),
+        answers: shelf.is_some_and(|shelf| shelf.is_whole),
+        waiting_count: qa_vector::count_after(read, scope, model, upto).await?,
+        outage: outage.map(|one| StoreOutage {
+            attempts: one.attempts,
+            error: one.error,
+            failed_at: rfc3339(one.failed_at),
+            next_at: rfc3339(one.next_at),
+        }),
+    }))
 }

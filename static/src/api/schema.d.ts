@@ -9729,6 +9729,29 @@ export interface components {
                 /** @description Not tried before. */
                 next_at: string;
             } | null;
+            /** @description The vector store that is called over a network; null for none. */
+            store?: {
+                /** @description Whether it answers questions; until it holds everything, memory does. */
+                answers: boolean;
+                /** @description That of `model`; null before it is made. */
+                collection?: string | null;
+                /** @description `qdrant`, `pgvector` or `pinecone` */
+                kind: string;
+                /** @description While it cannot be asked. */
+                outage?: {
+                    /** Format: int64 */
+                    attempts: number;
+                    error: string;
+                    failed_at: string;
+                    /** @description Not tried before. */
+                    next_at: string;
+                } | null;
+                /**
+                 * Format: int64
+                 * @description Vectors that wait to be pushed.
+                 */
+                waiting_count: number;
+            } | null;
             /** Format: int64 */
             total_qa_pairs: number;
             /**

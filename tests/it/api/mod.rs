@@ -17,3 +17,4 @@ mod roles;
 mod secrets;
 mod templates;
 mod tenants;
+mod vector_stores;

@@ -6,6 +6,7 @@ pub mod client;
 pub mod control;
 pub mod database;
 pub mod raw;
+pub mod stores;
 
 use std::time::{Duration, Instant};
 

@@ -61,12 +61,13 @@ install_what_is_missing() {
     has_node || { echo "The tests need Node 20 or newer (https://nodejs.org); this system offers $(node --version 2>/dev/null || echo none)." >&2; exit 1; }
 }
 
-# A Python environment as the requirements file says; made again when the file changes.
+# python_environment NAME REQUIREMENTS [pip's arguments]: made again when the file changes.
 python_environment() {
     local home=$build/$1 requirements=$2
+    shift 2
     cmp -s "$requirements" "$home/made-from" && return
     rm -rf "$home" && python3 -m venv "$home" &&
-        "$home/bin/pip" install --quiet --disable-pip-version-check -r "$requirements" &&
+        "$home/bin/pip" install --quiet --disable-pip-version-check "$@" -r "$requirements" &&
         cp "$requirements" "$home/made-from"
 }
 
@@ -190,12 +191,17 @@ notices_outlive_kills() {
     local kills=("$build/venv/bin/python" tests/notices/kills.py --steward "$target/debug/steward" --provider "$target/debug/examples/fake_provider")
     "${kills[@]}" && "${kills[@]}" --database-url "$(tests/postgres.sh database "$build/postgres")"
 }
+knowledge_found() {
+    "$build/venv-knowledge/bin/python" tests/knowledge/paraphrase.py --steward "$target/debug/steward" --provider "$target/debug/examples/fake_provider" \
+        --pgvector "$(tests/postgres.sh database "$build/pgvector")"
+}
 openapi_fuzzing() {
     "$build/venv/bin/python" tests/openapi/fuzz.py --steward "$target/debug/steward" --provider "$target/debug/examples/fake_provider"
 }
 environments() {
     python_environment venv tests/sdk/requirements.txt && python_environment venv-previous tests/sdk/requirements-previous.txt &&
         python_environment venv-pgvector tests/pgvector-requirements.txt &&
+        python_environment venv-knowledge tests/knowledge/requirements.txt --no-deps &&
         node_packages tests/sdk/node && node_packages tests/e2e && node_packages static
 }
 # Types against the committed API document, lints, format.
@@ -225,6 +231,7 @@ outside_lane() {
     step "SDK conformance" sdk_conformance
     step "notices at real receivers" notices_received
     step "notices and kill -9" notices_outlive_kills
+    step "knowledge by a real embedding model" knowledge_found
     step "OpenAPI fuzzing" openapi_fuzzing
 }
 

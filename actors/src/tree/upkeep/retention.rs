@@ -7,13 +7,15 @@
 
 use std::time::Duration;
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, WrapFuture};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, SpawnHandle, WrapFuture};
 
 use crate::retention::{Parts, files, pass};
 use crate::supervision::{ActorRef, ChildSpec};
 
 /// How often it looks.
 pub const EVERY: Duration = Duration::from_secs(3_600);
+/// How soon it looks again after a pass that failed: who counts a long log anew may keep the writer busy for so long.
+pub const AGAIN: Duration = Duration::from_secs(60);
 /// How often it looks at SQLite's files.
 pub const FILES_EVERY: Duration = Duration::from_secs(60);
 /// So many looks are an hour: the last of them is at the planner's statistics too.
@@ -24,6 +26,8 @@ pub struct Retention {
     parts: Parts,
     /// A pass is under way: there is never more than one.
     at_work: bool,
+    /// The look after one that failed.
+    again: Option<SpawnHandle>,
     /// Likewise the care of files.
     at_files: bool,
     /// How often it looked at them.
@@ -35,6 +39,7 @@ pub fn spec(actor: &ActorRef<Retention>, parts: Parts) -> ChildSpec {
     ChildSpec::new("retention", actor, move |_| Retention {
         parts: parts.clone(),
         at_work: false,
+        again: None,
         at_files: false,
         cares: 0,
     })
@@ -45,16 +50,20 @@ impl Retention {
         if std::mem::replace(&mut self.at_work, true) {
             return;
         }
+        if let Some(later) = self.again.take() {
+            ctx.cancel_future(later);
+        }
         let (parts, home) = (self.parts.clone(), self.parts.databases.clone());
         let work = async move {
             let now = parts.clock.now_micros();
             home.at_home(async move { pass(&parts, now, &|_| {}, &|| false).await })
                 .await
         };
-        ctx.spawn(work.into_actor(self).map(|result, this, _| {
+        ctx.spawn(work.into_actor(self).map(|result, this, ctx| {
             this.at_work = false;
             if let Err(error) = result {
-                tracing::warn!(%error, "what has expired cannot be removed; trying again in an hour");
+                tracing::warn!(%error, "what has expired cannot be removed; trying again in a minute");
+                this.again = Some(ctx.run_later(AGAIN, Self::look));
             }
         }));
     }

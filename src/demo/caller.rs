@@ -14,6 +14,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use serde_json::json;
 use steward_actors::domain::clock::SharedClock;
 use steward_actors::domain::snapshot::Secret;
 use steward_actors::supervision::{ActorRef, ChildSpec, Incarnation};
@@ -21,6 +22,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::chance::Chance;
+use super::library::Opinion;
 use super::traffic::{self, Call};
 
 /// More waits for a gateway that answers nothing are no use to anybody.
@@ -112,23 +114,61 @@ async fn made(client: &HttpClient, address: SocketAddr, secret: Secret, call: Ca
         .header("anthropic-version", "2023-06-01")
         .header("user-agent", "steward-demo-client");
     let request = [
-        ("x-user-id", &call.user),
-        ("x-conversation-id", &call.conversation),
+        ("x-user-id", call.user.as_str()),
+        ("x-conversation-id", call.conversation.as_str()),
+        ("x-prompt", call.prompt.unwrap_or_default()),
     ]
     .into_iter()
     .filter(|(_, value)| !value.is_empty())
     .fold(request, |request, (name, value)| {
-        request.header(name, value.as_str())
+        request.header(name, value)
     });
     let Ok(request) = request.body(Full::new(Bytes::from(call.body.to_string()))) else {
         return;
     };
     let reading = async {
-        if let Ok(answer) = client.request(request).await {
-            let mut body = answer.into_body();
-            while let Some(Ok(_)) = body.frame().await {}
-        }
+        let answer = client.request(request).await.ok()?;
+        let id = answer.headers().get("x-request-id").cloned();
+        let succeeded = answer.status().is_success();
+        let mut body = answer.into_body();
+        while let Some(Ok(_)) = body.frame().await {}
+        id.filter(|_| succeeded)
     };
     // Dropping the body closes the connection: the client has left.
-    let _ = timeout(patience, reading).await;
+    let Ok(Some(id)) = timeout(patience, reading).await else {
+        return;
+    };
+    if let (Some(opinion), Ok(id)) = (call.opinion, id.to_str()) {
+        let said = said(client, address, &secret, opinion, id);
+        let _ = timeout(PATIENCE, said).await;
+    }
+}
+
+/// What a user thinks of the answer `id`.
+async fn said(
+    client: &HttpClient,
+    address: SocketAddr,
+    secret: &Secret,
+    opinion: &Opinion,
+    id: &str,
+) {
+    let mut said = json!({"request_id": id, "rating": opinion.stars, "category": opinion.category});
+    for (name, words) in [
+        ("comment", opinion.comment),
+        ("correction", opinion.correction),
+    ] {
+        if !words.is_empty() {
+            said[name] = words.into();
+        }
+    }
+    let request = http::Request::post(format!("http://{address}/api/v1/feedback"))
+        .header("content-type", "application/json")
+        .header("authorization", format!("Bearer {}", secret.reveal()))
+        .body(Full::new(Bytes::from(said.to_string())));
+    if let Ok(request) = request
+        && let Ok(answer) = client.request(request).await
+    {
+        // Read to its end, so that the connection can be used again.
+        let _ = answer.into_body().collect().await;
+    }
 }

@@ -1,7 +1,7 @@
 //! Steward with a pretended world around it: what `steward demo` is.
 //!
 //! The product itself is the real one. Pretended are the providers its accounts lead to ([`provider`]), the
-//! clients that call it ([`traffic`], [`caller`]) and the days before ([`history`], [`talks`]). [`guard`] keeps all of that
+//! clients that call it ([`traffic`], [`caller`]), the operator who wrote what they know ([`desk`], [`library`]) and the days before ([`history`], [`talks`]). [`guard`] keeps all of that
 //! away from real data. A [`Stage`] is set up between opening the ledger and starting the tree, to which it adds
 //! a group of its own.
 
@@ -9,8 +9,10 @@ pub mod backfill;
 pub mod caller;
 pub mod chance;
 pub mod corpus;
+pub mod desk;
 pub mod guard;
 pub mod history;
+pub mod library;
 pub mod provider;
 pub mod stock;
 pub mod stumbler;
@@ -100,6 +102,7 @@ pub struct Stage {
     secrets: Arc<[Secret]>,
     options: Options,
     clock: SharedClock,
+    databases: Databases,
     gateway: watch::Sender<Option<SocketAddr>>,
 }
 
@@ -144,6 +147,7 @@ impl Stage {
             secrets: stocked.secrets.into(),
             options,
             clock: Arc::clone(clock),
+            databases: databases.clone(),
             gateway,
         };
         Ok((stage, filled))
@@ -163,9 +167,14 @@ impl Stage {
             seed: SEED,
             calls_per_second: self.options.calls_per_second,
         };
+        let desk = desk::Parts {
+            gateway: self.gateway.subscribe(),
+            databases: self.databases.clone(),
+        };
         Group::new("demo")
             .child(provider::spec(&ActorRef::new(1), provider))
             .child(caller::spec(&ActorRef::new(1), caller))
+            .child(desk::spec(&ActorRef::new(1), desk))
             .child(stumbler::spec(&ActorRef::new(1), SEED))
     }
 

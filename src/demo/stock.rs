@@ -19,7 +19,7 @@ use steward_entities::change::ChangeError;
 use steward_entities::database::{Databases, begin_write};
 use steward_entities::{account, audit, instance, job, operator, public_id, role, tenant, token};
 
-use super::world::{KEYS, SITES, SUSPENDED_TENANT, Standing, TENANTS};
+use super::world::{KEYS, KNOWING_KEY, SITES, SUSPENDED_TENANT, Standing, TENANTS};
 use super::{PASSWORD, USERNAME, VIEWER};
 use crate::error::ApiError;
 use crate::features::operators::offline;
@@ -338,7 +338,7 @@ impl Scribe {
                 monthly_budget_nano: None,
                 budget_currency: "USD".into(),
                 enable_conversation_logging: key.keeps.is_some(),
-                knowledge: false,
+                knowledge: key.name == KNOWING_KEY,
                 redaction: key.keeps.unwrap_or_default().as_str().to_owned(),
                 created_by: self.admin.clone(),
             };

@@ -5,6 +5,7 @@ use steward_actors::domain::record::Operation;
 
 use super::chance::{self, Chance};
 use super::corpus;
+use super::library::{OPINIONS, Opinion};
 use super::world::{self, KEYS, Key, Topic};
 
 /// Share of the calls that no rhythm moves: somewhere it is always day.
@@ -13,6 +14,10 @@ pub(super) const STEADY: f64 = 0.45;
 const WRONG_MODEL: f64 = 0.003;
 /// Share of streams whose client leaves before the end.
 const LEAVES: f64 = 0.012;
+/// Share of the calls of people of which somebody says what they think.
+const JUDGED: f64 = 0.01;
+/// Share of the calls of one kind that are made with the prompt of that kind.
+const PROMPTED: f64 = 0.4;
 /// Share of support calls that offer a tool.
 const OFFERS_TOOL: f64 = 0.12;
 
@@ -28,6 +33,10 @@ pub struct Call {
     pub conversation: String,
     /// The client leaves after so many milliseconds.
     pub leaves_after_ms: Option<u64>,
+    /// The prompt it is made with.
+    pub prompt: Option<&'static str>,
+    /// What its user says of the answer.
+    pub opinion: Option<&'static Opinion>,
 }
 
 /// How many times the average rate is called at a moment; between about 0.5 and 1.6.
@@ -90,7 +99,28 @@ pub fn next(now_ms: i64, chance: &mut Chance) -> Call {
         conversation,
         leaves_after_ms: (stream && chance.happens(LEAVES))
             .then(|| chance.log_normal(1_800.0, 0.5) as u64),
+        prompt: chance
+            .happens(PROMPTED)
+            .then(|| prompt(key.topic))
+            .flatten(),
+        opinion: (key.users > 0 && chance.happens(JUDGED))
+            .then(|| opinion(key, chance))
+            .flatten(),
     }
+}
+
+fn prompt(topic: Topic) -> Option<&'static str> {
+    match topic {
+        Topic::Support => Some("support/answer@production"),
+        Topic::Marketing => Some("marketing/product-text@production"),
+        Topic::Translation => Some("translate/listing@staging"),
+        _ => None,
+    }
+}
+
+fn opinion(key: &Key, chance: &mut Chance) -> Option<&'static Opinion> {
+    let theirs = OPINIONS.iter().filter(|one| one.language == key.language);
+    chance.pick(&theirs.collect::<Vec<_>>()).copied()
 }
 
 /// The request of `question`, after what was said `earlier`.

@@ -308,6 +308,11 @@ const KEY: Key = Key {
     standing: Standing::Usual,
 };
 
+/// The key whose calls are given its tenant's knowledge.
+pub const KNOWING_KEY: &str = "harbor-orders";
+/// What knowledge is embedded by.
+pub const EMBEDDING_MODEL: &str = "text-embedding-3-small";
+
 /// Every key.
 pub const KEYS: &[Key] = &[
     Key {

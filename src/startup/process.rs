@@ -38,6 +38,9 @@ pub fn demonstrate(mut config: Config, options: demo::Options) -> Result<ExitCod
     raise_file_limit();
     // Nobody is there whose answer had to be finished.
     config.server.drain_timeout_ms = config.server.drain_timeout_ms.min(DEMO_DRAIN_MS);
+    if config.rag.embedding_model.is_empty() {
+        demo::world::EMBEDDING_MODEL.clone_into(&mut config.rag.embedding_model);
+    }
     actix_rt::System::new().block_on(async {
         let application = Application::build_demo(config, options).await?;
         let address = application.address();

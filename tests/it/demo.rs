@@ -84,6 +84,18 @@ async fn a_demonstration_lives_is_told_as_one_and_goes_on_after_a_restart() {
             "{question}"
         );
     }
+    // What the merchants know is written once the process listens; the templates go out by a job.
+    for (list, at_least) in [
+        ("ops/templates", 9),
+        ("prompts", 3),
+        ("ops/knowledge/qa-pairs", 15 + 9 * 5),
+    ] {
+        eventually(list, || async {
+            let total = app.get(list).await["total"].as_i64();
+            (total >= Some(at_least)).then_some(())
+        })
+        .await;
+    }
     live_calls(&app, 10).await;
     let answered =
         "SELECT count(*) FROM request_logs WHERE node = 0 AND success AND NOT usage_estimated";

@@ -29,7 +29,7 @@ pub struct Asked {
     pub prompt_tokens: i64,
     pub length_max: Option<i64>,
     /// Texts to embed.
-    pub inputs: usize,
+    pub inputs: Vec<String>,
 }
 
 /// A refusal.
@@ -58,7 +58,6 @@ pub struct Answer {
     pub reasoning_tokens: i64,
     pub first_ms: u64,
     pub token_ms: f64,
-    pub inputs: usize,
     pub created_s: i64,
 }
 
@@ -99,10 +98,13 @@ pub fn read(operation: Operation, body: &[u8]) -> Option<Asked> {
         stream: body["stream"] == true,
         include_usage: body["stream_options"]["include_usage"] == true,
         tool,
-        question,
         prompt_tokens,
         length_max,
-        inputs: turns.and_then(Value::as_array).map_or(1, Vec::len).max(1),
+        inputs: match turns {
+            Some(Value::Array(list)) if !list.is_empty() => list.iter().map(text_of).collect(),
+            _ => vec![question.clone()],
+        },
+        question,
     })
 }
 
@@ -236,7 +238,6 @@ fn answer(asked: &Asked, weather: &Weather, now_ms: i64, chance: &mut Chance) ->
         reasoning_tokens,
         first_ms: ((chance.log_normal(model.first_ms, 0.4) + thinking_ms) * weather.slower) as u64,
         token_ms: chance.log_normal(model.token_ms, 0.2) * weather.slower,
-        inputs: asked.inputs,
         created_s: now_ms / 1_000,
     }
 }

@@ -4,10 +4,39 @@ use serde_json::{Value, json};
 use steward_actors::domain::record::Operation;
 
 use super::answer::{Answer, Asked, Refusal};
+use crate::demo::chance::{self, Chance};
+
 use super::{Frame, PIECES_A_FRAME, named, paced, plain};
 
 /// Numbers of an embedding: fewer than the real ones have, which only makes bytes.
-const DIMENSIONS: usize = 64;
+const DIMENSIONS: usize = 128;
+
+/// The direction of a text: that of its words, and of every two neighbours of what is written without blanks. Texts that
+/// share many of them are near to each other, which is all that a demonstration needs.
+fn vector(text: &str) -> Vec<f64> {
+    let mut sum = vec![0.0; DIMENSIONS];
+    let lower = text.to_lowercase();
+    for word in lower.split(|one: char| !one.is_alphanumeric()) {
+        let letters: Vec<char> = word.chars().collect();
+        let parts: Vec<String> = match letters.iter().any(|one| !one.is_ascii()) {
+            true => letters.windows(2).map(String::from_iter).collect(),
+            false => vec![word.to_owned()],
+        };
+        for part in parts.iter().filter(|part| !part.is_empty()) {
+            let mut chance = Chance::of(chance::of_text(0, part), &[]);
+            for number in &mut sum {
+                *number += chance.unit() - 0.5;
+            }
+        }
+    }
+    let length = sum.iter().map(|number| number * number).sum::<f64>().sqrt();
+    if length > 0.0 {
+        sum.iter_mut().for_each(|number| *number /= length);
+    } else {
+        sum[0] = 1.0;
+    }
+    sum
+}
 
 fn chat_usage(answer: &Answer) -> Value {
     json!({
@@ -33,13 +62,11 @@ fn response_usage(answer: &Answer) -> Value {
 pub fn whole(asked: &Asked, answer: &Answer) -> Value {
     match asked.operation {
         Operation::Embedding => {
-            let vector = |seed: usize| -> Vec<f64> {
-                (0..DIMENSIONS)
-                    .map(|i| (((seed * 31 + i * 17) % 200) as f64 - 100.0) / 1_000.0)
-                    .collect()
-            };
-            let data: Vec<Value> = (0..answer.inputs)
-                .map(|index| json!({"object": "embedding", "index": index, "embedding": vector(index)}))
+            let data: Vec<Value> = asked
+                .inputs
+                .iter()
+                .enumerate()
+                .map(|(index, text)| json!({"object": "embedding", "index": index, "embedding": vector(text)}))
                 .collect();
             json!({
                 "object": "list", "data": data, "model": answer.answers_as,
@@ -193,4 +220,25 @@ pub fn models(names: &[&str], owner: &str) -> Value {
         .map(|name| json!({"id": name, "object": "model", "created": 1_735_689_600, "owned_by": owner}))
         .collect();
     json!({"object": "list", "data": data})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_that_share_words_are_near() {
+        let near = |one: &str, other: &str| -> f64 {
+            let (one, other) = (vector(one), vector(other));
+            one.iter().zip(&other).map(|(a, b)| a * b).sum()
+        };
+        let asked = "how do I wash my sleeping bag?";
+        assert!(near(asked, "How do I wash a down sleeping bag?") > 0.6);
+        assert!(near(asked, "Do you wrap gifts?") < 0.3);
+        assert!(
+            near("沙发套怎么洗", "沙发套可以机洗吗？")
+                > near("沙发套怎么洗", "床垫有多少天试睡？") + 0.2
+        );
+        assert!((near(asked, asked) - 1.0).abs() < 1e-9 && near("?", "?") > 0.99);
+    }
 }

@@ -18,6 +18,7 @@
 //! edited and removed, and `features::templates` asks before it touches it again.
 
 mod bulk;
+mod bulk_sync;
 mod candidates;
 mod duplicates;
 mod export;
@@ -397,7 +398,7 @@ async fn remove(
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// Removes many pairs, or puts them into another category, as a job. Pairs that are added after this request are not meant.
+/// Removes many pairs, puts them into another category, or has them synchronised, as a job. Pairs that are added after this request are not meant.
 #[utoipa::path(tag = "knowledge", responses((status = 202, body = JobAccepted)))]
 #[post("/ops/knowledge/qa-pairs/bulk")]
 async fn change_many(
@@ -412,7 +413,11 @@ async fn change_many(
         (BulkAction::ChangeCategory, None) => {
             return Err(ApiError::invalid("category", "must be given"));
         }
-        (BulkAction::Delete, _) => None,
+        (BulkAction::Sync, _) if state.tree.knowledge.model.is_empty() => {
+            let detail = "No model is configured to embed by: set rag.embedding_model to one that an account serves.";
+            return Err(ApiError::new(ErrorCode::Conflict).detail(detail));
+        }
+        (BulkAction::Delete | BulkAction::Sync, _) => None,
     };
     let change = Change::begin(&state, &caller).await?;
     let scope = caller.operator.scope();

@@ -2661,7 +2661,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Removes many pairs, or puts them into another category, as a job. Pairs that are added after this request are not meant. */
+        /** Removes many pairs, puts them into another category, or has them synchronised, as a job. Pairs that are added after this request are not meant. */
         post: operations["knowledge_change_many"];
         delete?: never;
         options?: never;
@@ -4849,7 +4849,7 @@ export interface components {
              * @description What to do to each.
              * @enum {string}
              */
-            action: "delete" | "change_category";
+            action: "delete" | "change_category" | "sync";
             /** @description With `change_category`: the new one; empty for none. */
             category?: string | null;
             filter?: components["schemas"]["QaPairFilter"] | null;

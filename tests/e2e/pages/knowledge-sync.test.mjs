@@ -49,6 +49,34 @@ test('pairs are synced when that is wanted; what is refused is told, and leads t
   })
 })
 
+test('those that are ticked are synced and no others, and it is told what came of each', async () => {
+  await ui.api('POST', pairs, { tenant_id: tenants[1], question: 'Is there a locker?', answer: 'Yes.' })
+  await ui.api('POST', pairs, { tenant_id: tenants[1], question: 'Is there a toilet?', answer: 'Yes.' })
+  await ui.visit('/ops/knowledge', async (page) => {
+    await page.getByRole('checkbox', { name: 'Choose “Is there a locker?”' }).check()
+    await page.getByRole('checkbox', { name: 'Choose “a forbidden question”' }).check()
+    await button(page.getByRole('region', { name: '2 chosen' }), 'Sync').click()
+    const form = dialog(page, 'Sync 2 pairs')
+    await assertAccessible(page, 'many to be synced')
+    await button(form, 'Sync').click()
+    await form.getByText('synced: 1 · needed nothing: 0 · failed: 1').waitFor()
+    await form.getByRole('list', { name: 'Why some failed' }).getByText('the provider answered 400').waitFor()
+    await assertAccessible(page, 'what came of many')
+    await button(form, 'Close').last().click()
+    await row(page, 'Is there a locker').getByText('Synced').waitFor()
+    await row(page, 'Is there a toilet').getByText('Not yet').waitFor()
+  })
+  const chinese = async (page) => {
+    await page.getByRole('checkbox', { name: '选择“Is there a locker?”' }).check()
+    await button(page.getByRole('region', { name: '已选 1 条' }), '同步').click()
+    const form = dialog(page, '同步 1 条问答')
+    await button(form, '同步').click()
+    await form.getByText('已同步 0 · 无需同步 1 · 失败 0').waitFor()
+    await assertAccessible(page, '批量同步的结果')
+  }
+  await ui.visit('/ops/knowledge?tenant_id=' + tenants[1], chinese, { language: 'zh', size: 'phone' })
+})
+
 test('a question finds its pair, in both languages and by tenant', async () => {
   await ui.visit('/ops/knowledge', async (page) => {
     await button(page, 'Ask').click()

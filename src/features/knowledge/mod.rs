@@ -11,7 +11,7 @@
 //! | DELETE | `/ops/knowledge/qa-pairs/{id}` | `write:knowledge` |
 //! | GET | `/ops/knowledge/export` | `read:knowledge` |
 //!
-//! What is done with pairs that ask the same stands in [`duplicates`], what brings files of pairs in in [`import`], what
+//! What is done with pairs that ask the same stands in [`duplicates`], those that nearly do are found by [`similar`], what brings files of pairs in in [`import`], what
 //! feedback teaches in [`candidates`], how pairs are embedded in [`sync`], and how they are found by what they mean in [`search`].
 //!
 //! Operators of one tenant see and keep that tenant's. A pair that came from a template is the tenant's own: it may be
@@ -25,6 +25,7 @@ mod export;
 pub(crate) mod import;
 mod quality;
 mod search;
+mod similar;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -88,6 +89,7 @@ pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
         .service(export::export)
         .service(sync::status)
         .service(sync::sync)
+        .service(similar::similar)
         .service(search::search);
     import::routes(config);
 }

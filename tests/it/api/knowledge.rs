@@ -328,3 +328,83 @@ async fn what_is_chosen_is_synchronised_and_nothing_else() {
         "{why}"
     );
 }
+
+#[tokio::test]
+async fn who_writes_a_pair_is_told_of_those_that_ask_nearly_the_same() {
+    let (app, [one, two]) = house().await;
+    sync(&app).await;
+    status(&app, "all are embedded", |it| it["waiting_count"] == 0).await;
+    let near = async |body: Value| {
+        let found = app.api(Method::POST, "ops/knowledge/similar", Some(body));
+        found.await.expect_status(200).json()
+    };
+    let questions = |found: &Value| -> Vec<String> {
+        let items = found["items"].as_array().unwrap().iter();
+        items
+            .map(|hit| hit["pair"]["question"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    // Of this tenant's, and not those that ask the very same.
+    let asked = json!({"tenant_id": one, "question": "How do I book a fitting now?"});
+    let found = near(asked.clone()).await;
+    assert_eq!(questions(&found), ["How do I book a fitting?"], "{found}");
+    assert_eq!(
+        (&found["looked"], &found["reason"]),
+        (&json!(true), &Value::Null)
+    );
+    let theirs = json!({"tenant_id": two, "question": "How do I book a fitting now?"});
+    assert!(questions(&near(theirs).await).is_empty());
+    let same = json!({"tenant_id": one, "question": "HOW do I book a fitting"});
+    assert!(questions(&near(same).await).is_empty());
+    // Not the pair that is edited.
+    let mut edited = asked.clone();
+    edited["except"] = found["items"][0]["pair"]["id"].clone();
+    assert!(questions(&near(edited).await).is_empty());
+    for (body, field) in [
+        (json!({"question": "x"}), "tenant_id"),
+        (json!({"tenant_id": one, "question": ""}), "question"),
+        (
+            json!({"tenant_id": one, "question": "x", "min_score": 2}),
+            "min_score",
+        ),
+    ] {
+        let refused = app.api(Method::POST, "ops/knowledge/similar", Some(body));
+        let refused = refused.await.expect_status(422).json();
+        assert_eq!(refused["errors"][0]["field"], field);
+    }
+    // Two that embedded, and four that asked, of their tenants.
+    let calls = eventually("every call is on the books", || async {
+        let calls = app.get("logs/requests?app=steward").await;
+        let items = calls["items"].as_array().cloned().unwrap_or_default();
+        (items.len() >= 6).then_some(items)
+    })
+    .await;
+    let of_nobody = calls.iter().filter(|call| call["tenant_id"].is_null());
+    assert_eq!((calls.len(), of_nobody.count()), (6, 0), "{calls:?}");
+
+    // A model that is away keeps nobody from saving, and it is said that nobody looked.
+    for account in app.get("accounts").await["items"].as_array().unwrap() {
+        let path = format!("accounts/{}", account["id"].as_str().unwrap());
+        app.patch(&path, json!({"base_url": "http://127.0.0.1:9"}))
+            .await;
+    }
+    let found = near(asked.clone()).await;
+    assert_eq!(
+        (&found["looked"], &found["items"]),
+        (&json!(false), &json!([]))
+    );
+    assert!(found["reason"].is_string(), "{found}");
+    add(&app, &one, "How do I book a fitting now?").await;
+}
+
+#[tokio::test]
+async fn without_a_model_nobody_looks_for_what_is_nearly_the_same() {
+    let app = Setup::new().serving().await;
+    let tenant = app.create("ops/tenants", json!({"name": "one"})).await;
+    let asked = json!({"tenant_id": tenant["id"], "question": "How do I book?"});
+    let found = app
+        .api(Method::POST, "ops/knowledge/similar", Some(asked))
+        .await;
+    let expected = json!({"items": [], "looked": false, "reason": null});
+    assert_eq!(found.expect_status(200).json(), expected);
+}

@@ -131,6 +131,13 @@ export const useText = featureText(
       mergeOf: 'Merge the pairs that ask “{question}”',
       more: 'and {n} more',
     },
+    near: {
+      there: 'Nothing asks nearly the same | One pair asks nearly the same: | {n} pairs ask nearly the same:',
+      score: 'nearness {score}',
+      mergeOf: 'Merge with “{question}”',
+      seen: 'It is another question: save it beside them',
+      unlooked: 'Saved; pairs that ask nearly the same were not looked for: {reason}',
+    },
     learn: {
       open: 'Learned | Learned: one waits | Learned: {n} wait',
       title: 'Learned from feedback',
@@ -375,6 +382,13 @@ export const useText = featureText(
       none: '没有重复的问题',
       mergeOf: '合并问题“{question}”的问答',
       more: '另有 {n} 个',
+    },
+    near: {
+      there: '没有相近的问题 | 有 1 条问答的问题相近： | 有 {n} 条问答的问题相近：',
+      score: '接近程度 {score}',
+      mergeOf: '与“{question}”合并',
+      seen: '这是另一个问题：一并保存',
+      unlooked: '已保存；未能查找相近的问题：{reason}',
     },
     learn: {
       open: '学习 | 学习：1 条待定 | 学习：{n} 条待定',

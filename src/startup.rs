@@ -230,6 +230,7 @@ impl Application {
                 .with(ChangeMany {
                     databases: databases.clone(),
                     clock: Arc::clone(&clock),
+                    model: config.rag.embedding_model.as_str().into(),
                 })
                 .with(ImportPairs {
                     databases: databases.clone(),

@@ -79,6 +79,11 @@ impl VectorStore for Booked {
         self.store.identity()
     }
 
+    /// Nothing is paid for it, so that it is on no book.
+    async fn look(&self) -> Result<bool, StoreFailed> {
+        self.store.look().await
+    }
+
     async fn create(&self, collection: &Collection) -> Result<(), StoreFailed> {
         let work = self.store.create(collection);
         self.booked(None, collection, work).await

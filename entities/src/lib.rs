@@ -52,6 +52,7 @@ pub mod public_id;
 pub mod qa_candidate;
 pub mod qa_pair;
 pub mod qa_sync_failure;
+pub mod qa_sync_request;
 pub mod qa_vector;
 pub mod qa_vector_removal;
 pub mod read_deadline;

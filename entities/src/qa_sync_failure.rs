@@ -123,6 +123,26 @@ pub async fn hurry(txn: &DatabaseTransaction, scope: Scope, now: i64) -> Result<
     Ok(())
 }
 
+/// These may be tried now.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn hurry_pairs(
+    txn: &DatabaseTransaction,
+    pairs: Vec<i64>,
+    now: i64,
+) -> Result<(), DbErr> {
+    Entity::update_many()
+        .set(ActiveModel {
+            next_at: Set(now),
+            ..Default::default()
+        })
+        .filter(Column::PairId.is_in(pairs))
+        .exec(txn)
+        .await?;
+    Ok(())
+}
+
 fn pairs_of(scope: Scope) -> sea_orm::sea_query::SelectStatement {
     Query::select()
         .column(qa_pair::Column::Id)

@@ -9,6 +9,7 @@ use sea_orm::{
 
 use crate::qa_pair;
 use crate::qa_sync_failure;
+use crate::qa_sync_request;
 use crate::scope::Scope;
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -213,8 +214,8 @@ pub async fn forget_other_models(
     Ok(found)
 }
 
-/// Pairs that have no vector of the model, or say something else than what was embedded.
-fn waiting(scope: Scope, model: &str) -> Select<qa_pair::Entity> {
+/// Of a pair: it has no vector of the model, or says something else than what was embedded.
+pub(crate) fn lacking(model: &str) -> Condition {
     let of_pair = Query::select()
         .expr(Expr::val(1))
         .from(Entity)
@@ -223,12 +224,24 @@ fn waiting(scope: Scope, model: &str) -> Select<qa_pair::Entity> {
         )
         .and_where(Column::Model.eq(model))
         .to_owned();
-    let lacking = Condition::any()
+    Condition::any()
         .add(qa_pair::Column::IsSynced.eq(false))
-        .add(Expr::exists(of_pair).not());
+        .add(Expr::exists(of_pair).not())
+}
+
+/// Pairs that wait.
+fn waiting(scope: Scope, model: &str) -> Select<qa_pair::Entity> {
     qa_pair::Entity::find()
         .filter(scope.on(qa_pair::Column::TenantId))
-        .filter(lacking)
+        .filter(lacking(model))
+}
+
+/// Which of what waits.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Which {
+    All,
+    /// What somebody asked for, and nothing else.
+    Asked,
 }
 
 /// Whether a failure of the model at this pair stands that fulfils `which`.
@@ -252,17 +265,39 @@ fn failed(model: &str, which: Expr) -> Expr {
 /// When the database cannot be read.
 pub async fn due(
     connection: &impl ConnectionTrait,
-    model: &str,
+    (model, which): (&str, Which),
     now: i64,
     after: i64,
     limit: u64,
 ) -> Result<Vec<qa_pair::Model>, DbErr> {
     let later = failed(model, qa_sync_failure::Column::NextAt.gt(now));
+    let asked = (which == Which::Asked)
+        .then(|| qa_pair::Column::Id.in_subquery(qa_sync_request::waiting_pairs()));
     waiting(Scope::All, model)
+        .filter(Condition::all().add_option(asked))
         .filter(qa_pair::Column::Id.gt(after))
         .filter(later.not())
         .order_by_asc(qa_pair::Column::Id)
         .limit(limit)
+        .all(connection)
+        .await
+}
+
+/// Which of these pairs wait.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn waiting_of(
+    connection: &impl ConnectionTrait,
+    model: &str,
+    pairs: Vec<i64>,
+) -> Result<Vec<i64>, DbErr> {
+    waiting(Scope::All, model)
+        .select_only()
+        .column(qa_pair::Column::Id)
+        .filter(qa_pair::Column::Id.is_in(pairs))
+        .order_by_asc(qa_pair::Column::Id)
+        .into_tuple()
         .all(connection)
         .await
 }

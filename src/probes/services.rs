@@ -1,8 +1,9 @@
-//! What works for Steward from outside, or in rounds of its own: the mail relay, the remote that statistics are pushed to, and
-//! learning from feedback. A component is there as long as it is wanted: without a relay there is none that could be down.
+//! What works for Steward from outside, or in rounds of its own: the mail relay, the remote that statistics are pushed to, the
+//! vector store, and learning from feedback. A component is there as long as it is wanted: without a relay there is none that could be down.
 //!
 //! Pushing and learning say themselves how their latest round went. The relay is greeted, which signs in and sends nothing;
-//! since relays count those who sign in, one that answered is left alone for a while.
+//! since relays count those who sign in, one that answered is left alone for a while. A vector store is asked for what costs
+//! nothing, where it has that, and judged by how pushing to it stands.
 
 use std::sync::Weak;
 use std::time::{Duration, Instant};
@@ -12,7 +13,12 @@ use parking_lot::Mutex;
 use steward_actors::domain::alert::machine::micros;
 use steward_actors::domain::health::{Component, Finding, Kind, Seen};
 use steward_actors::health::{LatestRound, Probe, UPLINK};
+use steward_actors::knowledge::outage::{self, Outage};
+use steward_actors::knowledge::shelf::Shelves;
+use steward_actors::knowledge::store::VectorStore;
 use steward_actors::tree::upkeep::remote_backup::Standing;
+use steward_entities::qa_vector;
+use steward_entities::scope::Scope;
 
 use super::accounts::outside;
 use super::own::millis;
@@ -20,10 +26,11 @@ use crate::state::AppState;
 
 const SMTP: &str = "smtp";
 const REMOTE_BACKUP: &str = "remote_backup";
+const VECTOR_STORE: &str = "vector_store";
 const LEARNING: &str = "scheduler:learning";
 /// A relay that answered is not greeted again for so long.
 const GREETED_EVERY: Duration = Duration::from_secs(600);
-/// So many pushes that fail in a row are no hiccup.
+/// So many pushes that fail in a row are no hiccup; so of either.
 const DOWN_AFTER: i64 = 3;
 /// Rounds that may be late before one is missed, and how long one may take.
 const ROUNDS_LATE: u32 = 3;
@@ -79,6 +86,16 @@ impl Probe for Services {
                 None => component,
             });
         }
+        if state.tree.knowledge.store.is_some() {
+            let component = Component {
+                outside: outside(&state.config.vector_store.url),
+                ..Component::own(VECTOR_STORE, Kind::VectorStore)
+            };
+            components.push(match component.outside {
+                Some(_) => component.below(UPLINK),
+                None => component,
+            });
+        }
         // Before it is known whether anything is pushed, it is not gone: what was known of it stands.
         let standing = state.tree.remote.standing.load();
         let version = match standing.as_deref() {
@@ -104,6 +121,10 @@ impl Probe for Services {
                 let standing = state.tree.remote.standing.load();
                 pushing(standing.as_deref().and_then(Option::as_ref))
             }
+            VECTOR_STORE => match &state.tree.knowledge.store {
+                Some(store) => vector_store(&state, &**store).await,
+                None => Finding::of(Seen::Nothing),
+            },
             LEARNING => {
                 let every = state.settings.load().learn_every;
                 learning(&state.tree.learning, every, state.clock.now_micros())
@@ -134,6 +155,54 @@ fn pushing(standing: Option<&Standing>) -> Finding {
     Finding::of(seen).because("remote_backup_failing", reason)
 }
 
+async fn vector_store(state: &AppState, store: &dyn VectorStore) -> Finding {
+    let begun = Instant::now();
+    let looked = store.look().await;
+    let latency_ms = millis(begun);
+    let read = &state.databases.control_read;
+    let model = &*state.tree.knowledge.model;
+    let known = async {
+        let shelves = Shelves::of(read, store).await?;
+        let upto = shelves.by_model.get(model).map_or((0, 0), |it| it.upto);
+        let waiting = qa_vector::count_after(read, Scope::All, model, upto).await?;
+        Ok::<_, sea_orm::DbErr>((outage::all(read).await?.remove(outage::STORE), waiting))
+    };
+    // Without the database there is another component to say so.
+    let (outage, waiting) = known.await.unwrap_or_default();
+    let is_asked = !matches!(looked, Ok(false));
+    let looked = looked.map_err(|failed| failed.sentence);
+    let finding = storing(looked.err(), outage.as_ref(), waiting);
+    match is_asked {
+        true => finding.after_ms(latency_ms),
+        false => finding,
+    }
+}
+
+/// While it cannot be asked questions to it fail, and vectors wait.
+fn storing(refused: Option<String>, outage: Option<&Outage>, waiting: u64) -> Finding {
+    let waits = match waiting {
+        0 => "No vector waits to be pushed".to_owned(),
+        1 => "One vector waits to be pushed".to_owned(),
+        many => format!("{many} vectors wait to be pushed"),
+    };
+    if let Some(why) = refused {
+        return Finding::of(Seen::Down)
+            .because("vector_store_unavailable", format!("{waits}: {why}"));
+    }
+    let Some(outage) = outage else {
+        return Finding::up();
+    };
+    let seen = match outage.attempts {
+        attempts if attempts < DOWN_AFTER => Seen::Impaired,
+        _ => Seen::Down,
+    };
+    let reason = format!(
+        "{waits}; {} passes in a row failed: {}",
+        outage.attempts, outage.error
+    );
+    Finding::of(seen).because("vector_store_failing", reason)
+}
+
 fn learning(latest: &LatestRound, every: Duration, now_micros: i64) -> Finding {
     let Some(latest) = latest.get() else {
         return Finding::of(Seen::Nothing);
@@ -156,6 +225,34 @@ fn learning(latest: &LatestRound, every: Duration, now_micros: i64) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_vector_store_is_as_it_answers_and_as_pushing_to_it_goes() {
+        let after = |attempts| {
+            let outage = Outage {
+                attempts,
+                error: "503".to_owned(),
+                failed_at: 1,
+                next_at: 2,
+            };
+            storing(None, Some(&outage), 7)
+        };
+        assert_eq!(after(2).seen, Seen::Impaired);
+        assert_eq!(after(3).seen, Seen::Down);
+        assert_eq!(
+            after(3).reason.as_deref(),
+            Some("7 vectors wait to be pushed; 3 passes in a row failed: 503")
+        );
+        assert_eq!(storing(None, None, 7).seen, Seen::Up, "it is being filled");
+        let refused = storing(Some("it answered 401".to_owned()), None, 0);
+        assert_eq!(
+            (refused.seen, refused.reason.as_deref()),
+            (
+                Seen::Down,
+                Some("No vector waits to be pushed: it answered 401")
+            )
+        );
+    }
 
     #[test]
     fn pushes_that_fail_once_are_a_hiccup_and_rows_wait() {

@@ -165,6 +165,11 @@ impl Qdrant {
             ));
         }
         let (path, query) = asked.target.split_once('?').unwrap_or((asked.target, ""));
+        if (asked.method, path) == ("GET", "/collections") {
+            let all = locked(&self.collections);
+            let all: Vec<_> = all.keys().map(|name| json!({"name": name})).collect();
+            return Ok(ok(json!({"collections": all})));
+        }
         let rest = path.strip_prefix("/collections/").unwrap_or_default();
         let (name, rest) = rest.split_once('/').unwrap_or((rest, ""));
         let mut all = locked(&self.collections);

@@ -1,7 +1,7 @@
 //! Knowledge that is found by what it means: pairs become vectors of a model, and the vectors lie in memory to be scanned.
 //!
 //! The tables are the truth: which pair has which vector stands in `qa_vectors`, and what is in memory is read from there.
-//! [`learn`] makes pairs of feedback, [`sync`] embeds what waits, [`index`] keeps and scans, [`find`] answers. Whose pairs a question may find is said by its
+//! [`learn`] makes pairs of feedback, [`sync`] embeds what waits, [`asked`] what somebody asked for and nothing else, [`index`] keeps and scans, [`find`] answers. Whose pairs a question may find is said by its
 //! scope; which account embeds, and what that costs, is the front's ([`embed`]).
 //!
 //! **A vector store** that is called over a network ([`store`]), where one is configured, is a copy that answers in place of this
@@ -11,6 +11,7 @@
 //! too; then what is in memory is exchanged at once, and the old vectors go when the next pass begins. A model is what
 //! `rag.embedding_model` calls it: another one under the same name is told by the length of its vectors only.
 
+pub mod asked;
 pub mod embed;
 pub mod find;
 pub mod index;

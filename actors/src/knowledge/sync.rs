@@ -6,12 +6,12 @@
 //! longer each time ([`outage`](super::outage)), and no pair is told of it. With a vector store, what has its vector is then
 //! pushed ([`push`](super::push)), and is synchronised only by that; a store that cannot be reached is an outage as well.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use sea_orm::DbErr;
 use sha2::{Digest, Sha256};
 use steward_entities::database::begin_write;
-use steward_entities::qa_vector::{self, Model as Row};
+use steward_entities::qa_vector::{self, Model as Row, Which};
 use steward_entities::{instance, lease, qa_pair, qa_sync_failure};
 
 use super::embed::{Ask, Blame, Failed, embedded, to_bytes};
@@ -51,12 +51,16 @@ pub(super) fn hash_of(pair: &qa_pair::Model) -> Vec<u8> {
 /// # Errors
 /// When a database cannot be read or written; what was embedded stays.
 pub async fn pass(parts: &Parts) -> Result<Passed, DbErr> {
+    pass_over(parts, Which::All).await
+}
+
+pub(super) async fn pass_over(parts: &Parts, which: Which) -> Result<Passed, DbErr> {
     let mut passed = Passed::default();
     if parts.store.is_none() {
         push::without_store(parts).await?;
     }
     if !parts.model.is_empty() && hold(parts).await? {
-        let done = embed_all(parts, &mut passed).await;
+        let done = embed_all(parts, which, &mut passed).await;
         // Another node may be the next to be asked. Not given back, it ends by itself.
         let txn = begin_write(&parts.databases.control).await?;
         lease::give_back(&txn, LEASE, parts.node).await?;
@@ -79,7 +83,7 @@ pub(super) async fn hold(parts: &Parts) -> Result<bool, DbErr> {
     Ok(held)
 }
 
-async fn embed_all(parts: &Parts, passed: &mut Passed) -> Result<(), DbErr> {
+async fn embed_all(parts: &Parts, which: Which, passed: &mut Passed) -> Result<(), DbErr> {
     let wanted = parts.model.to_string();
     let active = settle(parts, &wanted).await?;
     let mut outages = outage::all(&parts.databases.control_read).await?;
@@ -97,16 +101,20 @@ async fn embed_all(parts: &Parts, passed: &mut Passed) -> Result<(), DbErr> {
         {
             continue;
         }
+        let before = passed.embedded;
         let mut sweep = Sweep {
             parts,
             model,
+            which,
             dimensions: dimensions(parts, model).await?,
             refusals: 0,
-            unpaying: HashSet::new(),
+            unpaying: HashMap::new(),
             pushed: parts.pushed_upto(model).await?,
             passed,
         };
         match sweep.run().await? {
+            // That nothing was asked of it says nothing of how the model is.
+            Ended::Through if which == Which::Asked && passed.embedded == before => {}
             Ended::Through => drop(outages.remove(model)),
             Ended::Down(failed) => {
                 let now = parts.clock.now_micros();
@@ -213,12 +221,13 @@ pub(super) enum Ended {
 struct Sweep<'a> {
     parts: &'a Parts,
     model: &'a str,
+    which: Which,
     /// Of its vectors; unknown before the first.
     dimensions: Option<usize>,
     /// Calls refused for their texts since one was not.
     refusals: u32,
-    /// Tenants that may not spend more now.
-    unpaying: HashSet<i64>,
+    /// Tenants that may not spend more now, and what they were told.
+    unpaying: HashMap<i64, Failed>,
     /// With a vector store: the last vector that is there.
     pushed: Option<(i64, i64)>,
     passed: &'a mut Passed,
@@ -231,7 +240,7 @@ impl Sweep<'_> {
         loop {
             let batch = self.parts.settings.load().sync_batch as u64;
             let now = self.parts.clock.now_micros();
-            let due = qa_vector::due(read, self.model, now, after, batch).await?;
+            let due = qa_vector::due(read, (self.model, self.which), now, after, batch).await?;
             let Some(last) = due.last() else {
                 return Ok(Ended::Through);
             };
@@ -262,7 +271,11 @@ impl Sweep<'_> {
                 return Ok(Ended::Fenced);
             }
             for (tenant_id, pairs) in by_tenant {
-                if self.unpaying.contains(&tenant_id) {
+                if let Some(failed) = self.unpaying.get(&tenant_id).cloned() {
+                    if self.which == Which::Asked {
+                        // Who asked for them is told of each.
+                        self.tell(&pairs, &failed).await?;
+                    }
                     continue;
                 }
                 match self.embed(tenant_id, pairs).await? {
@@ -299,8 +312,8 @@ impl Sweep<'_> {
             match failed.blame {
                 Blame::Provider => return Ok(Ended::Down(failed)),
                 Blame::Tenant => {
-                    self.unpaying.insert(tenant_id);
                     self.tell(&pairs, &failed).await?;
+                    self.unpaying.insert(tenant_id, failed);
                     return Ok(Ended::Through);
                 }
                 Blame::Texts => self.refusals += 1,

@@ -233,6 +233,15 @@ impl<'a> World<'a> {
         std::mem::take(&mut self.words.calls.lock())
     }
 
+    pub(crate) fn may_not_spend(&self, tenant: usize) {
+        self.words.unpaying.lock().insert(self.tenants[tenant]);
+    }
+
+    /// Has this happen while the next call is under way.
+    pub(crate) fn meanwhile(&self, what: impl Future<Output = ()> + Send + 'static) {
+        *self.words.meanwhile.lock() = Some(Box::new(move || what.boxed()));
+    }
+
     pub(crate) fn is_down(&self, model: &str, down: bool) {
         let mut all = self.words.down.lock();
         match down {

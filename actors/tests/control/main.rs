@@ -6,6 +6,7 @@ mod archive;
 mod files;
 mod health_prober;
 mod job_runner;
+mod knowledge_asked;
 mod knowledge_sync;
 mod log_collector;
 mod remote_backup;

@@ -1,7 +1,9 @@
 //! Changing many pairs, as a job: a selection, or all that a filter found when it was asked for.
 //!
 //! A step at a time, each with its audit row in its transaction. Started again it goes over what is left; what was done
-//! before counts as done.
+//! before counts as done. Having them synchronised is another's work ([`super::bulk_sync`]).
+
+use std::sync::Arc;
 
 use sea_orm::ActiveValue::Set;
 use sea_orm::DbErr;
@@ -29,6 +31,8 @@ const STEP: u64 = 200;
 pub(super) enum BulkAction {
     Delete,
     ChangeCategory,
+    /// Embeds those that wait, and those that failed again; what came of each is the job's `result`.
+    Sync,
 }
 
 /// What the job's parameters hold.
@@ -51,11 +55,11 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    fn scope(&self) -> Scope {
+    pub(super) fn scope(&self) -> Scope {
         self.tenant_key.map_or(Scope::All, Scope::Tenant)
     }
 
-    fn filter(&self) -> qa_pair::Filter {
+    pub(super) fn filter(&self) -> qa_pair::Filter {
         qa_pair::Filter {
             search: self.search.clone(),
             category: self.of_category.clone(),
@@ -74,6 +78,8 @@ impl Asked {
 pub(crate) struct ChangeMany {
     pub(crate) databases: Databases,
     pub(crate) clock: SharedClock,
+    /// The model that pairs are to be embedded by; empty for none.
+    pub(crate) model: Arc<str>,
 }
 
 /// What a step did.
@@ -116,6 +122,11 @@ impl ChangeMany {
         is_cancelled: &(dyn Fn() -> bool + Sync),
     ) -> Result<Value, String> {
         let asked: Asked = serde_json::from_value(params).map_err(|error| error.to_string())?;
+        if asked.action == BulkAction::Sync {
+            return self
+                .synchronise(asked, &job_id, progress, is_cancelled)
+                .await;
+        }
         let (scope, filter) = (asked.scope(), asked.filter());
         let read = self.databases.control_read.clone();
         let counting = async move {
@@ -146,7 +157,7 @@ impl ChangeMany {
         }
     }
 
-    async fn at_home<T: Send + 'static>(
+    pub(super) async fn at_home<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, DbErr>> + Send + 'static,
     ) -> Result<T, String> {
@@ -182,7 +193,7 @@ async fn step(
                     other => DbErr::Custom(other.to_string()),
                 })?;
             }
-            (BulkAction::ChangeCategory, _) => continue,
+            (BulkAction::ChangeCategory | BulkAction::Sync, _) => continue,
         }
         ids.push(row.public_id.clone());
     }

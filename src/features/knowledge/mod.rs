@@ -11,19 +11,21 @@
 //! | DELETE | `/ops/knowledge/qa-pairs/{id}` | `write:knowledge` |
 //! | GET | `/ops/knowledge/export` | `read:knowledge` |
 //!
-//! What is done with pairs that ask the same stands in [`duplicates`], what brings files of pairs in in [`import`], what
+//! What is done with pairs that ask the same stands in [`duplicates`], those that nearly do are found by [`similar`], what brings files of pairs in in [`import`], what
 //! feedback teaches in [`candidates`], how pairs are embedded in [`sync`], and how they are found by what they mean in [`search`].
 //!
 //! Operators of one tenant see and keep that tenant's. A pair that came from a template is the tenant's own: it may be
 //! edited and removed, and `features::templates` asks before it touches it again.
 
 mod bulk;
+mod bulk_sync;
 mod candidates;
 mod duplicates;
 mod export;
 pub(crate) mod import;
 mod quality;
 mod search;
+mod similar;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -87,6 +89,7 @@ pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
         .service(export::export)
         .service(sync::status)
         .service(sync::sync)
+        .service(similar::similar)
         .service(search::search);
     import::routes(config);
 }
@@ -397,7 +400,7 @@ async fn remove(
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// Removes many pairs, or puts them into another category, as a job. Pairs that are added after this request are not meant.
+/// Removes many pairs, puts them into another category, or has them synchronised, as a job. Pairs that are added after this request are not meant.
 #[utoipa::path(tag = "knowledge", responses((status = 202, body = JobAccepted)))]
 #[post("/ops/knowledge/qa-pairs/bulk")]
 async fn change_many(
@@ -412,7 +415,11 @@ async fn change_many(
         (BulkAction::ChangeCategory, None) => {
             return Err(ApiError::invalid("category", "must be given"));
         }
-        (BulkAction::Delete, _) => None,
+        (BulkAction::Sync, _) if state.tree.knowledge.model.is_empty() => {
+            let detail = "No model is configured to embed by: set rag.embedding_model to one that an account serves.";
+            return Err(ApiError::new(ErrorCode::Conflict).detail(detail));
+        }
+        (BulkAction::Delete | BulkAction::Sync, _) => None,
     };
     let change = Change::begin(&state, &caller).await?;
     let scope = caller.operator.scope();

@@ -4,8 +4,10 @@
 //! account, which is on the books with its cost.
 
 use actix_web::{post, web};
+use sea_orm::ConnectionTrait;
 use serde::{Deserialize, Serialize};
-use steward_actors::knowledge::find::NotFound;
+use steward_actors::knowledge::find::{Found, NotFound};
+use steward_entities::scope::Scope;
 use utoipa::ToSchema;
 
 use super::view::{self, PairView};
@@ -36,7 +38,7 @@ struct KnowledgeQuery {
 
 /// A pair that was found.
 #[derive(Debug, Serialize, ToSchema)]
-struct KnowledgeHit {
+pub(super) struct KnowledgeHit {
     /// The cosine of the two vectors.
     score: f32,
     pair: PairView,
@@ -85,19 +87,27 @@ pub(super) async fn search(
         .knowledge
         .find(scope, &question, top_k as usize, min_score)
         .await;
-    let found = found.map_err(told)?;
-    let (scores, rows): (Vec<f32>, Vec<_>) =
-        found.into_iter().map(|hit| (hit.score, hit.pair)).unzip();
-    let views = view::of(read, own, rows).await?;
-    let items = scores
-        .into_iter()
-        .zip(views)
-        .map(|(score, pair)| KnowledgeHit { score, pair });
     Ok(Json(KnowledgeHits {
-        items: items.collect(),
+        items: hits(read, own, found.map_err(told)?).await?,
         top_k,
         min_score,
     }))
+}
+
+/// What was found, as it is shown.
+pub(super) async fn hits(
+    connection: &impl ConnectionTrait,
+    scope: Scope,
+    found: Vec<Found>,
+) -> Result<Vec<KnowledgeHit>, ApiError> {
+    let (scores, rows): (Vec<f32>, Vec<_>) =
+        found.into_iter().map(|hit| (hit.score, hit.pair)).unzip();
+    let views = view::of(connection, scope, rows).await?;
+    let hits = scores
+        .into_iter()
+        .zip(views)
+        .map(|(score, pair)| KnowledgeHit { score, pair });
+    Ok(hits.collect())
 }
 
 fn told(cause: NotFound) -> ApiError {

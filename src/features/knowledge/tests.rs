@@ -98,6 +98,7 @@ impl House {
         let kind = ChangeMany {
             databases: (*self.world.database).clone(),
             clock: Arc::clone(&self.world.state.clock),
+            model: "".into(),
         };
         let who = (row.public_id, row.created_by);
         kind.perform(row.params, who, &|_| {}, &|| false)
@@ -324,6 +325,7 @@ async fn changed_on(world: World) {
     let kind = ChangeMany {
         databases: (*house.world.database).clone(),
         clock: Arc::clone(&house.world.state.clock),
+        model: "".into(),
     };
     let who = (row.public_id, row.created_by);
     let stopped = kind
@@ -342,6 +344,9 @@ async fn changed_on(world: World) {
         ("root", 3)
     );
 
+    let sync = json!({"action": "sync", "filter": {}});
+    let refused = house.ask(root, Method::POST, "/qa-pairs/bulk", sync).await;
+    assert_eq!(code(&refused), (409, "conflict"), "no model is configured");
     for (body, field) in [
         (json!({"action": "delete"}), "ids"),
         (json!({"action": "delete", "ids": []}), "ids"),

@@ -2661,7 +2661,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Removes many pairs, or puts them into another category, as a job. Pairs that are added after this request are not meant. */
+        /** Removes many pairs, puts them into another category, or has them synchronised, as a job. Pairs that are added after this request are not meant. */
         post: operations["knowledge_change_many"];
         delete?: never;
         options?: never;
@@ -2716,6 +2716,23 @@ export interface paths {
         get: operations["knowledge_explain"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ops/knowledge/similar": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Pairs of a tenant that ask nearly the same by what they mean, but not the very same. */
+        post: operations["knowledge_similar"];
         delete?: never;
         options?: never;
         head?: never;
@@ -4849,7 +4866,7 @@ export interface components {
              * @description What to do to each.
              * @enum {string}
              */
-            action: "delete" | "change_category";
+            action: "delete" | "change_category" | "sync";
             /** @description With `change_category`: the new one; empty for none. */
             category?: string | null;
             filter?: components["schemas"]["QaPairFilter"] | null;
@@ -9660,6 +9677,28 @@ export interface components {
             to: string;
             /** Format: int64 */
             version: number;
+        };
+        /** @description Pairs that ask nearly the same, the nearest first. */
+        Similar: {
+            /** @description At most five. */
+            items: components["schemas"]["KnowledgeHit"][];
+            /** @description Whether it could be looked; if not, that there are no items says nothing. */
+            looked: boolean;
+            /** @description Why not; null also where no model is configured (`rag.embedding_model`). */
+            reason?: string | null;
+        };
+        /** @description A question that somebody is about to write. */
+        SimilarQuery: {
+            /** @description The pair that is edited, which is not told. */
+            except?: string | null;
+            /**
+             * Format: float
+             * @description None that is less near; 0.85 unless given.
+             */
+            min_score?: number | null;
+            question: string;
+            /** @description Whose pairs; an operator of one tenant may leave it out. */
+            tenant_id?: string | null;
         };
         /** @description A piece of a text. */
         SnippetPiece: {
@@ -18212,6 +18251,44 @@ export interface operations {
             401: components["responses"]["unauthenticated"];
             403: components["responses"]["forbidden"];
             404: components["responses"]["not_found"];
+            429: components["responses"]["too_many_requests"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["unavailable"];
+        };
+    };
+    knowledge_similar: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Sent again with the same key and body, the request has its effect once. */
+                "idempotency-key"?: components["parameters"]["idempotency_key"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SimilarQuery"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["request_id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Similar"];
+                };
+            };
+            400: components["responses"]["invalid_request"];
+            401: components["responses"]["unauthenticated"];
+            403: components["responses"]["forbidden"];
+            409: components["responses"]["conflict"];
+            413: components["responses"]["request_too_large"];
+            415: components["responses"]["unsupported_media_type"];
+            422: components["responses"]["validation_failed"];
             429: components["responses"]["too_many_requests"];
             500: components["responses"]["internal_error"];
             503: components["responses"]["unavailable"];

@@ -49,6 +49,34 @@ test('pairs are synced when that is wanted; what is refused is told, and leads t
   })
 })
 
+test('those that are ticked are synced and no others, and it is told what came of each', async () => {
+  await ui.api('POST', pairs, { tenant_id: tenants[1], question: 'Is there a locker?', answer: 'Yes.' })
+  await ui.api('POST', pairs, { tenant_id: tenants[1], question: 'Is there a toilet?', answer: 'Yes.' })
+  await ui.visit('/ops/knowledge', async (page) => {
+    await page.getByRole('checkbox', { name: 'Choose “Is there a locker?”' }).check()
+    await page.getByRole('checkbox', { name: 'Choose “a forbidden question”' }).check()
+    await button(page.getByRole('region', { name: '2 chosen' }), 'Sync').click()
+    const form = dialog(page, 'Sync 2 pairs')
+    await assertAccessible(page, 'many to be synced')
+    await button(form, 'Sync').click()
+    await form.getByText('synced: 1 · needed nothing: 0 · failed: 1').waitFor()
+    await form.getByRole('list', { name: 'Why some failed' }).getByText('the provider answered 400').waitFor()
+    await assertAccessible(page, 'what came of many')
+    await button(form, 'Close').last().click()
+    await row(page, 'Is there a locker').getByText('Synced').waitFor()
+    await row(page, 'Is there a toilet').getByText('Not yet').waitFor()
+  })
+  const chinese = async (page) => {
+    await page.getByRole('checkbox', { name: '选择“Is there a locker?”' }).check()
+    await button(page.getByRole('region', { name: '已选 1 条' }), '同步').click()
+    const form = dialog(page, '同步 1 条问答')
+    await button(form, '同步').click()
+    await form.getByText('已同步 0 · 无需同步 1 · 失败 0').waitFor()
+    await assertAccessible(page, '批量同步的结果')
+  }
+  await ui.visit('/ops/knowledge?tenant_id=' + tenants[1], chinese, { language: 'zh' })
+})
+
 test('a question finds its pair, in both languages and by tenant', async () => {
   await ui.visit('/ops/knowledge', async (page) => {
     await button(page, 'Ask').click()
@@ -76,6 +104,40 @@ test('a question finds its pair, in both languages and by tenant', async () => {
   await ui.visit('/ops/knowledge', chinese, { language: 'zh', size: 'phone' })
 })
 
+test('who writes a pair is told of one that asks nearly the same, and may make them one or save both', async () => {
+  await ui.visit('/ops/knowledge', async (page) => {
+    await button(page, 'New pair').first().click()
+    const form = dialog(page, 'New pair')
+    await form.locator('[name=tenant_id]').selectOption({ label: 'Kimono One' })
+    await form.locator('[name=question]').fill('How do I book a fitting now?')
+    await form.locator('[name=answer]').fill('Write to us.')
+    await button(form, 'Create').click()
+    await form.getByText('One pair asks nearly the same:').waitFor()
+    await assertAccessible(page, 'a pair that asks nearly the same')
+    await button(form, 'Merge with “How do I book a fitting?”').click()
+    await button(dialog(page, 'Make it one pair'), 'Merge').click()
+    await form.waitFor({ state: 'detached' })
+    await row(page, 'Write to us.').waitFor()
+  })
+  const { items } = await ui.api('GET', `${pairs}?keyword=fitting`)
+  assert.deepEqual(items.map((one) => [one.question, one.answer]), [['How do I book a fitting?', 'Call us.\n\nWrite to us.']])
+  const chinese = async (page) => {
+    await row(page, 'Is there a toilet').click()
+    await button(dialog(page, 'Is there a toilet?'), '编辑').click()
+    const form = dialog(page, '编辑问答')
+    await form.locator('[name=question]').fill('Is there a locker here?')
+    await button(form, '保存').click()
+    await form.getByText('有 1 条问答的问题相近：').waitFor()
+    await assertAccessible(page, '相近的问题')
+    await form.locator('[name=near_seen]').check()
+    await button(form, '保存').click()
+    await form.waitFor({ state: 'detached' })
+  }
+  await ui.visit('/ops/knowledge', chinese, { language: 'zh', size: 'phone' })
+  const both = await ui.api('GET', `${pairs}?keyword=locker`)
+  assert.equal(both.items.length, 2)
+})
+
 test('a model that cannot be asked is told, and the pairs only wait', async () => {
   const { items } = await ui.api('GET', '/api/v1/accounts')
   await ui.api('PATCH', `/api/v1/accounts/${items[0].id}`, { base_url: 'http://127.0.0.1:9' })
@@ -88,6 +150,16 @@ test('a model that cannot be asked is told, and the pairs only wait', async () =
       await button(it, '立即同步').click()
       await it.getByText(`无法调用 ${model}`).waitFor()
       await assertAccessible(page, '无法调用模型')
+      await page.keyboard.press('Escape')
+      await it.waitFor({ state: 'detached' })
+      // It keeps nobody from saving.
+      await button(page, '新建问答').first().click()
+      const form = dialog(page, '新建问答')
+      await form.locator('[name=tenant_id]').selectOption({ label: 'Kimono One' })
+      await form.locator('[name=question]').fill('可以改期吗？')
+      await form.locator('[name=answer]').fill('可以。')
+      await button(form, '新建').click()
+      await page.getByText('已保存；未能查找相近的问题').waitFor()
     },
     { language: 'zh' },
   )

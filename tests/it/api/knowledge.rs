@@ -11,7 +11,11 @@ const MODEL: &str = "text-embedding-3-small";
 
 /// A Steward whose accounts embed by the letters of a text, and two tenants with pairs.
 async fn house() -> (App, [String; 2]) {
-    let setup = Setup::new().set("RAG__EMBEDDING_MODEL", MODEL);
+    house_of(Setup::new()).await
+}
+
+async fn house_of(setup: Setup) -> (App, [String; 2]) {
+    let setup = setup.set("RAG__EMBEDDING_MODEL", MODEL);
     let app = setup.set("ALERTS__INTERVAL_MS", 1_000).serving().await;
     for other in app.get("accounts").await["items"].as_array().unwrap() {
         let path = format!("accounts/{}", other["id"].as_str().unwrap());
@@ -243,4 +247,164 @@ async fn a_provider_that_is_down_is_told_and_no_pair_is() {
     assert_eq!(calls[0]["status_code"], 503);
     let text = format!("{calls:?} {told} {}", app.log());
     assert!(!text.contains(PROVIDER_KEY), "{text}");
+}
+
+/// Has pairs synchronised by a job; what came of it.
+async fn bulk(app: &App, which: Value) -> Value {
+    let mut body = json!({"action": "sync"});
+    body.as_object_mut()
+        .unwrap()
+        .extend(which.as_object().unwrap().clone());
+    let accepted = app.api(Method::POST, "ops/knowledge/qa-pairs/bulk", Some(body));
+    let accepted = accepted.await.expect_status(202).json();
+    let path = format!("jobs/{}", accepted["job"]["id"].as_str().unwrap());
+    eventually("the job has ended", || async {
+        let job = app.get(&path).await;
+        match job["state"].as_str().unwrap() {
+            "succeeded" => Some(job["result"].clone()),
+            "queued" | "running" => None,
+            other => panic!("{other}: {job}"),
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_is_chosen_is_synchronised_and_nothing_else() {
+    let setup = Setup::new().set("SCHEDULER__AUTO_SYNC_ENABLED", "false");
+    let (app, [one, two]) = house_of(setup).await;
+    let bad = add(&app, &one, "a forbidden question").await;
+    let path = format!("ops/knowledge/qa-pairs?tenant_id={two}");
+    let theirs = app.get(&path).await["items"][0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+
+    let came = bulk(&app, json!({"ids": [bad, theirs]})).await;
+    let refused = json!([{"error": "the provider answered 400", "pairs": 1}]);
+    let expected = json!({"synced": 1, "already": 0, "failed": 1, "reasons": refused});
+    assert_eq!(came, expected);
+    let stands = app.get("ops/knowledge/sync/status").await;
+    assert_eq!(
+        (&stands["embedded_count"], &stands["waiting_count"]),
+        (&json!(1), &json!(3)),
+        "nobody asked for the others"
+    );
+
+    // All of a filter; what is well already is not embedded again, what failed is.
+    let text = json!({"question": "An allowed question", "answer": "Yes."});
+    let path = format!("ops/knowledge/qa-pairs/{bad}");
+    let saved = app.api(Method::PUT, &path, Some(text)).await;
+    saved.expect_status(200);
+    let came = bulk(&app, json!({"filter": {}})).await;
+    let expected = json!({"synced": 3, "already": 1, "failed": 0, "reasons": []});
+    assert_eq!(came, expected);
+    let calls = eventually("every call is on the books", || async {
+        let calls = app.get("logs/requests?app=steward").await;
+        let items = calls["items"].as_array().cloned().unwrap_or_default();
+        (items.len() >= 3).then_some(items)
+    })
+    .await;
+    assert_eq!(calls.len(), 3, "{calls:?}");
+
+    // Edited afterwards it waits, and a provider that is away is told and not waited for.
+    let text = json!({"question": "Another question", "answer": "Yes."});
+    let saved = app.api(Method::PUT, &path, Some(text)).await;
+    saved.expect_status(200);
+    for account in app.get("accounts").await["items"].as_array().unwrap() {
+        let path = format!("accounts/{}", account["id"].as_str().unwrap());
+        app.patch(&path, json!({"base_url": "http://127.0.0.1:9"}))
+            .await;
+    }
+    let came = bulk(&app, json!({"filter": {"tenant_id": one}})).await;
+    assert_eq!(
+        (&came["synced"], &came["already"], &came["failed"]),
+        (&json!(0), &json!(2), &json!(1)),
+        "{came}"
+    );
+    let why = came["reasons"][0]["error"].as_str().unwrap();
+    assert!(
+        why.starts_with(&format!("{MODEL} cannot be asked")),
+        "{why}"
+    );
+}
+
+#[tokio::test]
+async fn who_writes_a_pair_is_told_of_those_that_ask_nearly_the_same() {
+    let (app, [one, two]) = house().await;
+    sync(&app).await;
+    status(&app, "all are embedded", |it| it["waiting_count"] == 0).await;
+    let near = async |body: Value| {
+        let found = app.api(Method::POST, "ops/knowledge/similar", Some(body));
+        found.await.expect_status(200).json()
+    };
+    let questions = |found: &Value| -> Vec<String> {
+        let items = found["items"].as_array().unwrap().iter();
+        items
+            .map(|hit| hit["pair"]["question"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    // Of this tenant's, and not those that ask the very same.
+    let asked = json!({"tenant_id": one, "question": "How do I book a fitting now?"});
+    let found = near(asked.clone()).await;
+    assert_eq!(questions(&found), ["How do I book a fitting?"], "{found}");
+    assert_eq!(
+        (&found["looked"], &found["reason"]),
+        (&json!(true), &Value::Null)
+    );
+    let theirs = json!({"tenant_id": two, "question": "How do I book a fitting now?"});
+    assert!(questions(&near(theirs).await).is_empty());
+    let same = json!({"tenant_id": one, "question": "HOW do I book a fitting"});
+    assert!(questions(&near(same).await).is_empty());
+    // Not the pair that is edited.
+    let mut edited = asked.clone();
+    edited["except"] = found["items"][0]["pair"]["id"].clone();
+    assert!(questions(&near(edited).await).is_empty());
+    for (body, field) in [
+        (json!({"question": "x"}), "tenant_id"),
+        (json!({"tenant_id": one, "question": ""}), "question"),
+        (
+            json!({"tenant_id": one, "question": "x", "min_score": 2}),
+            "min_score",
+        ),
+    ] {
+        let refused = app.api(Method::POST, "ops/knowledge/similar", Some(body));
+        let refused = refused.await.expect_status(422).json();
+        assert_eq!(refused["errors"][0]["field"], field);
+    }
+    // Two that embedded, and four that asked, of their tenants.
+    let calls = eventually("every call is on the books", || async {
+        let calls = app.get("logs/requests?app=steward").await;
+        let items = calls["items"].as_array().cloned().unwrap_or_default();
+        (items.len() >= 6).then_some(items)
+    })
+    .await;
+    let of_nobody = calls.iter().filter(|call| call["tenant_id"].is_null());
+    assert_eq!((calls.len(), of_nobody.count()), (6, 0), "{calls:?}");
+
+    // A model that is away keeps nobody from saving, and it is said that nobody looked.
+    for account in app.get("accounts").await["items"].as_array().unwrap() {
+        let path = format!("accounts/{}", account["id"].as_str().unwrap());
+        app.patch(&path, json!({"base_url": "http://127.0.0.1:9"}))
+            .await;
+    }
+    let found = near(asked.clone()).await;
+    assert_eq!(
+        (&found["looked"], &found["items"]),
+        (&json!(false), &json!([]))
+    );
+    assert!(found["reason"].is_string(), "{found}");
+    add(&app, &one, "How do I book a fitting now?").await;
+}
+
+#[tokio::test]
+async fn without_a_model_nobody_looks_for_what_is_nearly_the_same() {
+    let app = Setup::new().serving().await;
+    let tenant = app.create("ops/tenants", json!({"name": "one"})).await;
+    let asked = json!({"tenant_id": tenant["id"], "question": "How do I book?"});
+    let found = app
+        .api(Method::POST, "ops/knowledge/similar", Some(asked))
+        .await;
+    let expected = json!({"items": [], "looked": false, "reason": null});
+    assert_eq!(found.expect_status(200).json(), expected);
 }

@@ -20,6 +20,7 @@ async fn house<S: FakeStore>(kind: &str, store: &Arc<S>) -> (App, String) {
     let app = Setup::new()
         .set("RAG__EMBEDDING_MODEL", MODEL)
         .set("SCHEDULER__AUTO_SYNC_ENABLED", false)
+        .set("HEALTH__INTERVAL_MS", 200)
         .set("VECTOR_STORE__KIND", kind)
         .set("VECTOR_STORE__URL", format!("http://{address}"))
         .set("VECTOR_STORE__API_KEY", KEY)
@@ -52,6 +53,19 @@ async fn status(app: &App, what: &str, is_it: impl Fn(&Value) -> bool) -> Value 
     eventually(what, || async {
         let status = app.get("ops/knowledge/sync/status").await;
         is_it(&status).then_some(status)
+    })
+    .await
+}
+
+/// Waits until the component is so; why.
+async fn component(app: &App, status: &str) -> Value {
+    eventually(&format!("the store is {status}"), || async {
+        let list = app.get("ops/system/components").await;
+        let items = list["items"].as_array().unwrap().iter();
+        let mut found = items.filter(|item| item["id"] == "vector_store");
+        let found = found.find(|item| item["status"] == status)?;
+        assert_eq!(found["kind"], "vector_store");
+        Some(found["reason"].clone())
     })
     .await
 }
@@ -99,7 +113,8 @@ async fn is_found_and_on_the_books<S: FakeStore>(kind: &str, store: Arc<S>) -> (
         "{found}"
     );
 
-    // Made, pushed, and asked.
+    component(&app, "healthy").await;
+    // Made, pushed, and asked; that it is looked at costs nothing and is on no book.
     let calls = calls(&app, 3).await;
     assert_eq!(calls.len(), 3, "{calls:?}");
     for call in &calls {
@@ -180,8 +195,14 @@ async fn qdrant_answers_and_its_calls_are_on_the_books_with_their_price() {
         told["waiting_count"], 1,
         "not synchronised before it is there"
     );
+    let why = component(&app, "unhealthy").await.to_string();
+    assert!(
+        why.contains("One vector waits to be pushed") && why.contains("503"),
+        "{why}"
+    );
     qdrant.refuse(None);
     let done = status(&app, "it is pushed", |it| it["waiting_count"] == 0).await;
     assert_eq!(done["store"]["outage"], Value::Null);
     assert_eq!(qdrant.points().len(), 3);
+    component(&app, "healthy").await;
 }

@@ -191,6 +191,11 @@ pub trait VectorStore: fmt::Debug + Send + Sync + 'static {
 
     /// Does away with the collection, if it is there.
     async fn destroy(&self, collection: &Collection) -> Result<(), StoreFailed>;
+
+    /// Whether it answers those who may enter; false where that is nothing one can ask without paying.
+    async fn look(&self) -> Result<bool, StoreFailed> {
+        Ok(false)
+    }
 }
 
 /// Why there can be no store at a place: the key of the configuration, and what to write instead.

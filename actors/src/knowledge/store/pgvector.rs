@@ -76,6 +76,12 @@ impl VectorStore for Pgvector {
         &self.place.prefix
     }
 
+    async fn look(&self) -> Result<bool, StoreFailed> {
+        let statement = Statement::from_string(DbBackend::Postgres, "SELECT 1");
+        self.server.query(statement).await.map_err(failed)?;
+        Ok(true)
+    }
+
     fn identity(&self) -> String {
         self.place.identity()
     }

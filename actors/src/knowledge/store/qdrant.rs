@@ -89,6 +89,11 @@ impl VectorStore for Qdrant {
         &self.0.place.prefix
     }
 
+    async fn look(&self) -> Result<bool, StoreFailed> {
+        self.0.call("GET", "/collections", NOTHING).await?;
+        Ok(true)
+    }
+
     fn identity(&self) -> String {
         self.0.place.identity()
     }

@@ -2,17 +2,17 @@
 //!
 //! A reconciler: on a tick or a nudge ([`SyncNow`]) it looks at what waits and makes a pass (`knowledge::sync`); between
 //! them it reads what other nodes have embedded. One pass at a time; what fails is in the tables and waits longer each
-//! time. Off (`scheduler.auto_sync_enabled`), it embeds on a nudge only.
+//! time. Off (`scheduler.auto_sync_enabled`), it embeds on a nudge only, and what somebody asked for (`knowledge::asked`).
 
 use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
 
 use crate::knowledge::sync::Passed;
-use crate::knowledge::{Parts, sync};
+use crate::knowledge::{Parts, asked, sync};
 use crate::supervision::{ActorRef, ChildSpec};
 
-/// How often the tables are looked at for vectors that others wrote.
+/// How often the tables are looked at for vectors that others wrote, and for what is asked for.
 const READ_EVERY: Duration = Duration::from_secs(2);
 
 /// After a pass that a database broke off.
@@ -84,7 +84,10 @@ impl KnowledgeSync {
             home.at_home(async move {
                 match passes {
                     true => sync::pass(&parts).await,
-                    false => parts.refresh().await.map(|()| Passed::default()),
+                    false => match asked::pass(&parts).await? {
+                        Some(passed) => Ok(passed),
+                        None => parts.refresh().await.map(|()| Passed::default()),
+                    },
                 }
             })
             .await
@@ -94,9 +97,11 @@ impl KnowledgeSync {
             match result {
                 Ok(passed) => {
                     this.failing = false;
-                    if passes {
-                        this.again_at = passed.again_at;
-                    }
+                    // Of a look that asked nobody nothing follows.
+                    this.again_at = match passes {
+                        true => passed.again_at,
+                        false => passed.again_at.or(this.again_at),
+                    };
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut this.failing, true) {

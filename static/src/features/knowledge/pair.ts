@@ -54,3 +54,18 @@ export const creation = (draft: Draft, again: boolean): NewPair => ({
   ...(draft.tenant ? { tenant_id: draft.tenant } : {}),
   allow_duplicate: again,
 })
+
+/** What came of having many synchronised. */
+export interface Synced {
+  synced: number
+  /** Those that needed nothing. */
+  already: number
+  failed: number
+  reasons: { error: string; pairs: number }[]
+}
+/** A job's result read as that; null when it is something else. */
+export function syncedOf(result: unknown): Synced | null {
+  const { synced, already, failed, reasons } = (result ?? {}) as Partial<Synced>
+  if (typeof synced !== 'number' || typeof already !== 'number' || typeof failed !== 'number') return null
+  return { synced, already, failed, reasons: Array.isArray(reasons) ? reasons : [] }
+}

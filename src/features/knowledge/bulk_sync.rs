@@ -1,0 +1,139 @@
+//! Having many pairs synchronised, as a job: exactly those that were asked for, each of them told of.
+//!
+//! The pairs are marked (`qa_sync_requests`), `root/learning/knowledge_sync` of any node embeds what is marked, and the job
+//! waits until each has come to something. Started again it waits for what is left.
+
+use std::time::Duration;
+
+use sea_orm::DbErr;
+use serde_json::{Value, json};
+use steward_actors::knowledge::{asked, outage};
+use steward_entities::database::begin_write;
+use steward_entities::scope::Page;
+use steward_entities::{job, qa_pair, qa_sync_failure, qa_sync_request, qa_vector};
+
+use super::bulk::{Asked, ChangeMany};
+
+/// Pairs marked in one transaction.
+const STEP: u64 = 500;
+/// How often it is looked at what has come of them.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Longer than a pass on another node may hold what embeds: who waits that long in vain waits for nothing.
+const STALLED_MICROS: i64 = 1_200_000_000;
+const STALLED: &str = "nothing was embedded for twenty minutes";
+/// Reasons that are told.
+const REASONS_MAX: u64 = 20;
+
+impl ChangeMany {
+    pub(super) async fn synchronise(
+        &self,
+        asked: Asked,
+        job_id: &str,
+        progress: &(dyn Fn(u8) + Sync),
+        is_cancelled: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Value, String> {
+        if self.model.is_empty() {
+            return Err("no model is configured to embed by (rag.embedding_model)".to_owned());
+        }
+        let (read, public_id) = (self.databases.control_read.clone(), job_id.to_owned());
+        let found = async move { job::by_public_id(&read, &public_id).await };
+        let row = self.at_home(found).await?.ok_or("the job is gone")?;
+        let already = self.mark(&asked, row.id, is_cancelled).await?;
+        let done = match already {
+            Some(already) => self
+                .wait(&row, progress, is_cancelled)
+                .await?
+                .map(|told| (already, told)),
+            None => None,
+        };
+        let databases = self.databases.clone();
+        let forgetting = async move { asked::forget(&databases, row.id).await };
+        self.at_home(forgetting).await?;
+        let Some((already, (done, failed, reasons))) = done else {
+            return Err("stopped; what was embedded stays".to_owned());
+        };
+        let reasons: Vec<Value> = reasons
+            .into_iter()
+            .map(|(error, pairs)| json!({"error": error, "pairs": pairs}))
+            .collect();
+        Ok(json!({"synced": done, "already": already, "failed": failed, "reasons": reasons}))
+    }
+
+    /// Marks what is meant and waits; how many there are that need nothing. None when it was stopped.
+    async fn mark(
+        &self,
+        asked: &Asked,
+        job_id: i64,
+        is_cancelled: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Option<u64>, String> {
+        let (mut after, mut already) = (None, 0);
+        loop {
+            if is_cancelled() {
+                return Ok(None);
+            }
+            let (databases, model) = (self.databases.clone(), self.model.clone());
+            let (asked, now) = (asked.clone(), self.clock.now_micros());
+            let step = async move {
+                let page = Page { after, limit: STEP };
+                let txn = begin_write(&databases.control).await?;
+                let rows = qa_pair::list(&txn, asked.scope(), &asked.filter(), page).await?;
+                let last = rows.last().map(|row| row.id);
+                let seen: Vec<i64> = rows.iter().map(|row| row.id).collect();
+                let waiting = qa_vector::waiting_of(&txn, &model, seen.clone()).await?;
+                let before = qa_sync_request::asked(&txn, job_id, seen.clone()).await?;
+                let is_well = |id: &&i64| !waiting.contains(id) && !before.contains(id);
+                let well = seen.iter().filter(is_well).count() as u64;
+                qa_sync_failure::hurry_pairs(&txn, waiting.clone(), now).await?;
+                qa_sync_request::ask(&txn, job_id, waiting, now).await?;
+                if after.is_none() {
+                    outage::hurry(&txn, now).await?;
+                }
+                txn.commit().await?;
+                Ok::<_, DbErr>((last, well))
+            };
+            let (last, well) = self.at_home(step).await?;
+            already += well;
+            if last.is_none() {
+                return Ok(Some(already));
+            }
+            after = last;
+        }
+    }
+
+    /// Waits until each has come to something; how many were embedded, how many failed, and why. None when it was stopped.
+    async fn wait(
+        &self,
+        job: &job::Model,
+        progress: &(dyn Fn(u8) + Sync),
+        is_cancelled: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Option<(i64, i64, Vec<(String, i64)>)>, String> {
+        let mut left = (i64::MAX, self.clock.now_micros());
+        loop {
+            let (databases, model) = (self.databases.clone(), self.model.clone());
+            let (id, asked_at) = (job.id, job.created_at);
+            let settling = async move { asked::settle(&databases, &model, id, asked_at).await };
+            let counts = self.at_home(settling).await?;
+            let all = counts.waiting + counts.done + counts.failed;
+            if counts.waiting == 0 {
+                let read = self.databases.control_read.clone();
+                let why = async move { qa_sync_request::reasons(&read, id, REASONS_MAX).await };
+                return Ok(Some((counts.done, counts.failed, self.at_home(why).await?)));
+            }
+            if is_cancelled() {
+                return Ok(None);
+            }
+            let per_cent = (all - counts.waiting) * 100 / all;
+            progress(u8::try_from(per_cent).unwrap_or(100));
+            let now = self.clock.now_micros();
+            if counts.waiting < left.0 {
+                left = (counts.waiting, now);
+            } else if now - left.1 > STALLED_MICROS {
+                let databases = self.databases.clone();
+                let giving_up = async move { asked::give_up(&databases, id, STALLED).await };
+                self.at_home(giving_up).await?;
+                continue;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+}

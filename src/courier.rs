@@ -12,8 +12,10 @@ use async_trait::async_trait;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use http_body_util::Full;
 use lettre::address::Envelope;
-use lettre::message::header::{HeaderName as MailHeaderName, HeaderValue as MailHeaderValue};
-use lettre::message::{Mailbox, MultiPart};
+use lettre::message::header::{
+    ContentType, ContentTypeErr, HeaderName as MailHeaderName, HeaderValue as MailHeaderValue,
+};
+use lettre::message::{Attachment, Mailbox, MultiPart, SinglePart};
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 use rustls::ClientConfig;
 use steward_actors::courier::{Answered, Courier, Parcel};
@@ -274,8 +276,34 @@ fn compose(mail: &Mail, from: &Mailbox, to: &[String]) -> Result<Message, String
     for recipient in to {
         message = message.to(recipient.parse().map_err(|cause| unwritable(&cause))?);
     }
-    let both = MultiPart::alternative_plain_html(mail.text.clone(), mail.html.clone());
-    message.multipart(both).map_err(|cause| unwritable(&cause))
+    let body = body(mail).map_err(|cause| unwritable(&cause))?;
+    message.multipart(body).map_err(|cause| unwritable(&cause))
+}
+
+/// Both texts, the HTML with its images, and beside them the files.
+fn body(mail: &Mail) -> Result<MultiPart, ContentTypeErr> {
+    let mut page = MultiPart::related().singlepart(SinglePart::html(mail.html.clone()));
+    for image in &mail.images {
+        let media = ContentType::parse(image.media_type)?;
+        let inline = Attachment::new_inline(image.name.clone());
+        page = page.singlepart(inline.body(image.bytes.clone(), media));
+    }
+    let texts = match mail.images.as_slice() {
+        [] => MultiPart::alternative_plain_html(mail.text.clone(), mail.html.clone()),
+        _ => MultiPart::alternative()
+            .singlepart(SinglePart::plain(mail.text.clone()))
+            .multipart(page),
+    };
+    if mail.files.is_empty() {
+        return Ok(texts);
+    }
+    let mut whole = MultiPart::mixed().multipart(texts);
+    for file in &mail.files {
+        let media = ContentType::parse(file.media_type)?;
+        let attached = Attachment::new(file.name.clone());
+        whole = whole.singlepart(attached.body(file.bytes.clone(), media));
+    }
+    Ok(whole)
 }
 
 #[cfg(test)]
@@ -315,6 +343,8 @@ mod tests {
             message_id: "<msg_1@example.com>".into(),
             thread: "<alt_1@example.com>".into(),
             references: "<alt_1@example.com> <alt_2@example.com>".into(),
+            images: Vec::new(),
+            files: Vec::new(),
         };
         let from: Mailbox = "Steward <alerts@example.com>".parse().unwrap();
         let to = ["a@example.com".to_owned(), "b@example.com".to_owned()];
@@ -359,6 +389,8 @@ mod tests {
             message_id: "<msg_1@example.com>".into(),
             thread: "<alt_1@example.com>".into(),
             references: "<alt_1@example.com>".into(),
+            images: Vec::new(),
+            files: Vec::new(),
         }
     }
 

@@ -53,6 +53,7 @@ use crate::embedding::Embeddings;
 use crate::features::jwt_tests::Bench;
 use crate::features::knowledge::ChangeMany;
 use crate::features::knowledge::import::{self, ImportPairs};
+use crate::features::reports::CountReport;
 use crate::features::templates::Distribute;
 use crate::gateway::budget::Budgets;
 use crate::gateway::limits::Limits;
@@ -213,6 +214,7 @@ impl Application {
 
         let snapshot = Arc::new(ArcSwap::default());
         let bench = Bench::default();
+        let reports = CountReport::default();
         let embeddings = Embeddings::default();
         let vector_store = vector_store(&config)?;
         let tree = Tree::start(TreeDeps {
@@ -223,6 +225,7 @@ impl Application {
             settings: settings.clone(),
             jobs: JobKinds::new()
                 .with(bench.clone())
+                .with(reports.clone())
                 .with(Distribute {
                     databases: databases.clone(),
                     clock: Arc::clone(&clock),
@@ -308,6 +311,7 @@ impl Application {
         probes::attach(&state);
         let (server, address) = listen(&config, &state)?;
         bench.open(&state, address);
+        reports.open(&state);
         embeddings.open(&state);
         if let Some(store) = &vector_store {
             store.open(&state);

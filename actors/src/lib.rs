@@ -18,6 +18,7 @@
 //! - [`log_feed`]: the process's own log, for those who read it in the console.
 //! - [`outward`]: what makes other calls out of the house; the front is one.
 //! - [`remote`]: where the day's dashboard numbers are pushed.
+//! - [`reports`]: reports between the pure values and their tables: what is due, what it came to.
 //! - [`spool`]: the journal on disk that makes the promise.
 //! - [`tree`]: the actors themselves; its folders draw the supervision tree.
 //! - [`vault`]: seals what must not lie in a database in the clear.
@@ -38,6 +39,7 @@ pub mod live;
 pub mod log_feed;
 pub mod outward;
 pub mod remote;
+pub mod reports;
 pub mod retention;
 pub mod snapshot_source;
 pub mod spool;

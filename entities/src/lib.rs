@@ -58,6 +58,8 @@ pub mod qa_vector_removal;
 pub mod read_deadline;
 pub mod redaction_rule;
 pub mod remote_backup;
+pub mod report;
+pub mod report_run;
 pub mod revision;
 pub mod role;
 pub mod scope;

@@ -26,6 +26,7 @@ pub struct Model {
     pub id: i64,
     /// The notice's id: the same on every attempt.
     pub public_id: String,
+    /// The step of an alert that it tells of; below zero the run of a report.
     pub transition_id: i64,
     pub channel_id: i64,
     /// Public id of the incident: notices of one go out in order.
@@ -252,4 +253,18 @@ pub async fn hurry(
         .exec(txn)
         .await?;
     Ok(())
+}
+
+/// Those of these public ids that there are.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn by_public_ids(
+    connection: &impl ConnectionTrait,
+    public_ids: impl IntoIterator<Item = String>,
+) -> Result<Vec<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::PublicId.is_in(public_ids))
+        .all(connection)
+        .await
 }

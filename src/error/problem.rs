@@ -159,6 +159,18 @@ impl ApiError {
             None => self.0.code.title().to_owned(),
         }
     }
+
+    /// The same in one sentence, where there is no form to show each refused input at: a job's.
+    pub fn sentence(&self) -> String {
+        let fields = self.0.errors.iter();
+        let fields: Vec<String> = fields
+            .map(|e| format!("{} {}", e.field, e.message))
+            .collect();
+        match (&self.0.detail, fields.is_empty()) {
+            (None, false) => fields.join("; "),
+            _ => self.shown_detail(),
+        }
+    }
 }
 
 impl fmt::Debug for ApiError {

@@ -30,6 +30,7 @@ pub mod operators;
 pub mod prices;
 pub mod prompts;
 pub mod redaction_rules;
+pub mod reports;
 pub mod retention;
 pub mod roles;
 pub mod settings;

@@ -37,11 +37,12 @@ const fn file(path: &'static str, permission: &'static str) -> FileRoute {
 }
 
 /// All of them.
-pub static FILES: [FileRoute; 6] = [
+pub static FILES: [FileRoute; 7] = [
     file("/api/v1/logs/requests/export", "read:logs"),
     file("/api/v1/stats/export", "read:stats"),
     file("/api/v1/ops/logs/export", "read:logs"),
     file("/api/v1/prompts/export", "read:prompts"),
+    file("/api/v1/reports/export", "read:reports"),
     file("/api/v1/ops/knowledge/export", "read:knowledge"),
     FileRoute {
         takes_body: true,

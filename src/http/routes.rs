@@ -92,6 +92,7 @@ fn control(config: &mut ServiceConfig<'_>) {
         .configure(features::system_logs::routes)
         .configure(features::logs::routes)
         .configure(features::stats::routes)
+        .configure(features::reports::routes)
         .configure(features::conversations::routes)
         .configure(features::redaction_rules::routes)
         .configure(features::feedback::routes)

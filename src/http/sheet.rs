@@ -5,39 +5,7 @@
 
 use rust_xlsxwriter::{Format, Workbook, Worksheet, XlsxError};
 use serde_json::Value;
-
-/// One line of CSV. What is null is nothing.
-pub fn csv_line(text: &mut String, columns: &[&str], item: &Value) {
-    for (at, column) in columns.iter().enumerate() {
-        if at > 0 {
-            text.push(',');
-        }
-        match item.get(column) {
-            None | Some(Value::Null) => {}
-            Some(Value::String(field)) => csv_text(text, field),
-            Some(other) => text.push_str(&other.to_string()),
-        }
-    }
-    text.push_str("\r\n");
-}
-
-/// Callers choose models, apps, users and conversations: none of them may become a formula in somebody's
-/// spreadsheet.
-fn csv_text(text: &mut String, field: &str) {
-    let is_number = field.parse::<f64>().is_ok();
-    let is_formula = !is_number && field.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']);
-    let is_quoted = is_formula || field.contains(['"', ',', '\r', '\n']);
-    if !is_quoted {
-        text.push_str(field);
-        return;
-    }
-    text.push('"');
-    if is_formula {
-        text.push('\'');
-    }
-    text.push_str(&field.replace('"', "\"\""));
-    text.push('"');
-}
+pub use steward_actors::domain::csv::line as csv_line;
 
 /// A workbook of one sheet whose first row names the columns. Columns in `amounts` are decimal strings written as numbers.
 ///
@@ -103,40 +71,7 @@ pub fn xlsx_row(
 mod tests {
     use serde_json::json;
 
-    use super::{csv_line, csv_text, xlsx};
-
-    #[test]
-    fn texts_are_quoted_where_they_must_be_and_no_formula_gets_through() {
-        for (field, expected) in [
-            ("gpt-4o", "gpt-4o"),
-            ("a,b", "\"a,b\""),
-            ("say \"hi\"", "\"say \"\"hi\"\"\""),
-            ("two\nlines", "\"two\nlines\""),
-            ("=1+1", "\"'=1+1\""),
-            ("@SUM(A1)", "\"'@SUM(A1)\""),
-            ("-2", "-2"),
-            ("-2+3", "\"'-2+3\""),
-            ("+cmd|' /C calc'!A0", "\"'+cmd|' /C calc'!A0\""),
-            ("\t=1", "\"'\t=1\""),
-            ("你好", "你好"),
-        ] {
-            let mut text = String::new();
-            csv_text(&mut text, field);
-            assert_eq!(text, expected);
-        }
-    }
-
-    #[test]
-    fn a_line_has_every_column() {
-        let mut text = String::new();
-        let item = json!({"id": "x", "attempts": 1, "stream": true, "model": null});
-        csv_line(
-            &mut text,
-            &["id", "model", "nobody", "stream", "attempts"],
-            &item,
-        );
-        assert_eq!(text, "x,,,true,1\r\n");
-    }
+    use super::xlsx;
 
     #[test]
     fn a_workbook_is_a_zip_of_sheets() {

@@ -4,21 +4,26 @@
 
 An upstream that fails makes a rule fire; the incident is acknowledged, and ends when the upstream does well again. Each of
 the three must arrive at both receivers, in order, once: the webhooks signed, before and after the secret was changed, the
-mails in one thread, the first of them although the relay put it off. Runs in the environment of tests/sdk/requirements.txt.
+mails in one thread, the first of them although the relay put it off; then a report, to both. Runs in the environment of tests/sdk/requirements.txt.
 """
 
 import argparse
+import csv
 import email
 import email.policy
 import http.server
+import io
 import json
 import pathlib
+import re
+import struct
 import sys
 import tempfile
 import threading
 import time
 import urllib.error
 import urllib.request
+import zlib
 
 from aiosmtpd.controller import Controller
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
@@ -160,6 +165,67 @@ def check_gathered(steward, key, mailbox, channels):
     expect("request_count > 0" in text and "prompt_tokens > 0" in text, True, "both conditions in the text")
 
 
+def check_report(steward, mailbox, hook, channels):
+    """A report is a mail whose pictures decode and whose file parses, and the same numbers for the webhook."""
+    path = "stats/overview?range=today"
+    for channel in channels:
+        before, told = len(mailbox.mails), len(hook.told)
+        report = {"name": "每日报表", "range": "this_month", "group_by": "model", "columns": ["request_count", "success_rate", "total_tokens", "cost"], "language": "zh-CN", "channel_id": channel}
+        report = steward.create("reports", report)
+        # The calls are in the statistics a moment after they were answered; by then none is on its way.
+        eventually("settled statistics", lambda: steward.call("GET", path)["request_count"] >= 5)
+        run = steward.create(f"reports/{report['id']}/run", {"deliver": True})["run"]
+        done = lambda: steward.call("GET", f"reports/{report['id']}/runs/{run['id']}")
+        table = eventually("the run", lambda: done()["table"])
+        eventually("its delivery", lambda: done()["delivery"]["state"] == "delivered")
+        if channel == channels[0]:
+            check_report_mail(mailbox.mails[before:], table)
+            continue
+        expect(len(hook.told), told + 1, "the webhooks of a report")
+        _, kind, data, _ = hook.told[told]
+        expect((kind, data["totals"], data["rows"]), ("report.ready", table["totals"], table["rows"]), "the report at the webhook")
+
+
+def check_report_mail(mails, table):
+    expect(len(mails), 1, "the mails of a report")
+    mail = mails[0][2]
+    expect("每日报表" in mail["Subject"], True, f"the name in {mail['Subject']!r}")
+    expect(mail.get_content_type(), "multipart/mixed", "the mail of a report")
+    page = mail.get_body(("html",)).get_content()
+    expect("请求数" in mail.get_body(("plain",)).get_content() and "请求数" in page, True, "the language")
+    images = {part["Content-ID"].strip("<>"): part.get_content() for part in mail.walk() if part.get_content_type() == "image/png"}
+    expect(len(images) >= 1, True, "pictures")
+    shown = set(re.findall(r'src="cid:([^"]+)"', page))
+    expect(shown, set(images), "the pictures that the page shows")
+    for name, image in images.items():
+        check_png(image, name)
+    files = [part for part in mail.iter_attachments() if part.get_filename()]
+    expect([part.get_content_type() for part in files], ["text/csv"], "the files")
+    lines = list(csv.DictReader(io.StringIO(files[0].get_content().lstrip("\ufeff"))))
+    expect([line["name"] for line in lines], [row["name"] for row in table["rows"]], "the rows of the file")
+    expect([int(line["request_count"]) for line in lines], [row["values"]["request_count"] for row in table["rows"]], "their calls")
+
+
+def check_png(image, name):
+    """Every chunk is whole, and the pixels are as many as the head says."""
+    expect(image[:8], b"\x89PNG\r\n\x1a\n", f"the beginning of {name}")
+    at, kinds, packed = 8, [], b""
+    while at < len(image):
+        (length,), kind = struct.unpack(">I", image[at : at + 4]), image[at + 4 : at + 8]
+        data = image[at + 8 : at + 8 + length]
+        (checksum,) = struct.unpack(">I", image[at + 8 + length : at + 12 + length])
+        expect(zlib.crc32(kind + data), checksum, f"the checksum of {kind} in {name}")
+        if kind == b"IHDR":
+            width, height, depth, color = struct.unpack(">IIBB", data[:10])
+        if kind == b"IDAT":
+            packed += data
+        kinds.append(kind)
+        at += 12 + length
+    expect((kinds[0], kinds[-1]), (b"IHDR", b"IEND"), f"the chunks of {name}")
+    samples = {0: 1, 2: 3, 4: 2, 6: 4}[color]
+    expect(len(zlib.decompress(packed)), height * (1 + width * samples * depth // 8), f"the pixels of {name}")
+
+
 def run(steward, provider, mailbox, hook):
     account = {"name": "upstream", "provider": "fake", "protocol": "openai", "base_url": f"{provider.url}/v1", "api_key": "sk-upstream", "models": ["*"]}
     steward.create("accounts", account)
@@ -199,6 +265,13 @@ def run(steward, provider, mailbox, hook):
     expect((answers[0], answers.count(250)), (451, 3), "what the relay answered, as it is kept")
     check_gathered(steward, key, mailbox, [webhook["id"], mail["id"]])
     eventually("both at the webhook", lambda: {"calls", "words"} <= {data["rule"] for _, _, data, _ in hook.told})
+    # No alert comes between.
+    steward.call("PUT", "ops/alerts/rules", {"rules": []})
+    eventually("the end of the alerts", lambda: not steward.call("GET", "ops/alerts/active")["items"])
+    quiet = lambda: not any(channel["failing_since"] for channel in steward.call("GET", "ops/alerts/channels")["items"] if channel["id"] in (mail["id"], webhook["id"]))
+    eventually("quiet channels", quiet)
+    people = steward.create("ops/alerts/channels", {"name": "people", "kind": "email", "to": ["eve@example.com"], "takes_all": False})
+    check_report(steward, mailbox, hook, [people["id"], webhook["id"]])
     # One address that the relay refuses keeps the mail from nobody else.
     some = steward.create("ops/alerts/channels", {"name": "some", "kind": "email", "to": ["ada@example.com", "nobody@example.com", "bob@example.com"], "takes_all": False})
     before = len(mailbox.mails)

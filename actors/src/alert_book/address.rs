@@ -7,8 +7,10 @@ use steward_entities::channel;
 use zeroize::Zeroizing;
 
 use crate::courier::Parcel;
+use crate::domain::notice::body::Post;
 use crate::domain::notice::standard_webhooks::{Secret, signature};
 use crate::domain::notice::{Kind, Notice, body};
+use crate::domain::report::letter::Letter;
 use crate::vault::{CHANNEL_ADDRESS, Place, Sealed, Vault, VaultError};
 
 /// A shorter one says nothing, and would be found in any text.
@@ -87,6 +89,17 @@ impl Address {
     pub fn parcel(&self, kind: Kind, notices: &[Notice], now: i64) -> Option<Parcel> {
         let first = notices.first()?;
         let post = body::write_several(kind, &self.url, self.secret.as_deref(), notices, now)?;
+        Some(self.sealed(kind, post, &first.id, now))
+    }
+
+    /// What is posted to tell a report there at `now`, as the message `id`; nothing where reports are not taken.
+    pub fn report(&self, kind: Kind, id: &str, letter: &Letter, now: i64) -> Option<Parcel> {
+        let post = body::write_report(kind, &self.url, self.secret.as_deref(), letter, now)?;
+        Some(self.sealed(kind, post, id, now))
+    }
+
+    /// With the headers that its kind of receiver wants.
+    fn sealed(&self, kind: Kind, post: Post, id: &str, now: i64) -> Parcel {
         let body = post.body.to_string();
         let mut headers = vec![("content-type", "application/json".to_owned())];
         if kind == Kind::Webhook {
@@ -101,16 +114,16 @@ impl Address {
                 .chain(previous)
                 .filter_map(|text| Secret::parse(text))
                 .collect();
-            let signed = signature(&secrets, &first.id, seconds, body.as_bytes());
-            headers.push(("webhook-id", first.id.clone()));
+            let signed = signature(&secrets, id, seconds, body.as_bytes());
+            headers.push(("webhook-id", id.to_owned()));
             headers.push(("webhook-timestamp", seconds.to_string()));
             headers.push(("webhook-signature", signed));
         }
-        Some(Parcel {
+        Parcel {
             url: post.url,
             headers,
             body,
-        })
+        }
     }
 }
 

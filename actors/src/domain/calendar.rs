@@ -48,15 +48,19 @@ pub fn date_of(zone: Tz, micros: i64) -> NaiveDate {
 
 /// The first instant of a date: its midnight, the earlier of two, or what follows where clocks skip it.
 pub fn start_of(zone: Tz, date: NaiveDate) -> i64 {
-    let midnight: NaiveDateTime = date.and_time(NaiveTime::MIN);
+    moment_of(zone, date.and_time(NaiveTime::MIN))
+}
+
+/// When clocks show a time: the first of two moments, or what follows where clocks skip it.
+pub fn moment_of(zone: Tz, time: NaiveDateTime) -> i64 {
     (0..96)
         .filter_map(|quarters| {
-            let local = midnight.checked_add_signed(TimeDelta::minutes(15 * quarters))?;
+            let local = time.checked_add_signed(TimeDelta::minutes(15 * quarters))?;
             zone.from_local_datetime(&local).earliest()
         })
         .next()
         .map_or_else(
-            || midnight.and_utc().timestamp_micros(),
+            || time.and_utc().timestamp_micros(),
             |at| at.timestamp_micros(),
         )
 }

@@ -7,6 +7,7 @@
 pub mod alert;
 pub mod calendar;
 pub mod clock;
+pub mod csv;
 pub mod decimal;
 pub mod health;
 pub mod issuer;
@@ -16,6 +17,7 @@ pub mod prompt;
 pub mod recent;
 pub mod record;
 pub mod redaction;
+pub mod report;
 pub mod rid;
 pub mod ring;
 pub mod secrets;

@@ -61,7 +61,7 @@ use ledger::content_writer;
 use ledger::request_logger::RequestLogger;
 use live::push_hub::PushHub;
 use upkeep::job_runner::{self, JobRunner};
-use upkeep::{archivist, database_backup, remote_backup};
+use upkeep::{archivist, database_backup, remote_backup, reporter};
 use watch::AlertSettings;
 use watch::alert_evaluator::measure::Gauges;
 use watch::alert_evaluator::outside::Outside;
@@ -457,6 +457,11 @@ impl Tree {
             job_runner: job_runner.clone(),
             clock: Arc::clone(&deps.clock),
         };
+        let reporter_parts = reporter::Parts {
+            databases: deps.databases.clone(),
+            job_runner: job_runner.clone(),
+            clock: Arc::clone(&deps.clock),
+        };
         let runner_parts = job_runner::Parts {
             databases: deps.databases,
             kinds: jobs.clone(),
@@ -504,7 +509,8 @@ impl Tree {
                     .child(archivist::spec(
                         &ActorRef::new(QUEUE),
                         archive_parts.clone(),
-                    )),
+                    ))
+                    .child(reporter::spec(&ActorRef::new(QUEUE), reporter_parts)),
             );
         if let Some(guest) = deps.guest {
             root = root.child(guest);

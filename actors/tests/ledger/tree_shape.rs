@@ -199,6 +199,7 @@ async fn the_tree_is_drawn_as_it_runs() {
         database_backup
         retention
         archivist
+        reporter
     ");
 }
 

@@ -5,5 +5,6 @@
 mod costs;
 mod history;
 mod notices;
+mod reports;
 mod rounds;
 mod world;

@@ -28,6 +28,7 @@ mod m0037_people_of_tenants;
 mod m0040_qa_candidates;
 mod m0041_token_knowledge;
 mod m0042_qa_vector_removals;
+mod m0043_reports;
 mod m0044_qa_sync_requests;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
@@ -67,6 +68,7 @@ impl MigratorTrait for ControlMigrator {
             Box::new(m0040_qa_candidates::Change),
             Box::new(m0041_token_knowledge::Change),
             Box::new(m0042_qa_vector_removals::Change),
+            Box::new(m0043_reports::Change),
             Box::new(m0044_qa_sync_requests::Change),
         ]
     }

@@ -22,7 +22,7 @@ use steward_actors::alert_book::address::Address;
 use steward_actors::domain::alert::rule::Severity;
 use steward_actors::domain::notice::standard_webhooks::Secret;
 use steward_actors::domain::notice::{Event, Kind, Notice};
-use steward_actors::tree::watch::notifier::attempt;
+use steward_actors::tree::watch::notifier::{Tells, attempt};
 use steward_actors::vault::Sealed;
 use steward_entities::column::{HiddenBytes, TextList};
 use steward_entities::{channel, delivery, outbox, public_id};
@@ -458,8 +458,8 @@ async fn test(
         },
     };
     let courier = state.tree.courier.as_ref();
-    let letter = (notice.id.as_str(), std::slice::from_ref(&notice));
-    let tried = attempt(&state.vault, courier, &row, letter, now).await;
+    let told = Tells::Notices(std::slice::from_ref(&notice));
+    let tried = attempt(&state.vault, courier, &row, (&notice.id, told), now).await;
     let kept = delivery::Attempt {
         message_id: notice.id,
         channel_id: row.public_id.clone(),

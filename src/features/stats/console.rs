@@ -164,7 +164,7 @@ async fn used(state: &AppState, caller: &Caller) -> Result<ConsoleStats, ApiErro
     let shown = CostQuery::default().shown(state);
     let top = rank(
         state,
-        caller,
+        caller.operator.scope(),
         &query,
         Which::default(),
         range,

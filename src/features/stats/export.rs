@@ -123,7 +123,16 @@ async fn export(
             sort: how.sort,
             limit: Some(ITEMS_MAX),
         };
-        let mut top: Top = rank(&state, &caller, &query, which.0, range, &shown, ITEMS_MAX).await?;
+        let mut top: Top = rank(
+            &state,
+            caller.operator.scope(),
+            &query,
+            which.0,
+            range,
+            &shown,
+            ITEMS_MAX,
+        )
+        .await?;
         let items = std::mem::take(&mut top.items);
         return file(&how, "top", TOP_COLUMNS, &top, items).await;
     }

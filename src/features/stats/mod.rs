@@ -29,6 +29,7 @@ pub(crate) mod console;
 pub(crate) mod conversations;
 mod days;
 mod export;
+mod figures;
 mod jwt;
 mod leading;
 mod one;

@@ -113,7 +113,14 @@ async fn overview(
         to: None,
     };
     let shown = money.0.shown(&state);
-    let calls = total(&state, &caller, Which::default(), range, &shown).await?;
+    let calls = total(
+        &state,
+        caller.operator.scope(),
+        Which::default(),
+        range,
+        &shown,
+    )
+    .await?;
     let active = daily::user_activity(&state.databases.ledger_read, (today, now)).await?;
     let tenants = tenant::all(&state.databases.control_read).await?;
     let conversations = lately(&state).await?;
@@ -298,7 +305,7 @@ async fn usage(
     let which = Which::default();
     let providers = rank(
         &state,
-        &caller,
+        caller.operator.scope(),
         &by_provider,
         which,
         range,
@@ -307,7 +314,14 @@ async fn usage(
     )
     .await?;
     Ok(Json(ApiUsage {
-        total: total(&state, &caller, Which::default(), range, &shown).await?,
+        total: total(
+            &state,
+            caller.operator.scope(),
+            Which::default(),
+            range,
+            &shown,
+        )
+        .await?,
         by_provider: providers.items,
     }))
 }
@@ -343,14 +357,32 @@ async fn cost(
     for by in [Ranked::Provider, Ranked::Tenant] {
         let query = listed(by, Most::Cost);
         let which = Which::default();
-        lists.push(rank(&state, &caller, &query, which, range, &shown, LISTED_MAX).await?);
+        lists.push(
+            rank(
+                &state,
+                caller.operator.scope(),
+                &query,
+                which,
+                range,
+                &shown,
+                LISTED_MAX,
+            )
+            .await?,
+        );
     }
     let sum = async |currency| {
         let shown = super::Shown {
             currency,
             ..shown.clone()
         };
-        total(&state, &caller, Which::default(), range, &shown).await
+        total(
+            &state,
+            caller.operator.scope(),
+            Which::default(),
+            range,
+            &shown,
+        )
+        .await
     };
     let (usd, cny) = (sum(Currency::Usd).await?, sum(Currency::Cny).await?);
     let mut lists = lists.into_iter().map(|top| top.items);
@@ -391,7 +423,16 @@ async fn by_tenant(
     let range = days_or(&state, range, 30);
     let query = listed(Ranked::Tenant, Most::Cost);
     let which = Which::default();
-    let top = rank(&state, &caller, &query, which, range, &shown, LISTED_MAX).await?;
+    let top = rank(
+        &state,
+        caller.operator.scope(),
+        &query,
+        which,
+        range,
+        &shown,
+        LISTED_MAX,
+    )
+    .await?;
     Ok(Json(top))
 }
 

@@ -11,7 +11,6 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::error::{ApiError, ErrorCode};
-use crate::http::caller::Caller;
 use crate::http::extract::{Json, Query};
 use crate::http::money::decimal;
 use crate::http::permission::{Can, ReadStats};
@@ -57,7 +56,7 @@ pub(super) struct Top {
     to: String,
     /// Earlier calls are still being counted, after an upgrade or a change of `stats.time_zone`: what lies behind is told too
     /// low.
-    is_backfilling: bool,
+    pub(super) is_backfilling: bool,
     pub(super) items: Vec<TopItem>,
 }
 
@@ -91,7 +90,8 @@ async fn top(
     range: TimeRange,
 ) -> Result<Json<Top>, ApiError> {
     let shown = money.0.shown(&state);
-    rank(&state, &caller, &query.0, which.0, range, &shown, TOP_MAX)
+    let scope = caller.operator.scope();
+    rank(&state, scope, &query.0, which.0, range, &shown, TOP_MAX)
         .await
         .map(Json)
 }
@@ -119,7 +119,8 @@ async fn latency(
 ) -> Result<Json<Latency>, ApiError> {
     let shown = money.0.shown(&state);
     let sort = Most::Duration;
-    let (total, ranking) = ranked(&state, &caller, query.0, sort, which.0, range, &shown).await?;
+    let scope = caller.operator.scope();
+    let (total, ranking) = ranked(&state, scope, query.0, sort, which.0, range, &shown).await?;
     Ok(Json(Latency {
         total,
         top: ranking,
@@ -164,7 +165,8 @@ async fn cost(
     let shown = money.0.shown(&state);
     let sort = Most::Cost;
     let days = Stretch::asked(range, state.clock.now_micros())?.days(state.time_zone);
-    let (total, ranking) = ranked(&state, &caller, query.0, sort, which.0, range, &shown).await?;
+    let scope = caller.operator.scope();
+    let (total, ranking) = ranked(&state, scope, query.0, sort, which.0, range, &shown).await?;
     let usd_cny = |rate: Rate| decimal(rate.cny_per_usd_nano());
     let rates = shown.rates.within((days.from, days.to)).into_iter();
     let rates = rates.map(|(from, rate)| ExchangeRate {
@@ -182,7 +184,7 @@ async fn cost(
 /// A sum and who leads in it, by `sort` unless asked otherwise.
 async fn ranked(
     state: &AppState,
-    caller: &Caller,
+    scope: Scope,
     query: TopQuery,
     sort: Most,
     which: Which,
@@ -193,21 +195,21 @@ async fn ranked(
         sort: Some(query.sort.unwrap_or(sort)),
         ..query
     };
-    let total = total(state, caller, which.clone(), range, shown).await?;
-    let ranking = rank(state, caller, &query, which, range, shown, TOP_MAX).await?;
+    let total = total(state, scope, which.clone(), range, shown).await?;
+    let ranking = rank(state, scope, &query, which, range, shown, TOP_MAX).await?;
     Ok((total, ranking))
 }
 
 /// The sum over every day that the stretch touches.
 pub(super) async fn total(
     state: &AppState,
-    caller: &Caller,
+    scope: Scope,
     which: Which,
     range: TimeRange,
     shown: &Shown,
 ) -> Result<Numbers, ApiError> {
     let read = &state.databases.ledger_read;
-    let chosen = which.chosen(read, caller.operator.scope()).await?;
+    let chosen = which.chosen(read, scope).await?;
     let days = Stretch::asked(range, state.clock.now_micros())?.days(state.time_zone);
     let mut sum = Counted::default();
     let (range, only) = ((days.from, days.to), chosen.only());
@@ -220,14 +222,14 @@ pub(super) async fn total(
 /// See [`top`].
 pub(super) async fn rank(
     state: &AppState,
-    caller: &Caller,
+    scope: Scope,
     query: &TopQuery,
     which: Which,
     range: TimeRange,
     shown: &Shown,
     limit_max: u64,
 ) -> Result<Top, ApiError> {
-    if caller.operator.scope() != Scope::All {
+    if scope != Scope::All {
         return Err(ApiError::new(ErrorCode::Forbidden)
             .detail("Rankings span tenants; ask an operator of the installation."));
     }

@@ -3644,6 +3644,111 @@ export interface paths {
         patch: operations["redaction_rules_update"];
         trace?: never;
     };
+    "/api/v1/reports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Reports, newest first. */
+        get: operations["reports_list"];
+        put?: never;
+        /** Makes a report. With a schedule it is due from the next time on that the schedule names. */
+        post: operations["reports_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/reports/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What a run counted, as a file. */
+        get: operations["reports_export"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/reports/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One report. */
+        get: operations["reports_show"];
+        put?: never;
+        post?: never;
+        /** Removes a report and its runs. What is in the outbox of it is not sent any more. */
+        delete: operations["reports_remove"];
+        options?: never;
+        head?: never;
+        /** Changes a report. When it is due next follows from its schedule as it is then. */
+        patch: operations["reports_update"];
+        trace?: never;
+    };
+    "/api/v1/reports/{id}/run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Has a report counted now; with `deliver` its channel is told. When it is due next stays. */
+        post: operations["reports_run_now"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/reports/{id}/runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Runs of a report, newest first; the latest 50 are kept. */
+        get: operations["reports_runs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/reports/{id}/runs/{run}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One run, with what it counted. */
+        get: operations["reports_run_told"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/settings": {
         parameters: {
             query?: never;
@@ -7068,6 +7173,39 @@ export interface components {
             /** @description `[redacted]` unless said otherwise. */
             replacement?: string | null;
         };
+        /** @description A report to make. */
+        NewReport: {
+            channel_id?: string | null;
+            /** @description As statistics name them; requests, tokens and cost unless given. */
+            columns?: string[] | null;
+            /** @description What costs are told in; what the installation is set to unless given. */
+            currency?: ("USD" | "CNY") | null;
+            enabled?: boolean | null;
+            filters?: components["schemas"]["ReportFilters"] | null;
+            /**
+             * @description What one row is about.
+             * @enum {string}
+             */
+            group_by: "day" | "model" | "provider" | "token" | "account" | "tenant" | "app" | "user" | "mode";
+            /** @description `en` unless given. */
+            language?: ("en" | "zh-CN") | null;
+            /**
+             * Format: int64
+             * @description Rows; 100 unless given.
+             */
+            limit?: number | null;
+            name: string;
+            /**
+             * @description `1d` to `366d` (whole days up to yesterday), `last_week`, `last_month`, `this_month`, or two dates such as
+             *     `2026-01-01..2026-01-31`; `7d` unless given.
+             */
+            range?: string | null;
+            schedule?: components["schemas"]["ReportSchedule"] | null;
+            /** @description `requests` unless given. */
+            sort?: ("requests" | "tokens" | "cost" | "errors" | "duration") | null;
+            /** @description Whose date decides which days those are, and whose clock when it is due; the installation's unless given. */
+            time_zone?: string | null;
+        };
         /** @description A role to make. */
         NewRole: {
             name: string;
@@ -8286,6 +8424,78 @@ export interface components {
             total_is_exact: boolean;
         };
         /** @description One page of a list. */
+        Page_Report: {
+            items: (components["schemas"]["ReportDefinition"] & {
+                /** @description Where it is told; null: nowhere. */
+                channel_id?: string | null;
+                /** @description The channel's name; null without one, or when it was removed. */
+                channel_name?: string | null;
+                /** Format: date-time */
+                created_at: string;
+                created_by: string;
+                enabled: boolean;
+                id: string;
+                /** @description Why the last run, or its delivery, failed; or why the next cannot be delivered. */
+                last_error?: string | null;
+                last_run?: components["schemas"]["ReportRun"] | null;
+                /** Format: date-time */
+                last_run_at?: string | null;
+                name: string;
+                /**
+                 * Format: date-time
+                 * @description Null while it is disabled or has no schedule.
+                 */
+                next_run_at?: string | null;
+                schedule?: components["schemas"]["ReportSchedule"] | null;
+                /** Format: date-time */
+                updated_at: string;
+                /** Format: int64 */
+                version: number;
+            })[];
+            /** @description Ask for what follows with `?cursor=`; null on the last page. */
+            next_cursor?: string | null;
+            /**
+             * Format: int64
+             * @description How many there are in all; null where counting would cost too much.
+             */
+            total?: number | null;
+            /** @description Whether `total` is a count rather than an estimate. */
+            total_is_exact: boolean;
+        };
+        /** @description One page of a list. */
+        Page_ReportRun: {
+            items: {
+                /** Format: date-time */
+                created_at: string;
+                /** @description Id of an operator, or `scheduler`. */
+                created_by: string;
+                delivery?: components["schemas"]["ReportDelivery"] | null;
+                /**
+                 * Format: date-time
+                 * @description When the schedule asked; null when somebody did.
+                 */
+                due_at?: string | null;
+                error?: string | null;
+                /** Format: date-time */
+                finished_at?: string | null;
+                id: string;
+                job_id: string;
+                /** Format: int64 */
+                row_count?: number | null;
+                /** @description `queued`, `done` or `failed`. */
+                state: string;
+            }[];
+            /** @description Ask for what follows with `?cursor=`; null on the last page. */
+            next_cursor?: string | null;
+            /**
+             * Format: int64
+             * @description How many there are in all; null where counting would cost too much.
+             */
+            total?: number | null;
+            /** @description Whether `total` is a count rather than an estimate. */
+            total_is_exact: boolean;
+        };
+        /** @description One page of a list. */
         Page_RequestItem: {
             items: (components["schemas"]["RequestFacts"] & {
                 /**
@@ -9379,6 +9589,206 @@ export interface components {
             /** @description Whether its table can be read as it has to be. */
             works: boolean;
         };
+        /** @description A saved report. */
+        Report: components["schemas"]["ReportDefinition"] & {
+            /** @description Where it is told; null: nowhere. */
+            channel_id?: string | null;
+            /** @description The channel's name; null without one, or when it was removed. */
+            channel_name?: string | null;
+            /** Format: date-time */
+            created_at: string;
+            created_by: string;
+            enabled: boolean;
+            id: string;
+            /** @description Why the last run, or its delivery, failed; or why the next cannot be delivered. */
+            last_error?: string | null;
+            last_run?: components["schemas"]["ReportRun"] | null;
+            /** Format: date-time */
+            last_run_at?: string | null;
+            name: string;
+            /**
+             * Format: date-time
+             * @description Null while it is disabled or has no schedule.
+             */
+            next_run_at?: string | null;
+            schedule?: components["schemas"]["ReportSchedule"] | null;
+            /** Format: date-time */
+            updated_at: string;
+            /** Format: int64 */
+            version: number;
+        };
+        /** @description What to change of a report. A field that is missing stays. */
+        ReportChanges: {
+            /** @description Null: nobody is told. */
+            channel_id?: string | null;
+            columns?: string[] | null;
+            /** @description Null: what the installation is set to. */
+            currency?: ("USD" | "CNY") | null;
+            enabled?: boolean | null;
+            filters?: components["schemas"]["ReportFilters"] | null;
+            group_by?: ("day" | "model" | "provider" | "token" | "account" | "tenant" | "app" | "user" | "mode") | null;
+            language?: ("en" | "zh-CN") | null;
+            /** Format: int64 */
+            limit?: number | null;
+            name?: string | null;
+            range?: string | null;
+            schedule?: components["schemas"]["ReportSchedule"] | null;
+            sort?: ("requests" | "tokens" | "cost" | "errors" | "duration") | null;
+            time_zone?: string | null;
+        };
+        /** @description A day of the charts. */
+        ReportDay: {
+            date: string;
+            values: {
+                [key: string]: unknown;
+            };
+        };
+        /** @description What a report tells. */
+        ReportDefinition: {
+            /** @description As statistics name them. */
+            columns: string[];
+            /** @description What costs are told in; null: what the installation is set to. */
+            currency?: string | null;
+            filters: components["schemas"]["ReportFilters"];
+            /**
+             * @description What one row is about.
+             * @enum {string}
+             */
+            group_by: "day" | "model" | "provider" | "token" | "account" | "tenant" | "app" | "user" | "mode";
+            /**
+             * @description The language of what is sent.
+             * @enum {string}
+             */
+            language: "en" | "zh-CN";
+            /** Format: int64 */
+            limit: number;
+            /** @description `7d` (whole days up to yesterday), `last_week`, `last_month`, `this_month`, or `2026-01-01..2026-01-31`. */
+            range: string;
+            /**
+             * @description By what rows are sorted, most first. Days stay in their order.
+             * @enum {string}
+             */
+            sort: "requests" | "tokens" | "cost" | "errors" | "duration";
+            /** @description Whose date decides which days those are, and whose clock when it is due. Days begin where the statistics' do. */
+            time_zone: string;
+        };
+        /** @description How far a run's notice has come. */
+        ReportDelivery: {
+            /** Format: date-time */
+            done_at?: string | null;
+            /** @description Why it waits, or was not delivered. */
+            reason?: string | null;
+            /**
+             * @description `waiting`, `delivered`, `given_up` or `quarantined` as in the outbox; `refused` when there was nobody to tell;
+             *     `unknown` when it is no longer in the outbox.
+             */
+            state: string;
+        };
+        /** @description Which calls. What is missing narrows nothing; which filters have statistics together is told at `stats/overview`. */
+        ReportFilters: {
+            account_id?: string | null;
+            /** @description Name of the calling application. */
+            app?: string | null;
+            mode?: ("api" | "web") | null;
+            /** @description Model asked for. */
+            model?: string | null;
+            provider?: string | null;
+            tenant_id?: string | null;
+            token_id?: string | null;
+            /** @description Name of the end user. */
+            user?: string | null;
+        };
+        /** @description One of those that a report tells apart. */
+        ReportRow: {
+            id?: string | null;
+            /** @description A date, or a name; empty for calls that had none. */
+            name: string;
+            /** @description Of a model. */
+            provider?: string | null;
+            /** @description By the names of the columns. */
+            values: {
+                [key: string]: unknown;
+            };
+        };
+        /** @description A run of a report. */
+        ReportRun: {
+            /** Format: date-time */
+            created_at: string;
+            /** @description Id of an operator, or `scheduler`. */
+            created_by: string;
+            delivery?: components["schemas"]["ReportDelivery"] | null;
+            /**
+             * Format: date-time
+             * @description When the schedule asked; null when somebody did.
+             */
+            due_at?: string | null;
+            error?: string | null;
+            /** Format: date-time */
+            finished_at?: string | null;
+            id: string;
+            job_id: string;
+            /** Format: int64 */
+            row_count?: number | null;
+            /** @description `queued`, `done` or `failed`. */
+            state: string;
+        };
+        /** @description A run that was asked for, and the job that counts. */
+        ReportRunAccepted: {
+            job: components["schemas"]["JobView"];
+            run: components["schemas"]["ReportRun"];
+        };
+        /** @description A run with what it counted. */
+        ReportRunTold: components["schemas"]["ReportRun"] & {
+            table?: components["schemas"]["ReportTable"] | null;
+        };
+        /** @description When a report is due, by the clock of its time zone. Over a change of clocks it is due once. */
+        ReportSchedule: {
+            /** @description Hours and minutes: `07:30`. */
+            at: string;
+            /**
+             * Format: int64
+             * @description Every month: 1 to 31; a month that is shorter has it on its last day.
+             */
+            day?: number | null;
+            /**
+             * @description How often a report is due.
+             * @enum {string}
+             */
+            every: "day" | "week" | "month";
+            /**
+             * Format: int64
+             * @description Every week: 1 (Monday) to 7.
+             */
+            weekday?: number | null;
+        };
+        /** @description What a run counted. */
+        ReportTable: {
+            columns: string[];
+            currency: string;
+            /** @description Every day, with the numbers that are drawn. */
+            days: components["schemas"]["ReportDay"][];
+            /** @description The first day and the last. */
+            from: string;
+            /**
+             * @description What one row is about.
+             * @enum {string}
+             */
+            group_by: "day" | "model" | "provider" | "token" | "account" | "tenant" | "app" | "user" | "mode";
+            /** @description Earlier calls were still being counted: what lies behind is told too low. */
+            is_backfilling: boolean;
+            /** @description The last day was over when it was counted. */
+            is_complete: boolean;
+            /** @description There are more that lead less. */
+            is_truncated: boolean;
+            rows: components["schemas"]["ReportRow"][];
+            /** @description Whose days they are. */
+            time_zone: string;
+            to: string;
+            /** @description Of all calls, not only of the rows'; by the names of the columns. */
+            totals: {
+                [key: string]: unknown;
+            };
+        };
         /** @description A call and every try it took. */
         RequestDetail: components["schemas"]["RequestFacts"] & {
             attempts: components["schemas"]["AttemptView"][];
@@ -9542,6 +9952,11 @@ export interface components {
             count: number;
             /** @description A rule's name; of the built-in ones `private_key`, `key`, `email`, `id_card`, `bank_card` or `phone`. */
             rule: string;
+        };
+        /** @description What to do with what is counted. */
+        RunAsked: {
+            /** @description Whether the report's channel is told. */
+            deliver?: boolean;
         };
         /** @description What a run took. */
         RunCall: {
@@ -20887,6 +21302,337 @@ export interface operations {
             413: components["responses"]["request_too_large"];
             415: components["responses"]["unsupported_media_type"];
             422: components["responses"]["validation_failed"];
+            429: components["responses"]["too_many_requests"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["unavailable"];
+        };
+    };
+    reports_list: {
+        parameters: {
+            query?: {
+                /** @description Rows of a page. */
+                limit?: number;
+                /** @description The same as `limit`. */
+                page_size?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Number of the page, from 1; not together with `cursor`. */
+                page?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["request_id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Report"];
+                };
+            };
+            400: components["responses"]["invalid_request"];
+            401: components["responses"]["unauthenticated"];
+            403: components["responses"]["forbidden"];
+            422: components["responses"]["validation_failed"];
+            429: components["responses"]["too_many_requests"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["unavailable"];
+        };
+    };
+    reports_create: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Sent again with the same key and body, the request has its effect once. */
+                "idempotency-key"?: components["parameters"]["idempotency_key"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewReport"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            201: {
+                headers: {
+                    "x-request-id": components["headers"]["request_id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Report"];
+                };
+            };
+            400: components["responses"]["invalid_request"];
+            401: components["responses"]["unauthenticated"];
+            403: components["responses"]["forbidden"];
+            409: components["responses"]["conflict"];
+            413: components["responses"]["request_too_large"];
+            415: components["responses"]["unsupported_media_type"];
+            422: components["responses"]["validation_failed"];
+            429: components["responses"]["too_many_requests"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["unavailable"];
+        };
+    };
+    reports_export: {
+        parameters: {
+            query: {
+                /** @description Ids of the report and of its run. */
+                report: string;
+                run: string;
+                format: "csv" | "html";
+                /** @description CSV: begin with a byte-order mark, by which spreadsheets know UTF-8. */
+                bom?: boolean;
+                /** @description From `POST /api/v1/auth/download-ticket`, instead of a bearer: for browsers that fetch the file by a link. */
+                ticket?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["request_id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                    "text/html": string;
+                };
+            };
+            400: components["responses"]["invalid_request"];
+            401: components["responses"]["unauthenticated"];
+            403: components["responses"]["forbidden"];
+            422: components["responses"]["validation_failed"];
+            429: components["responses"]["too_many_requests"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["unavailable"];
+        };
+    };
+    reports_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["request_id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Report"];
+                };
+            };
+            400: components["responses"]["invalid_request"];
+            401: components["responses"]["unauthenticated"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["not_found"];
+            429: components["responses"]["too_many_requests"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["unavailable"];
+        };
+    };
+    reports_remove: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The ETag the change was made from; 412 when somebody changed it first. */
+                "if-match"?: components["parameters"]["if_match"];
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    "x-request-id": components["headers"]["request_id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["invalid_request"];
+            401: components["responses"]["unauthenticated"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["not_found"];
+            409: components["responses"]["conflict"];
+            412: components["responses"]["precondition_failed"];
+            429: components["responses"]["too_many_requests"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["unavailable"];
+        };
+    };
+    reports_update: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The ETag the change was made from; 412 when somebody changed it first. */
+                "if-match"?: components["parameters"]["if_match"];
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReportChanges"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["request_id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Report"];
+                };
+            };
+            400: components["responses"]["invalid_request"];
+            401: components["responses"]["unauthenticated"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["not_found"];
+            409: components["responses"]["conflict"];
+            412: components["responses"]["precondition_failed"];
+            413: components["responses"]["request_too_large"];
+            415: components["responses"]["unsupported_media_type"];
+            422: components["responses"]["validation_failed"];
+            429: components["responses"]["too_many_requests"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["unavailable"];
+        };
+    };
+    reports_run_now: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Sent again with the same key and body, the request has its effect once. */
+                "idempotency-key"?: components["parameters"]["idempotency_key"];
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RunAsked"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            202: {
+                headers: {
+                    "x-request-id": components["headers"]["request_id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReportRunAccepted"];
+                };
+            };
+            400: components["responses"]["invalid_request"];
+            401: components["responses"]["unauthenticated"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["not_found"];
+            409: components["responses"]["conflict"];
+            412: components["responses"]["precondition_failed"];
+            413: components["responses"]["request_too_large"];
+            415: components["responses"]["unsupported_media_type"];
+            422: components["responses"]["validation_failed"];
+            429: components["responses"]["too_many_requests"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["unavailable"];
+        };
+    };
+    reports_runs: {
+        parameters: {
+            query?: {
+                /** @description Rows of a page. */
+                limit?: number;
+                /** @description The same as `limit`. */
+                page_size?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Number of the page, from 1; not together with `cursor`. */
+                page?: number;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["request_id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_ReportRun"];
+                };
+            };
+            400: components["responses"]["invalid_request"];
+            401: components["responses"]["unauthenticated"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["not_found"];
+            422: components["responses"]["validation_failed"];
+            429: components["responses"]["too_many_requests"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["unavailable"];
+        };
+    };
+    reports_run_told: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["request_id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReportRunTold"];
+                };
+            };
+            400: components["responses"]["invalid_request"];
+            401: components["responses"]["unauthenticated"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["not_found"];
             429: components["responses"]["too_many_requests"];
             500: components["responses"]["internal_error"];
             503: components["responses"]["unavailable"];

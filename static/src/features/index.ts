@@ -43,12 +43,14 @@ export type NavKey =
   | 'retention'
   | 'jwt-issuers'
   | 'jwt-tests'
+  | 'reports'
 
 const found = import.meta.glob<{ default: Feature }>('./*/index.ts', { eager: true })
 const order: NavKey[] = [
   'overview',
   'requests',
   'usage',
+  'reports',
   'conversations',
   'tokens',
   'jwt-issuers',

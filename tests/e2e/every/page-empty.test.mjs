@@ -12,7 +12,7 @@ after(() => ui?.stop())
 test('every page, with nothing on it yet', () =>
   onEveryPage(ui, {}, async (page, path) => {
     await settled(page)
-    if (['requests', 'conversations', 'tokens', 'accounts', 'prompts', 'feedback', 'tenants', 'templates', 'knowledge', 'jobs'].includes(noun(path))) {
+    if (['requests', 'conversations', 'tokens', 'accounts', 'prompts', 'feedback', 'tenants', 'templates', 'knowledge', 'jobs', 'reports'].includes(noun(path))) {
       assert.equal(await page.locator('main [role=grid]').count(), 0, `${path}: a table of nothing`)
       assert.ok((await page.locator('main').innerText()).split('\n').length > 2, `${path}: more than a heading`)
     }

@@ -56,6 +56,8 @@ export async function fill(ui) {
   const issuer = { name: 'shop', kind: 'own', issuer: 'steward', audience: 'steward-gateway', token_id }
   const { id: issuer_id } = await ui.api('POST', '/api/v1/jwt-issuers', issuer)
   await ui.api('POST', '/api/v1/jwt-tests', { issuer_id, count: 20, concurrency: 4 })
+  const report = await ui.api('POST', '/api/v1/reports', { name: 'models', group_by: 'model', schedule: { every: 'week', at: '08:00', weekday: 1 } })
+  await ui.api('POST', `/api/v1/reports/${report.id}/run`, {})
   await ui.api('POST', '/api/v1/ops/users', { username: 'looker', role: 'ops_viewer', password })
   await ui.api('POST', '/api/v1/ops/roles', { name: 'support', permissions: ['read:requests'] }).catch(() => {})
   await ui.api('POST', '/api/v1/prompts', { name: 'support/first-answer', content: 'You help at {{shop}}.' })

@@ -11,6 +11,7 @@ use super::standard_webhooks::hmac_sha256;
 use super::{Event, Kind, Notice};
 use crate::domain::alert::labels_text;
 use crate::domain::alert::rule::Severity;
+use crate::domain::report::letter::{Letter, reaches};
 
 /// Longest text of a chat message, in characters.
 const TEXT_MAX: usize = 2_000;
@@ -57,6 +58,24 @@ pub fn write_several(
             Some(chat(kind, url, secret, &text, now))
         }
         [first, ..] => Some(write(kind, url, secret, first, now)),
+    }
+}
+
+/// Writes a report: for programs its numbers, for people a few lines. Nothing for those that take alerts only.
+pub fn write_report(
+    kind: Kind,
+    url: &str,
+    secret: Option<&str>,
+    letter: &Letter,
+    now: i64,
+) -> Option<Post> {
+    match kind {
+        _ if !reaches(Some(kind)) => None,
+        Kind::Webhook => Some(Post {
+            url: url.to_owned(),
+            body: letter.payload(),
+        }),
+        _ => Some(chat(kind, url, secret, &letter.said(), now)),
     }
 }
 

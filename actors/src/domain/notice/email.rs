@@ -3,6 +3,8 @@
 //! All mails of an incident refer to one root that was never sent, so they stand together whichever came first. Putting
 //! them on the wire is not done here.
 
+use std::fmt;
+
 use super::body::{text, text_of_several, title, title_of_several};
 use super::{Event, Notice};
 
@@ -21,6 +23,25 @@ pub struct Mail {
     pub thread: String,
     /// For `References`: the threads it belongs to, separated by spaces.
     pub references: String,
+    /// What the HTML shows as `cid:…`.
+    pub images: Vec<Part>,
+    /// Files that come with it.
+    pub files: Vec<Part>,
+}
+
+/// Bytes that are sent with a mail.
+#[derive(Clone, Eq, PartialEq)]
+pub struct Part {
+    /// Of an image its content id, of a file its name.
+    pub name: String,
+    pub media_type: &'static str,
+    pub bytes: Vec<u8>,
+}
+
+impl fmt::Debug for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({} bytes)", self.name, self.bytes.len())
+    }
 }
 
 /// Longest text of a mail that tells several notices, in characters.
@@ -39,6 +60,8 @@ pub fn write(notice: &Notice, domain: &str) -> Mail {
         message_id: format!("<{}@{domain}>", notice.id),
         references: thread.clone(),
         thread,
+        images: Vec::new(),
+        files: Vec::new(),
     }
 }
 
@@ -70,6 +93,8 @@ pub fn write_several(id: &str, notices: &[Notice], domain: &str) -> Option<Mail>
         message_id: format!("<{id}@{domain}>"),
         thread: thread(first, domain),
         references: threads.join(" "),
+        images: Vec::new(),
+        files: Vec::new(),
     })
 }
 
@@ -96,13 +121,14 @@ fn html(title: &str, text: &str, color: &str) -> String {
 }
 
 /// A subject that smuggles in no header.
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect()
 }
 
-fn escaped(text: &str) -> String {
+/// As HTML has it, in texts and in attributes.
+pub(crate) fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -7,6 +7,8 @@
 //! cannot be read is put aside and stays visible. Every attempt's answer is kept in the events database. What to tell, and
 //! when to try again, is [`crate::domain`]'s.
 //!
+//! Reports go the same way, each as a message of its own.
+//!
 //! Of several nodes on one database one sends at a time ([`sending`]).
 
 mod message;
@@ -30,6 +32,7 @@ use crate::domain::alert::machine::micros;
 use crate::domain::clock::SharedClock;
 use crate::domain::notice::answer::{self, Outcome};
 use crate::domain::notice::{Kind, Notice, backoff, email};
+use crate::domain::report::letter::Letter;
 use crate::domain::setting::InForce;
 use crate::fault_point;
 use crate::supervision::{ActorRef, ChildSpec, Incarnation};
@@ -129,19 +132,23 @@ pub struct Turn {
     pub quarantined: usize,
 }
 
-/// One attempt to tell `notices` to a channel, as the message of that id.
+/// What a message tells.
+#[derive(Clone, Copy, Debug)]
+pub enum Tells<'a> {
+    Notices(&'a [Notice]),
+    Report(&'a Letter),
+}
+
+/// One attempt to tell something to a channel, as the message of that id.
 pub async fn attempt(
     vault: &Vault,
     courier: &dyn Courier,
     row: &channel::Model,
-    (id, notices): (&str, &[Notice]),
+    (id, tells): (&str, Tells<'_>),
     now: i64,
 ) -> Tried {
     let begun = Instant::now();
-    let sent = timeout(
-        ATTEMPT_WITHIN,
-        send(vault, courier, row, (id, notices), now),
-    );
+    let sent = timeout(ATTEMPT_WITHIN, send(vault, courier, row, (id, tells), now));
     let (kind, answered) = match sent.await {
         Ok(sent) => sent,
         Err(_) => (
@@ -184,7 +191,7 @@ async fn send(
     vault: &Vault,
     courier: &dyn Courier,
     row: &channel::Model,
-    (id, notices): (&str, &[Notice]),
+    (id, tells): (&str, Tells<'_>),
     now: i64,
 ) -> Sent {
     let kind = Kind::parse(&row.kind);
@@ -192,20 +199,29 @@ async fn send(
     let answered = match kind {
         None => {
             let domain = courier.mail_domain();
-            let mail = match notices {
-                [one] if one.id == id => Some(email::write(one, domain)),
-                several => email::write_several(id, several, domain),
+            let mail = match tells {
+                Tells::Report(letter) => letter.mail(id, domain),
+                Tells::Notices([one]) if one.id == id => Ok(email::write(one, domain)),
+                Tells::Notices(several) => {
+                    email::write_several(id, several, domain).ok_or_else(nothing)
+                }
             };
             match mail {
-                Some(mail) => courier.mail(&mail, &row.recipients.0).await,
-                None => Err(nothing()),
+                Ok(mail) => courier.mail(&mail, &row.recipients.0).await,
+                Err(why) => Err(why),
             }
         }
         Some(kind) => match Address::open(vault, row) {
-            Ok(address) => match address.parcel(kind, notices, now) {
-                Some(parcel) => said_back(&address, courier.post(parcel).await),
-                None => Err(nothing()),
-            },
+            Ok(address) => {
+                let parcel = match tells {
+                    Tells::Notices(notices) => address.parcel(kind, notices, now),
+                    Tells::Report(letter) => address.report(kind, id, letter, now),
+                };
+                match parcel {
+                    Some(parcel) => said_back(&address, courier.post(parcel).await),
+                    None => Err(nothing()),
+                }
+            }
             Err(error) => Err(format!("the channel's address does not open: {error}")),
         },
     };
@@ -288,9 +304,8 @@ async fn take_turn(
             return Ok(turn);
         }
         message.is_one(parts).await?;
-        let Message { id, notices, .. } = &message;
-        let letter = (id.as_str(), notices.as_slice());
-        let tried = attempt(&parts.vault, parts.courier.as_ref(), channel, letter, now).await;
+        let told = (message.id.as_str(), message.tells());
+        let tried = attempt(&parts.vault, parts.courier.as_ref(), channel, told, now).await;
         fault_point::reached("notifier.sent");
         keep(parts, channel, &message, &tried).await;
         fault_point::reached("notifier.kept");

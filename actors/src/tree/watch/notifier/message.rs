@@ -11,11 +11,13 @@ use sea_orm::DbErr;
 use steward_entities::database::begin_write;
 use steward_entities::{channel, outbox, public_id};
 
-use super::{Parts, Turn, finish};
+use super::{Parts, Tells, Turn, finish};
 use crate::alert_book::notice_of;
 use crate::domain::alert::machine::micros;
 use crate::domain::notice::{Kind, Notice, backoff};
+use crate::domain::report::letter::Letter;
 use crate::fault_point;
+use crate::reports;
 
 /// Notices of one message.
 const TOGETHER_MAX: usize = 100;
@@ -39,19 +41,33 @@ pub(super) struct Message {
     /// The same on every attempt.
     pub(super) id: String,
     pub(super) rows: Vec<outbox::Model>,
-    pub(super) notices: Vec<Notice>,
+    notices: Vec<Notice>,
+    /// Instead of notices.
+    letter: Option<Box<Letter>>,
     /// What goes together is not written down yet.
     is_open: bool,
 }
 
 impl Message {
     /// Of a row by itself, under its own id.
-    fn alone((row, notice): (outbox::Model, Notice)) -> Self {
+    fn alone((row, content): (outbox::Model, Content)) -> Self {
+        let (notices, letter) = match content {
+            Content::Notice(notice) => (vec![notice], None),
+            Content::Letter(letter) => (Vec::new(), Some(letter)),
+        };
         Self {
             id: row.public_id.clone(),
             rows: vec![row],
-            notices: vec![notice],
+            notices,
+            letter,
             is_open: false,
+        }
+    }
+
+    pub(super) fn tells(&self) -> Tells<'_> {
+        match &self.letter {
+            Some(letter) => Tells::Report(letter),
+            None => Tells::Notices(&self.notices),
         }
     }
 
@@ -105,12 +121,27 @@ impl Message {
     }
 }
 
+/// What one row tells.
+#[derive(Debug)]
+pub(super) enum Content {
+    Notice(Notice),
+    Letter(Box<Letter>),
+}
+
+async fn content(parts: &Parts, row: &outbox::Model) -> Result<Result<Content, String>, DbErr> {
+    if !reports::is_letter(row) {
+        return Ok(notice_of(row).map(Content::Notice));
+    }
+    let letter = reports::letter_of(&parts.databases.control_read, row).await?;
+    Ok(letter.map(|letter| Content::Letter(Box::new(letter))))
+}
+
 /// Rows with what they tell. What is too old is given up, what cannot be read put aside.
 pub(super) async fn readable(
     parts: &Parts,
     rows: Vec<outbox::Model>,
     turn: &mut Turn,
-) -> Result<Vec<(outbox::Model, Notice)>, DbErr> {
+) -> Result<Vec<(outbox::Model, Content)>, DbErr> {
     let now = parts.clock.now_micros();
     let mut readable = Vec::with_capacity(rows.len());
     for row in rows {
@@ -121,8 +152,8 @@ pub(super) async fn readable(
             turn.given_up += 1;
             continue;
         }
-        match notice_of(&row) {
-            Ok(notice) => readable.push((row, notice)),
+        match content(parts, &row).await? {
+            Ok(content) => readable.push((row, content)),
             Err(why) => {
                 tracing::error!(notice = row.public_id, why, "a notice was put aside");
                 finish(parts, &row, outbox::QUARANTINED, Some(&why)).await?;
@@ -136,13 +167,17 @@ pub(super) async fn readable(
 /// The messages that rows are, in order: those that are settled, and at the end what may be gathered.
 pub(super) fn sorted(
     channel: &channel::Model,
-    rows: Vec<(outbox::Model, Notice)>,
+    rows: Vec<(outbox::Model, Content)>,
     window: Duration,
 ) -> Vec<Message> {
     let is_for_people = Kind::parse(&channel.kind).is_none_or(Kind::is_for_people);
     let mut messages: Vec<Message> = Vec::new();
     let mut open = Vec::new();
-    for (row, notice) in rows {
+    for (row, content) in rows {
+        let Content::Notice(notice) = content else {
+            messages.push(Message::alone((row, content)));
+            continue;
+        };
         match row.batch.clone() {
             Some(id) => match messages.iter_mut().find(|message| message.id == id) {
                 Some(message) => {
@@ -151,11 +186,11 @@ pub(super) fn sorted(
                 }
                 None => messages.push(Message {
                     id,
-                    ..Message::alone((row, notice))
+                    ..Message::alone((row, Content::Notice(notice)))
                 }),
             },
             None if is_for_people && !window.is_zero() => open.push((row, notice)),
-            None => messages.push(Message::alone((row, notice))),
+            None => messages.push(Message::alone((row, Content::Notice(notice)))),
         }
     }
     if !open.is_empty() {
@@ -164,6 +199,7 @@ pub(super) fn sorted(
             id: String::new(),
             rows,
             notices,
+            letter: None,
             is_open: true,
         });
     }

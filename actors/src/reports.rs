@@ -239,25 +239,13 @@ pub async fn look(databases: &Databases, now: i64) -> Result<usize, DbErr> {
     let read = &databases.control_read;
     let mut queued = 0;
     for report in report::due(read, now, LOOK_MAX).await? {
-        let next = next_after(report.schedule.as_ref(), &report.definition, now);
-        let txn = begin_write(&databases.control).await?;
-        let next_at = next.as_ref().ok().copied().flatten();
-        if !report::take_turn(&txn, &report, next_at).await? {
-            continue;
-        }
-        match next {
-            Ok(_) => {
-                let ask = Ask {
-                    by: SCHEDULER.to_owned(),
-                    due_at: report.next_at,
-                    deliver: true,
-                };
-                queue(&txn, &report, ask, now).await?;
-                queued += 1;
+        // One that cannot be asked for keeps none of the others waiting.
+        match turn(databases, &report, now).await {
+            Ok(is_queued) => queued += usize::from(is_queued),
+            Err(error) => {
+                tracing::warn!(report = report.public_id, %error, "a report cannot be asked for; trying again soon");
             }
-            Err(why) => report::ran(&txn, report.id, Some(&why), now).await?,
         }
-        txn.commit().await?;
     }
     for run in report_run::queued(read, LOOK_MAX).await? {
         let job = job::by_public_id(read, &run.job_id).await?;
@@ -271,4 +259,33 @@ pub async fn look(databases: &Databases, now: i64) -> Result<usize, DbErr> {
         finish(databases, &run, Err(why), String::new(), now).await?;
     }
     Ok(queued)
+}
+
+/// The turn of a report that is due; whether a run of it was queued.
+async fn turn(databases: &Databases, report: &report::Model, now: i64) -> Result<bool, DbErr> {
+    let next = next_after(report.schedule.as_ref(), &report.definition, now);
+    let txn = begin_write(&databases.control).await?;
+    let next_at = next.as_ref().ok().copied().flatten();
+    if !report::take_turn(&txn, report, next_at).await? {
+        return Ok(false);
+    }
+    let is_queued = match next {
+        // On a clock that went back the same turn can come twice: it was asked for.
+        Ok(_) if report_run::was_due(&txn, report, report.next_at).await? => false,
+        Ok(_) => {
+            let ask = Ask {
+                by: SCHEDULER.to_owned(),
+                due_at: report.next_at,
+                deliver: true,
+            };
+            queue(&txn, report, ask, now).await?;
+            true
+        }
+        Err(why) => {
+            report::ran(&txn, report.id, Some(&why), now).await?;
+            false
+        }
+    };
+    txn.commit().await?;
+    Ok(is_queued)
 }

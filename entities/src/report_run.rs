@@ -234,6 +234,35 @@ pub async fn count(
         .await
 }
 
+/// Whether the report was asked for at this turn.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn was_due(
+    connection: &impl ConnectionTrait,
+    report: &crate::report::Model,
+    due_at: Option<i64>,
+) -> Result<bool, DbErr> {
+    let then = Entity::find()
+        .filter(Column::ReportId.eq(report.id))
+        .filter(Column::DueAt.eq(due_at));
+    Ok(due_at.is_some() && then.count(connection).await? > 0)
+}
+
+/// Whether a run of the report waits to be counted.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn waits(
+    connection: &impl ConnectionTrait,
+    report: &crate::report::Model,
+) -> Result<bool, DbErr> {
+    let waiting = Entity::find()
+        .filter(Column::ReportId.eq(report.id))
+        .filter(Column::State.eq(QUEUED));
+    Ok(waiting.count(connection).await? > 0)
+}
+
 /// Runs that are queued, the oldest first.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
 //! The pretended operator: writes the merchants' templates, knowledge and prompts once, through the API as anybody would.
 //!
-//! It stops half-way without harm: what is there already is left as it is. What a person changes or removes afterwards
+//! Stopped half-way, it goes on with what is not there yet. What a person changes or removes afterwards
 //! is not brought back.
 
 use std::net::SocketAddr;
@@ -108,17 +108,16 @@ async fn write(api: &Api) -> Result<(), String> {
         });
         api.add("ops/knowledge/qa-pairs", pair).await?;
     }
-    let mut templates = Vec::new();
     for (question, answer, category) in TEMPLATES {
         let template = json!({"question": question, "answer": answer, "category": category});
-        if let Some(made) = api.add("ops/templates", template).await? {
-            templates.push(made["id"].clone());
-        }
+        api.add("ops/templates", template).await?;
     }
-    if !templates.is_empty() {
-        let to_all = json!({"template_ids": templates, "all_tenants": true, "on_conflict": "skip"});
-        api.add("ops/templates/distribute", to_all).await?;
-    }
+    let templates = api.ask(Method::GET, "ops/templates?limit=100", Value::Null);
+    let (_, templates) = templates.await?;
+    let templates = templates["items"].as_array().into_iter().flatten();
+    let templates: Vec<&Value> = templates.map(|one| &one["id"]).collect();
+    let to_all = json!({"template_ids": templates, "all_tenants": true, "on_conflict": "skip"});
+    api.add("ops/templates/distribute", to_all).await?;
     for prompt in PROMPTS {
         write_prompt(api, prompt).await?;
     }
@@ -133,14 +132,29 @@ async fn write_prompt(api: &Api, prompt: &Prompt) -> Result<(), String> {
     let named = json!({
         "name": prompt.name, "description": prompt.description, "content": first, "message": why,
     });
-    let Some(made) = api.add("prompts", named).await? else {
-        return Ok(());
+    let made = match api.add("prompts", named).await? {
+        Some(made) => made,
+        // Begun before: it is where it stopped.
+        None => {
+            let all = api.ask(Method::GET, "prompts?limit=100", Value::Null);
+            let (_, mut all) = all.await?;
+            let all = all["items"].as_array_mut().map(std::mem::take);
+            let mut all = all.into_iter().flatten();
+            all.find(|one| one["name"] == prompt.name)
+                .unwrap_or_default()
+        }
     };
-    let Some(id) = made["id"].as_str() else {
-        return Err(format!("the prompt {} has no id", prompt.name));
+    let (Some(id), Some(head)) = (made["id"].as_str(), made["head"].as_u64()) else {
+        return Err(format!(
+            "the prompt {} cannot be told from others",
+            prompt.name
+        ));
     };
     let path = format!("prompts/{id}");
-    for (content, why) in later {
+    let kept = usize::try_from(head)
+        .unwrap_or(usize::MAX)
+        .saturating_sub(1);
+    for (content, why) in later.iter().skip(kept) {
         let version = json!({"content": content, "message": why});
         api.change(&path, version).await?;
     }

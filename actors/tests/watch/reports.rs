@@ -17,6 +17,8 @@ on_both! {
     a_mail_arrives_with_its_pictures_after_an_outage a_mail_arrives_with_its_pictures_after_an_outage_postgres mailed;
     programs_and_chats_are_told programs_and_chats_are_told_postgres told;
     a_report_says_why_nobody_was_told a_report_says_why_nobody_was_told_postgres says_why;
+    alerts_come_before_reports alerts_come_before_reports_postgres behind_alerts;
+    a_turn_that_comes_again_is_no_other a_turn_that_comes_again_is_no_other_postgres again;
     a_run_whose_job_ended_without_it_ends a_run_whose_job_ended_without_it_ends_postgres stranded;
 }
 
@@ -276,5 +278,75 @@ async fn stranded(world: World) {
     assert_eq!(
         (run.error, now(&world, &report).await.last_error),
         (why.clone(), why)
+    );
+}
+
+async fn behind_alerts(world: World) {
+    world.adjust(|settings| settings.mails_per_hour = 3);
+    let mail = world.channel("people", "email").await;
+    let report = add(&world, Some(&mail)).await;
+    for _ in 0..4 {
+        counted(&world, &report).await;
+    }
+    world.rule(|_| {}).await;
+    world.trace("0 down | fired").await;
+    // One report a turn, and none before an alert.
+    for sent in 1..=3 {
+        world.drain().await;
+        assert!(world.post.mails.lock().len() <= sent + 1);
+    }
+    let subjects = |world: &World| {
+        let mails = world.post.mails.lock();
+        mails
+            .iter()
+            .map(|(mail, _)| mail.subject.clone())
+            .collect::<Vec<_>>()
+    };
+    let told = subjects(&world);
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(told[0].contains("FIRING"), "{told:?}");
+    // The hour's mails are used up: reports wait until there is room again, and then all go.
+    world.minutes(20);
+    world.drain().await;
+    assert_eq!(subjects(&world).len(), 3);
+    world.minutes(45);
+    for _ in 0..3 {
+        world.drain().await;
+    }
+    let told = subjects(&world);
+    assert_eq!(
+        told.iter().filter(|one| one.contains("周报")).count(),
+        4,
+        "{told:?}"
+    );
+}
+
+/// As on a node whose clock is behind: the turn that was asked for is due once more, beside another report's.
+async fn again(world: World) {
+    let hook = channel::all(&world.database.control_read).await.unwrap();
+    let report = add(&world, hook.first()).await;
+    world.minutes(30);
+    let at = world.clock.now_micros();
+    assert_eq!(look(&world.database, at).await.unwrap(), 1);
+    let txn = begin_write(&world.database.control).await.unwrap();
+    let changes = report::ActiveModel {
+        next_at: sea_orm::ActiveValue::Set(report.next_at),
+        ..report::ActiveModel::default()
+    };
+    let row = now(&world, &report).await;
+    report::update(&txn, &row, changes, at).await.unwrap();
+    txn.commit().await.unwrap();
+    let other = add(&world, hook.first()).await;
+    assert_eq!(look(&world.database, at).await.unwrap(), 1);
+    assert_eq!(
+        (
+            runs(&world, &report).await.len(),
+            runs(&world, &other).await.len()
+        ),
+        (1, 1)
+    );
+    assert_eq!(
+        now(&world, &report).await.next_at,
+        Some(START + 30 * MINUTE + DAY)
     );
 }

@@ -24,6 +24,9 @@ const STALLED: &str = "nothing was embedded for twenty minutes";
 /// Reasons that are told.
 const REASONS_MAX: u64 = 20;
 
+/// How many were embedded, how many failed, and why.
+type Told = (i64, i64, Vec<(String, i64)>);
+
 impl ChangeMany {
     pub(super) async fn synchronise(
         &self,
@@ -38,18 +41,14 @@ impl ChangeMany {
         let (read, public_id) = (self.databases.control_read.clone(), job_id.to_owned());
         let found = async move { job::by_public_id(&read, &public_id).await };
         let row = self.at_home(found).await?.ok_or("the job is gone")?;
-        let already = self.mark(&asked, row.id, is_cancelled).await?;
-        let done = match already {
-            Some(already) => self
-                .wait(&row, progress, is_cancelled)
-                .await?
-                .map(|told| (already, told)),
-            None => None,
-        };
+        let done = self
+            .marked_and_done(&asked, row.id, progress, is_cancelled)
+            .await;
+        // Also after a failure: what is asked for by nobody would be embedded all the same.
         let databases = self.databases.clone();
         let forgetting = async move { asked::forget(&databases, row.id).await };
         self.at_home(forgetting).await?;
-        let Some((already, (done, failed, reasons))) = done else {
+        let Some((already, (done, failed, reasons))) = done? else {
             return Err("stopped; what was embedded stays".to_owned());
         };
         let reasons: Vec<Value> = reasons
@@ -57,6 +56,22 @@ impl ChangeMany {
             .map(|(error, pairs)| json!({"error": error, "pairs": pairs}))
             .collect();
         Ok(json!({"synced": done, "already": already, "failed": failed, "reasons": reasons}))
+    }
+
+    async fn marked_and_done(
+        &self,
+        asked: &Asked,
+        job_id: i64,
+        progress: &(dyn Fn(u8) + Sync),
+        is_cancelled: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Option<(u64, Told)>, String> {
+        // What failed before is no try of these.
+        let began = self.clock.now_micros();
+        let Some(already) = self.mark(asked, job_id, is_cancelled).await? else {
+            return Ok(None);
+        };
+        let told = self.wait(job_id, began, progress, is_cancelled).await?;
+        Ok(told.map(|told| (already, told)))
     }
 
     /// Marks what is meant and waits; how many there are that need nothing. None when it was stopped.
@@ -103,15 +118,15 @@ impl ChangeMany {
     /// Waits until each has come to something; how many were embedded, how many failed, and why. None when it was stopped.
     async fn wait(
         &self,
-        job: &job::Model,
+        id: i64,
+        began: i64,
         progress: &(dyn Fn(u8) + Sync),
         is_cancelled: &(dyn Fn() -> bool + Sync),
-    ) -> Result<Option<(i64, i64, Vec<(String, i64)>)>, String> {
+    ) -> Result<Option<Told>, String> {
         let mut left = (i64::MAX, self.clock.now_micros());
         loop {
             let (databases, model) = (self.databases.clone(), self.model.clone());
-            let (id, asked_at) = (job.id, job.created_at);
-            let settling = async move { asked::settle(&databases, &model, id, asked_at).await };
+            let settling = async move { asked::settle(&databases, &model, id, began).await };
             let counts = self.at_home(settling).await?;
             let all = counts.waiting + counts.done + counts.failed;
             if counts.waiting == 0 {

@@ -180,6 +180,7 @@ async fn list(
 async fn create(
     state: web::Data<AppState>,
     caller: Can<WriteReports>,
+    _: Can<ReadStats>,
     Json(new): Json<NewReport>,
 ) -> Result<Tagged<ReportView>, ApiError> {
     let name = text("name", &new.name, 1, NAME_MAX)?;
@@ -197,7 +198,7 @@ async fn create(
     let definition = said.new_definition(state.time_zone.name())?;
     let schedule = input::schedule(new.schedule)?;
     let change = Change::begin(&state, &caller).await?;
-    if report::count(&*change, Scope::All).await? >= REPORTS_MAX {
+    if report::count(&*change, caller.operator.scope()).await? >= REPORTS_MAX {
         let why = format!("there are {REPORTS_MAX} reports already");
         return Err(ApiError::invalid("name", why));
     }
@@ -242,6 +243,7 @@ async fn show(
 async fn update(
     state: web::Data<AppState>,
     caller: Can<WriteReports>,
+    _: Can<ReadStats>,
     id: web::Path<String>,
     if_match: IfMatch,
     Json(changes): Json<ReportChanges>,
@@ -283,13 +285,16 @@ async fn update(
     if let Some(enabled) = changes.enabled {
         set.enabled = Set(enabled);
     }
-    let is_due_anew = changes.schedule.is_some()
-        || changes.enabled.is_some()
-        || definition.zone() != before_definition.zone();
     if let Some(schedule) = changes.schedule {
         schedule_now = input::schedule(schedule)?;
         set.schedule = Set(schedule_now.clone());
     }
+    // The same said again moves nothing: a turn that is due at this moment would be lost.
+    let is_due_anew = schedule_now != row.schedule
+        || changes
+            .enabled
+            .is_some_and(|enabled| enabled != row.enabled)
+        || definition.zone() != before_definition.zone();
     if is_due_anew {
         let enabled = changes.enabled.unwrap_or(row.enabled);
         let definition = stored(&definition)?;
@@ -343,6 +348,10 @@ async fn run_now(
     let deliver = asked.deliver;
     let change = Change::begin(&state, &caller).await?;
     let row = find(&*change, &caller, &id).await?;
+    if report_run::waits(&*change, &row).await? {
+        return Err(ApiError::new(ErrorCode::Conflict)
+            .detail("A run of this report is waiting already; its numbers will be as new."));
+    }
     if deliver {
         let found = reports::receiver(&*change, &row).await?;
         found.map_err(|why| ApiError::invalid("deliver", format!("is not possible: {why}")))?;

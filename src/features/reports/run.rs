@@ -1,6 +1,7 @@
 //! Counting a report, as a job: by the statistics' own finders, once for a run however often the job is started.
 
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use actix_web::web;
 use async_trait::async_trait;
@@ -13,7 +14,16 @@ use steward_entities::scope::Scope;
 use steward_entities::{report, report_run};
 use tokio::sync::SetOnce;
 
+use crate::error::ApiError;
 use crate::state::AppState;
+
+/// How long a database that does not answer is waited for; other jobs wait as long.
+const AGAIN: [Duration; 4] = [
+    Duration::from_secs(1),
+    Duration::from_secs(5),
+    Duration::from_secs(20),
+    Duration::from_secs(60),
+];
 
 /// The kind of job. Where it counts is known only when everything else is up.
 #[derive(Clone, Default)]
@@ -61,7 +71,7 @@ pub(super) async fn perform(state: &AppState, run_id: &str) -> Result<Value, Str
     }
     let report = report::of_run(read, &run).await.map_err(failed)?;
     let report = report.ok_or("the report was removed")?;
-    let counted = count(state, &report, &run).await;
+    let counted = counted(state, &report, &run).await;
     let error = counted.as_ref().err().cloned();
     let rows = counted.as_ref().map_or(0, |table| table.rows.len());
     let link = state.report_link(&report.public_id);
@@ -75,21 +85,43 @@ pub(super) async fn perform(state: &AppState, run_id: &str) -> Result<Value, Str
     }
 }
 
-async fn count(
+/// The table, or why there is none. What may pass by itself is waited for: the turn of a schedule comes once.
+async fn counted(
     state: &AppState,
     report: &report::Model,
     run: &report_run::Model,
 ) -> Result<Table, String> {
-    let definition: Definition = serde_json::from_value(run.definition.clone())
-        .map_err(|cause| format!("the report cannot be read: {cause}"))?;
+    let definition: Definition = match serde_json::from_value(run.definition.clone()) {
+        Ok(definition) => definition,
+        Err(cause) => return Err(format!("the report cannot be read: {cause}")),
+    };
+    let mut waits = AGAIN.iter();
+    loop {
+        let error = match count(state, report, run, &definition).await {
+            Ok(table) => return Ok(table),
+            Err(error) => error,
+        };
+        match waits.next() {
+            Some(wait) if error.code().status() >= 500 => {
+                tracing::warn!(%error, report = report.public_id, "a report could not be counted; trying again");
+                tokio::time::sleep(*wait).await;
+            }
+            _ => return Err(error.sentence()),
+        }
+    }
+}
+
+async fn count(
+    state: &AppState,
+    report: &report::Model,
+    run: &report_run::Model,
+    definition: &Definition,
+) -> Result<Table, ApiError> {
     // What a schedule asked for late tells of the days it was asked about.
     let asked_at = run.due_at.unwrap_or(run.created_at);
     let dates = definition.range.dates(definition.zone(), asked_at);
     let scope = report.tenant_id.map_or(Scope::All, Scope::Tenant);
-    state
-        .report_table(scope, &definition, dates)
-        .await
-        .map_err(|error| error.sentence())
+    state.report_table(scope, definition, dates).await
 }
 
 impl AppState {

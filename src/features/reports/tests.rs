@@ -288,6 +288,23 @@ async fn lives(world: World) {
         assert_eq!(refused.body["errors"][0]["field"], field, "{refused:?}");
     }
     let path = format!("{REPORTS}/{}", made.body["id"].as_str().unwrap());
+    // Whoever may not see the figures has no report made or changed that tells them.
+    let txn = begin_write(&world.state.databases.control).await.unwrap();
+    let blind = ["read:reports", "write:reports"]
+        .map(str::to_owned)
+        .to_vec();
+    role::insert(&txn, "blind".to_owned(), blind, START)
+        .await
+        .unwrap();
+    txn.commit().await.unwrap();
+    let blind = world.signed_in("joe", "blind").await;
+    let changed = Ask::patch(&path, json!({"name": "y"}))
+        .bearer(&blind)
+        .to(&app)
+        .await;
+    assert_eq!(changed.status, StatusCode::FORBIDDEN);
+    let made = Ask::post(REPORTS, json!({"name": "x", "group_by": "day"})).bearer(&blind);
+    assert_eq!(made.to(&app).await.status, StatusCode::FORBIDDEN);
     let patch = |body| {
         Ask::patch(&path, body)
             .bearer(&root)
@@ -329,6 +346,8 @@ async fn lives(world: World) {
     assert_eq!(refused.body["errors"][0]["field"], "deliver", "{refused:?}");
     let asked = run(json!({})).bearer(&root).to(&app).await;
     assert_eq!(asked.status, StatusCode::ACCEPTED);
+    let twice = run(json!({})).bearer(&root).to(&app).await;
+    assert_eq!(twice.status, StatusCode::CONFLICT);
     perform(&world.state, asked.body["run"]["id"].as_str().unwrap())
         .await
         .unwrap();

@@ -81,9 +81,13 @@ pub fn write_report(
 
 fn chat(kind: Kind, url: &str, secret: Option<&str>, text: &str, now: i64) -> Post {
     let mut url = url.to_owned();
+    // Names of users and models are in it: none of them shall be read as a mention or a link.
     let body = match kind {
-        Kind::Slack => json!({ "text": text }),
-        Kind::Feishu => feishu(text, secret, now / 1_000_000),
+        Kind::Slack => {
+            let text = text.replace('&', "&amp;").replace('<', "&lt;");
+            json!({ "text": text.replace('>', "&gt;") })
+        }
+        Kind::Feishu => feishu(&text.replace('<', "\u{ff1c}"), secret, now / 1_000_000),
         Kind::Dingtalk => {
             if let Some(secret) = secret {
                 sign_dingtalk(&mut url, secret, now / 1_000);

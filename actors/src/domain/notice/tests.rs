@@ -109,6 +109,26 @@ fn alert_notice_text_is_for_people() {
 }
 
 #[test]
+fn alert_notice_names_mention_nobody() {
+    let named = Notice {
+        rule: "<!channel> & <at user_id=\"all\">".to_owned(),
+        ..notice(Event::Fired)
+    };
+    let slack = write(Kind::Slack, "https://s", None, &named, 0).body["text"].to_string();
+    assert!(
+        slack.contains("&lt;!channel&gt; &amp; &lt;at") && !slack.contains('<'),
+        "{slack}"
+    );
+    let feishu = write(Kind::Feishu, "https://f", None, &named, 0)
+        .body
+        .to_string();
+    assert!(
+        feishu.contains("user_id") && !feishu.contains('<'),
+        "{feishu}"
+    );
+}
+
+#[test]
 fn alert_notice_robots_are_signed_their_way() {
     // Computed with Python's hmac, from each maker's description.
     let at = 1_599_360_473_000_000;

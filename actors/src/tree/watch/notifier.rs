@@ -288,7 +288,7 @@ async fn take_turn(
     room: Room,
 ) -> Result<Turn, DbErr> {
     let mut turn = Turn::default();
-    let rows = readable(parts, rows, &mut turn).await?;
+    let rows = readable(parts, rows, room.letters, &mut turn).await?;
     if !channel.enabled {
         return Ok(turn);
     }

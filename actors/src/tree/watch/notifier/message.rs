@@ -21,6 +21,8 @@ use crate::reports;
 
 /// Notices of one message.
 const TOGETHER_MAX: usize = 100;
+/// Reports that are read for one turn: each may be as large as a run's table.
+const LETTERS_MAX: usize = 1;
 /// What a recipient's mails are counted over.
 const HOUR_US: i64 = 3_600_000_000;
 /// How long notices are collected for a recipient who had all mails of the hour.
@@ -33,6 +35,8 @@ pub(super) struct Room {
     pub(super) window: Duration,
     /// Messages of this turn.
     pub(super) messages: usize,
+    /// Reports of this turn: not one while the recipient had all mails of the hour, which alerts come before.
+    pub(super) letters: usize,
 }
 
 /// See the module.
@@ -136,13 +140,15 @@ async fn content(parts: &Parts, row: &outbox::Model) -> Result<Result<Content, S
     Ok(letter.map(|letter| Content::Letter(Box::new(letter))))
 }
 
-/// Rows with what they tell. What is too old is given up, what cannot be read put aside.
+/// Rows with what they tell, of reports the first that are due. What is too old is given up, what cannot be read put aside.
 pub(super) async fn readable(
     parts: &Parts,
     rows: Vec<outbox::Model>,
+    letters: usize,
     turn: &mut Turn,
 ) -> Result<Vec<(outbox::Model, Content)>, DbErr> {
     let now = parts.clock.now_micros();
+    let mut letters_left = letters;
     let mut readable = Vec::with_capacity(rows.len());
     for row in rows {
         if now - row.created_at >= micros(backoff::GIVE_UP) {
@@ -151,6 +157,12 @@ pub(super) async fn readable(
             finish(parts, &row, outbox::GIVEN_UP, Some(&why)).await?;
             turn.given_up += 1;
             continue;
+        }
+        if reports::is_letter(&row) {
+            if letters_left == 0 || row.next_at > now {
+                continue;
+            }
+            letters_left -= 1;
         }
         match content(parts, &row).await? {
             Ok(content) => readable.push((row, content)),
@@ -164,7 +176,7 @@ pub(super) async fn readable(
     Ok(readable)
 }
 
-/// The messages that rows are, in order: those that are settled, and at the end what may be gathered.
+/// The messages that rows are, in order: those that are settled, then what may be gathered, and reports after all notices.
 pub(super) fn sorted(
     channel: &channel::Model,
     rows: Vec<(outbox::Model, Content)>,
@@ -172,10 +184,10 @@ pub(super) fn sorted(
 ) -> Vec<Message> {
     let is_for_people = Kind::parse(&channel.kind).is_none_or(Kind::is_for_people);
     let mut messages: Vec<Message> = Vec::new();
-    let mut open = Vec::new();
+    let (mut open, mut letters) = (Vec::new(), Vec::new());
     for (row, content) in rows {
         let Content::Notice(notice) = content else {
-            messages.push(Message::alone((row, content)));
+            letters.push(Message::alone((row, content)));
             continue;
         };
         match row.batch.clone() {
@@ -203,6 +215,7 @@ pub(super) fn sorted(
             is_open: true,
         });
     }
+    messages.extend(letters);
     messages
 }
 
@@ -217,6 +230,7 @@ pub(super) async fn room(
     let free = Room {
         window: settings.group_window,
         messages: usize::MAX,
+        letters: LETTERS_MAX,
     };
     if Kind::parse(&channel.kind).is_some() {
         return Ok(free);
@@ -239,6 +253,7 @@ pub(super) async fn room(
         0 => Room {
             window: settings.group_window.max(DIGEST_WINDOW),
             messages: 1,
+            letters: 0,
         },
         // Channels that lead to the same mailbox have their turns at the same time.
         left => Room {

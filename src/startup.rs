@@ -78,7 +78,7 @@ const REFRESH_WITHIN: Duration = Duration::from_secs(5);
 /// What the HTTP server is given beyond the drain time-out to write last bytes.
 const LAST_BYTES: Duration = Duration::from_secs(5);
 /// Calls that were cut get this long to be recorded; and how often that is looked at.
-const LAST_RECORDS: Duration = Duration::from_secs(2);
+const LAST_RECORDS: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How long the tree may take to drain; what is left then is safe in the spool.
 const TREE_DRAIN: Duration = Duration::from_secs(25);

@@ -447,7 +447,10 @@ struct How {
 #[utoipa::path(
     tag = "reports",
     params(How, TicketParam),
-    responses((status = 200, content((String = "text/csv"), (String = "text/html"))))
+    responses(
+        (status = 200, content((String = "text/csv"), (String = "text/html"))),
+        (status = 404, description = "There is no such report, or no such run of it.", body = crate::error::problem::Problem, content_type = "application/problem+json"),
+    )
 )]
 #[get("/reports/export")]
 async fn export(

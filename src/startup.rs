@@ -77,8 +77,9 @@ use stock::{Spent, take_stock};
 const REFRESH_WITHIN: Duration = Duration::from_secs(5);
 /// What the HTTP server is given beyond the drain time-out to write last bytes.
 const LAST_BYTES: Duration = Duration::from_secs(5);
-/// Calls that were cut get this long to be recorded; and how often that is looked at.
-const LAST_RECORDS: Duration = Duration::from_secs(5);
+/// Calls that were cut get this long to be recorded: estimating the tokens of the first of them reads a model's
+/// vocabulary, which takes seconds where the processor is busy. And how often that is looked at.
+const LAST_RECORDS: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How long the tree may take to drain; what is left then is safe in the spool.
 const TREE_DRAIN: Duration = Duration::from_secs(25);
@@ -479,5 +480,11 @@ async fn drain_http(handle: &ServerHandle, gateway: &Gateway, drain: Duration) {
             tokio::time::sleep(LOOK_EVERY).await;
         }
     };
-    let _ = tokio::time::timeout(LAST_RECORDS, recorded).await;
+    if tokio::time::timeout(LAST_RECORDS, recorded).await.is_err() {
+        let calls = gateway.counters().read().in_flight;
+        tracing::error!(
+            calls,
+            "the process ends before these calls that were cut are on the books"
+        );
+    }
 }

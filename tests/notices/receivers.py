@@ -268,6 +268,9 @@ def run(steward, provider, mailbox, hook):
     # No alert comes between.
     steward.call("PUT", "ops/alerts/rules", {"rules": []})
     eventually("the end of the alerts", lambda: not steward.call("GET", "ops/alerts/active")["items"])
+    ended = lambda: {data["rule"] for _, kind, data, _ in hook.told if kind == "alert.resolved"}
+    eventually("both ends at the webhook", lambda: {"calls", "words"} <= ended())
+    eventually("the mail of both ends", lambda: mailbox.mails[-1][2]["Subject"] == "[RESOLVED:2] calls, words")
     quiet = lambda: not any(channel["failing_since"] for channel in steward.call("GET", "ops/alerts/channels")["items"] if channel["id"] in (mail["id"], webhook["id"]))
     eventually("quiet channels", quiet)
     people = steward.create("ops/alerts/channels", {"name": "people", "kind": "email", "to": ["eve@example.com"], "takes_all": False})

@@ -104,11 +104,15 @@ pub async fn retire(
     now: i64,
 ) -> Result<Settled, DbErr> {
     let mut settled = Settled::default();
-    let rule = rule_of(row).unwrap_or_else(|_| unreadable(row));
+    // Whoever takes a rule's series before the rule waits for a round, and the round for it.
+    let Some(row) = alert_rule::hold(txn, row.id).await? else {
+        return Ok(settled);
+    };
+    let rule = rule_of(&row).unwrap_or_else(|_| unreadable(&row));
     let channels = channel::all(txn).await?;
     let telling = Telling {
         txn,
-        row,
+        row: &row,
         rule: &rule,
         channels: &channels,
         console_url,

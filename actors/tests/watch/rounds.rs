@@ -1,7 +1,9 @@
 //! What becomes of series over rounds that are minutes apart. Every round is that of a process that just started: what
 //! it knows, it read.
 
-use sea_orm::ConnectionTrait;
+use std::time::Duration;
+
+use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use steward_actors::alert_book;
 use steward_actors::domain::clock::Clock;
 use steward_entities::alert_silence::{self, NewSilence};
@@ -218,6 +220,46 @@ async fn retires(world: World) {
         .await
         .unwrap();
     assert_eq!(left, []);
+}
+
+/// On SQLite nobody else writes meanwhile.
+#[tokio::test]
+async fn a_rule_is_removed_while_it_is_evaluated() {
+    let world = World::on(TestDatabase::postgres().await).await;
+    let rule = world.rule(|_| {}).await;
+    world.trace("0 down | fired").await;
+    let database = &world.database;
+    let round = begin_write(&database.control).await.unwrap();
+    alert_rule::hold(&round, rule.id).await.unwrap().unwrap();
+    let removal = async {
+        let txn = begin_write(&database.control).await.unwrap();
+        let settled = alert_book::retire(&txn, &rule, Some("ada"), "", START)
+            .await
+            .unwrap();
+        alert_rule::remove(&txn, &rule).await.unwrap();
+        txn.commit().await.unwrap();
+        settled
+    };
+    let evaluation = async {
+        let waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        let waits = async || {
+            let waiting = Statement::from_string(DbBackend::Postgres, waiting);
+            let row = database.control_read.query_one_raw(waiting).await;
+            row.unwrap().is_some()
+        };
+        while !waits().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let kept = alert_series::of_rule(&round, rule.id).await.unwrap();
+        for series in kept {
+            alert_series::put(&round, series).await.unwrap();
+        }
+        round.commit().await.unwrap();
+    };
+    let both = Box::pin(async { tokio::join!(removal, evaluation) });
+    let both = tokio::time::timeout(Duration::from_secs(30), both).await;
+    let (settled, ()) = both.unwrap();
+    assert_eq!(settled.notices, 1);
 }
 
 async fn flaps(world: World) {

@@ -1,11 +1,15 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use actix_web::http::{Method, StatusCode};
 use serde_json::{Value, json};
+use steward_entities::database::begin_write;
+use steward_entities::qa_sync_request::{self, Counts};
 use steward_entities::scope::Scope;
-use steward_entities::{job, tenant};
+use steward_entities::{instance, job, tenant};
 
 use super::ChangeMany;
+use super::bulk::KIND;
 use crate::testing::{Answer, Ask, World};
 
 const KNOWLEDGE: &str = "/api/v1/ops/knowledge";
@@ -363,6 +367,58 @@ async fn changed_on(world: World) {
         assert_eq!(code(&refused), (422, "validation_failed"));
         assert_eq!(refused.body["errors"][0]["field"], field);
     }
+}
+
+#[actix_web::test]
+async fn a_job_to_synchronise_is_not_told_of_what_failed_before_it() {
+    waits_on(World::sqlite().await).await;
+}
+
+#[actix_web::test]
+async fn a_job_to_synchronise_is_not_told_of_what_failed_before_it_postgres() {
+    waits_on(World::postgres().await).await;
+}
+
+/// The job was asked for, its model was away while it waited for its turn, and then it is stopped.
+async fn waits_on(world: World) {
+    let house = House::on(world).await;
+    let world = &house.world;
+    house.add(0, "rent a kimono", "c", None).await;
+    let now = world.state.clock.now_micros();
+    let everything = json!({"action": "sync", "tenant_key": null, "upto_key": i64::MAX});
+    let txn = begin_write(&world.database.control).await.unwrap();
+    let row = job::insert(&txn, KIND, everything, "op".to_owned(), now).await;
+    let outage = json!({"m": {"attempts": 1, "error": "nobody answers", "failed_at": now + 1_000_000,
+        "next_at": now + 9_000_000}});
+    instance::put(&txn, "knowledge_outages", &outage.to_string())
+        .await
+        .unwrap();
+    txn.commit().await.unwrap();
+    let row = row.unwrap();
+    world.clock.advance_micros(5_000_000);
+    let kind = ChangeMany {
+        databases: (*world.database).clone(),
+        clock: Arc::clone(&world.state.clock),
+        model: "m".into(),
+    };
+    // Marking looks twice whether it is to stop, and waiting once it was looked what has come of the pairs.
+    let looks = AtomicUsize::new(0);
+    let stopped = kind
+        .synchronise(
+            serde_json::from_value(row.params).unwrap(),
+            &row.public_id,
+            &|_| {},
+            &|| looks.fetch_add(1, Ordering::Relaxed) == 2,
+        )
+        .await;
+    let why = "stopped; what was embedded stays".to_owned();
+    assert_eq!(stopped, Err(why), "the outage is older than the job's turn");
+    let read = &world.database.control_read;
+    assert_eq!(
+        qa_sync_request::counts(read, row.id).await.unwrap(),
+        Counts::default(),
+        "nobody asks for them any more"
+    );
 }
 
 #[actix_web::test]

@@ -8,8 +8,9 @@ use steward_actors::domain::setting::Settings;
 use steward_actors::ledger_store::{self, Batch};
 use steward_actors::reports::look;
 use steward_entities::database::begin_write;
-use steward_entities::{role, tenant};
+use steward_entities::{report, role, tenant};
 
+use super::REPORTS_MAX;
 use super::run::perform;
 use crate::testing::{Ask, START, World};
 
@@ -311,18 +312,25 @@ async fn lives(world: World) {
             .header("if-match", "\"1\"")
     };
     let daily =
-        json!({"schedule": {"every": "day", "at": "03:00"}, "currency": "USD", "time_zone": "UTC"});
-    let changed = patch(daily).to(&app).await;
-    assert_eq!(
-        changed.body["next_run_at"], "2026-03-16T03:00:00.000Z",
-        "{changed:?}"
-    );
+        json!({"schedule": {"every": "day", "at": "18:35"}, "currency": "USD", "time_zone": "UTC"});
+    let changed = patch(daily.clone()).to(&app).await;
+    let due = "2026-03-15T18:35:00.000Z";
+    assert_eq!(changed.body["next_run_at"], due, "{changed:?}");
     assert_eq!(
         (&changed.body["currency"], &changed.body["version"]),
         (&json!("USD"), &json!(2))
     );
     let stale = patch(json!({"name": "late"})).to(&app).await;
     assert_eq!(stale.status, StatusCode::PRECONDITION_FAILED);
+    // A turn that has come and is not taken yet is not lost by saying the same again.
+    world.clock.advance_micros(6 * 60_000_000);
+    let mut same = daily;
+    same["enabled"] = json!(true);
+    let same = Ask::patch(&path, same).bearer(&root).to(&app).await;
+    assert_eq!(same.body["next_run_at"], due, "{same:?}");
+    let later = json!({"schedule": {"every": "day", "at": "18:34"}});
+    let later = Ask::patch(&path, later).bearer(&root).to(&app).await;
+    assert_eq!(later.body["next_run_at"], "2026-03-16T18:34:00.000Z");
     let off = Ask::patch(&path, json!({"enabled": false, "currency": null})).bearer(&root);
     let off = off.to(&app).await.body;
     assert_eq!(
@@ -370,7 +378,7 @@ async fn lives(world: World) {
         Ask::get(&path).bearer(&root).to(&app).await.status,
         StatusCode::NOT_FOUND
     );
-    for (action, times) in [("create", 1), ("update", 2), ("run", 1), ("remove", 1)] {
+    for (action, times) in [("create", 1), ("update", 4), ("run", 1), ("remove", 1)] {
         let rows = world.audited(&format!("reports.{action}")).await;
         assert_eq!(rows.len(), times, "{action}");
     }
@@ -407,9 +415,29 @@ async fn tenants(world: World) {
     ] {
         assert_eq!(post(refused).to(&app).await.status, status);
     }
-    let made = post(json!({"name": "mine", "group_by": "day"}))
-        .to(&app)
-        .await;
+    // However many others have, a tenant has room for its own.
+    let txn = begin_write(&world.database.control).await.unwrap();
+    for n in 0..REPORTS_MAX {
+        let new = report::NewReport {
+            tenant_id: Some(other.id),
+            name: format!("report {n}"),
+            definition: json!({
+                "range": "7d", "time_zone": "UTC", "filters": {}, "group_by": "day", "sort": "requests",
+                "limit": 10, "columns": ["cost"], "currency": null, "language": "en",
+            }),
+            schedule: None,
+            channel: None,
+            enabled: false,
+            next_at: None,
+            created_by: "opr_1".to_owned(),
+        };
+        report::insert(&txn, new, START).await.unwrap();
+    }
+    txn.commit().await.unwrap();
+    let new = json!({"name": "mine", "group_by": "day"});
+    let full = Ask::post(REPORTS, new.clone()).bearer(&bob).to(&app).await;
+    assert_eq!(full.body["errors"][0]["field"], "name", "{full:?}");
+    let made = post(new).to(&app).await;
     assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
     let path = format!("{REPORTS}/{}", made.body["id"].as_str().unwrap());
     let asked = Ask::post(&format!("{path}/run"), json!({}))
@@ -439,7 +467,7 @@ async fn tenants(world: World) {
         );
     }
     let listed = Ask::get(REPORTS).bearer(&bob).to(&app).await;
-    assert_eq!(listed.body["total"], 0);
+    assert_eq!(listed.body["total"], REPORTS_MAX);
     let gone = Ask::delete(&path).bearer(&bob).to(&app).await;
     assert_eq!(gone.status, StatusCode::NOT_FOUND);
 }

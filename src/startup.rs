@@ -255,6 +255,13 @@ impl Application {
                     );
                 })
             },
+            left_out: {
+                let (limits, budgets) = (Arc::clone(&limits), Arc::clone(&budgets));
+                let clock = Arc::clone(&clock);
+                Arc::new(move |record| {
+                    gateway::take_back(&limits, &budgets, record, clock.now_micros());
+                })
+            },
             logs: telemetry::feed(),
             time_zone,
             clock: Arc::clone(&clock),

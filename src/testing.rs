@@ -311,6 +311,7 @@ fn parts(database: &TestDatabase, clock: Arc<ManualClock>, config: Config) -> (P
         logs: Arc::default(),
         time_zone: chrono_tz::Asia::Shanghai,
         recharged: Arc::new(|_| {}),
+        left_out: Arc::new(|_| {}),
         clock: clock.clone(),
         ledger: LedgerSettings::default(),
         health: HealthSettings {

@@ -247,6 +247,13 @@ impl Limits {
         self.state(token_id).0.lock().used = total_tokens;
     }
 
+    /// Counts what a token used elsewhere; a negative number takes back what was counted.
+    pub fn used_elsewhere(&self, token_id: i64, tokens: i64) {
+        let state = self.state(token_id);
+        let mut usage = state.0.lock();
+        usage.used = usage.used.saturating_add_signed(tokens);
+    }
+
     /// Model tokens a token has used in its life, calls in flight not counted.
     pub fn used(&self, token_id: i64) -> u64 {
         self.state(token_id).0.lock().used

@@ -60,7 +60,7 @@ pub(crate) use client::tls_config;
 pub use counters::{Counters, Reading};
 pub use inward::{Inward, Outgoing};
 pub use missing_keys::MissingKeys;
-pub use outside::{Who, refuse};
+pub use outside::{Who, counted_at, refuse, take_back};
 pub use own::{Payer, Unembedded};
 pub use server::{KEEP_ALIVE, LINGER, on_connect};
 pub use vectors::VectorCall;

@@ -13,7 +13,8 @@ use steward_actors::domain::rid::RecordId;
 use steward_actors::domain::snapshot::TokenView;
 use steward_actors::spool::AppendError;
 
-use super::budget::charge_of;
+use super::budget::{Budgets, charge_of};
+use super::limits::Limits;
 use super::refusal::Refusal;
 use super::{Gateway, admit, dialect};
 use crate::error::catalog::ErrorCode;
@@ -42,6 +43,31 @@ pub fn refuse(
     }
     let protocol = dialect::caller_protocol(headers.contains_key("anthropic-version"));
     refusal.answer(protocol, id)
+}
+
+/// What a call that was made elsewhere uses of its token's quota and of the budgets: as much as if it had been made here.
+fn count(limits: &Limits, budgets: &Budgets, record: &Record, now_micros: i64) {
+    limits.used_elsewhere(record.token_id, record.total_tokens);
+    let (token, tenant) = (record.token_id, record.tenant_id);
+    budgets.spend(
+        token,
+        tenant,
+        counted_at(record, now_micros),
+        charge_of(record),
+    );
+}
+
+/// Takes back what [`count`] counted of a record whose call turned out to be on the books already.
+pub fn take_back(limits: &Limits, budgets: &Budgets, record: &Record, now_micros: i64) {
+    limits.used_elsewhere(record.token_id, record.total_tokens.saturating_neg());
+    let (token, tenant) = (record.token_id, record.tenant_id);
+    let less = charge_of(record).map(i64::saturating_neg);
+    budgets.correct(token, tenant, counted_at(record, now_micros), less);
+}
+
+/// What is told may lie a little ahead of this clock; tomorrow's budget is not opened by it.
+pub fn counted_at(record: &Record, now_micros: i64) -> i64 {
+    record.request_at.min(now_micros)
 }
 
 impl Gateway {
@@ -85,11 +111,11 @@ impl Gateway {
         let mut last = None;
         for (at, mut record) in records.into_iter().enumerate() {
             let (id, seq) = self.append(&mut record)?;
-            self.budgets.spend(
-                record.token_id,
-                record.tenant_id,
-                record.request_at,
-                charge_of(&record),
+            count(
+                &self.limits,
+                &self.budgets,
+                &record,
+                self.clock.now_micros(),
             );
             last = seq.or(last);
             ids.push(id.to_string());

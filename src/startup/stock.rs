@@ -16,6 +16,7 @@ use steward_entities::ledger::{daily, request_log, total};
 use super::StartError;
 use crate::config::Config;
 use crate::gateway::budget::{Budgets, Charge, Whose, charge_of};
+use crate::gateway::counted_at;
 use crate::gateway::limits::Limits;
 
 /// A call may be accepted so long before its `request_at`, by the clock's error.
@@ -41,13 +42,13 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn of(record: &Record) -> Self {
+    fn of(record: &Record, now_micros: i64) -> Self {
         Self {
             rid: record.rid,
             id_tail: record.id_tail as i64,
             token_id: record.token_id,
             tenant_id: record.tenant_id,
-            request_at: record.request_at,
+            request_at: counted_at(record, now_micros),
             tokens: record.total_tokens,
             charge: charge_of(record),
         }
@@ -80,14 +81,15 @@ pub(super) async fn take_stock(
         .map(|(token_id, total)| (token_id, total.total_tokens))
         .collect();
     let Spent { limits, budgets } = spent;
-    seed_budgets(budgets, databases, clock.now_micros()).await?;
+    let now_micros = clock.now_micros();
+    seed_budgets(budgets, databases, now_micros).await?;
     // Settled by its number, but the number may be another spool's: on the books or not, its row says.
     let mut doubtful = Vec::new();
     spool.replay_unacked(|entry| {
         // What does not decode is the writer's to put aside; here it only carries no figures.
         if let Ok(record) = Record::decode(entry.payload.as_ref()) {
             greatest = greatest.max(record.rid);
-            let waiting = Waiting::of(&record);
+            let waiting = Waiting::of(&record, now_micros);
             if entry.seq <= settled_through {
                 doubtful.push(waiting);
             } else {

@@ -56,7 +56,7 @@ use learning::feedback_learner::FeedbackLearner;
 use learning::knowledge_sync::KnowledgeSync;
 use ledger::LedgerSettings;
 use ledger::batch_writer::BatchWriter;
-use ledger::batch_writer::delivery::{BatchCommitted, Condition};
+use ledger::batch_writer::delivery::{BatchCommitted, Condition, LeftOut};
 use ledger::content_writer;
 use ledger::request_logger::RequestLogger;
 use live::push_hub::PushHub;
@@ -105,6 +105,8 @@ pub struct TreeDeps {
     pub time_zone: Tz,
     /// Told of every call that is charged anew.
     pub recharged: Hears,
+    /// Told of every record that is left out because its call is on the books already.
+    pub left_out: LeftOut,
     /// Wall-clock time.
     pub clock: SharedClock,
     /// Of the ledger group.
@@ -444,6 +446,7 @@ impl Tree {
             in_force: Arc::clone(&in_force),
             committed: committed.clone(),
             condition,
+            left_out: deps.left_out,
         });
         let remote = remote_backup::Parts {
             databases: deps.databases.clone(),

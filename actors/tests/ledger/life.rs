@@ -94,6 +94,7 @@ impl Life {
             })),
             committed: committed_sender,
             condition: condition_sender,
+            left_out: Arc::new(|_| {}),
         };
         let logger = request_logger::Parts {
             spool: Arc::clone(&spool),

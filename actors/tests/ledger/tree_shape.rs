@@ -108,6 +108,7 @@ async fn planned(database: &TestDatabase) -> Node {
         logs: Arc::default(),
         time_zone: chrono_tz::Tz::UTC,
         recharged: Arc::new(|_| {}),
+        left_out: Arc::new(|_| {}),
         clock: Arc::new(SystemClock),
         ledger: LedgerSettings::default(),
         health: Default::default(),

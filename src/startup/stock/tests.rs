@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use sea_orm::{ConnectionTrait, Statement};
 use steward_actors::domain::clock::SystemClock;
-use steward_actors::domain::record::{Operation, RECORD_KIND};
+use steward_actors::domain::record::{Operation, RECORD_KIND, Source};
+use steward_actors::domain::seen;
 use steward_actors::spool::LossLedger;
 use steward_entities::database::DatabaseConfig;
 use steward_migration::testing::TestDatabase;
@@ -168,4 +169,66 @@ async fn a_spool_that_comes_back_is_written_and_counted_once() {
 #[actix_web::test]
 async fn a_spool_that_comes_back_is_written_and_counted_once_postgres() {
     comes_back(TestDatabase::postgres().await).await;
+}
+
+/// The same call told of once and again, and once with a clock ahead of ours.
+async fn told(database: TestDatabase) {
+    let config = config_of(&database);
+    let at = SystemClock.now_micros();
+    let said = |n: i64, id: &str, ahead: i64| Record {
+        source: Source::Otlp.into(),
+        seen_keys: seen::response(TENANT, id).into_iter().collect(),
+        ..record(n, at + ahead)
+    };
+    let application = Application::build(config.clone()).await.unwrap();
+    let used = |application: &Application| {
+        let [day, month] = application
+            .gateway
+            .budgets()
+            .spent(Whose::Tenant, TENANT, at);
+        let tokens = application.gateway.limits().used(TOKEN) as i64;
+        (tokens, day[0], month[0])
+    };
+    let written = async || {
+        let begun = Instant::now();
+        while application.spool.ledger().spooled > 0 {
+            assert!(begun.elapsed() < Duration::from_secs(20), "not written");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let once = vec![said(1, "resp_one", 0), said(2, "resp_two", 0)];
+    application.gateway.book(once.clone()).await.unwrap();
+    let (tokens, day, month) = used(&application);
+    assert_eq!(tokens, 2 * TOKENS, "before they are written");
+    assert!(day > 0 && day == month);
+    let charge = day / 2;
+    written().await;
+    // Sent again, as after an answer that was lost, beside one that is new.
+    let mut again = once;
+    again.push(said(3, "resp_three", 0));
+    application.gateway.book(again).await.unwrap();
+    written().await;
+    let three = (3 * TOKENS, 3 * charge, 3 * charge);
+    assert_eq!(used(&application), three);
+    // A minute ahead can be tomorrow; today's budget still holds.
+    let tomorrow = 86_400_000_000;
+    let ahead = vec![said(4, "resp_four", tomorrow)];
+    application.gateway.book(ahead).await.unwrap();
+    let four = (4 * TOKENS, 4 * charge, 4 * charge);
+    assert_eq!(used(&application), four);
+    written().await;
+    application.run_until_stopped(ready(())).await.unwrap();
+    let application = Application::build(config).await.unwrap();
+    assert_eq!(used(&application).0, 4 * TOKENS, "as before the restart");
+    application.run_until_stopped(ready(())).await.unwrap();
+}
+
+#[actix_web::test]
+async fn a_call_that_is_told_twice_is_used_and_charged_once() {
+    told(TestDatabase::sqlite().await).await;
+}
+
+#[actix_web::test]
+async fn a_call_that_is_told_twice_is_used_and_charged_once_postgres() {
+    told(TestDatabase::postgres().await).await;
 }

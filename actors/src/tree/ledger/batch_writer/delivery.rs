@@ -50,6 +50,9 @@ pub struct Condition {
     pub stray_rows: u64,
 }
 
+/// Hears of each record that is left out because its call is on the books already: whoever counted it takes it back.
+pub type LeftOut = Arc<dyn Fn(&Record) + Send + Sync>;
+
 /// What the batch writer works with.
 pub struct Parts {
     /// Where entries come from.
@@ -68,6 +71,8 @@ pub struct Parts {
     pub committed: broadcast::Sender<BatchCommitted>,
     /// Where its condition is published.
     pub condition: watch::Sender<Condition>,
+    /// Told of what was told twice.
+    pub left_out: LeftOut,
 }
 
 /// Entries of a lease, read.
@@ -124,6 +129,10 @@ pub async fn deliver(parts: &Parts, lease: &Lease) -> Result<Settled, WriteError
 /// Tells who listens; nobody listening is no failure.
 fn announce(parts: &Parts, records: Vec<(u64, Record)>, dead: &[(u64, String)], outcome: &Outcome) {
     let dead = dead.iter().map(|(seq, _)| seq);
+    let duplicates: HashSet<u64> = outcome.duplicates.iter().copied().collect();
+    for (_, record) in records.iter().filter(|(seq, _)| duplicates.contains(seq)) {
+        (parts.left_out)(record);
+    }
     let left_out: HashSet<u64> = dead.chain(&outcome.duplicates).copied().collect();
     let records: Arc<[Record]> = records
         .into_iter()

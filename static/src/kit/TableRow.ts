@@ -3,8 +3,9 @@
 import { defineComponent, h, type PropType, renderSlot, type Slots } from 'vue'
 import type { Column } from './column'
 
-/** On a phone a row is a card: a title, and below it some facts. */
+/** On a phone a row is a card: a title, and below it some facts; before them what chooses it. */
 export interface Card {
+  choice?: Column<Row>
   title: Column<Row>
   meta: readonly Column<Row>[]
 }
@@ -34,15 +35,26 @@ export const TableRow = defineComponent({
     const inside = () => {
       if (props.row === undefined)
         return h('div', { role: 'gridcell', class: 'px-3' }, h('span', { class: 'bg-sunken block h-3 w-40 rounded' }))
-      if (props.card)
-        return h('div', { role: 'gridcell', class: 'w-[calc(100vw-3rem)] min-w-0 space-y-1 px-3' }, [
-          h('div', { class: 'truncate font-medium' }, [cell(props.card.title)]),
+      if (props.card) {
+        const { choice, title, meta } = props.card
+        const told = h('div', { class: 'min-w-0 grow space-y-1' }, [
+          h('div', { class: 'truncate font-medium' }, [cell(title)]),
           h(
             'div',
             { class: 'text-muted flex items-center gap-3 overflow-hidden text-xs whitespace-nowrap' },
-            props.card.meta.map((column) => h('span', { key: column.key, class: 'num' }, [cell(column)])),
+            meta.map((column) => h('span', { key: column.key, class: 'num' }, [cell(column)])),
           ),
         ])
+        return h('div', { role: 'gridcell', class: 'flex w-[calc(100vw-3rem)] min-w-0 items-center px-3' }, [
+          // A finger that misses the box a little opens nothing.
+          choice
+            ? h('label', { class: '-ml-3 shrink-0 p-3', onClick: (click: Event) => click.stopPropagation() }, [
+                cell(choice),
+              ])
+            : null,
+          told,
+        ])
+      }
       return props.columns.map((column) =>
         h(
           'div',

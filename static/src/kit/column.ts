@@ -9,6 +9,6 @@ export interface Column<T> {
   hiddenAtFirst?: boolean
   /** Shown when there is no `cell-<key>` slot. */
   value: (row: T) => string | number | null
-  /** On a phone a row is a card: one title, some facts below it, the rest left out. */
-  phone?: 'title' | 'meta' | 'hide'
+  /** On a phone a row is a card: what chooses it before one title, some facts below that, the rest left out. */
+  phone?: 'choice' | 'title' | 'meta' | 'hide'
 }

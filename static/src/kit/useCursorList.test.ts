@@ -102,6 +102,68 @@ describe('a list by cursor', () => {
     expect(list.at(35)).toMatchObject({ id: 35 })
   })
 
+  it('asks for nothing by the place where another list was left', async () => {
+    const { list, asked, server, key } = listOf(25)
+    await settle()
+    let go = () => {}
+    server.hold = new Promise((done) => (go = done))
+    asked.length = 0
+    key.value = 'b'
+    await nextTick()
+    void list.fetchMore()
+    list.need(0, 9)
+    await settle()
+    go()
+    await settle()
+    expect(asked).toEqual([null])
+    expect([list.count.value, list.hasMore.value]).toEqual([10, true])
+  })
+
+  it('leaves the rows where they are as long as one of them is open', async () => {
+    const { list, server } = listOf(1_000)
+    await settle()
+    const open = ref(true)
+    list.holdWhile(() => open.value)
+    list.need(0, 9, () => true)
+    await scrollTo(list, 15)
+    list.need(0, 9, () => true)
+    const before = list.count.value
+    server.first = 7
+    list.again()
+    await settle()
+    expect([list.at(0)?.id, list.count.value]).toEqual([0, before])
+    open.value = false
+    list.again()
+    await settle()
+    expect([list.at(0)?.id, list.count.value]).toEqual([7, 10])
+  })
+
+  it('reads a changed row anew where it stands', async () => {
+    const { list, server, asked } = listOf(45)
+    await settle()
+    await scrollTo(list, 25)
+    server.state = 'done'
+    asked.length = 0
+    await list.refresh()
+    expect(asked).toEqual([null, '10', '20', '30'])
+    expect(list.count.value).toBe(40)
+    expect(list.at(25)).toEqual({ id: 25, state: 'done' })
+    expect(list.at(29)?.id).toBe(29)
+  })
+
+  it('closes the gap that a removed row leaves', async () => {
+    const { list, server } = listOf(45)
+    await settle()
+    await scrollTo(list, 25)
+    // The first of all is gone: its page goes on to the next one's first.
+    server.first = 1
+    await list.refresh()
+    const ids = Array.from({ length: list.count.value }, (_, at) => list.at(at)?.id)
+    expect(ids).toEqual(Array.from({ length: 39 }, (_, at) => at + 1))
+    await scrollTo(list, 40)
+    expect(list.at(40)?.id).toBe(41)
+  })
+
   it('gives up what it asked for when the key changes', async () => {
     const { list, signals, server, key } = listOf(25)
     await settle()

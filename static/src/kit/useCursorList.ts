@@ -47,6 +47,8 @@ export function useCursorList<T>(options: {
   let isAtTop = () => true
   /** Of the first row shown; its page may have been forgotten. */
   let firstKey: string | undefined
+  const holds: (() => boolean)[] = []
+  const isHeld = () => holds.some((is) => is()) || Boolean(options.isHeld?.())
 
   const count = computed(() => {
     const last = pages.value.at(-1)
@@ -98,7 +100,8 @@ export function useCursorList<T>(options: {
   /** Rows `first..=last` are in view; the table that shows them tells whether it stands at its top. */
   function need(first: number, last: number, tableIsAtTop?: () => boolean) {
     isAtTop = tableIsAtTop ?? isAtTop
-    if (loading.value) return
+    // What is shown while another list is on its way leads nowhere any more.
+    if (loading.value || refreshing.value) return
     const [from, to] = [pageAt(first), pageAt(last)]
     const middle = pages.value.indexOf((from ?? to ?? pages.value.at(-1))!)
     pages.value.forEach((page, index) => {
@@ -126,6 +129,7 @@ export function useCursorList<T>(options: {
     const mine = (abort = new AbortController())
     inFlight = new Set()
     more.value = false
+    next.value = null
     problem.value = null
     refreshing.value = pages.value.length > 0
     loading.value = pages.value.length === 0
@@ -168,12 +172,41 @@ export function useCursorList<T>(options: {
       totalIsExact.value = page.total_is_exact ?? false
     })
   }
+  /**
+   * Reads what is held again where it stands, after one of the rows was changed or removed: whoever stands further down
+   * stays there. What is new is not looked for.
+   */
+  async function refresh() {
+    const shown = pages.value.filter((page) => page.items !== null)
+    if (loading.value || pages.value.length < 2) return restart()
+    await Promise.all(
+      shown.map((page) =>
+        fetchInto(page.cursor, (again) => {
+          page.items = again.items.slice(0, page.count)
+          if (page.cursor !== null) return
+          total.value = again.total ?? null
+          totalIsExact.value = again.total_is_exact ?? false
+        }),
+      ),
+    )
+    let first = 0
+    pages.value.forEach((page, at) => {
+      // Where a row is gone, the next page's first has moved up to this one's end, and stands there too.
+      const after = pages.value[at + 1]?.items?.[0]
+      const twice = after && page.items?.findIndex((row) => options.rowKey(row) === options.rowKey(after))
+      if (page.items && twice !== undefined && twice >= 0) page.items = page.items.slice(0, twice)
+      Object.assign(page, { first, count: page.items?.length ?? page.count })
+      first += page.count
+    })
+    firstKey = pages.value[0]?.items?.[0] ? options.rowKey(pages.value[0].items[0]) : firstKey
+    triggerRef(pages)
+  }
   /** How many rows are held, not how many there are. */
   const held = computed(() => pages.value.reduce((sum, page) => sum + (page.items?.length ?? 0), 0))
 
   const live = useLive()
   function again() {
-    if (live.interval.value !== false) void look(isAtTop() && !options.isHeld?.())
+    if (live.interval.value !== false) void look(isAtTop() && !isHeld())
   }
   useIntervalFn(
     again,
@@ -192,6 +225,9 @@ export function useCursorList<T>(options: {
     need,
     fetchMore,
     restart,
+    refresh,
+    /** Newer rows wait as long as this says so. */
+    holdWhile: (is: () => boolean) => void holds.push(is),
     look,
     again,
     loading,

@@ -36,6 +36,19 @@ describe('editing what others edit too', () => {
     expect(it.name).toBe('mine')
   })
 
+  it('takes an answer that comes late for nothing: it is another record', async () => {
+    const waits: ((found: { data: string; etag: string }) => void)[] = []
+    const edit = useEdit<string, string>({
+      fetch: () => new Promise((found) => waits.push(found)),
+      save: async () => {},
+    })
+    const [first, second] = [edit.load(), edit.load()]
+    waits[1]!({ data: 'second', etag: '"2"' })
+    waits[0]!({ data: 'first', etag: '"1"' })
+    expect(await Promise.all([first, second])).toEqual([null, 'second'])
+    expect([edit.base.value?.data, edit.problem.value]).toEqual(['second', null])
+  })
+
   it('overwrites nothing unseen: shows theirs, then saves against it', async () => {
     const it = server()
     await it.edit.load()

@@ -20,14 +20,18 @@ export function useEdit<T, C>(work: {
 
   let loads = 0
 
-  /** Only what was asked for last is what is shown: an answer that comes late is another record's. */
+  /**
+   * What was found; null when nothing was, and when something else was asked for meanwhile: an answer that comes late is
+   * another record's.
+   */
   async function load(): Promise<T | null> {
     const mine = ++loads
     problem.value = null
     theirs.value = null
     try {
       const found = await work.fetch()
-      if (mine === loads) base.value = found
+      if (mine !== loads) return null
+      base.value = found
       return found.data
     } catch (cause) {
       if (mine === loads) problem.value = Problem.from(cause)

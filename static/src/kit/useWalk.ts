@@ -12,6 +12,8 @@ export interface Walkable<T> {
   total?: Readonly<Ref<number | null>>
   totalIsExact?: Readonly<Ref<boolean>>
   hasMore?: Readonly<Ref<boolean>>
+  /** The rows stay where they are as long as this says so. */
+  holdWhile?: (is: () => boolean) => void
 }
 
 /** What a drawer is told of it. */
@@ -36,6 +38,8 @@ export function useWalk<T>(
   open: (key: string) => unknown,
 ) {
   const t = useShellText()
+  // On a list that moves, the record would soon be nowhere, and its neighbours others with every step.
+  list.holdWhile?.(() => selected() !== null)
   /** Where it stood last: looked at first, since one goes from neighbour to neighbour. */
   let last = -1
   // Found anew whenever the list changes: newer rows come above it, and rows far away are forgotten.

@@ -89,7 +89,10 @@ test('many are changed and removed at once, as jobs', async () => {
     await form.getByText('100').first().waitFor()
     await button(form, 'Close').last().click()
     await row(page, 'Question 1').waitFor({ state: 'detached' })
+    // On a phone too.
+    await page.setViewportSize({ width: 390, height: 844 })
     await page.getByRole('checkbox', { name: 'Choose “Question 3”' }).check()
+    await assertAccessible(page, 'a chosen card')
     await button(page, 'Delete').click()
     const remove = dialog(page, 'Delete one pair')
     await button(remove, 'Delete').click()

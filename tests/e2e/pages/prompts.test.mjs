@@ -218,7 +218,8 @@ test('a version is run beside another, and what came of it stays', async () => {
   await ui.api('POST', '/api/v1/tokens', { name: 'operators' })
   await ui.visit(`/ops/prompts/${id}?tab=run`, async (page) => {
     await page.getByText('Nothing was run yet.').waitFor()
-    await page.locator('[name=run-token]').selectOption({ label: 'operators' })
+    await page.getByRole('combobox', { name: 'API key that makes the call' }).fill('operators')
+    await page.getByRole('option', { name: 'operators' }).click()
     await page.locator('[name=run-shop]').fill('the Corner Shop')
     await page.locator('[name=run-question]').fill('Where is it?')
     await button(page, 'Two side by side').click()

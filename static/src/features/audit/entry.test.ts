@@ -33,6 +33,9 @@ describe('an audit entry', () => {
   it('knows where its target is shown', () => {
     expect(targetPage({ target_type: 'actor', target_id: 'root/ledger' })).toBe('/supervision/root/ledger')
     expect(targetPage({ target_type: 'operator', target_id: 'opr_1' })).toBe('/operators/opr_1')
+    expect(targetPage({ target_type: 'qa_pair', target_id: 'qa_1' })).toBe('/knowledge/qa_1')
+    expect(targetPage({ target_type: 'jwt_issuer', target_id: 'iss_1' })).toBe('/jwt-issuers?issuer=iss_1')
+    expect(targetPage({ target_type: 'alert_rule', target_id: '' })).toBe('/alerts?tab=rules')
     expect(targetPage({ target_type: 'session', target_id: 'ses_1' })).toBeNull()
     expect(targetPage({ target_type: 'token', target_id: '' })).toBeNull()
   })

@@ -31,14 +31,46 @@ export function toldBy({ action, details }: { action: string; details: Details }
   }
 }
 
-const pages: Record<string, string> = {
-  token: '/tokens',
-  account: '/accounts',
-  job: '/jobs',
-  actor: '/supervision',
-  operator: '/operators',
+/** Records that have a place of their own. */
+const places: Record<string, (id: string) => string> = {
+  ...Object.fromEntries(
+    Object.entries({
+      token: 'tokens',
+      account: 'accounts',
+      job: 'jobs',
+      actor: 'supervision',
+      operator: 'operators',
+      tenant: 'tenants',
+      template: 'templates',
+      qa_pair: 'knowledge',
+      prompt: 'prompts',
+      report: 'reports',
+      conversation: 'conversations',
+      feedback: 'feedback',
+      jwt_test: 'jwt-tests',
+    }).map(([type, page]) => [type, (id: string) => `/${page}/${id}`]),
+  ),
+  jwt_issuer: (id) => `/jwt-issuers?issuer=${id}`,
 }
+/** Records that stand on a page among others. */
+const among: Record<string, string> = {
+  alert: '/alerts?tab=history',
+  alert_rule: '/alerts?tab=rules',
+  silence: '/alerts?tab=silences',
+  channel: '/channels',
+  redaction_rule: '/redaction-rules',
+  role: '/operators?tab=roles',
+  operator_key: '/operators?tab=keys',
+  price: '/prices',
+  backup: '/backups',
+  backup_plan: '/backups',
+  remote_backup: '/backups?tab=remote',
+  settings: '/settings',
+  qa_candidate: '/knowledge',
+  knowledge_import: '/knowledge',
+}
+/** Where an entry's record is shown. One that was removed says so there. */
 export const targetPage = (entry: Pick<Entry, 'target_type' | 'target_id'>): string | null => {
-  const page = pages[entry.target_type]
-  return page && entry.target_id ? `${page}/${entry.target_id}` : null
+  const place = places[entry.target_type]
+  return entry.target_id && place ? place(entry.target_id) : (among[entry.target_type] ?? null)
 }

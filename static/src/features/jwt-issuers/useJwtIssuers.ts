@@ -109,15 +109,10 @@ export function useAvailability(looked: () => readonly Issuer[]) {
   return { availability: query.data, of: (id: string) => issuers.value.get(id) }
 }
 
-/** API keys that issuers may name, and the making of one for an issuer alone. */
-export function useKeys() {
+/** The making of an API key for an issuer alone. */
+export function useNewKey() {
   const queries = useQueryClient()
-  const query = useQuery({
-    queryKey: ['tokens', 'names'],
-    staleTime: 60_000,
-    queryFn: ({ signal }) => answer(api.GET('/api/v1/tokens', { params: { query: { limit: 200 } }, signal })),
-  })
-  const make = useMutation({
+  return useMutation({
     mutationFn: ({ name, description }: { name: string; description: string }) =>
       answer(
         api.POST('/api/v1/tokens', {
@@ -127,5 +122,4 @@ export function useKeys() {
       ),
     onSuccess: () => queries.invalidateQueries({ queryKey: ['tokens'] }),
   })
-  return { keys: computed(() => query.data.value?.items ?? []), make }
 }

@@ -39,7 +39,8 @@ export function useReports() {
     onSettled: () => queries.invalidateQueries({ queryKey: ['reports', 'list'] }),
   })
   const selected = computed(() => (typeof route.params.id === 'string' && route.params.id ? route.params.id : null))
-  const open = (id: string | null) => router.push({ name: 'reports', params: id ? { id } : { id: '' } })
+  const open = (id: string | null) =>
+    router.push({ name: 'reports', params: { id: id ?? '' }, query: router.currentRoute.value.query })
   return {
     reports: computed(() => query.data.value?.items ?? []),
     loading: query.isPending,
@@ -109,6 +110,8 @@ export function useReport(id: () => string | null, chosen: () => string | null) 
     report: computed(() => report.data.value ?? null),
     problem: computed(() => problemOf(report.error.value)),
     retry: () => report.refetch(),
+    retryRuns: () => runs.refetch(),
+    retryTold: () => told.refetch(),
     runs: list,
     runsProblem: computed(() => problemOf(runs.error.value)),
     shown,

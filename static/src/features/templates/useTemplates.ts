@@ -66,13 +66,13 @@ export function useTemplates() {
     () => selected.value,
     open,
   )
-  const changed = async () => {
-    await Promise.all([list.restart(), queries.invalidateQueries({ queryKey: ['templates'] })])
+  const changed = async (read = list.refresh) => {
+    await Promise.all([read(), queries.invalidateQueries({ queryKey: ['templates'] })])
   }
   const create = useMutation({
     mutationFn: (body: Draft) =>
       answer(api.POST('/api/v1/ops/templates', { params: { header: { 'idempotency-key': idempotencyKey() } }, body })),
-    onSuccess: changed,
+    onSuccess: () => changed(list.restart),
   })
   return { specs, filters, query, list, categories: named, selected, open, walk, create, changed }
 }

@@ -66,14 +66,14 @@ export function useTenants() {
     () => selected.value,
     open,
   )
-  const changed = async () => {
+  const changed = async (read = list.refresh) => {
     // Its name stands on chips and in fields of other pages.
     const named = queries.invalidateQueries({ queryKey: ['choices', 'tenants'] })
-    await Promise.all([list.restart(), queries.invalidateQueries({ queryKey: ['tenants'] }), named])
+    await Promise.all([read(), queries.invalidateQueries({ queryKey: ['tenants'] }), named])
   }
   const create = useMutation({
     mutationFn: (body: NewTenant) => answer(api.POST('/api/v1/ops/tenants', { params: { header: once() }, body })),
-    onSuccess: changed,
+    onSuccess: () => changed(list.restart),
   })
   return {
     specs,

@@ -127,6 +127,8 @@ pub struct TreeDeps {
     pub embedding_model: String,
     /// Where their vectors are looked for; none: in memory.
     pub vector_store: Option<Arc<dyn VectorStore>>,
+    /// Told by jobs that write pairs.
+    pub knowledge_news: knowledge::News,
     /// What backups are restored with.
     pub backups: BackupGround,
     /// A group that stands beside the tree's own, started last and ended first: a demonstration's.
@@ -371,6 +373,7 @@ impl Tree {
             clock: Arc::clone(&deps.clock),
             node: deps.node,
             loaded: Arc::default(),
+            news: deps.knowledge_news,
         };
         let settings_parts = settings_keeper::Parts {
             databases: deps.databases.clone(),

@@ -293,7 +293,9 @@ pub(super) async fn take_candidate(
         .with("question", &pair.question)
         .with("replaced", new.replaces.is_some());
     let version = view.version;
-    change.answered(audit, version, view).await
+    let answer = change.answered(audit, version, view).await?;
+    state.tree.knowledge.news.tell();
+    Ok(answer)
 }
 
 /// Has no pair say it. It stays in the list of what was discarded.

@@ -433,8 +433,8 @@ async fn told_on(world: World) {
         let found = qa_pair::by_public_id(control, Scope::All, &id).await;
         found.unwrap().unwrap()
     };
-    let txn = begin_write(control).await.unwrap();
     let current = row().await;
+    let txn = begin_write(control).await.unwrap();
     qa_pair::is_synced_now(&txn, &current, START).await.unwrap();
     txn.commit().await.unwrap();
     let path = format!("/qa-pairs/{id}");

@@ -53,7 +53,7 @@ use crate::demo::{self, Ground, Stage};
 use crate::embedding::Embeddings;
 use crate::features::jwt_tests::Bench;
 use crate::features::knowledge::import::{self, ImportPairs};
-use crate::features::knowledge::{ChangeMany, SyncMany};
+use crate::features::knowledge::{ChangeMany, SyncMany, judge};
 use crate::features::reports::CountReport;
 use crate::features::templates::Distribute;
 use crate::gateway::budget::Budgets;
@@ -273,6 +273,7 @@ impl Application {
             embedder: Arc::new(embeddings.clone()),
             embedding_model: config.rag.embedding_model.clone(),
             vector_store: vector_store.clone().map(|store| store as _),
+            judge,
             knowledge_news,
             backups: schema::ground(&config.data.dir),
             guest: stage.as_ref().map(Stage::group),

@@ -122,6 +122,7 @@ async fn planned(database: &TestDatabase) -> Node {
         embedder: Arc::new(Nowhere),
         embedding_model: String::new(),
         vector_store: None,
+        judge: |_, _| 0.5,
         knowledge_news: Default::default(),
         backups: BackupGround {
             schema: Arc::new(Nothing),

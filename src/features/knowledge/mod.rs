@@ -58,6 +58,7 @@ use crate::state::AppState;
 pub(crate) use bulk::ChangeMany;
 use bulk::{Asked, BulkAction};
 pub(crate) use bulk_sync::SyncMany;
+pub(crate) use quality::judge;
 use view::PairView;
 
 const QUESTION_MAX: usize = 1_000;

@@ -30,6 +30,7 @@ use arc_swap::ArcSwap;
 use steward_actors::domain::clock::{SharedClock, SystemClock};
 use steward_actors::domain::rid::RidAllocator;
 use steward_actors::jobs::JobKinds;
+use steward_actors::knowledge::News;
 use steward_actors::ledger_store;
 use steward_actors::spool::Spool;
 use steward_actors::supervision::GroupExit;
@@ -51,8 +52,8 @@ use crate::demo::guard::{self, Purpose};
 use crate::demo::{self, Ground, Stage};
 use crate::embedding::Embeddings;
 use crate::features::jwt_tests::Bench;
-use crate::features::knowledge::ChangeMany;
 use crate::features::knowledge::import::{self, ImportPairs};
+use crate::features::knowledge::{ChangeMany, SyncMany, judge};
 use crate::features::reports::CountReport;
 use crate::features::templates::Distribute;
 use crate::gateway::budget::Budgets;
@@ -218,6 +219,12 @@ impl Application {
         let reports = CountReport::default();
         let embeddings = Embeddings::default();
         let vector_store = vector_store(&config)?;
+        let knowledge_news = News::default();
+        let changes = ChangeMany {
+            databases: databases.clone(),
+            clock: Arc::clone(&clock),
+            model: config.rag.embedding_model.as_str().into(),
+        };
         let tree = Tree::start(TreeDeps {
             contents,
             databases: databases.clone(),
@@ -230,16 +237,15 @@ impl Application {
                 .with(Distribute {
                     databases: databases.clone(),
                     clock: Arc::clone(&clock),
+                    news: knowledge_news.clone(),
                 })
-                .with(ChangeMany {
-                    databases: databases.clone(),
-                    clock: Arc::clone(&clock),
-                    model: config.rag.embedding_model.as_str().into(),
-                })
+                .with(changes.clone())
+                .with(SyncMany(changes))
                 .with(ImportPairs {
                     databases: databases.clone(),
                     clock: Arc::clone(&clock),
                     dir: import::dir(&config.data.dir),
+                    news: knowledge_news.clone(),
                 }),
             spool: Arc::clone(&spool),
             store,
@@ -274,6 +280,8 @@ impl Application {
             embedder: Arc::new(embeddings.clone()),
             embedding_model: config.rag.embedding_model.clone(),
             vector_store: vector_store.clone().map(|store| store as _),
+            judge,
+            knowledge_news,
             backups: schema::ground(&config.data.dir),
             guest: stage.as_ref().map(Stage::group),
         })

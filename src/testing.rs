@@ -325,6 +325,8 @@ fn parts(database: &TestDatabase, clock: Arc<ManualClock>, config: Config) -> (P
         embedder: Arc::new(crate::embedding::Embeddings::default()),
         embedding_model: config.rag.embedding_model.clone(),
         vector_store: None,
+        judge: crate::features::knowledge::judge,
+        knowledge_news: Default::default(),
         backups: crate::schema::ground(database.dir()),
         guest: None,
     })

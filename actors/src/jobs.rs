@@ -17,6 +17,12 @@ pub trait JobKind: Send + Sync + 'static {
     /// Its name in the table `jobs`, such as `dead_letters.replay`. Never changes once released.
     fn kind(&self) -> &str;
 
+    /// Whether it mostly waits for what others do. Such jobs run beside the others, one of them at a time, so that nothing
+    /// else waits with them.
+    fn waits(&self) -> bool {
+        false
+    }
+
     /// Does it. Runs beside other work on one thread, so it awaits and does not block.
     ///
     /// # Errors
@@ -49,8 +55,10 @@ impl JobKinds {
         self.0.get(kind).cloned()
     }
 
-    pub(crate) fn names(&self) -> Vec<String> {
-        self.0.keys().cloned().collect()
+    /// Those that wait for others, or those that do not.
+    pub(crate) fn names(&self, that_wait: bool) -> Vec<String> {
+        let kinds = self.0.iter().filter(|(_, kind)| kind.waits() == that_wait);
+        kinds.map(|(name, _)| name.clone()).collect()
     }
 }
 

@@ -65,6 +65,8 @@ pub struct Model {
     pub attempts: i64,
     /// The node that runs or last ran it.
     pub node: Option<i64>,
+    /// The only node that may run it, when what it needs lies there.
+    pub only_node: Option<i64>,
     /// Public id of the operator who asked for it.
     pub created_by: String,
     pub created_at: i64,
@@ -122,7 +124,30 @@ pub async fn insert(
     created_by: String,
     at_micros: i64,
 ) -> Result<Model, DbErr> {
-    let row = ActiveModel {
+    queued(kind, params, created_by, at_micros)
+        .insert(txn)
+        .await
+}
+
+/// As [`insert`], for `node` alone: what the job needs lies there.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn insert_on(
+    txn: &DatabaseTransaction,
+    node: i64,
+    kind: &str,
+    params: Json,
+    created_by: String,
+    at_micros: i64,
+) -> Result<Model, DbErr> {
+    let mut row = queued(kind, params, created_by, at_micros);
+    row.only_node = Set(Some(node));
+    row.insert(txn).await
+}
+
+fn queued(kind: &str, params: Json, created_by: String, at_micros: i64) -> ActiveModel {
+    ActiveModel {
         public_id: Set(public_id::new("job")),
         kind: Set(kind.to_owned()),
         state: Set(State::Queued),
@@ -133,14 +158,21 @@ pub async fn insert(
         cancel_requested: Set(false),
         attempts: Set(0),
         node: Set(None),
+        only_node: Set(None),
         created_by: Set(created_by),
         created_at: Set(at_micros),
         started_at: Set(None),
         finished_at: Set(None),
         heartbeat_at: Set(None),
         ..Default::default()
-    };
-    row.insert(txn).await
+    }
+}
+
+/// Jobs that this node may run.
+fn open_to(node: i64) -> Condition {
+    Condition::any()
+        .add(Column::OnlyNode.is_null())
+        .add(Column::OnlyNode.eq(node))
 }
 
 /// By public id.
@@ -198,17 +230,19 @@ pub async fn count(connection: &impl ConnectionTrait, filter: &Filter) -> Result
         .await
 }
 
-/// Whether a job of the given kinds is queued, or one that runs has not beaten since `beaten_before`.
+/// Whether a job of the given kinds is queued that `node` may run, or one that runs has not beaten since `beaten_before`.
 ///
 /// # Errors
 /// When the database cannot be read.
 pub async fn any_waiting(
     connection: &impl ConnectionTrait,
     kinds: &[String],
+    node: i64,
     beaten_before: i64,
 ) -> Result<bool, DbErr> {
     let queued = Condition::all()
         .add(Column::State.eq(State::Queued))
+        .add(open_to(node))
         .add(Column::Kind.is_in(kinds));
     let silent = Condition::all()
         .add(Column::State.eq(State::Running))
@@ -220,7 +254,7 @@ pub async fn any_waiting(
     Ok(found > 0)
 }
 
-/// Takes the oldest queued job of the given kinds for `node`; `None` when nothing waits. Two nodes never get
+/// Takes the oldest queued job of the given kinds that `node` may run; `None` when nothing waits. Two nodes never get
 /// the same one.
 ///
 /// # Errors
@@ -234,6 +268,7 @@ pub async fn claim(
     let waiting = Entity::find()
         .filter(Column::State.eq(State::Queued))
         .filter(Column::Kind.is_in(kinds))
+        .filter(open_to(node))
         .order_by_asc(Column::Id)
         .one(txn)
         .await?;
@@ -359,23 +394,28 @@ pub async fn request_cancel(
     Entity::find_by_id(id).one(txn).await
 }
 
-/// Takes back what was running and cannot be any more: on `node` whatever is running (it has just started),
-/// elsewhere what has not beaten since `beaten_before`. Such jobs are queued again; those asked to stop are
+/// Takes back what was running and cannot be any more: on `own` node whatever is running of the kinds (who runs them has
+/// just started), elsewhere what has not beaten since `beaten_before`. Such jobs are queued again; those asked to stop are
 /// cancelled, those started [`ATTEMPTS_MAX`] times fail. Answers the rows taken back.
 ///
 /// # Errors
 /// When the database cannot be written.
 pub async fn recover(
     txn: &DatabaseTransaction,
-    node: Option<i64>,
+    own: Option<(i64, &[String])>,
     beaten_before: i64,
     at_micros: i64,
 ) -> Result<Vec<Model>, DbErr> {
+    let own = own.map(|(node, kinds)| {
+        Condition::all()
+            .add(Column::Node.eq(node))
+            .add(Column::Kind.is_in(kinds))
+    });
     let lost = Entity::find()
         .filter(Column::State.eq(State::Running))
         .filter(
             Condition::any()
-                .add_option(node.map(|node| Column::Node.eq(node)))
+                .add_option(own)
                 .add(Column::HeartbeatAt.is_null())
                 .add(Column::HeartbeatAt.lt(beaten_before)),
         )

@@ -40,6 +40,8 @@ pub struct Model {
     pub created_by: String,
     pub created_at: i64,
     pub updated_at: i64,
+    /// The node in whose data directory the rows lie; unknown of a file that came before nodes were written down.
+    pub node: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -59,6 +61,7 @@ pub struct New {
     pub delimiter: Option<String>,
     pub row_count: i64,
     pub created_by: String,
+    pub node: i64,
 }
 
 /// An id for a file that is about to come.
@@ -93,6 +96,7 @@ pub async fn insert(txn: &DatabaseTransaction, new: New, at_micros: i64) -> Resu
         created_by: Set(new.created_by),
         created_at: Set(at_micros),
         updated_at: Set(at_micros),
+        node: Set(Some(new.node)),
         ..Default::default()
     };
     row.insert(txn).await

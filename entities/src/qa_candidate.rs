@@ -1,10 +1,12 @@
 //! What feedback taught: candidates for pairs, of every approved piece of feedback one. Every finder demands whose.
 //!
 //! A candidate lives as long as its feedback is approved, or for good once somebody has decided on it; what is decided here
-//! changes nothing about the feedback.
+//! changes nothing about the feedback. Where the feedback says something else later and is approved again, so does the
+//! candidate, for somebody to decide anew. One that says what a pair or another waiting candidate says is merged: it only
+//! counts who asks for the same.
 
 use sea_orm::entity::prelude::*;
-use sea_orm::sea_query::{Expr, OnConflict, Query};
+use sea_orm::sea_query::{Expr, ExprTrait, OnConflict, Query};
 use sea_orm::{
     ActiveValue::Set, Condition, DatabaseTransaction, FromQueryResult, PaginatorTrait, QueryOrder,
     QuerySelect, Select,
@@ -31,6 +33,9 @@ pub enum Status {
     /// No pair is to say it.
     #[sea_orm(string_value = "discarded")]
     Discarded,
+    /// A pair, or another candidate, says the same.
+    #[sea_orm(string_value = "merged")]
+    Merged,
 }
 
 /// Where its question is from.
@@ -80,7 +85,7 @@ pub struct Model {
     pub origin: Origin,
     pub status: Status,
     pub missing: Option<Missing>,
-    /// Of a taken one: the pair, as long as there is one.
+    /// Of a taken one: the pair, as long as there is one. Of a merged one: the pair that says the same, if it is a pair.
     pub pair_id: Option<i64>,
     /// Name of who decided; `None` for one that was taken by itself.
     pub decided_by: Option<String>,
@@ -88,6 +93,12 @@ pub struct Model {
     pub created_at: i64,
     pub updated_at: i64,
     pub version: i64,
+    /// The version of the feedback that it was learnt from.
+    pub feedback_version: i64,
+    /// Of a merged one: the candidate that says the same, if it is a candidate.
+    pub merged_into: Option<i64>,
+    /// A pair that asks nearly the same, as long as there is one.
+    pub alike_pair_id: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -105,9 +116,12 @@ pub struct New {
     pub answer: String,
     pub origin: Origin,
     pub missing: Option<Missing>,
+    pub feedback_version: i64,
+    pub alike_pair_id: Option<i64>,
 }
 
-/// Writes one down; `None` when its feedback has one already.
+/// Writes one down, or has the one of an earlier version of its feedback say it; `None` when its feedback has one already
+/// that says so: what somebody decided about these words stays decided.
 ///
 /// # Errors
 /// When the database cannot be written.
@@ -117,28 +131,16 @@ pub async fn insert(
     at_micros: i64,
 ) -> Result<Option<Model>, DbErr> {
     let feedback_id = new.feedback_id;
-    let status = match new.missing {
-        None => Status::Waiting,
-        Some(_) => Status::Incomplete,
-    };
-    let row = ActiveModel {
-        public_id: Set(public_id::new("qac")),
-        feedback_id: Set(feedback_id),
-        tenant_id: Set(new.tenant_id),
-        question_key: Set(question_key(&new.question)),
-        question: Set(new.question),
-        answer: Set(new.answer),
-        origin: Set(new.origin),
-        status: Set(status),
-        missing: Set(new.missing),
-        pair_id: Set(None),
-        decided_by: Set(None),
-        decided_at: Set(None),
-        created_at: Set(at_micros),
-        updated_at: Set(at_micros),
-        version: Set(1),
-        ..Default::default()
-    };
+    let of_feedback = || Entity::find().filter(Column::FeedbackId.eq(feedback_id));
+    if let Some(earlier) = of_feedback().one(txn).await? {
+        return follow(txn, earlier, new, at_micros).await;
+    }
+    let mut row = said(new);
+    row.public_id = Set(public_id::new("qac"));
+    row.feedback_id = Set(feedback_id);
+    row.created_at = Set(at_micros);
+    row.updated_at = Set(at_micros);
+    row.version = Set(1);
     let written = Entity::insert(row)
         .on_conflict(
             OnConflict::column(Column::FeedbackId)
@@ -150,13 +152,119 @@ pub async fn insert(
     if written == 0 {
         return Ok(None);
     }
+    of_feedback().one(txn).await
+}
+
+/// What a candidate says, with nothing decided.
+fn said(new: New) -> ActiveModel {
+    ActiveModel {
+        tenant_id: Set(new.tenant_id),
+        question_key: Set(question_key(&new.question)),
+        question: Set(new.question),
+        answer: Set(new.answer),
+        origin: Set(new.origin),
+        status: Set(match new.missing {
+            None => Status::Waiting,
+            Some(_) => Status::Incomplete,
+        }),
+        missing: Set(new.missing),
+        pair_id: Set(None),
+        decided_by: Set(None),
+        decided_at: Set(None),
+        feedback_version: Set(new.feedback_version),
+        merged_into: Set(None),
+        alike_pair_id: Set(new.alike_pair_id),
+        ..Default::default()
+    }
+}
+
+async fn follow(
+    txn: &DatabaseTransaction,
+    earlier: Model,
+    new: New,
+    at_micros: i64,
+) -> Result<Option<Model>, DbErr> {
+    if earlier.feedback_version >= new.feedback_version {
+        return Ok(None);
+    }
+    let is_said = earlier.tenant_id == new.tenant_id
+        && earlier.question == new.question
+        && earlier.answer == new.answer
+        && earlier.missing == new.missing;
+    let changes = match is_said {
+        true => ActiveModel {
+            feedback_version: Set(new.feedback_version),
+            ..Default::default()
+        },
+        false => {
+            // They said what this one said, and are learnt anew.
+            Entity::delete_many()
+                .filter(Column::MergedInto.eq(earlier.id))
+                .exec(txn)
+                .await?;
+            said(new)
+        }
+    };
+    let (id, version) = (earlier.id, earlier.version);
+    match change::update::<Entity>(txn, id, version, changes, at_micros).await {
+        Ok(row) => Ok((!is_said).then_some(row)),
+        // Somebody decides on it at this moment: the next pass looks again.
+        Err(ChangeError::Stale) => Ok(None),
+        Err(ChangeError::Database(error)) => Err(error),
+        Err(other) => Err(DbErr::Custom(other.to_string())),
+    }
+}
+
+/// What says the same as a candidate.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Same {
+    /// The key of a pair.
+    Pair(i64),
+    /// The key of another candidate.
+    Candidate(i64),
+}
+
+/// Notes that something else says what a candidate says.
+///
+/// # Errors
+/// [`ChangeError::Stale`] when `current` is no longer what is stored.
+pub async fn merge(
+    txn: &DatabaseTransaction,
+    current: &Model,
+    same: Same,
+    at_micros: i64,
+) -> Result<Model, ChangeError> {
+    let mut changes = ActiveModel {
+        status: Set(Status::Merged),
+        ..Default::default()
+    };
+    match same {
+        Same::Pair(id) => changes.pair_id = Set(Some(id)),
+        Same::Candidate(id) => changes.merged_into = Set(Some(id)),
+    }
+    change::update::<Entity>(txn, current.id, current.version, changes, at_micros).await
+}
+
+/// Those that were merged into one of these candidates, or into one of these pairs.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn merged(
+    connection: &impl ConnectionTrait,
+    candidates: Vec<i64>,
+    pairs: Vec<i64>,
+) -> Result<Vec<Model>, DbErr> {
+    let into = Condition::any()
+        .add(Column::MergedInto.is_in(candidates))
+        .add(Column::PairId.is_in(pairs));
     Entity::find()
-        .filter(Column::FeedbackId.eq(feedback_id))
-        .one(txn)
+        .filter(Column::Status.eq(Status::Merged))
+        .filter(into)
+        .all(connection)
         .await
 }
 
-/// Approved feedback that has no candidate, oldest first, those after `after`. No scope: whoever learns does so for all.
+/// Approved feedback that has no candidate of what it says now, oldest first, those after `after`. No scope: whoever learns does so for all.
 ///
 /// # Errors
 /// When the database cannot be read.
@@ -173,7 +281,7 @@ pub async fn due(
         .await
 }
 
-/// How much approved feedback has no candidate yet.
+/// How much approved feedback has no candidate of what it says now.
 ///
 /// # Errors
 /// When the database cannot be read.
@@ -185,13 +293,22 @@ pub async fn due_count(connection: &impl ConnectionTrait, scope: Scope) -> Resul
 }
 
 fn unlearnt() -> Select<feedback::Entity> {
+    let of_feedback = |column| Expr::col((feedback::Entity, column));
     let learnt = Query::select()
-        .column(Column::FeedbackId)
+        .expr(Expr::val(1))
         .from(Entity)
+        .and_where(
+            Expr::col((Entity, Column::FeedbackId))
+                .equals((feedback::Entity, feedback::Column::Id)),
+        )
+        .and_where(
+            Expr::col((Entity, Column::FeedbackVersion))
+                .gte(of_feedback(feedback::Column::Version)),
+        )
         .to_owned();
     feedback::Entity::find()
         .filter(feedback::Column::Status.eq(feedback::Status::Approved))
-        .filter(feedback::Column::Id.not_in_subquery(learnt))
+        .filter(Expr::exists(learnt).not())
 }
 
 /// Forgets candidates that nobody has decided on and whose feedback is no longer approved; how many.
@@ -205,32 +322,38 @@ pub async fn withdraw(txn: &DatabaseTransaction) -> Result<u64, DbErr> {
         .and_where(feedback::Column::Status.eq(feedback::Status::Approved))
         .to_owned();
     let gone = Entity::delete_many()
-        .filter(Column::Status.is_in([Status::Waiting, Status::Incomplete]))
+        .filter(Column::Status.is_in([Status::Waiting, Status::Incomplete, Status::Merged]))
         .filter(Column::FeedbackId.not_in_subquery(approved))
         .exec(txn)
         .await?;
     Ok(gone.rows_affected)
 }
 
-/// Whether another candidate of the tenant that waits says the same; of one that was taken the pair asks the same.
+/// The oldest other candidate of the tenant that waits and says the same, word for word but for case, blanks and signs.
 ///
 /// # Errors
 /// When the database cannot be read.
-pub async fn is_said(connection: &impl ConnectionTrait, one: &Model) -> Result<bool, DbErr> {
-    let same = Entity::find()
+pub async fn saying(
+    connection: &impl ConnectionTrait,
+    one: &Model,
+) -> Result<Option<Model>, DbErr> {
+    let answer = question_key(&one.answer);
+    let asking = Entity::find()
         .filter(Column::Id.ne(one.id))
         .filter(Column::TenantId.eq(one.tenant_id))
         .filter(Column::QuestionKey.eq(&one.question_key))
-        .filter(Column::Answer.eq(&one.answer))
         .filter(Column::Status.eq(Status::Waiting))
-        .count(connection)
+        .order_by_asc(Column::Id)
+        .all(connection)
         .await?;
-    Ok(same > 0)
+    let mut asking = asking.into_iter();
+    Ok(asking.find(|other| question_key(&other.answer) == answer))
 }
 
 /// Which candidates a list is about; all that is given must hold.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
+    /// None: all but those that were merged.
     pub status: Option<Status>,
     /// Part of question or answer.
     pub search: Option<String>,
@@ -245,7 +368,10 @@ impl Filter {
         });
         let condition = Condition::all()
             .add(scope.on(Column::TenantId))
-            .add_option(self.status.map(|status| Column::Status.eq(status)))
+            .add(match self.status {
+                Some(status) => Column::Status.eq(status),
+                None => Column::Status.ne(Status::Merged),
+            })
             .add_option(search);
         Entity::find().filter(condition)
     }

@@ -194,7 +194,7 @@ pub async fn insert_all(
 }
 
 /// Writes the set fields of `changes` over `current`; the key follows the question, and what the vector store has is no
-/// longer it when question, answer or category are others.
+/// longer it when question or answer are others. A category is in no vector, and in no payload beside one.
 ///
 /// # Errors
 /// [`ChangeError::Stale`] when `current` is no longer what is stored.
@@ -208,10 +208,7 @@ pub async fn update(
     if let Set(question) = &changes.question {
         changes.question_key = Set(question_key(question));
     }
-    if differs(&changes.question, &current.question)
-        || differs(&changes.answer, &current.answer)
-        || differs(&changes.category, &current.category)
-    {
+    if differs(&changes.question, &current.question) || differs(&changes.answer, &current.answer) {
         changes.is_synced = Set(false);
     }
     change::update::<Entity>(txn, current.id, current.version, changes, at_micros).await

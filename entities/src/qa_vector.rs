@@ -168,6 +168,20 @@ pub async fn latest(
         .await
 }
 
+/// When a vector of any model was last written; none where there is none.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn last_at(connection: &impl ConnectionTrait) -> Result<Option<i64>, DbErr> {
+    let last: Option<Option<i64>> = Entity::find()
+        .select_only()
+        .column_as(Column::EmbeddedAt.max(), "last_at")
+        .into_tuple()
+        .one(connection)
+        .await?;
+    Ok(last.flatten())
+}
+
 /// Forgets what a pair's vectors were of another text.
 ///
 /// # Errors

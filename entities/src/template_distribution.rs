@@ -6,9 +6,9 @@ use std::collections::HashMap;
 
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict, Query, SelectStatement};
-use sea_orm::{ActiveValue::Set, DatabaseTransaction, FromQueryResult, QuerySelect};
+use sea_orm::{ActiveValue::Set, Condition, DatabaseTransaction, FromQueryResult};
 
-use crate::{template, tenant};
+use crate::{qa_pair, template, tenant};
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "template_distributions")]
@@ -35,21 +35,50 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// Ids of templates of which a tenant has an older revision.
-pub(crate) fn outdated() -> SelectStatement {
+/// Of a row joined with its template and its pair: the template is newer than what the tenant was given or decided on, and
+/// the tenant's pair does not say by itself what the template says now. How a single case stands is told by the same rule
+/// where templates are handed out.
+fn is_outdated() -> Condition {
+    let template = |column| Expr::col((template::Entity, column));
+    let differs =
+        |pair, column| Expr::col((qa_pair::Entity, pair)).ne(Expr::col((template::Entity, column)));
+    Condition::all()
+        .add(Expr::col((Entity, Column::Revision)).lt(template(template::Column::Revision)))
+        .add(
+            Condition::any()
+                .add(differs(
+                    qa_pair::Column::Question,
+                    template::Column::Question,
+                ))
+                .add(differs(qa_pair::Column::Answer, template::Column::Answer))
+                .add(differs(
+                    qa_pair::Column::Category,
+                    template::Column::Category,
+                )),
+        )
+}
+
+/// Rows of tenants that have the pair still, each with its template and its pair.
+fn held() -> SelectStatement {
     Query::select()
-        .column((Entity, Column::TemplateId))
         .from(Entity)
         .inner_join(
             template::Entity,
             Expr::col((template::Entity, template::Column::Id))
                 .equals((Entity, Column::TemplateId)),
         )
-        .and_where(Expr::col((Entity, Column::PairId)).is_not_null())
-        .and_where(
-            Expr::col((Entity, Column::Revision))
-                .lt(Expr::col((template::Entity, template::Column::Revision))),
+        .inner_join(
+            qa_pair::Entity,
+            Expr::col((qa_pair::Entity, qa_pair::Column::Id)).equals((Entity, Column::PairId)),
         )
+        .to_owned()
+}
+
+/// Ids of templates of which a tenant has what is no longer said.
+pub(crate) fn outdated() -> SelectStatement {
+    held()
+        .column((Entity, Column::TemplateId))
+        .cond_where(is_outdated())
         .to_owned()
 }
 
@@ -58,7 +87,7 @@ pub(crate) fn outdated() -> SelectStatement {
 pub struct Reach {
     /// Tenants that have it, in whatever revision.
     pub distributed: i64,
-    /// Those that have an older revision.
+    /// Those that have what is no longer said.
     pub outdated: i64,
 }
 
@@ -73,34 +102,34 @@ pub async fn reach(
     #[derive(FromQueryResult)]
     struct Found {
         template_id: i64,
-        revision: i64,
         tenants: i64,
     }
     if templates.is_empty() {
         return Ok(HashMap::new());
     }
-    let found = Entity::find()
-        .select_only()
-        .column(Column::TemplateId)
-        .column(Column::Revision)
-        .column_as(Expr::cust("COUNT(*)"), "tenants")
-        .filter(Column::TemplateId.is_in(templates.iter().map(|row| row.id)))
-        .filter(Column::PairId.is_not_null())
-        .group_by(Column::TemplateId)
-        .group_by(Column::Revision)
-        .into_model::<Found>()
-        .all(connection)
-        .await?;
-    let now: HashMap<i64, i64> = templates.iter().map(|row| (row.id, row.revision)).collect();
+    let backend = connection.get_database_backend();
     let mut reach: HashMap<i64, Reach> = HashMap::new();
-    for row in found {
-        let of = reach.entry(row.template_id).or_default();
-        of.distributed += row.tenants;
-        if now
-            .get(&row.template_id)
-            .is_some_and(|now| row.revision < *now)
-        {
-            of.outdated += row.tenants;
+    for only_outdated in [false, true] {
+        let mut counting = held();
+        counting
+            .column((Entity, Column::TemplateId))
+            .expr_as(Expr::cust("COUNT(*)"), "tenants")
+            .and_where(
+                Expr::col((Entity, Column::TemplateId)).is_in(templates.iter().map(|row| row.id)),
+            )
+            .group_by_col((Entity, Column::TemplateId));
+        if only_outdated {
+            counting.cond_where(is_outdated());
+        }
+        let found = Found::find_by_statement(backend.build(&counting))
+            .all(connection)
+            .await?;
+        for row in found {
+            let of = reach.entry(row.template_id).or_default();
+            *match only_outdated {
+                false => &mut of.distributed,
+                true => &mut of.outdated,
+            } = row.tenants;
         }
     }
     Ok(reach)

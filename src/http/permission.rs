@@ -113,17 +113,26 @@ impl<P: Permission> FromRequest for Can<P> {
             if caller.operator.must_change_password && !P::WITH_A_GIVEN_PASSWORD {
                 return Err(ApiError::new(ErrorCode::PasswordChangeRequired));
             }
-            if let Some(name) = P::NAME
-                && !caller.operator.permissions.allow(name)
-            {
-                return Err(ApiError::new(ErrorCode::Forbidden)
-                    .detail(format!("It takes the permission {name}.")));
-            }
+            permitted::<P>(&caller)?;
             Ok(Self {
                 caller,
                 permission: PhantomData,
             })
         })
+    }
+}
+
+/// Refuses whoever has not this permission. For handlers that demand it in some cases only.
+///
+/// # Errors
+/// `forbidden`.
+pub fn permitted<P: Permission>(caller: &Caller) -> Result<(), ApiError> {
+    match P::NAME {
+        Some(name) if !caller.operator.permissions.allow(name) => {
+            let detail = format!("It takes the permission {name}.");
+            Err(ApiError::new(ErrorCode::Forbidden).detail(detail))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -15,6 +15,8 @@ use super::store::{Collection, StoreFailed, VectorStore};
 use super::sync::hash_of;
 use super::{Loaded, Parts};
 
+/// So near that both may ask the same: the cosine.
+pub const ALIKE: f32 = 0.85;
 /// Candidates for each pair that is wanted, and at least.
 const CANDIDATES: usize = 8;
 const CANDIDATES_MIN: usize = 64;

@@ -3,7 +3,8 @@
 //! A reconciler: it takes no input but the tables, the kept conversations and the settings, and may be broken off
 //! anywhere, since a piece of feedback has at most one candidate and a pair is written in the transaction that takes its
 //! candidate. Several nodes may make a pass at once. Nothing that a tenant has is ever written over: where a pair
-//! asks the same already, the candidate waits for a person.
+//! asks the same already, or nearly the same by what it means, the candidate waits for a person. What a pair or a waiting
+//! candidate says already, word for word, is none of its own: it is merged, and counted there.
 
 use std::sync::Arc;
 
@@ -11,10 +12,11 @@ use sea_orm::{DatabaseTransaction, DbErr};
 use steward_entities::change::ChangeError;
 use steward_entities::database::{Databases, begin_write};
 use steward_entities::feedback::{self, GOOD_FROM, Status};
-use steward_entities::qa_candidate::{self, Missing, Model, New, Origin};
+use steward_entities::qa_candidate::{self, Missing, Model, New, Origin, Same};
 use steward_entities::qa_pair::{self, Source};
 use steward_entities::scope::Scope;
 
+use super::find::{ALIKE, NotFound};
 use crate::contents::Said;
 use crate::contents::store::ContentStore;
 use crate::domain::clock::SharedClock;
@@ -26,6 +28,8 @@ pub const QUESTION_MAX: usize = 1_000;
 pub const ANSWER_MAX: usize = 20_000;
 /// Feedback looked at between two looks at the tables.
 const BATCH: u64 = 50;
+/// Pairs looked at for one that asks nearly the same: the nearest may ask the very same.
+const NEAREST: usize = 5;
 /// Who has made what nobody decided on.
 const AUTHOR: &str = "feedback";
 
@@ -38,7 +42,13 @@ pub struct Parts {
     pub clock: SharedClock,
     /// For who asks how it goes.
     pub latest: LatestRound,
+    /// Where it is looked for pairs that ask nearly the same.
+    pub nearby: super::Parts,
+    pub judge: Judge,
 }
+
+/// What can be said of a question and its answer without asking anybody: 0 to 1. Whoever shows pairs knows.
+pub type Judge = fn(question: &str, answer: &str) -> f64;
 
 impl std::fmt::Debug for Parts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -49,10 +59,12 @@ impl std::fmt::Debug for Parts {
 /// What a pass came to.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Learned {
-    /// Candidates written down, incomplete ones included.
+    /// Candidates written down, incomplete ones included, merged ones not.
     pub candidates: u64,
     /// Those of them that became pairs at once.
     pub taken: u64,
+    /// What pairs or waiting candidates said already.
+    pub merged: u64,
     /// Candidates forgotten because their feedback is no longer approved.
     pub withdrawn: u64,
     /// Feedback whose conversation could not be read: looked at again by the next pass.
@@ -97,31 +109,91 @@ async fn learn(
     learned: &mut Learned,
 ) -> Result<(), DbErr> {
     let now = parts.clock.now_micros();
-    let takes = parts.settings.load().learns;
+    let mut new = candidate(row, said);
+    let takes = parts.settings.load().learns && new.missing.is_none();
+    if takes {
+        new.alike_pair_id = alike(parts, &new).await?;
+    }
     let txn = begin_write(&parts.databases.control).await?;
     let current = feedback::by_public_id(&txn, Scope::All, &row.public_id).await?;
     if current.is_none_or(|it| it.version != row.version || it.status != Status::Approved) {
         return Ok(());
     }
-    let Some(candidate) = qa_candidate::insert(&txn, candidate(row, said), now).await? else {
-        return Ok(());
+    let Some(candidate) = qa_candidate::insert(&txn, new, now).await? else {
+        // That it was looked at may be noted.
+        return txn.commit().await;
     };
-    let taken = takes && take(&txn, &candidate, now).await?;
+    let same = same(&txn, &candidate).await?;
+    let taken = match same {
+        Some(same) => {
+            let merged = qa_candidate::merge(&txn, &candidate, same, now).await;
+            merged.map_err(database)?;
+            false
+        }
+        None => takes && take(&txn, &candidate, parts.judge, now).await?,
+    };
     txn.commit().await?;
-    learned.candidates += 1;
+    match same {
+        Some(_) => learned.merged += 1,
+        None => learned.candidates += 1,
+    }
     learned.taken += u64::from(taken);
     Ok(())
 }
 
-/// Makes a pair of it, if nothing speaks against that: it is complete, no pair of the tenant asks the same, and no other
-/// candidate says it.
-async fn take(txn: &DatabaseTransaction, one: &Model, now: i64) -> Result<bool, DbErr> {
+/// A pair of the tenant that asks nearly the same by what it means, not the very same. Where that cannot be looked for now,
+/// nothing is known of one.
+async fn alike(parts: &Parts, new: &New) -> Result<Option<i64>, DbErr> {
+    let Some(tenant_id) = new.tenant_id.filter(|_| !parts.nearby.model.is_empty()) else {
+        return Ok(None);
+    };
+    let scope = Scope::Tenant(tenant_id);
+    let found = parts
+        .nearby
+        .find(scope, &new.question, NEAREST, ALIKE)
+        .await;
+    let found = match found {
+        Ok(found) => found,
+        Err(NotFound::Database(error)) => return Err(error),
+        Err(NotFound::Loading | NotFound::Unembedded(_) | NotFound::Store(_)) => return Ok(None),
+    };
+    let key = qa_pair::question_key(&new.question);
+    let mut others = found.into_iter().map(|found| found.pair);
+    Ok(others
+        .find(|pair| pair.question_key != key)
+        .map(|pair| pair.id))
+}
+
+/// What says the same already, word for word but for case, blanks and signs.
+async fn same(txn: &DatabaseTransaction, one: &Model) -> Result<Option<Same>, DbErr> {
     let Some(tenant_id) = one.tenant_id.filter(|_| one.missing.is_none()) else {
+        return Ok(None);
+    };
+    let keys = vec![one.question_key.clone()];
+    let asking = qa_pair::asking(txn, Scope::Tenant(tenant_id), keys).await?;
+    let answer = qa_pair::question_key(&one.answer);
+    let says = |pair: &&qa_pair::Model| qa_pair::question_key(&pair.answer) == answer;
+    if let Some(pair) = asking.iter().find(says) {
+        return Ok(Some(Same::Pair(pair.id)));
+    }
+    let other = qa_candidate::saying(txn, one).await?;
+    Ok(other.map(|other| Same::Candidate(other.id)))
+}
+
+/// Makes a pair of it, if nothing speaks against that: it is complete, and no pair of the tenant asks the same or nearly so.
+async fn take(
+    txn: &DatabaseTransaction,
+    one: &Model,
+    judge: Judge,
+    now: i64,
+) -> Result<bool, DbErr> {
+    let complete = one.missing.is_none() && one.alike_pair_id.is_none();
+    let Some(tenant_id) = one.tenant_id.filter(|_| complete) else {
         return Ok(false);
     };
     let keys = vec![one.question_key.clone()];
-    let same = qa_pair::asking(txn, Scope::Tenant(tenant_id), keys).await?;
-    if !same.is_empty() || qa_candidate::is_said(txn, one).await? {
+    let asking = qa_pair::asking(txn, Scope::Tenant(tenant_id), keys).await?;
+    if !asking.is_empty() {
         return Ok(false);
     }
     let pair = qa_pair::New {
@@ -131,16 +203,20 @@ async fn take(txn: &DatabaseTransaction, one: &Model, now: i64) -> Result<bool, 
         category: String::new(),
         source: Source::Feedback,
         template_id: None,
-        quality_score: None,
+        quality_score: Some(judge(&one.question, &one.answer)),
         created_by: AUTHOR.to_owned(),
     };
     let pair = qa_pair::insert(txn, pair, now).await?;
     let taken = qa_candidate::Status::Taken;
-    match qa_candidate::decide(txn, one, taken, Some(pair.id), None, now).await {
-        Ok(_) => Ok(true),
-        Err(ChangeError::Database(error)) => Err(error),
-        // Written a moment ago, in this transaction.
-        Err(error) => Err(DbErr::Custom(error.to_string())),
+    let decided = qa_candidate::decide(txn, one, taken, Some(pair.id), None, now).await;
+    decided.map(|_| true).map_err(database)
+}
+
+/// It was written a moment ago, in this transaction: nobody else has changed it.
+fn database(error: ChangeError) -> DbErr {
+    match error {
+        ChangeError::Database(error) => error,
+        other => DbErr::Custom(other.to_string()),
     }
 }
 
@@ -181,6 +257,8 @@ fn candidate(row: &feedback::Model, said: Option<&Said>) -> New {
         answer: answer.unwrap_or_default(),
         origin,
         missing,
+        feedback_version: row.version,
+        alike_pair_id: None,
     }
 }
 

@@ -23,6 +23,7 @@ pub mod store;
 pub mod sync;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwapOption;
 use sea_orm::{ConnectionTrait, DbErr};
@@ -57,6 +58,30 @@ pub struct Parts {
     pub node: u8,
     /// Empty at first.
     pub loaded: Arc<ArcSwapOption<Loaded>>,
+    /// By which whoever writes pairs tells what embeds them.
+    pub news: News,
+}
+
+/// That pairs were written which wait to be embedded: told by whoever wrote them, after they are written; heard of by
+/// `knowledge_sync`, once for many. Clones share everything.
+#[derive(Clone, Debug, Default)]
+pub struct News(Arc<AtomicBool>);
+
+impl News {
+    /// There is something to embed.
+    pub fn tell(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// Whether there was; asked again, no more.
+    pub(crate) fn take(&self) -> bool {
+        self.0.swap(false, Ordering::AcqRel)
+    }
+
+    /// Whether there is.
+    pub fn is_told(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
 }
 
 impl std::fmt::Debug for Parts {

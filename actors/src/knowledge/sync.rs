@@ -255,7 +255,7 @@ impl Sweep<'_> {
             let mut by_tenant: BTreeMap<i64, Vec<qa_pair::Model>> = BTreeMap::new();
             let mut same = Vec::new();
             for pair in due {
-                // Another answer or category: what it asks is what it was.
+                // Another answer: what it asks is what it was.
                 match known.get(&pair.id) {
                     Some(row) if row.text_hash == hash_of(&pair) => {
                         // What waits to be pushed only is synchronised by that.

@@ -129,6 +129,10 @@ pub struct TreeDeps {
     pub embedding_model: String,
     /// Where their vectors are looked for; none: in memory.
     pub vector_store: Option<Arc<dyn VectorStore>>,
+    /// What a pair is worth that nobody has judged.
+    pub judge: knowledge::learn::Judge,
+    /// Told by jobs that write pairs.
+    pub knowledge_news: knowledge::News,
     /// What backups are restored with.
     pub backups: BackupGround,
     /// A group that stands beside the tree's own, started last and ended first: a demonstration's.
@@ -354,15 +358,6 @@ impl Tree {
                 parts: archive_parts.clone(),
             });
 
-        let feedback_learner = ActorRef::new(QUEUE);
-        let learns = knowledge::learn::Parts {
-            databases: deps.databases.clone(),
-            contents: Arc::clone(&deps.contents.store),
-            settings: Arc::clone(&in_force),
-            clock: Arc::clone(&deps.clock),
-            latest: LatestRound::default(),
-        };
-        let learning = learns.latest.clone();
         let knowledge_sync = ActorRef::new(QUEUE);
         let knowledge = knowledge::Parts {
             databases: deps.databases.clone(),
@@ -373,7 +368,19 @@ impl Tree {
             clock: Arc::clone(&deps.clock),
             node: deps.node,
             loaded: Arc::default(),
+            news: deps.knowledge_news,
         };
+        let feedback_learner = ActorRef::new(QUEUE);
+        let learns = knowledge::learn::Parts {
+            databases: deps.databases.clone(),
+            contents: Arc::clone(&deps.contents.store),
+            settings: Arc::clone(&in_force),
+            clock: Arc::clone(&deps.clock),
+            latest: LatestRound::default(),
+            nearby: knowledge.clone(),
+            judge: deps.judge,
+        };
+        let learning = learns.latest.clone();
         let settings_parts = settings_keeper::Parts {
             databases: deps.databases.clone(),
             says: deps.settings,

@@ -23,6 +23,7 @@ on_both!(
     what_ran_at_a_crash_runs_again,
     an_ending_outlasts_an_unwritable_table,
     a_kind_nobody_knows_waits,
+    what_only_waits_holds_nothing_up,
 );
 
 /// Answers its parameters; fails when told to.
@@ -90,6 +91,25 @@ impl JobKind for Gated {
     }
 }
 
+/// As [`Gated`], and says that it only waits.
+struct Waits(Arc<tokio::sync::Notify>);
+
+#[async_trait::async_trait]
+impl JobKind for Waits {
+    fn kind(&self) -> &str {
+        "waits"
+    }
+
+    fn waits(&self) -> bool {
+        true
+    }
+
+    async fn run(&self, context: JobContext) -> Result<Value, String> {
+        self.0.notified().await;
+        Ok(context.params)
+    }
+}
+
 /// The machine's clock, counting how often it is looked at: once for each step at the database, and never
 /// while one is under way.
 #[derive(Default)]
@@ -119,15 +139,24 @@ struct Running<'a> {
 impl<'a> Running<'a> {
     fn start(database: &'a TestDatabase) -> Self {
         let gate = Arc::new(tokio::sync::Notify::new());
+        let kinds = JobKinds::new()
+            .with(Echo(Arc::default()))
+            .with(Patient)
+            .with(Panics)
+            .with(Gated(Arc::clone(&gate)));
+        Self::start_with(database, kinds, gate)
+    }
+
+    fn start_with(
+        database: &'a TestDatabase,
+        kinds: JobKinds,
+        gate: Arc<tokio::sync::Notify>,
+    ) -> Self {
         let clock = Arc::new(CountedClock::default());
         let actor = ActorRef::new(64);
         let parts = Parts {
             databases: (**database).clone(),
-            kinds: JobKinds::new()
-                .with(Echo(Arc::default()))
-                .with(Patient)
-                .with(Panics)
-                .with(Gated(Arc::clone(&gate))),
+            kinds,
             node: 1,
             clock: Arc::clone(&clock) as _,
         };
@@ -297,5 +326,31 @@ async fn a_kind_nobody_knows_waits(database: &TestDatabase) {
     let known = running.queue("echo", json!({})).await;
     running.ended(&known).await;
     assert_eq!(running.row(&unknown).await.state, State::Queued);
+    running.end().await;
+}
+
+async fn what_only_waits_holds_nothing_up(database: &TestDatabase) {
+    let opens = Arc::new(tokio::sync::Notify::new());
+    let kinds = JobKinds::new()
+        .with(Echo(Arc::default()))
+        .with(Waits(Arc::clone(&opens)));
+    let running = Running::start_with(database, kinds, Arc::default());
+    let waiting = running.queue("waits", json!({"n": 1})).await;
+    let behind = running.queue("waits", json!({"n": 2})).await;
+    eventually("it waits", async || {
+        (running.row(&waiting).await.state == State::Running).then_some(())
+    })
+    .await;
+    let other = running.queue("echo", json!({})).await;
+    assert_eq!(running.ended(&other).await.state, State::Succeeded);
+    let states = [
+        running.row(&waiting).await.state,
+        running.row(&behind).await.state,
+    ];
+    assert_eq!(states, [State::Running, State::Queued], "one at a time");
+    for job in [&waiting, &behind] {
+        opens.notify_one();
+        assert_eq!(running.ended(job).await.state, State::Succeeded);
+    }
     running.end().await;
 }

@@ -39,6 +39,7 @@ on_both!(
     another_model_under_the_same_name_is_told_and_nothing_is_mixed,
     two_nodes_do_not_embed_at_once_and_each_finds_what_the_other_embedded,
     the_actor_embeds_when_it_starts_and_when_it_is_told,
+    the_actor_hears_of_news_and_follows_its_settings_at_once,
 );
 
 pub(crate) const NOW: i64 = 1_800_000_000_000_000;
@@ -138,6 +139,7 @@ impl<'a> World<'a> {
             clock: clock.clone(),
             node: 1,
             loaded: Arc::default(),
+            news: Default::default(),
         };
         let tenants = committed(database, async |txn| {
             let mut ids = Vec::new();
@@ -282,6 +284,7 @@ async fn pairs_are_embedded_by_tenant_and_found_by_what_they_mean(database: &Tes
     // A process that has just started has to read them first; one with a database of its own has none to wait for.
     let fresh = Parts {
         loaded: Arc::default(),
+        news: Default::default(),
         ..world.parts.clone()
     };
     let early = fresh.find(mine, "kimono", 3, 0.5).await;
@@ -566,6 +569,7 @@ async fn two_nodes_do_not_embed_at_once_and_each_finds_what_the_other_embedded(
     let other = Parts {
         node: 2,
         loaded: Arc::default(),
+        news: Default::default(),
         ..world.parts.clone()
     };
     world.add(0, "rent a kimono").await;
@@ -603,5 +607,44 @@ async fn the_actor_embeds_when_it_starts_and_when_it_is_told(database: &TestData
     // The clock stands still: it is not due, but wanted.
     actor.try_send(SyncNow).unwrap();
     eventually("the second pair is embedded", synced).await;
+    tree.shutdown(Duration::from_secs(10)).await;
+}
+
+async fn the_actor_hears_of_news_and_follows_its_settings_at_once(database: &TestDatabase) {
+    let world = World::on(database).await;
+    let every = |seconds| Settings {
+        sync_batch: 10,
+        sync_every: Duration::from_secs(seconds),
+        ..Settings::default()
+    };
+    world.parts.settings.store(Arc::new(every(600)));
+    world.add(0, "rent a kimono").await;
+    let actor = ActorRef::new(8);
+    let tree = supervised(spec(&actor, world.parts.clone()));
+    let synced = async || (world.unsynced().await == 0).then_some(());
+    eventually("the first pair is embedded", synced).await;
+    // Written and told of: a while after the last pass, and long before the interval is over.
+    world.add(0, "return the shoes").await;
+    world.parts.news.tell();
+    world.clock.advance_micros(5_000_000);
+    eventually("what was told of is embedded", synced).await;
+    assert!(!world.parts.news.is_told());
+    // Not told of, and the interval far away; then the interval is made shorter.
+    world.add(0, "wash the obi").await;
+    world.clock.advance_micros(60_000_000);
+    world.parts.settings.store(Arc::new(every(60)));
+    eventually("the shorter interval is over", synced).await;
+    // Off: nobody embeds what is told of, until it is on again.
+    let mut off = every(60);
+    off.syncs = false;
+    world.parts.settings.store(Arc::new(off));
+    world.add(0, "fold the sleeves").await;
+    world.parts.news.tell();
+    world.clock.advance_micros(600_000_000);
+    // Whoever asks for it by name is served all the same: the actor has looked at the clock by then.
+    let looks = world.calls().len();
+    actor.try_send(SyncNow).unwrap();
+    eventually("it was asked for", synced).await;
+    assert_eq!((looks, world.calls().len()), (3, 1));
     tree.shutdown(Duration::from_secs(10)).await;
 }

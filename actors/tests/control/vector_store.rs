@@ -269,6 +269,7 @@ async fn pairs_are_pushed_and_the_store_answers(database: &TestDatabase) {
     // A process that has just started reads nothing into memory.
     let fresh = steward_actors::knowledge::Parts {
         loaded: Arc::default(),
+        news: Default::default(),
         ..world.parts.clone()
     };
     let found = fresh

@@ -8,7 +8,7 @@ use chrono_tz::Tz;
 use steward_actors::domain::calendar::{date_of, day_of, next_day};
 use steward_actors::domain::clock::{ManualClock, SharedClock};
 use steward_actors::domain::recent::Recent;
-use steward_actors::domain::record::{Mode, Record};
+use steward_actors::domain::record::{Mode, Operation, Record};
 use steward_actors::domain::ring::{Dimension, KEPT_US};
 use steward_actors::ledger_store::recount::{recount, recount_day};
 use steward_actors::ledger_store::{Batch, open};
@@ -28,7 +28,8 @@ const ZONE: Tz = Tz::Asia__Shanghai;
 /// A quarter of an hour after the local midnight that follows the calls.
 const LATER_US: i64 = 900_000_000;
 
-/// Call `n` ended `n` seconds before `now`; every tenth user was signed in.
+/// Call `n` ended `n` seconds before `now`; every tenth user was signed in. Every other one is of a conversation of four;
+/// every 13th embeds.
 fn call(n: u64, now: i64) -> Record {
     let at = now - n as i64 * 1_000_000;
     let mut record = record(n);
@@ -40,7 +41,17 @@ fn call(n: u64, now: i64) -> Record {
     } else {
         Mode::Api
     } as i32;
+    if n.is_multiple_of(2) {
+        record.conversation_id = format!("thread {}", n / 8);
+    }
+    if n.is_multiple_of(13) {
+        record.operation = Operation::Embedding as i32;
+    }
     record
+}
+
+fn is_talk(call: &Record) -> bool {
+    call.operation != Operation::Embedding as i32
 }
 
 async fn write(database: &TestDatabase, records: &[Record], upto: u64) -> BatchCommitted {
@@ -224,8 +235,10 @@ async fn windows_and_days(database: TestDatabase) {
         .iter()
         .filter(|call| day_of(ZONE, (call.rid >> 20) * 1_000) == day)
         .collect();
+    let calls = accepted.len() as i64;
     let (named, others): (Vec<&&Record>, Vec<&&Record>) = accepted
         .into_iter()
+        .filter(|call| is_talk(call))
         .partition(|call| !call.conversation_id.is_empty());
     let named: BTreeSet<_> = named
         .iter()
@@ -235,6 +248,16 @@ async fn windows_and_days(database: TestDatabase) {
     assert_eq!(
         (sum(|day| day.with_id), sum(|day| day.without_id)),
         (named.len() as i64, others.len() as i64)
+    );
+    assert_eq!(sum(|day| day.calls), calls);
+    let rid = |micros: i64| (micros / 1_000) << 20;
+    let rids = rid(between.0)..rid(between.1);
+    let counted = conversation_count::count(&database.ledger_read, rids, None)
+        .await
+        .unwrap();
+    assert_eq!(
+        (counted.with_id, counted.without_id, counted.calls),
+        (named.len() as i64, others.len() as i64, calls)
     );
     let depths = metrics_snapshot::list(&database.events_read, "spool_depth", (0, i64::MAX)).await;
     assert_eq!(depths.unwrap().first().map(|row| row.value), Some(0.0));

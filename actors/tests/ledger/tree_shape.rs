@@ -123,6 +123,8 @@ async fn planned(database: &TestDatabase) -> Node {
         embedder: Arc::new(Nowhere),
         embedding_model: String::new(),
         vector_store: None,
+        judge: |_, _| 0.5,
+        knowledge_news: Default::default(),
         backups: BackupGround {
             schema: Arc::new(Nothing),
             migrate_contents: Arc::new(|_| Box::pin(async { Ok(()) })),

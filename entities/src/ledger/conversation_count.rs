@@ -1,5 +1,8 @@
 //! How many conversations calls make up: distinct ones where calls carry an id, and each call by itself where none does.
 //!
+//! A conversation is somebody talking to a model. Embeddings, counted tokens and queries to a vector store are no such
+//! thing: a chat that is given knowledge makes one or two of them on the way.
+//!
 //! Counted from the log, newest first, and bounded: nothing keeps which ids were seen. What a whole day came to is derived
 //! once in a while and kept ([`put_day`]); a conversation that goes on over midnight is one of either day. A call belongs
 //! to the day it was accepted on.
@@ -11,12 +14,16 @@ use super::sql::Sql;
 /// Newest calls of a stretch that are looked at.
 pub const CALLS_LOOKED_AT: i64 = 500_000;
 
+/// Whether a row of the log is part of a conversation: 4, 6 and 7 are embeddings, counted tokens and queries to a vector
+/// store.
+const IS_TALK: &str = "operation NOT IN (4, 6, 7)";
+
 /// What was counted.
 #[derive(Clone, Copy, Debug, Default, Eq, FromQueryResult, PartialEq)]
 pub struct ConversationCount {
-    /// Calls looked at; [`CALLS_LOOKED_AT`] when there may be more.
+    /// Calls looked at, of whatever kind; [`CALLS_LOOKED_AT`] when there may be more.
     pub calls: i64,
-    /// Calls that carry no id.
+    /// Those of a conversation that carry no id.
     pub without_id: i64,
     /// Distinct conversations of the others. The same id in two tenants is two conversations.
     pub with_id: i64,
@@ -33,16 +40,20 @@ pub async fn count<C: ConnectionTrait>(
 ) -> Result<ConversationCount, DbErr> {
     let mut sql = Sql::new(
         connection.get_database_backend(),
-        "WITH looked AS (SELECT tenant_id, NULLIF(conversation_id, '') AS id FROM request_logs WHERE rid >= ",
+        "WITH looked AS (SELECT tenant_id, NULLIF(conversation_id, '') AS id, (",
     );
+    sql.push(IS_TALK)
+        .push(") AS is_talk FROM request_logs WHERE rid >= ");
     sql.bind(rids.start).push(" AND rid < ").bind(rids.end);
     if let Some(tenant) = tenant {
         sql.push(" AND tenant_id = ").bind(tenant);
     }
     sql.push(" ORDER BY rid DESC LIMIT ").bind(CALLS_LOOKED_AT);
     sql.push(
-        ") SELECT (SELECT COUNT(*) FROM looked) AS calls, (SELECT COUNT(*) FROM looked WHERE id IS NULL) AS without_id, \
-         (SELECT COUNT(*) FROM (SELECT DISTINCT tenant_id, id FROM looked WHERE id IS NOT NULL) AS named) AS with_id",
+        ") SELECT (SELECT COUNT(*) FROM looked) AS calls, \
+         (SELECT COUNT(*) FROM looked WHERE is_talk AND id IS NULL) AS without_id, \
+         (SELECT COUNT(*) FROM (SELECT DISTINCT tenant_id, id FROM looked WHERE is_talk AND id IS NOT NULL) AS named) \
+         AS with_id",
     );
     let row = ConversationCount::find_by_statement(sql.done())
         .one(connection)
@@ -59,9 +70,9 @@ pub struct ConversationDay {
     pub tenant_id: i64,
     /// Distinct conversations of the calls that carry an id.
     pub with_id: i64,
-    /// Calls that carry none.
+    /// Calls of a conversation that carry none.
     pub without_id: i64,
-    /// All calls.
+    /// All calls, of whatever kind.
     pub calls: i64,
     /// Microseconds since the Unix epoch.
     pub counted_at: i64,
@@ -81,10 +92,11 @@ pub async fn of_day<C: ConnectionTrait>(
     sql.push("CAST(")
         .bind(bucket)
         .push(" AS BIGINT) AS bucket, ");
-    sql.push(
-        "tenant_id, COUNT(DISTINCT NULLIF(conversation_id, '')) AS with_id, \
-         COUNT(*) - COUNT(NULLIF(conversation_id, '')) AS without_id, COUNT(*) AS calls, CAST(",
-    );
+    sql.push(&format!(
+        "tenant_id, COUNT(DISTINCT CASE WHEN {IS_TALK} THEN NULLIF(conversation_id, '') END) AS with_id, \
+         COUNT(CASE WHEN {IS_TALK} AND NULLIF(conversation_id, '') IS NULL THEN 1 END) AS without_id, \
+         COUNT(*) AS calls, CAST("
+    ));
     sql.bind(now_micros)
         .push(" AS BIGINT) AS counted_at FROM request_logs WHERE rid >= ")
         .bind(rids.start)

@@ -12,6 +12,8 @@ use crate::{committed, on_both, refused};
 on_both!(
     jobs_run_once_each,
     jobs_are_cancelled,
+    a_job_of_a_node_is_left_to_it,
+    what_runs_in_another_lane_is_left_alone,
     lost_jobs_are_taken_back,
     answers_are_kept_once,
 );
@@ -126,15 +128,46 @@ async fn jobs_are_cancelled(databases: &Databases) {
     );
 }
 
+async fn a_job_of_a_node_is_left_to_it(databases: &Databases) {
+    let read = &databases.control_read;
+    let here = committed(databases, async |txn| {
+        job::insert_on(txn, 2, "replay", json!({}), "opr_x".into(), 1).await
+    })
+    .await;
+    let later = queue(databases, "replay").await;
+    let waits = async |node| job::any_waiting(read, &kinds(), node, 0).await.unwrap();
+    assert!(waits(1).await);
+    assert_eq!(claim(databases, 1, 10).await.unwrap().id, later.id);
+    assert!(!waits(1).await, "what is left is not for node 1");
+    assert_eq!(claim(databases, 1, 10).await, None);
+    assert!(waits(2).await);
+    assert_eq!(claim(databases, 2, 10).await.unwrap().id, here.id);
+}
+
+async fn what_runs_in_another_lane_is_left_alone(databases: &Databases) {
+    let mine = queue(databases, "replay").await;
+    queue(databases, "export").await;
+    claim(databases, 1, 100).await.unwrap();
+    claim(databases, 1, 100).await.unwrap();
+    let lost = committed(databases, async |txn| {
+        job::recover(txn, Some((1, &["replay".to_owned()])), 50, 200).await
+    })
+    .await;
+    let lost: Vec<i64> = lost.into_iter().map(|job| job.id).collect();
+    assert_eq!(lost, [mine.id]);
+}
+
 async fn lost_jobs_are_taken_back(databases: &Databases) {
     let read = &databases.control_read;
     let mine = queue(databases, "replay").await;
     let theirs = queue(databases, "replay").await;
     claim(databases, 1, 100).await.unwrap();
     claim(databases, 2, 100).await.unwrap();
-    let recover = async |node, beaten_before| {
+    let recover = async |node: Option<i64>, beaten_before| {
+        let kinds = kinds();
+        let own = node.map(|node| (node, &kinds[..]));
         let lost = committed(databases, async |txn| {
-            job::recover(txn, node, beaten_before, 200).await
+            job::recover(txn, own, beaten_before, 200).await
         })
         .await;
         lost.into_iter().map(|job| job.id).collect::<Vec<_>>()

@@ -1,12 +1,12 @@
 //! Changing many pairs, as a job: a selection, or all that a filter found when it was asked for.
 //!
 //! A step at a time, each with its audit row in its transaction. Started again it goes over what is left; what was done
-//! before counts as done. Having them synchronised is another's work ([`super::bulk_sync`]).
+//! before counts as done. A pair that somebody edits at this moment is read again, and changed as it is then. Having them synchronised is another's work ([`super::bulk_sync`]).
 
 use std::sync::Arc;
 
 use sea_orm::ActiveValue::Set;
-use sea_orm::DbErr;
+use sea_orm::{DatabaseTransaction, DbErr};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use steward_actors::domain::clock::SharedClock;
@@ -75,6 +75,7 @@ impl Asked {
 }
 
 /// The job [`KIND`].
+#[derive(Clone)]
 pub(crate) struct ChangeMany {
     pub(crate) databases: Databases,
     pub(crate) clock: SharedClock,
@@ -168,6 +169,37 @@ impl ChangeMany {
     }
 }
 
+/// Tries for one pair, each with what somebody else has just written.
+const TRIES: u32 = 5;
+
+/// Puts a pair into a category, whoever edits it meanwhile; false when it is there already, or gone.
+pub(super) async fn categorise(
+    txn: &DatabaseTransaction,
+    row: &qa_pair::Model,
+    category: &str,
+    now: i64,
+) -> Result<bool, DbErr> {
+    let mut current = row.clone();
+    for _ in 0..TRIES {
+        let changes = qa_pair::ActiveModel {
+            category: Set(category.to_owned()),
+            ..Default::default()
+        };
+        match qa_pair::update(txn, &current, changes, now).await {
+            Ok(_) => return Ok(true),
+            Err(ChangeError::Database(error)) => return Err(error),
+            Err(ChangeError::Stale) => {}
+            Err(other) => return Err(DbErr::Custom(other.to_string())),
+        }
+        let again = qa_pair::by_ids(txn, Scope::All, vec![row.id]).await?.pop();
+        match again {
+            Some(again) if again.category != category => current = again,
+            _ => return Ok(false),
+        }
+    }
+    Ok(false)
+}
+
 async fn step(
     control: &sea_orm::DatabaseConnection,
     asked: &Asked,
@@ -183,15 +215,9 @@ async fn step(
         match (asked.action, &asked.category) {
             (BulkAction::Delete, _) => qa_pair::remove(&txn, row).await?,
             (BulkAction::ChangeCategory, Some(category)) if *category != row.category => {
-                let changes = qa_pair::ActiveModel {
-                    category: Set(category.clone()),
-                    ..Default::default()
-                };
-                let changed = qa_pair::update(&txn, row, changes, now).await;
-                changed.map_err(|error| match error {
-                    ChangeError::Database(error) => error,
-                    other => DbErr::Custom(other.to_string()),
-                })?;
+                if !categorise(&txn, row, category, now).await? {
+                    continue;
+                }
             }
             (BulkAction::ChangeCategory | BulkAction::Sync, _) => continue,
         }

@@ -1,5 +1,6 @@
 //! Having many pairs synchronised, as a job: exactly those that were asked for, each of them told of.
 //!
+//! Another kind than the changes of [`super::bulk`], since it only waits: reports, imports and backups do not wait with it.
 //! The pairs are marked (`qa_sync_requests`), `root/learning/knowledge_sync` of any node embeds what is marked, and the job
 //! waits until each has come to something. Started again it waits for what is left.
 
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 use sea_orm::DbErr;
 use serde_json::{Value, json};
+use steward_actors::jobs::{JobContext, JobKind};
 use steward_actors::knowledge::{asked, outage};
 use steward_entities::database::begin_write;
 use steward_entities::scope::Page;
@@ -18,7 +20,7 @@ use super::bulk::{Asked, ChangeMany};
 const STEP: u64 = 500;
 /// How often it is looked at what has come of them.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Longer than a pass on another node may hold what embeds: who waits that long in vain waits for nothing.
+/// Longer than a pass on another node may hold what embeds: where nothing at all was embedded for so long, nothing will be.
 const STALLED_MICROS: i64 = 1_200_000_000;
 const STALLED: &str = "nothing was embedded for twenty minutes";
 /// Reasons that are told.
@@ -26,6 +28,57 @@ const REASONS_MAX: u64 = 20;
 
 /// How many were embedded, how many failed, and why.
 type Told = (i64, i64, Vec<(String, i64)>);
+
+/// Its name in the table of jobs.
+pub(super) const KIND: &str = "knowledge.sync";
+
+/// The job [`KIND`].
+pub(crate) struct SyncMany(pub(crate) ChangeMany);
+
+#[async_trait::async_trait]
+impl JobKind for SyncMany {
+    fn kind(&self) -> &str {
+        KIND
+    }
+
+    fn waits(&self) -> bool {
+        true
+    }
+
+    async fn run(&self, context: JobContext) -> Result<Value, String> {
+        self.0.run(context).await
+    }
+}
+
+/// Since when nothing has moved: neither what is waited for, nor what embeds, which may be busy with others' pairs first.
+#[derive(Debug)]
+struct Stillness {
+    waiting: i64,
+    embedded_at: i64,
+    since: i64,
+}
+
+impl Stillness {
+    fn from(now: i64) -> Self {
+        Self {
+            waiting: i64::MAX,
+            embedded_at: i64::MIN,
+            since: now,
+        }
+    }
+
+    /// Whether it has lasted too long, by how many are waited for now and when a vector was last written.
+    fn lasts(&mut self, waiting: i64, embedded_at: i64, now: i64) -> bool {
+        if waiting < self.waiting || embedded_at > self.embedded_at {
+            *self = Self {
+                waiting,
+                embedded_at,
+                since: now,
+            };
+        }
+        now - self.since > STALLED_MICROS
+    }
+}
 
 impl ChangeMany {
     pub(super) async fn synchronise(
@@ -123,11 +176,15 @@ impl ChangeMany {
         progress: &(dyn Fn(u8) + Sync),
         is_cancelled: &(dyn Fn() -> bool + Sync),
     ) -> Result<Option<Told>, String> {
-        let mut left = (i64::MAX, self.clock.now_micros());
+        let mut stillness = Stillness::from(self.clock.now_micros());
         loop {
             let (databases, model) = (self.databases.clone(), self.model.clone());
-            let settling = async move { asked::settle(&databases, &model, id, began).await };
-            let counts = self.at_home(settling).await?;
+            let settling = async move {
+                let counts = asked::settle(&databases, &model, id, began).await?;
+                let embedded_at = qa_vector::last_at(&databases.control_read).await?;
+                Ok((counts, embedded_at))
+            };
+            let (counts, embedded_at) = self.at_home(settling).await?;
             let all = counts.waiting + counts.done + counts.failed;
             if counts.waiting == 0 {
                 let read = self.databases.control_read.clone();
@@ -140,9 +197,7 @@ impl ChangeMany {
             let per_cent = (all - counts.waiting) * 100 / all;
             progress(u8::try_from(per_cent).unwrap_or(100));
             let now = self.clock.now_micros();
-            if counts.waiting < left.0 {
-                left = (counts.waiting, now);
-            } else if now - left.1 > STALLED_MICROS {
+            if stillness.lasts(counts.waiting, embedded_at.unwrap_or(0), now) {
                 let databases = self.databases.clone();
                 let giving_up = async move { asked::give_up(&databases, id, STALLED).await };
                 self.at_home(giving_up).await?;
@@ -150,5 +205,26 @@ impl ChangeMany {
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_waits_behind_others_is_not_stalled_while_those_are_embedded() {
+        let minutes = |count: i64| count * 60_000_000;
+        let mut stillness = Stillness::from(0);
+        // None of the job's own for an hour: the backlog before it is embedded all the while.
+        for minute in 0..60 {
+            assert!(!stillness.lasts(500, 1 + minute, minutes(minute)));
+        }
+        assert!(!stillness.lasts(500, 60, minutes(79)));
+        assert!(stillness.lasts(500, 60, minutes(80)));
+        // One of its own, which may have failed: it goes on.
+        assert!(!stillness.lasts(499, 60, minutes(81)));
+        assert!(!stillness.lasts(499, 60, minutes(101)));
+        assert!(stillness.lasts(499, 60, minutes(102)));
     }
 }

@@ -53,6 +53,8 @@ enum CandidateStatus {
     Taken,
     /// No pair is to say it.
     Discarded,
+    /// A pair or another candidate says the same; it is counted there.
+    Merged,
 }
 
 impl From<CandidateStatus> for Status {
@@ -62,6 +64,7 @@ impl From<CandidateStatus> for Status {
             CandidateStatus::Incomplete => Self::Incomplete,
             CandidateStatus::Taken => Self::Taken,
             CandidateStatus::Discarded => Self::Discarded,
+            CandidateStatus::Merged => Self::Merged,
         }
     }
 }
@@ -73,6 +76,7 @@ impl From<Status> for CandidateStatus {
             Status::Incomplete => Self::Incomplete,
             Status::Taken => Self::Taken,
             Status::Discarded => Self::Discarded,
+            Status::Merged => Self::Merged,
         }
     }
 }
@@ -122,6 +126,7 @@ impl From<Missing> for CandidateLack {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Which {
+    /// All but the merged ones unless given.
     #[param(inline)]
     status: Option<CandidateStatus>,
     tenant_id: Option<String>,
@@ -156,7 +161,11 @@ struct CandidateView {
     suggested_score: Option<f64>,
     /// Pairs of the tenant that ask the same, oldest first.
     same: Vec<PairView>,
-    /// Of a taken one: the pair, unless it was removed since.
+    /// A pair of the tenant that asks nearly the same, found when it was learnt: why it was not taken by itself.
+    alike: Option<PairView>,
+    /// Pieces of approved feedback that say this, its own included.
+    feedback_count: usize,
+    /// Of a taken one: the pair, unless it was removed since. Of a merged one: the pair that says the same.
     pair_id: Option<String>,
     /// Null while nobody decided, and of one that was taken by itself.
     decided_by: Option<String>,
@@ -293,7 +302,9 @@ pub(super) async fn take_candidate(
         .with("question", &pair.question)
         .with("replaced", new.replaces.is_some());
     let version = view.version;
-    change.answered(audit, version, view).await
+    let answer = change.answered(audit, version, view).await?;
+    state.tree.knowledge.news.tell();
+    Ok(answer)
 }
 
 /// Has no pair say it. It stays in the list of what was discarded.
@@ -383,6 +394,10 @@ async fn undecided(
         };
         return Err(ApiError::new(ErrorCode::Conflict).detail(whom));
     }
+    if row.status == Status::Merged {
+        let why = "A pair or another candidate says the same: decide on that one.";
+        return Err(ApiError::new(ErrorCode::Conflict).detail(why));
+    }
     Ok(row)
 }
 
@@ -411,7 +426,13 @@ async fn shown(
     let given = rows.iter().map(|row| row.feedback_id).collect();
     let given = feedback::by_ids(connection, scope, given).await?;
     let given: HashMap<i64, feedback::Model> = given.into_iter().map(|row| (row.id, row)).collect();
-    let made = rows.iter().filter_map(|row| row.pair_id).collect();
+    let made: Vec<i64> = rows
+        .iter()
+        .flat_map(|row| [row.pair_id, row.alike_pair_id])
+        .flatten()
+        .collect();
+    let of_rows = rows.iter().map(|row| row.id).collect();
+    let merged = qa_candidate::merged(connection, of_rows, made.clone()).await?;
     let made = qa_pair::by_ids(connection, scope, made).await?;
     let keys: BTreeSet<&String> = rows
         .iter()
@@ -443,6 +464,18 @@ async fn shown(
                 age_micros: 0,
             }))
         });
+        let alike = row.alike_pair_id.filter(|_| row.status != Status::Taken);
+        let alike = alike.and_then(|id| made.iter().find(|pair| pair.id == id));
+        let alike = match alike {
+            Some(pair) => Some(view::one(connection, scope, pair.clone()).await?),
+            None => None,
+        };
+        let says_so = |other: &&qa_candidate::Model| {
+            let is_into = other.merged_into == Some(row.id);
+            other.id != row.id
+                && (is_into || (row.pair_id.is_some() && other.pair_id == row.pair_id))
+        };
+        let feedback_count = 1 + merged.iter().filter(says_so).count();
         let tenant = row.tenant_id.and_then(|id| tenants.get(&id));
         let id = RecordId {
             rid: Rid(of.rid),
@@ -462,6 +495,8 @@ async fn shown(
             missing: row.missing.map(CandidateLack::from),
             suggested_score,
             same: view::of(connection, scope, same).await?,
+            alike,
+            feedback_count,
             pair_id: row
                 .pair_id
                 .and_then(|id| made.iter().find(|pair| pair.id == id))

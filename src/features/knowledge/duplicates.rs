@@ -179,7 +179,9 @@ pub(super) async fn merge(
         .diff(&before, &after)
         .with("merged", &new.merged);
     let version = after.version;
-    change.answered(audit, version, after).await
+    let answer = change.answered(audit, version, after).await?;
+    state.tree.knowledge.news.tell();
+    Ok(answer)
 }
 
 /// Why a pair is worth what: what somebody judged, and beside it what can be checked without asking anybody.

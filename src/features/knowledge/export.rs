@@ -48,9 +48,10 @@ const COLUMNS: [&str; 10] = [
 const WIDTHS: [f64; 10] = [40.0, 70.0, 16.0, 12.0, 10.0, 20.0, 28.0, 14.0, 24.0, 24.0];
 
 /// What the file is written in.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum Format {
+    #[default]
     Csv,
     Xlsx,
 }
@@ -59,7 +60,9 @@ enum Format {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct How {
-    #[param(inline)]
+    /// `csv` unless given.
+    #[serde(default)]
+    #[param(inline, required = false)]
     format: Format,
     /// CSV: begin with a byte-order mark, without which Excel takes the text for the machine's own encoding.
     #[serde(default = "yes")]

@@ -57,6 +57,8 @@ use crate::state::AppState;
 
 pub(crate) use bulk::ChangeMany;
 use bulk::{Asked, BulkAction};
+pub(crate) use bulk_sync::SyncMany;
+pub(crate) use quality::judge;
 use view::PairView;
 
 const QUESTION_MAX: usize = 1_000;
@@ -332,7 +334,9 @@ async fn create(
         .with("tenant_id", &view.tenant_id)
         .with("question", &view.question);
     let version = view.version;
-    change.created(audit, version, view).await
+    let answer = change.created(audit, version, view).await?;
+    state.tree.knowledge.news.tell();
+    Ok(answer)
 }
 
 /// One pair.
@@ -376,6 +380,7 @@ async fn update(
     let after = view::one(&*change, scope, changed).await?;
     let audit = Audit::of("knowledge.update", "qa_pair", &after.id).diff(&before, &after);
     change.commit(audit).await?;
+    state.tree.knowledge.news.tell();
     Ok(Tagged::ok(after.version, after))
 }
 
@@ -457,7 +462,11 @@ async fn change_many(
     };
     let params = serde_json::to_value(&asked).map_err(ApiError::internal)?;
     let author = caller.operator.public_id.clone();
-    let row = job::insert(&change, bulk::KIND, params, author, change.now).await?;
+    let kind = match bulk.action {
+        BulkAction::Sync => bulk_sync::KIND,
+        BulkAction::Delete | BulkAction::ChangeCategory => bulk::KIND,
+    };
+    let row = job::insert(&change, kind, params, author, change.now).await?;
     let audit = Audit::of("knowledge.bulk", "job", &row.public_id).with("asked", &bulk);
     let answer = change
         .accepted(audit, JobAccepted { job: row.into() })

@@ -1,6 +1,7 @@
 //! What can be said of a pair without asking anybody. Pure.
 //!
-//! The score that is stored is somebody's judgement (typed, or from a file) and is never changed by this. Beside it the page
+//! The score that is stored is somebody's judgement (typed, or from a file) and is never changed by this; only a pair that was
+//! learnt without anybody starts with what is found here ([`judge`]). Beside it the page
 //! shows what a reader could check, each with its weight, and what they come to: where a judgement is far from it, one of
 //! the two deserves a second look. Whether an answer is true is not known here.
 
@@ -137,6 +138,17 @@ pub(super) fn suggested(factors: &[QualityFactor]) -> f64 {
         .map(|factor| factor.weight * factor.score)
         .sum();
     (sum * 100.0).round() / 100.0
+}
+
+/// What a new question and answer come to that nobody has judged, and that nothing else of the tenant asks.
+pub(crate) fn judge(question: &str, answer: &str) -> f64 {
+    suggested(&factors(&Pair {
+        question,
+        answer,
+        category: "",
+        others: 0,
+        age_micros: 0,
+    }))
 }
 
 #[cfg(test)]

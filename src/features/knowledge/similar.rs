@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use actix_web::{post, web};
 use serde::{Deserialize, Serialize};
-use steward_actors::knowledge::find::NotFound;
+use steward_actors::knowledge::find::{ALIKE, NotFound};
 use steward_entities::qa_pair;
 use steward_entities::scope::Scope;
 use utoipa::ToSchema;
@@ -23,8 +23,6 @@ use crate::state::AppState;
 
 /// How long whoever writes a pair waits for it.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// So near that both may ask the same, unless the request says otherwise: the cosine.
-const MIN_SCORE: f32 = 0.85;
 /// Pairs that are told, and looked at: some of the nearest may be none of these.
 const TOLD: usize = 5;
 const LOOKED_AT: usize = 20;
@@ -64,7 +62,7 @@ pub(super) async fn similar(
     Json(asked): Json<SimilarQuery>,
 ) -> Result<Json<Similar>, ApiError> {
     let question = prose("question", &asked.question, 1, QUESTION_MAX)?;
-    let min_score = asked.min_score.unwrap_or(MIN_SCORE);
+    let min_score = asked.min_score.unwrap_or(ALIKE);
     if !(0.0..=1.0).contains(&min_score) {
         return Err(ApiError::invalid("min_score", "must lie between 0 and 1"));
     }

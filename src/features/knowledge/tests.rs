@@ -2,15 +2,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use actix_web::http::{Method, StatusCode};
+use sea_orm::ActiveValue::Set;
 use serde_json::{Value, json};
 use steward_entities::database::begin_write;
 use steward_entities::qa_sync_request::{self, Counts};
 use steward_entities::scope::Scope;
-use steward_entities::{instance, job, tenant};
+use steward_entities::{instance, job, qa_pair, tenant};
 
 use super::ChangeMany;
-use super::bulk::KIND;
-use crate::testing::{Answer, Ask, World};
+use super::bulk::{KIND, categorise};
+use crate::testing::{Answer, Ask, START, World};
 
 const KNOWLEDGE: &str = "/api/v1/ops/knowledge";
 
@@ -367,6 +368,88 @@ async fn changed_on(world: World) {
         assert_eq!(code(&refused), (422, "validation_failed"));
         assert_eq!(refused.body["errors"][0]["field"], field);
     }
+}
+
+#[actix_web::test]
+async fn who_edits_a_pair_meanwhile_ends_no_change_of_many() {
+    edited_meanwhile_on(World::sqlite().await).await;
+}
+
+#[actix_web::test]
+async fn who_edits_a_pair_meanwhile_ends_no_change_of_many_postgres() {
+    edited_meanwhile_on(World::postgres().await).await;
+}
+
+/// On PostgreSQL others write between a step's read and its write.
+async fn edited_meanwhile_on(world: World) {
+    let house = House::on(world).await;
+    let control = &house.world.database.control;
+    let id = house.add(0, "How?", "old", None).await;
+    let row = async || {
+        let found = qa_pair::by_public_id(control, Scope::All, &id).await;
+        found.unwrap().unwrap()
+    };
+    let read = row().await;
+    let txn = begin_write(control).await.unwrap();
+    let edit = qa_pair::ActiveModel {
+        answer: Set("Like this.".to_owned()),
+        ..Default::default()
+    };
+    qa_pair::update(&txn, &read, edit, START).await.unwrap();
+    assert!(categorise(&txn, &read, "new", START).await.unwrap());
+    txn.commit().await.unwrap();
+    let now = row().await;
+    assert_eq!(
+        (now.answer.as_str(), now.category.as_str(), now.version),
+        ("Like this.", "new", 3)
+    );
+    // What says so already, or is gone, is no change.
+    let txn = begin_write(control).await.unwrap();
+    assert!(!categorise(&txn, &read, "new", START).await.unwrap());
+    qa_pair::remove(&txn, &now).await.unwrap();
+    assert!(!categorise(&txn, &now, "other", START).await.unwrap());
+    txn.commit().await.unwrap();
+}
+
+#[actix_web::test]
+async fn a_category_is_in_no_vector_and_what_is_written_is_told() {
+    told_on(World::sqlite().await).await;
+}
+
+#[actix_web::test]
+async fn a_category_is_in_no_vector_and_what_is_written_is_told_postgres() {
+    told_on(World::postgres().await).await;
+}
+
+async fn told_on(world: World) {
+    let house = House::on(world).await;
+    let (root, news) = (&house.root, &house.world.state.tree.knowledge.news);
+    // The clock stands still, so that nobody hears of it.
+    assert!(!news.is_told());
+    let id = house.add(0, "How?", "old", None).await;
+    assert!(news.is_told());
+    let control = &house.world.database.control;
+    let row = async || {
+        let found = qa_pair::by_public_id(control, Scope::All, &id).await;
+        found.unwrap().unwrap()
+    };
+    let current = row().await;
+    let txn = begin_write(control).await.unwrap();
+    qa_pair::is_synced_now(&txn, &current, START).await.unwrap();
+    txn.commit().await.unwrap();
+    let path = format!("/qa-pairs/{id}");
+    let say = |answer: &str, category: &str| json!({"question": "How?", "answer": answer, "category": category});
+    house.ask(root, Method::PUT, &path, say("A", "new")).await;
+    let shown = house.ask(root, Method::GET, &path, Value::Null).await;
+    assert_eq!(
+        (&shown.body["category"], &shown.body["is_synced"]),
+        (&json!("new"), &json!(true))
+    );
+    let found = house.questions(root, "?is_synced=true").await;
+    assert_eq!(found, ["How?"]);
+    house.ask(root, Method::PUT, &path, say("B", "new")).await;
+    assert!(house.questions(root, "?is_synced=true").await.is_empty());
+    assert_eq!(house.questions(root, "?is_synced=false").await, ["How?"]);
 }
 
 #[actix_web::test]

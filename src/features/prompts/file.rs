@@ -10,6 +10,7 @@ use steward_entities::prompt_version;
 use utoipa::ToSchema;
 
 use super::content::{Content, Signed, content_hash};
+use super::keep::brings_back;
 use super::{DESCRIPTION_MAX, MESSAGE_MAX, is_label, is_name};
 use crate::error::ApiError;
 use crate::http::check::text;
@@ -139,12 +140,6 @@ fn chain(place: &str, versions: &[FiledVersion]) -> Result<(), ApiError> {
         if version.number != at as i64 + 1 || version.parent != parent.map(|parent| parent.number) {
             return wrong("number", "must follow the one before it");
         }
-        if version
-            .restores
-            .is_some_and(|earlier| !(1..version.number).contains(&earlier))
-        {
-            return wrong("restores", "must be an earlier version");
-        }
         let content = Content::stored(&version.content).and_then(Content::checked);
         if content.is_err() {
             return wrong("content", "is not what a version says");
@@ -166,6 +161,13 @@ fn chain(place: &str, versions: &[FiledVersion]) -> Result<(), ApiError> {
         }
         if content_hash(&version.content) != version.content_hash {
             return wrong("content_hash", "is not the hash of the content");
+        }
+        let earlier: Vec<&str> = versions[..at]
+            .iter()
+            .map(|earlier| earlier.content_hash.as_str())
+            .collect();
+        if !brings_back(version.restores, &version.content_hash, &earlier) {
+            return wrong("restores", "must be an earlier version that says the same");
         }
         let signed = Signed {
             parent_hash: parent.map_or("", |parent| parent.hash.as_str()),

@@ -138,33 +138,57 @@ pub(super) async fn shown(
         .ok_or_else(|| ApiError::not_found("prompt"))
 }
 
-/// Whether every version's hash is that of what it says and of what came before it.
+/// Whether every version's hash is that of what it says and of what came before it. The number of the version it brings back
+/// is in no hash; it holds when the two say the same.
 pub(super) async fn chain_holds(
     connection: &impl ConnectionTrait,
     row: &prompt::Model,
 ) -> Result<bool, ApiError> {
     let mut parent_hash = String::new();
     let mut number = 0;
+    // Of the versions so far, the first one first.
+    let mut contents: Vec<String> = Vec::new();
     loop {
         let step = prompt_version::after(connection, row.id, number, CHAIN_STEP).await?;
         if step.is_empty() {
             return Ok(number == row.head);
         }
         for version in step {
+            let hashed = content_hash(&version.content);
             let signed = Signed {
                 parent_hash: &parent_hash,
                 number: number + 1,
                 author: &version.author,
                 created_at: version.created_at,
                 message: &version.message,
-                content_hash: &content_hash(&version.content),
+                content_hash: &hashed,
             };
             let parent = (number > 0).then_some(number);
-            if signed.hash() != version.hash || version.parent != parent {
+            if signed.hash() != version.hash
+                || version.parent != parent
+                || version.content_hash != hashed
+                || !brings_back(version.restores, &hashed, &contents)
+            {
                 return Ok(false);
             }
+            contents.push(hashed);
             number += 1;
             parent_hash = version.hash;
         }
     }
+}
+
+/// Whether a version that says it brings an earlier one back says what that one said; `earlier` are the hashes of what those
+/// before it say, the first one first. One that brings nothing back does.
+pub(super) fn brings_back<T: AsRef<str>>(
+    restores: Option<i64>,
+    content_hash: &str,
+    earlier: &[T],
+) -> bool {
+    let Some(number) = restores else {
+        return true;
+    };
+    let at = usize::try_from(number - 1).ok();
+    at.and_then(|at| earlier.get(at))
+        .is_some_and(|said| said.as_ref() == content_hash)
 }

@@ -218,9 +218,41 @@ async fn race_on(world: World) {
         parent = text("hash");
     }
 
-    // Somebody who edits the books by hand is found out.
+    // Somebody who edits the books by hand is found out: also one who edits what no hash covers.
     use sea_orm::ConnectionTrait;
     let control = &world.state.databases.control;
+    let holds = async || {
+        let shown = Ask::get(&path).bearer(&root).to(&app).await;
+        shown.body["chain_holds"].as_bool().unwrap()
+    };
+    let restored = items
+        .iter()
+        .find(|item| item["restores"] == 1)
+        .and_then(|item| item["number"].as_i64())
+        .unwrap();
+    let other = items
+        .iter()
+        .find(|item| item["restores"].is_null() && item["number"] != 1)
+        .and_then(|item| item["number"].as_i64())
+        .unwrap();
+    for (field, wrong, right, number) in [
+        ("restores", "2000", "1", restored),
+        ("restores", &*restored.to_string(), "1", restored),
+        ("restores", "1", "NULL", other),
+        (
+            "content_hash",
+            "'x' || content_hash",
+            "substr(content_hash, 2)",
+            other,
+        ),
+    ] {
+        for (value, expected) in [(wrong, false), (right, true)] {
+            let edit =
+                format!("UPDATE ai_prompt_versions SET {field} = {value} WHERE number = {number}");
+            control.execute_unprepared(&edit).await.unwrap();
+            assert_eq!(holds().await, expected, "{edit}");
+        }
+    }
     control
         .execute_unprepared("UPDATE ai_prompt_versions SET content = '{\"messages\":[{\"content\":\"x\",\"role\":\"system\"}]}' WHERE number = 5")
         .await

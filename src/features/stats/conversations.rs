@@ -37,13 +37,14 @@ pub(super) struct ConversationNumbers {
     /// End of what was counted (exclusive).
     #[schema(format = DateTime)]
     to: String,
-    /// Distinct conversations, where calls carry an id, and calls that carry none, each for itself.
+    /// Distinct conversations, where calls carry an id, and calls that carry none, each for itself. Embeddings, counted tokens
+    /// and queries to a vector store are none.
     conversations: i64,
     /// The distinct conversations among them.
     with_id: i64,
-    /// The calls that carry no id.
+    /// The calls that talk to a model and carry no id.
     without_id: i64,
-    /// All calls.
+    /// All calls, of whatever kind.
     calls: i64,
     /// False when there were so many calls that only the newest 500,000 were counted, and when days were added up: a
     /// conversation is then one of each of its days.

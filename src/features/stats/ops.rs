@@ -12,14 +12,14 @@
 use std::collections::BTreeMap;
 
 use actix_web::{get, web};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use steward_actors::domain::calendar;
 use steward_actors::spool::Admission;
 use steward_actors::supervision::{NodeKind, State};
 use steward_entities::ledger::daily;
 use steward_entities::scope::Scope;
 use steward_entities::{feedback, qa_pair, tenant};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::error::ApiError;
@@ -281,6 +281,23 @@ async fn trends(
     }))
 }
 
+/// Whose calls.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct OfTenant {
+    /// Calls of this tenant only; all of them unless given.
+    tenant_id: Option<String>,
+}
+
+impl OfTenant {
+    fn which(&self) -> Which {
+        Which {
+            tenant_id: self.tenant_id.clone().filter(|id| !id.is_empty()),
+            ..Which::default()
+        }
+    }
+}
+
 /// Calls of a stretch, and by provider.
 #[derive(Debug, Serialize, ToSchema)]
 struct ApiUsage {
@@ -290,19 +307,20 @@ struct ApiUsage {
 }
 
 /// Calls of the stretch (30 days unless asked otherwise) in whole days, and by provider.
-#[utoipa::path(tag = "operations center", params(CostQuery, RangeQuery), responses((status = 200, body = ApiUsage)))]
+#[utoipa::path(tag = "operations center", params(CostQuery, OfTenant, RangeQuery), responses((status = 200, body = ApiUsage)))]
 #[get("/ops/api-usage/stats")]
 async fn usage(
     state: web::Data<AppState>,
     caller: Can<ReadStats>,
     money: Query<CostQuery>,
+    of: Query<OfTenant>,
     range: TimeRange,
 ) -> Result<Json<ApiUsage>, ApiError> {
     check::whole_installation(&caller)?;
     let shown = money.0.shown(&state);
     let range = days_or(&state, range, 30);
     let by_provider = listed(Ranked::Provider, Most::Requests);
-    let which = Which::default();
+    let which = of.0.which();
     let providers = rank(
         &state,
         caller.operator.scope(),
@@ -317,7 +335,7 @@ async fn usage(
         total: total(
             &state,
             caller.operator.scope(),
-            Which::default(),
+            of.0.which(),
             range,
             &shown,
         )
@@ -340,12 +358,13 @@ struct CostEstimate {
 }
 
 /// What calls of the stretch (30 days unless asked otherwise) are reckoned to have cost, in whole days.
-#[utoipa::path(tag = "operations center", params(CostQuery, RangeQuery), responses((status = 200, body = CostEstimate)))]
+#[utoipa::path(tag = "operations center", params(CostQuery, OfTenant, RangeQuery), responses((status = 200, body = CostEstimate)))]
 #[get("/ops/api-usage/cost")]
 async fn cost(
     state: web::Data<AppState>,
     caller: Can<ReadStats>,
     money: Query<CostQuery>,
+    of: Query<OfTenant>,
     range: TimeRange,
 ) -> Result<Json<CostEstimate>, ApiError> {
     use steward_actors::domain::price::Currency;
@@ -356,7 +375,7 @@ async fn cost(
     let mut lists = Vec::new();
     for by in [Ranked::Provider, Ranked::Tenant] {
         let query = listed(by, Most::Cost);
-        let which = Which::default();
+        let which = of.0.which();
         lists.push(
             rank(
                 &state,
@@ -378,7 +397,7 @@ async fn cost(
         total(
             &state,
             caller.operator.scope(),
-            Which::default(),
+            of.0.which(),
             range,
             &shown,
         )
@@ -396,17 +415,18 @@ async fn cost(
 }
 
 /// Calls by day: the last 30 unless asked otherwise.
-#[utoipa::path(tag = "operations center", params(CostQuery, RangeQuery), responses((status = 200, body = Trend)))]
+#[utoipa::path(tag = "operations center", params(CostQuery, OfTenant, RangeQuery), responses((status = 200, body = Trend)))]
 #[get("/ops/api-usage/trends")]
 async fn usage_trends(
     state: web::Data<AppState>,
     caller: Can<ReadStats>,
     money: Query<CostQuery>,
+    of: Query<OfTenant>,
     range: TimeRange,
 ) -> Result<Json<Trend>, ApiError> {
     let range = days_or(&state, range, 30);
     let scope = caller.operator.scope();
-    let course = course(&state, scope, Which::default(), By::Day, range).await?;
+    let course = course(&state, scope, of.0.which(), By::Day, range).await?;
     Ok(Json(course.told(&state, &money.0.shown(&state))))
 }
 

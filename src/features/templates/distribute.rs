@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use steward_actors::domain::clock::SharedClock;
 use steward_actors::jobs::{JobContext, JobKind};
+use steward_actors::knowledge::News;
 use steward_entities::change::ChangeError;
 use steward_entities::database::{Databases, begin_write};
 use steward_entities::scope::Scope;
@@ -136,6 +137,8 @@ impl Counts {
 pub(crate) struct Distribute {
     pub(crate) databases: Databases,
     pub(crate) clock: SharedClock,
+    /// Hears that pairs were written.
+    pub(crate) news: News,
 }
 
 /// On whose behalf a step is done.
@@ -202,6 +205,7 @@ impl Distribute {
             let mut told = json!({"tenant_id": tenant.public_id, "tenant_name": tenant.name});
             match self.tenant(tenant, &asked, &behalf).await {
                 Ok(counts) => {
+                    self.news.tell();
                     total.merge(&counts);
                     told["outcome"] = json!("done");
                     told["counts"] = json!(counts);

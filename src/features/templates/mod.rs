@@ -182,7 +182,7 @@ struct Which {
     keyword: Option<String>,
     /// The same as `keyword`.
     q: Option<String>,
-    /// Whether some tenant has an older revision of it.
+    /// Whether some tenant has what an older revision of it said.
     outdated: Option<bool>,
 }
 

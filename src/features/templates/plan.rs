@@ -129,10 +129,9 @@ pub(super) fn standing(
     }
     match (has == given.hash, given.revision < template.revision) {
         (true, true) => Standing::Outdated,
-        // Handed out and unchanged on either side, yet not the same: the revision was noted, the words were not.
-        (true, false) => Standing::Outdated,
         (false, true) => Standing::EditedOutdated,
-        (false, false) => Standing::Edited,
+        // Whatever the words are, also those of an earlier revision: somebody decided on this one that they stay.
+        (_, false) => Standing::Edited,
     }
 }
 
@@ -225,6 +224,8 @@ mod tests {
             (Some(given("a", 1)), Some(pair("b")), false, Current),
             // Kept at this revision: still its own words.
             (Some(given("a", 2)), Some(pair("mine")), false, Edited),
+            // And those it had from the revision before are no other words of its own.
+            (Some(given("a", 2)), Some(pair("a")), false, Edited),
         ] {
             let found = standing(&now, given.as_ref(), pair.as_ref(), has_own);
             assert_eq!(found, expected, "{given:?} {pair:?}");

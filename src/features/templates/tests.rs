@@ -77,6 +77,7 @@ impl House {
         let kind = Distribute {
             databases: (*self.world.database).clone(),
             clock: Arc::clone(&self.world.state.clock),
+            news: self.world.state.tree.knowledge.news.clone(),
         };
         let job = Job {
             id: row.public_id,
@@ -360,6 +361,16 @@ async fn handed_out_on(world: World) {
         .ask(Method::POST, "/distribute/preview", all.clone())
         .await;
     assert_eq!(told(&preview), [0, 1, 0, 2]);
+
+    // The list and what is told of each tenant go by one rule: who says by itself what the template says is up to date.
+    house.edits(1, "三十天内全额退款。").await;
+    assert_eq!(
+        house.states(&id).await,
+        ["outdated", "current", "own_question"]
+    );
+    assert_eq!(house.get(&format!("/{id}")).await["outdated_count"], 1);
+    house.edits(1, "三天。").await;
+    assert_eq!(house.get(&format!("/{id}")).await["outdated_count"], 2);
 
     // Nothing was said of its words: they stay, and are asked about again.
     let result = house.distribute(all.clone()).await;

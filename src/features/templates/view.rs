@@ -26,7 +26,7 @@ pub(super) struct TemplateView {
     revision: i64,
     /// Tenants that have it, in whatever revision.
     distributed_count: i64,
-    /// Those that have an older revision.
+    /// Those that have what an older revision said, or changed that, and do not say by themselves what it says now.
     outdated_count: i64,
     /// Tenants there are.
     tenant_count: u64,

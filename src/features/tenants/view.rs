@@ -111,7 +111,11 @@ impl TenantView {
             conversations_month: month,
             total_requests: total.total_requests,
             total_tokens_used: total.total_tokens,
-            last_active_at: figures.total.map(|total| rfc3339(total.last_at)),
+            last_active_at: figures
+                .total
+                .map(|total| total.last_at)
+                .filter(|at| *at > 0)
+                .map(rfc3339),
             created_at: rfc3339(row.created_at),
             updated_at: rfc3339(row.updated_at),
             version: row.version,

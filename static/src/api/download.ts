@@ -18,3 +18,17 @@ export function withTicket(address: URL, ticket: string): string {
   signed.searchParams.set('ticket', ticket)
   return signed.href
 }
+
+/** Hands the browser a text as a file. Spreadsheets take one without a byte-order mark for the machine's own encoding. */
+export function saveText(name: string, text: string): void {
+  const address = URL.createObjectURL(new Blob(['\ufeff', text], { type: 'text/csv;charset=utf-8' }))
+  const link = document.createElement('a')
+  link.href = address
+  link.download = name
+  link.click()
+  URL.revokeObjectURL(address)
+}
+
+/** Rows as CSV. */
+export const csvOf = (rows: readonly (readonly (string | number)[])[]): string =>
+  rows.map((row) => row.map((cell) => `"${String(cell).replaceAll('"', '""')}"`).join(',') + '\r\n').join('')

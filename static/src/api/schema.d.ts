@@ -1523,7 +1523,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Stops a job: at once when it waits, at its next step when it runs. */
+        /** Stops a job: at once when it waits, at its next step when it runs. Whoever started it may; of others' jobs, who may stop all. */
         post: operations["jobs_cancel"];
         delete?: never;
         options?: never;
@@ -2519,7 +2519,7 @@ export interface paths {
         put?: never;
         /**
          * Takes a file of pairs, xlsx or csv of whatever encoding and delimiter, at most 64 MiB and 1,000,000 rows, and says how it was
-         *     read. Nothing is brought in yet: `run` does that. A body with an `Idempotency-Key` may have 1 MiB only.
+         *     read. It is the body, or the one file of a form. Nothing is brought in yet: `run` does that. A body with an `Idempotency-Key` may have 1 MiB only.
          */
         post: operations["knowledge_send_import"];
         delete?: never;
@@ -5395,12 +5395,13 @@ export interface components {
         ConversationNumbers: {
             /**
              * Format: int64
-             * @description All calls.
+             * @description All calls, of whatever kind.
              */
             calls: number;
             /**
              * Format: int64
-             * @description Distinct conversations, where calls carry an id, and calls that carry none, each for itself.
+             * @description Distinct conversations, where calls carry an id, and calls that carry none, each for itself. Embeddings, counted tokens
+             *     and queries to a vector store are none.
              */
             conversations: number;
             /**
@@ -5425,7 +5426,7 @@ export interface components {
             with_id: number;
             /**
              * Format: int64
-             * @description The calls that carry no id.
+             * @description The calls that talk to a model and carry no id.
              */
             without_id: number;
         };
@@ -6751,6 +6752,11 @@ export interface components {
             suggestion: components["schemas"]["ImportMapping"];
             tenant_id: string;
             tenant_name: string;
+        };
+        /** @description A form that brings a file; nothing else is taken from it. */
+        KnowledgeImportForm: {
+            /** Format: binary */
+            file: string;
         };
         /** @description Knowledge at a glance. */
         KnowledgeOverview: {
@@ -8306,12 +8312,15 @@ export interface components {
         /** @description One page of a list. */
         Page_QaCandidate: {
             items: {
+                alike?: components["schemas"]["QaPair"] | null;
                 /** @description Empty when it is missing. */
                 answer: string;
                 created_at: string;
                 decided_at?: string | null;
                 /** @description Null while nobody decided, and of one that was taken by itself. */
                 decided_by?: string | null;
+                /** @description Pieces of approved feedback that say this, its own included. */
+                feedback_count: number;
                 feedback_id: string;
                 id: string;
                 missing?: ("tenant" | "question" | "answer") | null;
@@ -8320,7 +8329,7 @@ export interface components {
                  * @enum {string}
                  */
                 origin: "conversation" | "comment" | "none";
-                /** @description Of a taken one: the pair, unless it was removed since. */
+                /** @description Of a taken one: the pair, unless it was removed since. Of a merged one: the pair that says the same. */
                 pair_id?: string | null;
                 /** @description Empty when it is missing. */
                 question: string;
@@ -8337,7 +8346,7 @@ export interface components {
                  * @description What has become of a candidate.
                  * @enum {string}
                  */
-                status: "waiting" | "incomplete" | "taken" | "discarded";
+                status: "waiting" | "incomplete" | "taken" | "discarded" | "merged";
                 /**
                  * Format: double
                  * @description What can be checked of it without asking anybody comes to so much, 0 to 1; null of an incomplete one.
@@ -8605,7 +8614,7 @@ export interface components {
                 id: string;
                 /**
                  * Format: int64
-                 * @description Those that have an older revision.
+                 * @description Those that have what an older revision said, or changed that, and do not say by themselves what it says now.
                  */
                 outdated_count: number;
                 question: string;
@@ -9238,12 +9247,15 @@ export interface components {
         };
         /** @description What a piece of approved feedback taught. */
         QaCandidate: {
+            alike?: components["schemas"]["QaPair"] | null;
             /** @description Empty when it is missing. */
             answer: string;
             created_at: string;
             decided_at?: string | null;
             /** @description Null while nobody decided, and of one that was taken by itself. */
             decided_by?: string | null;
+            /** @description Pieces of approved feedback that say this, its own included. */
+            feedback_count: number;
             feedback_id: string;
             id: string;
             missing?: ("tenant" | "question" | "answer") | null;
@@ -9252,7 +9264,7 @@ export interface components {
              * @enum {string}
              */
             origin: "conversation" | "comment" | "none";
-            /** @description Of a taken one: the pair, unless it was removed since. */
+            /** @description Of a taken one: the pair, unless it was removed since. Of a merged one: the pair that says the same. */
             pair_id?: string | null;
             /** @description Empty when it is missing. */
             question: string;
@@ -9269,7 +9281,7 @@ export interface components {
              * @description What has become of a candidate.
              * @enum {string}
              */
-            status: "waiting" | "incomplete" | "taken" | "discarded";
+            status: "waiting" | "incomplete" | "taken" | "discarded" | "merged";
             /**
              * Format: double
              * @description What can be checked of it without asking anybody comes to so much, 0 to 1; null of an incomplete one.
@@ -10273,7 +10285,7 @@ export interface components {
             id: string;
             /**
              * Format: int64
-             * @description Those that have an older revision.
+             * @description Those that have what an older revision said, or changed that, and do not say by themselves what it says now.
              */
             outdated_count: number;
             question: string;
@@ -12692,6 +12704,8 @@ export interface operations {
             query?: {
                 /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
+                /** @description Calls of this tenant only; all of them unless given. */
+                tenant_id?: string;
                 /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
@@ -12731,6 +12745,8 @@ export interface operations {
             query?: {
                 /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
+                /** @description Calls of this tenant only; all of them unless given. */
+                tenant_id?: string;
                 /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
@@ -12770,6 +12786,8 @@ export interface operations {
             query?: {
                 /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
+                /** @description Calls of this tenant only; all of them unless given. */
+                tenant_id?: string;
                 /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
@@ -17140,6 +17158,8 @@ export interface operations {
             query?: {
                 /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
+                /** @description Calls of this tenant only; all of them unless given. */
+                tenant_id?: string;
                 /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
@@ -17179,6 +17199,8 @@ export interface operations {
             query?: {
                 /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
+                /** @description Calls of this tenant only; all of them unless given. */
+                tenant_id?: string;
                 /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
@@ -17218,6 +17240,8 @@ export interface operations {
             query?: {
                 /** @description What `cost` is told in; unless given what the setting `prices.currency` says. */
                 currency?: "USD" | "CNY";
+                /** @description Calls of this tenant only; all of them unless given. */
+                tenant_id?: string;
                 /** @description Beginning, RFC 3339 or a date; `start_time` is the same. */
                 from?: string;
                 /** @description End, RFC 3339 (exclusive) or a date (that day included); `end_time` is the same. */
@@ -17897,7 +17921,8 @@ export interface operations {
     knowledge_candidates: {
         parameters: {
             query?: {
-                status?: "waiting" | "incomplete" | "taken" | "discarded";
+                /** @description All but the merged ones unless given. */
+                status?: "waiting" | "incomplete" | "taken" | "discarded" | "merged";
                 tenant_id?: string;
                 /** @description Part of question or answer. */
                 q?: string;
@@ -18047,8 +18072,9 @@ export interface operations {
     };
     knowledge_export: {
         parameters: {
-            query: {
-                format: "csv" | "xlsx";
+            query?: {
+                /** @description `csv` unless given. */
+                format?: "csv" | "xlsx";
                 /** @description CSV: begin with a byte-order mark, without which Excel takes the text for the machine's own encoding. */
                 bom?: boolean;
                 tenant_id?: string;
@@ -18112,6 +18138,7 @@ export interface operations {
         requestBody: {
             content: {
                 "application/octet-stream": number[];
+                "multipart/form-data": components["schemas"]["KnowledgeImportForm"];
             };
         };
         responses: {
@@ -19400,7 +19427,7 @@ export interface operations {
                 keyword?: string;
                 /** @description The same as `keyword`. */
                 q?: string;
-                /** @description Whether some tenant has an older revision of it. */
+                /** @description Whether some tenant has what an older revision of it said. */
                 outdated?: boolean;
                 /** @description Rows of a page. */
                 limit?: number;

@@ -1,4 +1,5 @@
 // Health: every component is shown, one opens with its looks, and caches are cleared by who may.
+import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { assertAccessible, assertNoSidewaysScrolling, Console } from '../support/console.mjs'
 
@@ -32,3 +33,22 @@ test('health on a phone, in Chinese', () =>
     },
     { size: 'phone', language: 'zh', theme: 'dark' },
   ))
+
+test('the scheduler is restarted when that is confirmed, and only then is it on the record', async () => {
+  const audited = async () => {
+    const { items } = await ui.api('GET', '/api/v1/ops/logs/operations?limit=200')
+    return items.filter(({ action }) => action === 'system.restart_scheduler').length
+  }
+  await ui.visit('/ops/health', async (page) => {
+    const open = () => page.getByRole('button', { name: 'Restart scheduler' }).click()
+    await open()
+    const asked = page.getByRole('dialog')
+    await asked.getByRole('button', { name: 'Cancel' }).click()
+    await asked.waitFor({ state: 'detached' })
+    assert.equal(await audited(), 0)
+    await open()
+    await asked.getByRole('button', { name: 'Restart scheduler' }).click()
+    await page.getByText('The scheduler was restarted').waitFor()
+    assert.equal(await audited(), 1)
+  })
+})

@@ -1,5 +1,6 @@
 // Knowledge: pairs of every tenant, found, written, edited and removed, one by one and many at once.
 import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
 import { after, before, test } from 'node:test'
 import { assertAccessible, Console } from '../support/console.mjs'
 
@@ -139,6 +140,72 @@ test('a file is sent, tried and brought in; its rows that are no pair are told; 
   })
   const { items } = await ui.api('GET', `${pairs}?source=import`)
   assert.deepEqual(items.map((one) => one.question), ['可以退款吗？', '营业时间？'])
+})
+
+test('a workbook goes out, and comes in again for another tenant with every row', async () => {
+  const question = (n) => `Workbook ${n}?`
+  for (let n = 1; n <= 3; n++) {
+    await ui.api('POST', pairs, { tenant_id: tenants[0], question: question(n), answer: '含“引号”，和逗号', category: 'book' })
+  }
+  let book
+  await ui.visit(`/ops/knowledge?tenant_id=${tenants[0]}&category=book`, async (page) => {
+    await row(page, question(1)).waitFor()
+    await button(page, 'Export').click()
+    const saving = page.waitForEvent('download')
+    await page.getByRole('menuitem', { name: 'Excel (xlsx)' }).click()
+    const saved = await saving
+    assert.equal(saved.suggestedFilename(), 'knowledge.xlsx')
+    book = await readFile(await saved.path())
+  })
+  assert.equal(book.subarray(0, 2).toString(), 'PK')
+  await ui.visit(`/ops/knowledge?tenant_id=${tenants[1]}`, async (page) => {
+    await button(page, 'Import').click()
+    const form = dialog(page, 'Import pairs')
+    const mimeType = 'application/vnd.openxmlformats-officedocument.spreadsheetml.sheet'
+    await form.locator('[name=file]').setInputFiles({ name: 'book.xlsx', mimeType, buffer: book })
+    await button(form, 'Send the file').click()
+    await form.getByText('workbook, first sheet').waitFor()
+    // Three pairs below their names.
+    await form.getByText(/^4 · /).waitFor()
+    await button(form, 'Import').click()
+    await form.getByText('All of it is brought in').waitFor()
+    assert.equal(await form.locator('[data-count=created]').innerText(), '3')
+    await button(form, 'Close').last().click()
+    await row(page, question(3)).waitFor()
+  })
+  const { items } = await ui.api('GET', `${pairs}?tenant_id=${tenants[1]}&keyword=Workbook`)
+  assert.deepEqual(items.map((one) => [one.question, one.answer]), [3, 2, 1].map((n) => [question(n), '含“引号”，和逗号']))
+})
+
+test('rows that are no pair are paged through, and all of them saved; where pairs come from is told', async () => {
+  const rows = ['question,answer', ...Array.from({ length: 150 }, (_, n) => `Bad ${n},`)]
+  await ui.visit(`/ops/knowledge?tenant_id=${tenants[1]}`, async (page) => {
+    await button(page, 'Import').click()
+    const form = dialog(page, 'Import pairs')
+    const file = { name: 'bad.csv', mimeType: 'text/csv', buffer: Buffer.from(rows.join('\n')) }
+    await form.locator('[name=file]').setInputFiles(file)
+    await button(form, 'Send the file').click()
+    await button(form, 'Try it').click()
+    await form.getByText('It was only tried').waitFor()
+    await form.getByText('100 of 150').waitFor()
+    assert.equal(await form.locator('tbody tr').count() >= 100, true)
+    const saving = page.waitForEvent('download')
+    await button(form, 'Download all as CSV').click()
+    const saved = await saving
+    assert.equal(saved.suggestedFilename(), 'import-errors.csv')
+    const lines = (await readFile(await saved.path(), 'utf8')).trim().split('\r\n')
+    assert.deepEqual([lines.length, lines[0], lines[1].startsWith('"2","answer","empty"')], [151, '\ufeff"row","field","reason","message"', true])
+    await button(form, 'More').click()
+    await form.getByText('100 of 150').waitFor({ state: 'detached' })
+    await button(form, 'More').waitFor({ state: 'detached' })
+    await button(form, 'Remove the file').click()
+    await form.waitFor({ state: 'detached' })
+    const { by_source: sources, unsynced_count: unsynced } = await ui.api('GET', '/api/v1/ops/knowledge/overview')
+    await page.getByRole('button', { name: `Wait to be synced ${unsynced}` }).waitFor()
+    await page.getByRole('button', { name: `file ${sources.import}` }).click()
+    await page.waitForURL('**source=import**')
+    await assertAccessible(page, 'knowledge, where pairs come from')
+  })
 })
 
 test('pairs that ask the same are made one, and a pair says why it is worth what', async () => {

@@ -39,3 +39,27 @@ test('settings: a rate is refused, saved and taken back', () =>
     await page.getByText('The settings are saved and in force').waitFor()
     await page.getByRole('button', { name: 'Save changes' }).waitFor({ state: 'detached' })
   }, { tolerated: [/422 \(Unprocessable Entity\) .*\/api\/v1\/settings/] }))
+
+test('settings: a whole card goes back to its defaults at once', async () => {
+  const saved = async () => {
+    const { items } = await ui.api('GET', '/api/v1/settings')
+    const of = (key) => items.find((one) => one.key === key)
+    return ['scheduler.sync_interval', 'scheduler.process_interval'].map((key) => [of(key).value, of(key).default])
+  }
+  await ui.visit('/ops/settings', async (page) => {
+    for (const [key, value] of [['scheduler.sync_interval', '900'], ['scheduler.process_interval', '120']]) {
+      await page.locator(`[name="${key}"]`).fill(value)
+    }
+    await page.getByRole('button', { name: 'Save changes' }).click()
+    await page.getByText('The settings are saved and in force').waitFor()
+    assert.deepEqual((await saved()).map(([value]) => value), ['900', '120'])
+    await page.getByRole('button', { name: 'All to the default: Learning' }).click()
+    await page.getByText('2 changes are not saved').waitFor()
+    await assertAccessible(page, 'settings, a card to be reset')
+    await page.getByRole('button', { name: 'Save changes' }).click()
+    await page.getByRole('button', { name: 'Save changes' }).waitFor({ state: 'detached' })
+    for (const [value, byDefault] of await saved()) assert.equal(value, byDefault)
+    await page.getByRole('link', { name: 'Restart the scheduler, clear the cache' }).click()
+    await page.waitForURL('**/health')
+  })
+})

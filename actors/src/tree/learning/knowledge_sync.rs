@@ -1,7 +1,7 @@
 //! `knowledge_sync`: has pairs embedded, and keeps the vectors in memory as they are in the tables.
 //!
-//! A reconciler: on a tick or a nudge ([`SyncNow`]) it looks at what waits and makes a pass (`knowledge::sync`); between
-//! them it reads what other nodes have embedded. One pass at a time; what fails is in the tables and waits longer each
+//! A reconciler: when `scheduler.sync_interval` is over, when pairs were written ([`News`](crate::knowledge::News)) or on a
+//! nudge ([`SyncNow`]) it looks at what waits and makes a pass (`knowledge::sync`); between them it reads what other nodes have embedded. One pass at a time; what fails is in the tables and waits longer each
 //! time. Off (`scheduler.auto_sync_enabled`), it embeds on a nudge only, and what somebody asked for (`knowledge::asked`).
 
 use std::time::Duration;
@@ -14,6 +14,9 @@ use crate::supervision::{ActorRef, ChildSpec};
 
 /// How often the tables are looked at for vectors that others wrote, and for what is asked for.
 const READ_EVERY: Duration = Duration::from_secs(2);
+
+/// Between two passes over what was written meanwhile: many writes make one pass.
+const NEWS_MICROS: i64 = 5_000_000;
 
 /// After a pass that a database broke off.
 const AGAIN_MICROS: i64 = 30_000_000;
@@ -61,8 +64,9 @@ impl KnowledgeSync {
         let now = self.parts.clock.now_micros();
         let since = |at: i64| now.saturating_sub(at);
         settings.syncs
-            && (self.passed_at.is_none_or(|at| since(at) >= every)
-                || self.again_at.is_some_and(|at| now >= at))
+            && (self.passed_at.is_none_or(|at| {
+                since(at) >= every || (since(at) >= NEWS_MICROS && self.parts.news.is_told())
+            }) || self.again_at.is_some_and(|at| now >= at))
     }
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
@@ -78,6 +82,7 @@ impl KnowledgeSync {
         if passes {
             self.passed_at = Some(self.parts.clock.now_micros());
             self.again_at = None;
+            self.parts.news.take();
         }
         let (parts, home) = (self.parts.clone(), self.parts.databases.clone());
         let work = async move {

@@ -1,4 +1,5 @@
-//! `job_runner`: runs the rows of `jobs`, one at a time, oldest first.
+//! `job_runner`: runs the rows of `jobs`, one at a time, oldest first; beside them, in a lane of their own, those that mostly
+//! wait for what others do, one at a time too.
 //!
 //! Woken by [`Wake`] and by a tick. While a job runs, each tick writes its progress and looks whether somebody
 //! wants it cancelled. What this node was running when it crashed goes back to the queue when it starts; what
@@ -55,9 +56,10 @@ enum Work {
     },
 }
 
-/// The actor.
-pub struct JobRunner {
-    parts: Parts,
+/// Jobs that run one after the other.
+struct Lane {
+    /// The kinds it takes.
+    kinds: Vec<String>,
     work: Work,
     /// A database step is under way: there is never more than one.
     stepping: bool,
@@ -65,6 +67,15 @@ pub struct JobRunner {
     again: bool,
     /// Took back what an earlier life was running.
     recovered: bool,
+}
+
+/// One for work, one for waiting.
+const LANES: usize = 2;
+
+/// The actor.
+pub struct JobRunner {
+    parts: Parts,
+    lanes: [Lane; LANES],
     /// The database failed at the last step: told once, not at every tick.
     failing: bool,
 }
@@ -91,29 +102,44 @@ enum Stepped {
 impl JobRunner {
     /// A runner with nothing to do yet.
     pub fn new(_me: Incarnation<Self>, parts: Parts) -> Self {
-        Self {
-            parts,
+        let lanes = [false, true].map(|that_wait| Lane {
+            kinds: parts.kinds.names(that_wait),
             work: Work::Idle,
             stepping: false,
             again: false,
             recovered: false,
+        });
+        Self {
+            parts,
+            lanes,
             failing: false,
         }
     }
 
-    /// One database step, whichever is due.
-    fn step(&mut self, ctx: &mut Context<Self>) {
-        if self.stepping {
-            self.again = true;
+    fn step_all(&mut self, ctx: &mut Context<Self>) {
+        for lane in 0..LANES {
+            self.step(lane, ctx);
+        }
+    }
+
+    /// One database step of a lane, whichever is due.
+    fn step(&mut self, at: usize, ctx: &mut Context<Self>) {
+        let lane = &mut self.lanes[at];
+        if lane.stepping {
+            lane.again = true;
             return;
         }
-        self.stepping = true;
-        self.again = false;
+        if lane.kinds.is_empty() {
+            return;
+        }
+        lane.stepping = true;
+        lane.again = false;
         let parts = self.parts.clone();
         let now = self.parts.clock.now_micros();
-        let due = match &self.work {
+        let due = match &lane.work {
             Work::Idle => Due::Claim {
-                own_too: !self.recovered,
+                kinds: lane.kinds.clone(),
+                own_too: !lane.recovered,
             },
             Work::Running { job, control } => Due::Beat {
                 id: job.id,
@@ -129,17 +155,17 @@ impl JobRunner {
             home.at_home(async move { due.write(&parts, now).await })
                 .await
         };
-        ctx.spawn(stepped.into_actor(self).map(|result, this, ctx| {
-            this.stepping = false;
-            this.stepped(result, ctx);
+        ctx.spawn(stepped.into_actor(self).map(move |result, this, ctx| {
+            this.lanes[at].stepping = false;
+            this.stepped(at, result, ctx);
         }));
     }
 
-    fn stepped(&mut self, result: Result<Stepped, DbErr>, ctx: &mut Context<Self>) {
+    fn stepped(&mut self, at: usize, result: Result<Stepped, DbErr>, ctx: &mut Context<Self>) {
         let next = match result {
             Ok(found) => {
                 self.failing = false;
-                self.take(found, ctx)
+                self.take(at, found, ctx)
             }
             Err(error) => {
                 if !self.failing {
@@ -149,33 +175,34 @@ impl JobRunner {
                 false
             }
         };
-        if next || self.again {
-            self.step(ctx);
+        if next || self.lanes[at].again {
+            self.step(at, ctx);
         }
     }
 
     /// True when the next step is due at once.
-    fn take(&mut self, found: Stepped, ctx: &mut Context<Self>) -> bool {
+    fn take(&mut self, at: usize, found: Stepped, ctx: &mut Context<Self>) -> bool {
+        let lane = &mut self.lanes[at];
         match found {
-            Stepped::Nothing => self.recovered = true,
+            Stepped::Nothing => lane.recovered = true,
             Stepped::Claimed(job) => {
-                self.recovered = true;
-                self.start(job, ctx);
+                lane.recovered = true;
+                self.start(at, job, ctx);
             }
             Stepped::Stop => {
-                if let Work::Running { control, .. } = &self.work {
+                if let Work::Running { control, .. } = &lane.work {
                     control.cancel();
                 }
             }
             Stepped::Ended => {
-                self.work = Work::Idle;
+                lane.work = Work::Idle;
                 return true;
             }
         }
         false
     }
 
-    fn start(&mut self, job: Box<job::Model>, ctx: &mut Context<Self>) {
+    fn start(&mut self, at: usize, job: Box<job::Model>, ctx: &mut Context<Self>) {
         let control = JobControl::new();
         let context = JobContext::new(&job, Arc::clone(&control));
         let kind = self.parts.kinds.get(&job.kind);
@@ -185,23 +212,23 @@ impl JobRunner {
             attempt = job.attempts,
             "a job begins"
         );
-        self.work = Work::Running { job, control };
+        self.lanes[at].work = Work::Running { job, control };
         let run = async move {
             match kind {
                 Some(kind) => kind.run(context).await,
                 None => Err("this release does not know the kind of job".to_owned()),
             }
         };
-        ctx.spawn(run.into_actor(self).map(|result, this, ctx| {
-            let work = std::mem::replace(&mut this.work, Work::Idle);
+        ctx.spawn(run.into_actor(self).map(move |result, this, ctx| {
+            let work = std::mem::replace(&mut this.lanes[at].work, Work::Idle);
             if let Work::Running { job, control } = work {
                 let ending = match result {
                     Ok(value) => Ending::Succeeded(value),
                     Err(_) if control.is_cancelled() => Ending::Cancelled,
                     Err(reason) => Ending::Failed(reason),
                 };
-                this.work = Work::Ending { job, ending };
-                this.step(ctx);
+                this.lanes[at].work = Work::Ending { job, ending };
+                this.step(at, ctx);
             }
         }));
     }
@@ -210,6 +237,8 @@ impl JobRunner {
 /// The database step that is due.
 enum Due {
     Claim {
+        kinds: Vec<String>,
+        /// What an earlier life of this node was running is taken back first.
         own_too: bool,
     },
     Beat {
@@ -225,10 +254,14 @@ enum Due {
 impl Due {
     async fn write(self, parts: &Parts, now: i64) -> Result<Stepped, DbErr> {
         let node = i64::from(parts.node);
-        if let Self::Claim { own_too: false } = self
+        if let Self::Claim {
+            kinds,
+            own_too: false,
+        } = &self
             && !job::any_waiting(
                 &parts.databases.control_read,
-                &parts.kinds.names(),
+                kinds,
+                node,
                 now - SILENT_AFTER_MICROS,
             )
             .await?
@@ -238,8 +271,8 @@ impl Due {
         }
         let txn = begin_write(&parts.databases.control).await?;
         let stepped = match self {
-            Self::Claim { own_too } => {
-                let own = own_too.then_some(node);
+            Self::Claim { kinds, own_too } => {
+                let own = own_too.then_some((node, &kinds[..]));
                 let lost = job::recover(&txn, own, now - SILENT_AFTER_MICROS, now).await?;
                 for job in lost {
                     tracing::warn!(
@@ -249,7 +282,7 @@ impl Due {
                         "a job was interrupted"
                     );
                 }
-                let claimed = job::claim(&txn, &parts.kinds.names(), node, now).await?;
+                let claimed = job::claim(&txn, &kinds, node, now).await?;
                 claimed.map_or(Stepped::Nothing, |job| Stepped::Claimed(Box::new(job)))
             }
             Self::Beat { id, progress } => match job::beat(&txn, id, node, progress, now).await? {
@@ -295,8 +328,8 @@ impl Actor for JobRunner {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        self.step(ctx);
-        ctx.run_interval(TICK, Self::step);
+        self.step_all(ctx);
+        ctx.run_interval(TICK, Self::step_all);
     }
 }
 
@@ -304,6 +337,6 @@ impl Handler<Wake> for JobRunner {
     type Result = ();
 
     fn handle(&mut self, _: Wake, ctx: &mut Context<Self>) {
-        self.step(ctx);
+        self.step_all(ctx);
     }
 }

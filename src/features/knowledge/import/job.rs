@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use steward_actors::domain::clock::SharedClock;
 use steward_actors::jobs::{JobContext, JobKind};
+use steward_actors::knowledge::News;
 use steward_entities::change::ChangeError;
 use steward_entities::database::{Databases, begin_write};
 use steward_entities::knowledge_import::{self, Model};
@@ -60,6 +61,8 @@ pub(crate) struct ImportPairs {
     pub(crate) clock: SharedClock,
     /// Where the files lie.
     pub(crate) dir: PathBuf,
+    /// Hears that pairs were written.
+    pub(crate) news: News,
 }
 
 /// Where the plain rows of an import lie.
@@ -150,6 +153,9 @@ impl ImportPairs {
             let first = asked.mapping.has_header && offset == 0;
             let lines = judged(rows, first, &asked, &mut asks);
             row = self.write(row, lines, &asked).await?;
+            if !asked.dry_run {
+                self.news.tell();
+            }
             let per_cent = row.rows_done.saturating_mul(100) / row.row_count.max(1);
             progress(u8::try_from(per_cent.clamp(0, 100)).unwrap_or(100));
         }

@@ -8,10 +8,11 @@
 //! | POST | `/ops/knowledge/import/{id}/run` | `write:knowledge` |
 //! | GET | `/ops/knowledge/import/{id}/errors` | `read:knowledge` |
 //!
-//! The file goes straight to the data directory and is read once into plain rows ([`read`]), which stay there until all is
+//! The file is the body, or the one file of a form ([`body`]). It goes straight to the data directory and is read once into plain rows ([`read`]), which stay there until all is
 //! brought in, the import is removed, or nobody has touched it for a week. What is in them is not trusted: every row is
 //! judged again in the transaction that writes it ([`job`]).
 
+mod body;
 mod job;
 mod mapping;
 mod read;
@@ -19,18 +20,15 @@ mod read;
 mod tests;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use actix_web::{HttpResponse, delete, get, post, web};
+use actix_web::{HttpRequest, HttpResponse, delete, get, post, web};
 use encoding_rs::Encoding;
-use futures_util::StreamExt;
 use sea_orm::ConnectionTrait;
 use serde::{Deserialize, Serialize};
 use steward_actors::tree::upkeep::job_runner::Wake;
 use steward_entities::knowledge_import::{self, Model, New};
 use steward_entities::scope::Scope;
 use steward_entities::{job as jobs, knowledge_import_error, tenant};
-use tokio::io::AsyncWriteExt;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -45,15 +43,12 @@ use crate::http::permission::{Can, ReadKnowledge, WriteKnowledge};
 use crate::http::range::rfc3339;
 use crate::state::AppState;
 
+use body::Body;
 pub(crate) use job::ImportPairs;
 use job::{Asked, Existing, rows_from, rows_path};
 use mapping::Mapping;
 use read::{Found, Unread};
 
-/// Largest file.
-const FILE_MAX_BYTES: u64 = 64 << 20;
-/// Longest silence while it comes.
-const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// Rows that are shown of it.
 const SAMPLE_ROWS: usize = 10;
 /// Characters of a cell that are shown.
@@ -172,11 +167,11 @@ struct ImportError {
 }
 
 /// Takes a file of pairs, xlsx or csv of whatever encoding and delimiter, at most 64 MiB and 1,000,000 rows, and says how it was
-/// read. Nothing is brought in yet: `run` does that. A body with an `Idempotency-Key` may have 1 MiB only.
+/// read. It is the body, or the one file of a form. Nothing is brought in yet: `run` does that. A body with an `Idempotency-Key` may have 1 MiB only.
 #[utoipa::path(
     tag = "knowledge",
     params(Sent),
-    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    request_body(content((Vec<u8> = "application/octet-stream"), (body::ImportForm = "multipart/form-data"))),
     responses((status = 201, body = ImportView))
 )]
 #[post("/ops/knowledge/import")]
@@ -184,12 +179,12 @@ async fn send_import(
     state: web::Data<AppState>,
     caller: Can<WriteKnowledge>,
     sent: Query<Sent>,
+    request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, ApiError> {
     let Query(sent) = sent;
     let scope = caller.operator.scope();
-    let name = sent.file_name.as_deref().unwrap_or("file");
-    let file_name = text("file_name", name, 1, 255)?;
+    let body = Body::of(&request, payload)?;
     let encoding = sent.encoding.filter(|label| !label.is_empty());
     if let Some(label) = &encoding
         && Encoding::for_label(label.as_bytes()).is_none()
@@ -209,7 +204,9 @@ async fn send_import(
     let public_id = knowledge_import::new_id();
     let kept = Kept::new(dir.join(format!("{public_id}.part")));
     let rows = Kept::new(rows_path(&dir, &public_id));
-    let file_bytes = receive(payload, &kept.path).await?;
+    let (file_bytes, own_name) = body.receive(&kept.path).await?;
+    let name = sent.file_name.or(own_name);
+    let file_name = text("file_name", name.as_deref().unwrap_or("file"), 1, 255)?;
     let found = read_once(&kept.path, &rows.path, encoding).await?;
     drop(kept);
     let change = Change::begin(&state, &caller).await?;
@@ -223,6 +220,7 @@ async fn send_import(
         delimiter: found.delimiter.map(String::from),
         row_count: i64::try_from(found.rows).unwrap_or(i64::MAX),
         created_by: caller.operator.username.clone(),
+        node: i64::from(state.config.node.id),
     };
     let row = knowledge_import::insert(&change, new, change.now).await?;
     let swept = sweep(&change).await?;
@@ -318,7 +316,11 @@ async fn run_import(
     };
     let params = serde_json::to_value(&asked).map_err(ApiError::internal)?;
     let author = caller.operator.public_id.clone();
-    let job = jobs::insert(&change, job::KIND, params, author, change.now).await?;
+    let (kind, now) = (job::KIND, change.now);
+    let job = match row.node {
+        Some(node) => jobs::insert_on(&change, node, kind, params, author, now).await?,
+        None => jobs::insert(&change, kind, params, author, now).await?,
+    };
     knowledge_import_error::clear(&change, row.id).await?;
     let job_id = job.public_id.clone();
     let row = knowledge_import::begin(&change, row, job_id, run.dry_run, change.now).await?;
@@ -460,32 +462,6 @@ async fn view(
         created_by: row.created_by,
         created_at: rfc3339(row.created_at),
     })
-}
-
-/// Writes the body to `path`; how many bytes it had.
-async fn receive(mut payload: web::Payload, path: &Path) -> Result<u64, ApiError> {
-    let mut file = tokio::fs::File::create(path)
-        .await
-        .map_err(ApiError::internal)?;
-    let mut length = 0;
-    loop {
-        let next = tokio::time::timeout(SILENCE_MAX, payload.next()).await;
-        let chunk = match next.map_err(|_| ApiError::new(ErrorCode::RequestTimeout))? {
-            None => break,
-            Some(chunk) => {
-                chunk.map_err(|cause| ApiError::new(ErrorCode::RequestInvalid).because(cause))?
-            }
-        };
-        length += chunk.len() as u64;
-        if length > FILE_MAX_BYTES {
-            return Err(ApiError::new(ErrorCode::BodyTooLarge).detail(format!(
-                "At most {FILE_MAX_BYTES} bytes: send it as several files."
-            )));
-        }
-        file.write_all(&chunk).await.map_err(ApiError::internal)?;
-    }
-    file.flush().await.map_err(ApiError::internal)?;
-    Ok(length)
 }
 
 async fn read_once(from: &Path, to: &Path, encoding: Option<String>) -> Result<Found, ApiError> {

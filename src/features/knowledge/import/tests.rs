@@ -12,7 +12,7 @@ use steward_entities::qa_pair;
 
 use super::ImportPairs;
 use crate::features::knowledge::tests::{House, code};
-use crate::testing::{Answer, World};
+use crate::testing::{Answer, Ask, World};
 use steward_migration::testing::TestDatabase;
 
 /// A world whose data directory is the test's own.
@@ -31,6 +31,7 @@ fn kind(house: &House) -> ImportPairs {
         databases: (*house.world.database).clone(),
         clock: Arc::clone(&house.world.state.clock),
         dir: super::dir(house.world.database.dir()),
+        news: house.world.state.tree.knowledge.news.clone(),
     }
 }
 
@@ -47,10 +48,11 @@ async fn asked(house: &House, id: &str, body: Value) -> jobs::Model {
 /// Ends a job as the runner would.
 async fn end(house: &House, job: &jobs::Model, ending: Ending) {
     let txn = begin_write(&house.world.database.control).await.unwrap();
-    jobs::claim(&txn, &[super::job::KIND.to_owned()], 1, job.created_at)
+    let node = i64::from(house.world.state.config.node.id);
+    jobs::claim(&txn, &[super::job::KIND.to_owned()], node, job.created_at)
         .await
         .unwrap();
-    jobs::finish(&txn, job.id, 1, ending, job.created_at)
+    jobs::finish(&txn, job.id, node, ending, job.created_at)
         .await
         .unwrap();
     txn.commit().await.unwrap();
@@ -436,4 +438,84 @@ async fn taken_back(world: World) {
         .ask(&own, Method::GET, "/export?format=csv", Value::Null)
         .await;
     assert!(theirs.text.contains("问题 3,") && !theirs.text.contains("问题 2,"));
+}
+
+/// A form of parts: what each is called, the name of its file if it is one, and what is in it.
+fn form(parts: &[(&str, Option<&str>, &str)]) -> Vec<u8> {
+    let mut body = String::new();
+    for (name, file, text) in parts {
+        body.push_str(&format!(
+            "--edge\r\ncontent-disposition: form-data; name=\"{name}\""
+        ));
+        if let Some(file) = file {
+            body.push_str(&format!("; filename=\"{file}\"\r\ncontent-type: text/csv"));
+        }
+        body.push_str(&format!("\r\n\r\n{text}\r\n"));
+    }
+    body.push_str("--edge--\r\n");
+    body.into_bytes()
+}
+
+#[actix_web::test]
+async fn a_file_comes_as_the_body_or_in_a_form_and_as_nothing_else() {
+    let house = House::on(on(TestDatabase::sqlite().await)).await;
+    let app = house.world.app().await;
+    let path = format!(
+        "/api/v1/ops/knowledge/import?tenant_id={}",
+        house.tenants[0].0
+    );
+    let send = async |told: &str, body: Vec<u8>| {
+        let ask = Ask::new(Method::POST, &path).bearer(&house.root);
+        ask.header("content-type", told).bytes(body).to(&app).await
+    };
+    let csv = "question,answer\nHow?,So.\n";
+    let multipart = "multipart/form-data; boundary=edge";
+    let sent = send(multipart, form(&[("file", Some("pairs.csv"), csv)])).await;
+    assert_eq!(sent.status, StatusCode::CREATED, "{sent:?}");
+    assert_eq!(
+        (
+            &sent.body["file_name"],
+            &sent.body["rows"],
+            &sent.body["file_bytes"]
+        ),
+        (&json!("pairs.csv"), &json!(2), &json!(csv.len()))
+    );
+    assert_eq!(sent.body["sample"][1]["cells"], json!(["How?", "So."]));
+    for told in ["text/csv; charset=utf-8", "Application/Octet-Stream"] {
+        let sent = send(told, csv.into()).await;
+        assert_eq!(sent.body["rows"], 2, "{told}: {sent:?}");
+    }
+    let two = [("file", Some("a.csv"), csv), ("file", Some("b.csv"), csv)];
+    for (told, body, expected) in [
+        (
+            "application/json",
+            csv.into(),
+            (415, "unsupported_media_type"),
+        ),
+        (
+            "application/x-www-form-urlencoded",
+            csv.into(),
+            (415, "unsupported_media_type"),
+        ),
+        (
+            "multipart/mixed; boundary=edge",
+            csv.into(),
+            (415, "unsupported_media_type"),
+        ),
+        (multipart, form(&two), (422, "validation_failed")),
+        (multipart, form(&[]), (422, "validation_failed")),
+        (
+            multipart,
+            form(&[("tenant_id", None, "ten_x")]),
+            (422, "validation_failed"),
+        ),
+        (multipart, csv.into(), (400, "invalid_request")),
+        ("multipart/form-data", csv.into(), (400, "invalid_request")),
+    ] {
+        let refused = send(told, body).await;
+        assert_eq!(code(&refused), expected, "{told}: {refused:?}");
+    }
+    // Nothing of what was refused is left behind.
+    let mut kept = std::fs::read_dir(super::dir(house.world.database.dir())).unwrap();
+    assert!(kept.all(|file| file.unwrap().path().extension().unwrap() == "rows"));
 }

@@ -20,6 +20,8 @@ const candidate = (id: string, more: object) => ({
   missing: null,
   suggested_score: 0.8,
   same: [],
+  alike: null,
+  feedback_count: 1,
   pair_id: null,
   decided_by: null,
   decided_at: null,
@@ -102,5 +104,35 @@ it('one that is discarded is not taken', async () => {
   const { wrapper, sent } = await shown(candidate('qac_3', {}))
   await press('Discard “How much is it?”')
   expect(sent().map(({ path }) => path)).toEqual([`${root}/candidates/qac_3/discard`])
+  wrapper.unmount()
+})
+
+it('shows those after the first page when they are asked for, and what is alike and how often it was said', async () => {
+  const first = candidate('qac_1', {
+    alike: { id: 'qa_near', question: 'What does it cost?', answer: 'Much.' },
+    feedback_count: 3,
+  })
+  const second = candidate('qac_2', { question: 'When do you open?' })
+  play(({ path, line }: Asked) => {
+    if (path === `${root}/learn/status`) return json(status)
+    if (path !== `${root}/candidates`) return undefined
+    return line.includes('cursor=next')
+      ? json({ items: [second], total: 2, total_is_exact: true, next_cursor: null })
+      : json({ items: [first], total: 2, total_is_exact: true, next_cursor: 'next' })
+  })
+  const props = {
+    mayWrite: true,
+    tenants: undefined,
+    categories: [],
+    changed: () => Promise.resolve(),
+    modelValue: 'waiting',
+  }
+  const { wrapper } = await mounted(LearnDialog, { props, address: '/knowledge?learn=waiting' })
+  await vi.waitFor(() => expect(document.body.textContent).toContain('said 3 times'))
+  expect(document.body.textContent).toContain('What does it cost?')
+  expect(document.body.textContent).not.toContain('When do you open?')
+  press('More')
+  await vi.waitFor(() => expect(document.body.textContent).toContain('When do you open?'))
+  expect(button('More')).toBeUndefined()
   wrapper.unmount()
 })

@@ -1,8 +1,8 @@
 // A file of pairs: sent, asked about while a job works on it, tried, brought in, removed.
-import { useQuery, useQueryClient } from '@tanstack/vue-query'
+import { useInfiniteQuery, useQuery, useQueryClient } from '@tanstack/vue-query'
 import { computed, watch } from 'vue'
-import { answer, api, idempotencyKey } from '@/api/client'
-import { download } from '@/api/download'
+import { answer, api, everyPage, idempotencyKey } from '@/api/client'
+import { csvOf, download, saveText } from '@/api/download'
 import { Problem } from '@/api/problem'
 import { type Import, type ImportRun, isBusy } from './import'
 
@@ -33,16 +33,14 @@ export function useImport(id: () => string | null, changed: () => Promise<void>)
     refetchInterval: ({ state }) => (isBusy(state.data) ? 1_000 : false),
   })
   const it = computed(() => (id() === null ? null : (query.data.value ?? null)))
-  const errors = useQuery({
+  const errorsOf = (query: { limit: number; cursor?: string }, signal?: AbortSignal) =>
+    answer(api.GET('/api/v1/ops/knowledge/import/{id}/errors', { params: { ...path(), query }, signal }))
+  const errors = useInfiniteQuery({
     queryKey: computed(() => ['knowledge-import', id(), 'errors', it.value?.job?.id, it.value?.outcome?.bad]),
     enabled: computed(() => (it.value?.outcome?.bad ?? 0) > 0),
-    queryFn: ({ signal }) =>
-      answer(
-        api.GET('/api/v1/ops/knowledge/import/{id}/errors', {
-          params: { ...path(), query: { limit: 100 } },
-          signal,
-        }),
-      ),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (last: { next_cursor?: string | null }) => last.next_cursor ?? undefined,
+    queryFn: ({ pageParam, signal }) => errorsOf({ limit: 100, ...(pageParam ? { cursor: pageParam } : {}) }, signal),
   })
   // What a job brought in is in the list.
   watch(
@@ -55,7 +53,20 @@ export function useImport(id: () => string | null, changed: () => Promise<void>)
     it,
     problem: computed(() => (query.error.value ? Problem.from(query.error.value) : null)),
     retry: () => query.refetch(),
-    errors: computed(() => errors.data.value?.items ?? []),
+    errors: computed(() => errors.data.value?.pages.flatMap((page) => page.items) ?? []),
+    /** Fetches those after the last one; none when there are no more. */
+    moreErrors: computed(() => (errors.hasNextPage.value ? () => void errors.fetchNextPage() : null)),
+    /** Hands the browser all of them as a file. Throws a `Problem`. */
+    async saveErrors() {
+      const { items } = await everyPage((query) => errorsOf(query))
+      const rows = items.map((error) => [error.row, error.field, error.reason, error.message])
+      saveText('import-errors.csv', csvOf([['row', 'field', 'reason', 'message'], ...rows]))
+    },
+    async stop() {
+      const job = it.value?.job?.id
+      if (job) await answer(api.POST('/api/v1/jobs/{id}/cancel', { params: { path: { id: job } } }))
+      await query.refetch()
+    },
     async run(body: ImportRun) {
       await answer(
         api.POST('/api/v1/ops/knowledge/import/{id}/run', {

@@ -1,5 +1,5 @@
 // What feedback taught: candidates for pairs, and deciding on them.
-import { useMutation, useQuery, useQueryClient } from '@tanstack/vue-query'
+import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from '@tanstack/vue-query'
 import { computed } from 'vue'
 import { answer, api, idempotencyKey } from '@/api/client'
 import { Problem } from '@/api/problem'
@@ -9,7 +9,8 @@ import type { Draft } from './pair'
 import { emptyDraft, textOf } from './pair'
 
 export type Candidate = components['schemas']['QaCandidate']
-export type CandidateStatus = Candidate['status']
+/** Those that were merged are counted at what says the same. */
+export type CandidateStatus = Exclude<Candidate['status'], 'merged'>
 export const STATUSES = ['waiting', 'incomplete', 'taken', 'discarded'] as const satisfies readonly CandidateStatus[]
 
 const root = ['knowledge', 'learning'] as const
@@ -42,20 +43,25 @@ export function useLearning() {
 export function useCandidates(status: () => CandidateStatus, tenant: () => string | undefined) {
   const queries = useQueryClient()
   const live = useLive().interval
-  const query = useQuery({
+  const query = useInfiniteQuery({
     queryKey: computed(() => [...root, status(), tenant()]),
     refetchInterval: () => watching(live.value),
-    queryFn: ({ signal }) =>
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (last: { next_cursor?: string | null }) => last.next_cursor ?? undefined,
+    queryFn: ({ pageParam, signal }) =>
       answer(
         api.GET('/api/v1/ops/knowledge/candidates', {
-          params: { query: { status: status(), tenant_id: tenant() } },
+          params: { query: { status: status(), tenant_id: tenant(), ...(pageParam ? { cursor: pageParam } : {}) } },
           signal,
         }),
       ),
   })
   return {
-    items: computed(() => query.data.value?.items ?? []),
-    total: computed(() => query.data.value?.total ?? 0),
+    items: computed(() => query.data.value?.pages.flatMap((page) => page.items) ?? []),
+    total: computed(() => query.data.value?.pages.at(-1)?.total ?? 0),
+    /** Fetches those after the last one; none when there are no more. */
+    more: computed(() => (query.hasNextPage.value ? () => void query.fetchNextPage() : null)),
+    coming: query.isFetchingNextPage,
     loading: query.isPending,
     problem: computed(() => (query.error.value ? Problem.from(query.error.value) : null)),
     retry: () => query.refetch(),

@@ -60,6 +60,21 @@ export function useOverview() {
     ...common,
     refetchInterval: 60_000,
   })
+  // Of the whole installation: who sees one tenant only is refused, and sees none of it.
+  const dashboard = useQuery({
+    queryKey: ['dashboard', 'overview'],
+    enabled: sees('read:stats'),
+    queryFn: ({ signal }) => answer(api.GET('/api/v1/ops/dashboard/overview', { signal })),
+    ...common,
+    refetchInterval: 60_000,
+  })
+  const week = useQuery({
+    queryKey: ['dashboard', 'week'],
+    enabled: sees('read:stats'),
+    queryFn: ({ signal }) => answer(api.GET('/api/v1/ops/dashboard/trends', { signal })),
+    ...common,
+    refetchInterval: 300_000,
+  })
   const latest = useQuery({
     queryKey: ['requests', 'latest'],
     queryFn: ({ signal }) =>
@@ -181,6 +196,10 @@ export function useOverview() {
     users: users.data,
     usersAreComing: users.isLoading,
     talks: talks.data,
+    dashboard: dashboard.data,
+    week: week.data,
+    /** Whether there is something of them to be seen, or still to come. */
+    seesHouse: computed(() => dashboard.isLoading.value || dashboard.data.value !== undefined),
     latest: latest.data,
     /** What moves, while it is pushed. */
     now: computed(() => (live.state.value === 'live' ? now.value : null)),

@@ -67,6 +67,13 @@ export const useText = featureText(
       talksTrend: 'Conversations by day',
       conversations: 'Conversations',
       parts: 'Components',
+      own: {
+        uplink: 'Line to the outside',
+        database: 'Databases',
+        spool: 'Spool',
+        disk: 'Free space',
+        jwt: 'Token issuance',
+      },
       status: { healthy: 'healthy', degraded: 'degraded', unhealthy: 'unhealthy', unknown: 'unknown' },
     },
     alerts: {
@@ -189,6 +196,7 @@ export const useText = featureText(
       talksTrend: '每日对话',
       conversations: '对话',
       parts: '组件',
+      own: { uplink: '外部网络', database: '数据库', spool: '缓冲区', disk: '可用空间', jwt: 'JWT 签发' },
       status: { healthy: '健康', degraded: '降级', unhealthy: '不可用', unknown: '未知' },
     },
     alerts: {

@@ -44,6 +44,8 @@ const grouped = [
   'log',
   'retention',
   'archive',
+  'scheduler',
+  'rag',
 ] as const
 
 export function useWords() {

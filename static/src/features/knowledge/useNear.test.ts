@@ -1,8 +1,9 @@
-import { afterEach, expect, it, vi } from 'vitest'
-import { json, play } from '@/testing'
+import { afterEach, beforeEach, expect, it, vi } from 'vitest'
+import { json, play, somebody } from '@/testing'
 import { syncedOf } from './pair'
 import { useNear } from './useNear'
 
+beforeEach(() => void somebody())
 afterEach(() => vi.unstubAllGlobals())
 const hit = { score: 0.9, pair: { id: 'qa_1', question: 'How do I book?', answer: 'Call us.' } }
 

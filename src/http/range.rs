@@ -141,20 +141,27 @@ impl TimeRange {
 
     /// Since the same time of the day so many days ago: over a change of the clocks an hour less or more.
     fn last_days(days: i64, field: &str, now_micros: i64, zone: Tz) -> Result<Self, ApiError> {
-        let local = DateTime::<Utc>::from_timestamp_micros(now_micros)
-            .unwrap_or_default()
-            .with_timezone(&zone)
-            .naive_local();
         let since = u64::try_from(days)
             .ok()
             .filter(|_| (1..=DAYS_MAX).contains(&days))
-            .and_then(|days| local.checked_sub_days(Days::new(days)))
+            .and_then(|days| days_before(now_micros, days, zone))
             .ok_or_else(|| refused(field, format!("must lie between 1 and {DAYS_MAX}")))?;
         Ok(Self {
-            from: Some(at_local(since, zone)),
+            from: Some(since),
             to: None,
         })
     }
+}
+
+/// The same time of the day, by the clock on the wall, so many days before `at_micros`; `None` before time began.
+///
+/// Not so many times 24 hours: near midnight, after a change of the clocks, that is another date.
+pub fn days_before(at_micros: i64, days: u64, zone: Tz) -> Option<i64> {
+    let local = DateTime::<Utc>::from_timestamp_micros(at_micros)?
+        .with_timezone(&zone)
+        .naive_local();
+    let since = local.checked_sub_days(Days::new(days))?;
+    Some(at_local(since, zone))
 }
 
 impl FromRequest for TimeRange {
@@ -290,6 +297,20 @@ mod tests {
             };
             let range = TimeRange::parse(&query, exact(now).unwrap(), berlin).unwrap();
             assert_eq!(range.from, exact(from), "{now}");
+        }
+    }
+
+    #[test]
+    fn days_before_a_change_of_the_clocks_are_dates() {
+        let berlin = chrono_tz::Europe::Berlin;
+        for (at, days, before) in [
+            // 6 × 24 hours before the first it was the 23rd, before the second the 25th.
+            ("2026-10-28T23:30:00+01:00", 6, "2026-10-22T23:30:00+02:00"),
+            ("2026-04-01T00:30:00+02:00", 6, "2026-03-26T00:30:00+01:00"),
+            ("2026-10-28T23:30:00+01:00", 0, "2026-10-28T23:30:00+01:00"),
+        ] {
+            let found = days_before(exact(at).unwrap(), days, berlin);
+            assert_eq!(found, exact(before), "{at}");
         }
     }
 

@@ -12,7 +12,7 @@ use crate::http::caller::Caller;
 use crate::http::check;
 use crate::http::extract::{Json, Query};
 use crate::http::permission::{Can, ReadStats};
-use crate::http::range::{TimeRange, rfc3339};
+use crate::http::range::{TimeRange, days_before, rfc3339};
 use crate::state::AppState;
 
 use super::leading::{Most, Ranked};
@@ -20,7 +20,6 @@ use super::ranking::{TopQuery, rank};
 use super::which::Which;
 use super::{By, CostQuery, course};
 
-const DAY_US: i64 = 24 * 3_600_000_000;
 const DAYS: i64 = 7;
 const DAYS_MAX: i64 = 365;
 const MODELS: u64 = 20;
@@ -153,7 +152,7 @@ async fn used(state: &AppState, caller: &Caller) -> Result<ConsoleStats, ApiErro
         }
     }
     let range = TimeRange {
-        from: Some(state.clock.now_micros() - 29 * DAY_US),
+        from: days_before(state.clock.now_micros(), 29, state.time_zone),
         to: None,
     };
     let query = TopQuery {
@@ -189,8 +188,9 @@ async fn used(state: &AppState, caller: &Caller) -> Result<ConsoleStats, ApiErro
 }
 
 async fn by_day(state: &AppState, caller: &Caller, days: i64) -> Result<Vec<ConsoleDay>, ApiError> {
+    let before = u64::try_from(days - 1).unwrap_or_default();
     let range = TimeRange {
-        from: Some(state.clock.now_micros() - (days - 1) * DAY_US),
+        from: days_before(state.clock.now_micros(), before, state.time_zone),
         to: None,
     };
     let scope = caller.operator.scope();

@@ -16,7 +16,7 @@ use crate::http::check;
 use crate::http::extract::Json;
 use crate::http::job::JobAccepted;
 use crate::http::permission::{Can, ReadStats, WriteStats};
-use crate::http::range::{RangeQuery, TimeRange, rfc3339};
+use crate::http::range::{RangeQuery, TimeRange, days_before, rfc3339};
 use crate::state::AppState;
 
 use super::stretch::Stretch;
@@ -126,10 +126,11 @@ async fn ai_requests(
 
 /// The whole days of a range; 30 of them unless it says.
 fn days(state: &AppState, range: TimeRange) -> Result<(i64, i64), ApiError> {
-    const MONTH_US: i64 = 30 * DAY_US;
     let now = state.clock.now_micros();
     let range = TimeRange {
-        from: Some(range.from.unwrap_or(range.to.unwrap_or(now) - MONTH_US)),
+        from: range
+            .from
+            .or_else(|| days_before(range.to.unwrap_or(now), 30, state.time_zone)),
         ..range
     };
     let days = Stretch::asked(range, now)?.days(state.time_zone);

@@ -26,7 +26,7 @@ use crate::error::ApiError;
 use crate::http::check;
 use crate::http::extract::{Json, Query};
 use crate::http::permission::{Can, ReadStats};
-use crate::http::range::{RangeQuery, TimeRange};
+use crate::http::range::{RangeQuery, TimeRange, days_before};
 use crate::state::AppState;
 
 use super::conversations::{lately, of_days};
@@ -36,7 +36,6 @@ use super::view::Numbers;
 use super::which::Which;
 use super::{By, CostQuery, Trend, course};
 
-const DAY_US: i64 = 24 * 3_600_000_000;
 /// Providers and tenants told apart in one answer.
 const LISTED_MAX: u64 = 100;
 
@@ -465,10 +464,12 @@ fn listed(by: Ranked, sort: Most) -> TopQuery {
 }
 
 /// The range asked for; without a beginning it has so many days, its last one included.
-fn days_or(state: &AppState, range: TimeRange, days: i64) -> TimeRange {
+fn days_or(state: &AppState, range: TimeRange, days: u64) -> TimeRange {
     let end = range.to.unwrap_or_else(|| state.clock.now_micros());
     TimeRange {
-        from: Some(range.from.unwrap_or(end - (days - 1) * DAY_US)),
+        from: range
+            .from
+            .or_else(|| days_before(end, days - 1, state.time_zone)),
         ..range
     }
 }

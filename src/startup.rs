@@ -267,7 +267,11 @@ impl Application {
             embedder: Arc::new(embeddings.clone()),
             embedding_model: config.rag.embedding_model.clone(),
             vector_store: vector_store.clone().map(|store| store as _),
-            backups: schema::ground(&config.data.dir),
+            backups: schema::ground(
+                &config.data.dir,
+                // Kept conversations stop at twice the floor of the gateway's records.
+                config.spool.min_free_bytes.saturating_mul(2),
+            ),
             guest: stage.as_ref().map(Stage::group),
         })
         .await?;

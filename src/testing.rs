@@ -324,7 +324,7 @@ fn parts(database: &TestDatabase, clock: Arc<ManualClock>, config: Config) -> (P
         embedder: Arc::new(crate::embedding::Embeddings::default()),
         embedding_model: config.rag.embedding_model.clone(),
         vector_store: None,
-        backups: crate::schema::ground(database.dir()),
+        backups: crate::schema::ground(database.dir(), 0),
         guest: None,
     })
     .unwrap();

@@ -105,6 +105,20 @@ pub fn whole_url(field: &str, text: &str) -> Result<String, ApiError> {
     Ok(format!("{scheme}://{authority}{path}"))
 }
 
+/// Whether `after` leads to another server than `before` did, both read by [`whole_url`]: a secret that was meant for one is
+/// not sent to the other.
+pub fn leads_elsewhere(before: &str, after: &str) -> bool {
+    let server = |url: &str| {
+        let uri: Uri = url.parse().ok()?;
+        let scheme = uri.scheme_str()?.to_ascii_lowercase();
+        let own = if scheme == "https" { 443 } else { 80 };
+        let host = uri.host()?.trim_end_matches('.').to_ascii_lowercase();
+        Some((uri.port_u16().unwrap_or(own), scheme, host))
+    };
+    let (before, after) = (server(before), server(after));
+    before.is_none() || before != after
+}
+
 /// Refuses `url` when it leads to an address that is never called. A name that does not resolve at the moment
 /// passes: it is looked at again whenever it is called.
 ///
@@ -547,6 +561,27 @@ mod tests {
         for good in ["http://93.184.216.34", "https://[2606:4700::1111]"] {
             check("url", good, Reach::Public).await.unwrap();
         }
+    }
+
+    #[test]
+    fn another_server_is_told_from_another_path() {
+        let before = "https://Api.Example.com/v1";
+        for same in [
+            "https://api.example.com/v2",
+            "https://api.example.com:443",
+            "https://api.example.com./v1?x=1",
+        ] {
+            assert!(!leads_elsewhere(before, same), "{same}");
+        }
+        for other in [
+            "http://api.example.com/v1",
+            "https://api.example.com:8443/v1",
+            "https://api.example.com.evil.example/v1",
+            "https://evil.example/api.example.com",
+        ] {
+            assert!(leads_elsewhere(before, other), "{other}");
+        }
+        assert!(leads_elsewhere("", before));
     }
 
     #[test]

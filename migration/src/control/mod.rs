@@ -30,6 +30,8 @@ mod m0041_token_knowledge;
 mod m0042_qa_vector_removals;
 mod m0043_reports;
 mod m0044_qa_sync_requests;
+mod m0051_rings;
+mod m0052_channel_patience;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -70,6 +72,8 @@ impl MigratorTrait for ControlMigrator {
             Box::new(m0042_qa_vector_removals::Change),
             Box::new(m0043_reports::Change),
             Box::new(m0044_qa_sync_requests::Change),
+            Box::new(m0051_rings::Change),
+            Box::new(m0052_channel_patience::Change),
         ]
     }
 }

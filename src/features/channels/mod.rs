@@ -320,7 +320,11 @@ async fn update(
         return Err(ApiError::invalid("secret", why));
     }
     let replaced = changes.secret.is_some();
-    let new_secret = secret(kind, changes.secret)?;
+    // Missing, it stays: PagerDuty's too.
+    let new_secret = match changes.secret {
+        Some(given) => secret(kind, Some(given))?,
+        None => None,
+    };
     let url = match changes.url {
         Some(url) => Some(address(&state, kind, Some(url)).await?),
         None => None,

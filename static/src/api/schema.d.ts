@@ -4770,7 +4770,7 @@ export interface components {
             event: string;
             /** @description Name of the operator, when one did it. */
             operator?: string | null;
-            /** @description Whether channels were told: not in a silence, not while it flaps. */
+            /** @description Whether a channel was told: not in a silence, not while it flaps, and not where there is none. */
             told: boolean;
             value: string;
         };

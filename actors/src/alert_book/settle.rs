@@ -301,7 +301,9 @@ impl Telling<'_> {
         let hears = !(unheard && event == Event::Resolved);
         let channels = self.channels.iter();
         Ok(channels
-            .filter(|channel| heard.contains(&channel.id) || (hears && channel.enabled && takes(channel)))
+            .filter(|channel| {
+                heard.contains(&channel.id) || (hears && channel.enabled && takes(channel))
+            })
             .collect())
     }
 }

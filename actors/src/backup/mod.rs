@@ -37,6 +37,7 @@ use crate::vault::VaultError;
 pub use export::{Asked, Source, make};
 pub use jobs::{BACKUP, DRILL, Drill, MakeBackup, Parts, drill, keep_newest};
 pub use place::{open_place, seal_place};
+pub(crate) use restore::with_partition;
 pub use restore::{Expected, Restored, fill, newest, prove, read_manifest, verify};
 
 /// Version of the format.

@@ -252,8 +252,7 @@ async fn keeps_named(world: World) {
         json!({"name": "mail", "kind": "email", "to": ["a@example.com"], "takes_all": false});
     let made = Ask::post(CHANNELS, mail).bearer(&root).to(&app).await;
     let id = made.body["id"].as_str().unwrap().to_owned();
-    let rule =
-        json!({"name": "slow_and_dear", "condition": "avg_latency_ms > 9000", "severity": "warning", "channels": [id]});
+    let rule = json!({"name": "slow_and_dear", "condition": "avg_latency_ms > 9000", "severity": "warning", "channels": [id]});
     let rule = Ask::post(RULES, rule).bearer(&root).to(&app).await;
     assert_eq!(rule.status, StatusCode::CREATED, "{rule:?}");
     let path = format!("{CHANNELS}/{id}");

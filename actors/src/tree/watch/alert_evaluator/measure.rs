@@ -16,7 +16,7 @@ use steward_entities::ledger::recent as active;
 use steward_entities::ledger::rollup::{self, MODEL_DAILY, MODEL_HOURLY, Measures, RollupTable};
 use steward_entities::ledger::spent::{self, By, Spent};
 use steward_entities::scope::Scope;
-use steward_entities::{backup, channel, feedback, metrics_snapshot, qa_pair};
+use steward_entities::{backup, backup_plan, channel, feedback, metrics_snapshot, qa_pair};
 use tokio::sync::watch;
 
 use crate::domain::alert::Labels;
@@ -505,11 +505,23 @@ impl Gauges {
                 Reading::Number(users as f64)
             }
             "backup_age" => {
-                let newest = backup::newest(&self.databases.control_read).await?;
-                match newest.and_then(|row| row.finished_at) {
-                    Some(at) => Reading::Number((now - at).max(0) as f64 / 1e6),
-                    None => Reading::Missing,
-                }
+                let read = &self.databases.control_read;
+                let newest = backup::newest(read).await?;
+                let at = match newest.and_then(|row| row.finished_at) {
+                    Some(at) => Some(at),
+                    // Wanted, and there has never been one: as old as the wish.
+                    None => backup_plan::get(read).await?.map(|plan| plan.created_at),
+                };
+                at.map_or(Reading::Missing, |at| {
+                    Reading::Number((now - at).max(0) as f64 / 1e6)
+                })
+            }
+            "drill_failed" => {
+                let last = backup::last_drilled(&self.databases.control_read).await?;
+                last.map_or(Reading::Missing, |row| {
+                    let failed = row.drill_works == Some(false);
+                    Reading::Number(f64::from(u8::from(failed)))
+                })
             }
             "pending_feedbacks" => {
                 let waiting = feedback::pending(&self.databases.control_read, Scope::All).await?;

@@ -74,11 +74,12 @@ pub fn contents() -> Migrate {
     })
 }
 
-/// What backups are restored with, rehearsals in `data_dir`.
-pub fn ground(data_dir: &Path) -> BackupGround {
+/// What backups are restored with, rehearsals in `data_dir`, which leave that much of its disk.
+pub fn ground(data_dir: &Path, keep_free_bytes: u64) -> BackupGround {
     BackupGround {
         schema: Arc::new(Migrations),
         migrate_contents: contents(),
         data_dir: data_dir.to_path_buf(),
+        keep_free_bytes,
     }
 }

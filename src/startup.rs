@@ -282,7 +282,11 @@ impl Application {
             vector_store: vector_store.clone().map(|store| store as _),
             judge,
             knowledge_news,
-            backups: schema::ground(&config.data.dir),
+            backups: schema::ground(
+                &config.data.dir,
+                // Kept conversations stop at twice the floor of the gateway's records.
+                config.spool.min_free_bytes.saturating_mul(2),
+            ),
             guest: stage.as_ref().map(Stage::group),
         })
         .await?;

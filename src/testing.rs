@@ -327,7 +327,7 @@ fn parts(database: &TestDatabase, clock: Arc<ManualClock>, config: Config) -> (P
         vector_store: None,
         judge: crate::features::knowledge::judge,
         knowledge_news: Default::default(),
-        backups: crate::schema::ground(database.dir()),
+        backups: crate::schema::ground(database.dir(), 0),
         guest: None,
     })
     .unwrap();

@@ -39,6 +39,8 @@ pub struct Model {
     pub told_at: Option<i64>,
     /// The incident that an edit of the rule interrupted.
     pub carried: Option<String>,
+    /// There was no channel to tell that it fires.
+    pub unheard: bool,
     /// What was read last, as text.
     pub value: String,
 }
@@ -112,6 +114,7 @@ pub async fn put(txn: &DatabaseTransaction, row: Model) -> Result<(), DbErr> {
         told_incident: Set(row.told_incident),
         told_at: Set(row.told_at),
         carried: Set(row.carried),
+        unheard: Set(row.unheard),
         value: Set(row.value),
     };
     Entity::insert(row)
@@ -130,6 +133,7 @@ pub async fn put(txn: &DatabaseTransaction, row: Model) -> Result<(), DbErr> {
                     Column::ToldIncident,
                     Column::ToldAt,
                     Column::Carried,
+                    Column::Unheard,
                     Column::Value,
                 ])
                 .to_owned(),

@@ -1,4 +1,4 @@
-//! What became of an incident, step by step; those that were told are what the bell in the console rings for.
+//! What became of an incident, step by step, which of it channels were told, and what the bell in the console rings for.
 
 use sea_orm::ActiveValue::Set;
 use sea_orm::entity::prelude::*;
@@ -20,8 +20,10 @@ pub struct Model {
     pub value: String,
     /// Name of the operator, when one did it.
     pub operator: Option<String>,
-    /// Whether anybody was to hear of it: not in a silence, not while it flaps.
+    /// Whether a channel was to hear of it: not in a silence, not while it flaps, and not where there is none.
     pub told: bool,
+    /// Whether the bell rings for it, channels or none.
+    pub rings: bool,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -37,6 +39,7 @@ pub struct Step<'a> {
     pub value: &'a str,
     pub operator: Option<&'a str>,
     pub told: bool,
+    pub rings: bool,
 }
 
 /// Writes a step down.
@@ -55,6 +58,7 @@ pub async fn insert(
         value: Set(step.value.to_owned()),
         operator: Set(step.operator.map(str::to_owned)),
         told: Set(step.told),
+        rings: Set(step.rings),
         ..Default::default()
     };
     row.insert(txn).await
@@ -75,22 +79,22 @@ pub async fn of_alert(
         .await
 }
 
-/// A page of what was told, newest first.
+/// A page of what the bell rings for, newest first.
 ///
 /// # Errors
 /// When the database cannot be read.
-pub async fn told(connection: &impl ConnectionTrait, page: Page) -> Result<Vec<Model>, DbErr> {
-    let query = Entity::find().filter(Column::Told.eq(true));
+pub async fn ringing(connection: &impl ConnectionTrait, page: Page) -> Result<Vec<Model>, DbErr> {
+    let query = Entity::find().filter(Column::Rings.eq(true));
     page.of(query, Column::Id).all(connection).await
 }
 
-/// How many were told after the one with this key.
+/// How often it rang after the one with this key.
 ///
 /// # Errors
 /// When the database cannot be read.
-pub async fn told_after(connection: &impl ConnectionTrait, id: i64) -> Result<u64, DbErr> {
+pub async fn rang_after(connection: &impl ConnectionTrait, id: i64) -> Result<u64, DbErr> {
     Entity::find()
-        .filter(Column::Told.eq(true))
+        .filter(Column::Rings.eq(true))
         .filter(Column::Id.gt(id))
         .count(connection)
         .await

@@ -188,6 +188,17 @@ pub async fn in_state(
         .await
 }
 
+/// Those that are being made, wherever.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn running(connection: &impl ConnectionTrait) -> Result<Vec<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::State.eq(RUNNING))
+        .all(connection)
+        .await
+}
+
 /// The newest that is there.
 ///
 /// # Errors

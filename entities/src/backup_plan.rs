@@ -3,7 +3,7 @@
 use sea_orm::ActiveValue::Set;
 use sea_orm::DatabaseTransaction;
 use sea_orm::entity::prelude::*;
-use sea_orm::sea_query::Expr;
+use sea_orm::sea_query::{Expr, ExprTrait as _};
 
 use crate::change::{self, ChangeError, versioned};
 use crate::column::HiddenBytes;
@@ -125,10 +125,25 @@ pub async fn update(
 ) -> Result<Model, ChangeError> {
     let latest = at_micros.saturating_add(said.interval_s.saturating_mul(1_000_000));
     let changes = ActiveModel {
-        next_at: Set(current.next_at.min(latest)),
+        next_at: Set(Ord::min(current.next_at, latest)),
         ..said.set()
     };
     change::update::<Entity>(txn, current.id, current.version, changes, at_micros).await
+}
+
+/// Makes no more backups until an operator wants them again; whether it did.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn disable(txn: &DatabaseTransaction, at_micros: i64) -> Result<bool, DbErr> {
+    let disabled = Entity::update_many()
+        .col_expr(Column::Enabled, Expr::value(false))
+        .col_expr(Column::Version, Expr::col(Column::Version).add(1))
+        .col_expr(Column::UpdatedAt, Expr::value(at_micros))
+        .filter(Column::Enabled.eq(true))
+        .exec(txn)
+        .await?;
+    Ok(disabled.rows_affected > 0)
 }
 
 /// Removes it. Backups that were made stay.

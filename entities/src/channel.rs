@@ -9,6 +9,9 @@ use crate::change::{self, ChangeError, versioned};
 use crate::column::{HiddenBytes, TextList};
 use crate::scope::Page;
 
+/// A channel counts as failing when nothing arrived for so long.
+const FAILS_AFTER_US: i64 = 600_000_000;
+
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "channels")]
 pub struct Model {
@@ -35,6 +38,8 @@ pub struct Model {
     /// What the last attempt came to, when it failed.
     pub last_error: Option<String>,
     pub last_delivered_at: Option<i64>,
+    /// Until when its receiver asked not to be called.
+    pub not_before: Option<i64>,
     /// Public id of the operator who made it.
     pub created_by: String,
     pub created_at: i64,
@@ -47,6 +52,19 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 versioned!();
+
+impl Model {
+    /// Whether something may be sent to it at `now`.
+    pub fn takes_at(&self, now: i64) -> bool {
+        self.enabled && self.not_before.is_none_or(|until| until <= now)
+    }
+
+    /// Whether nothing arrived for so long at `now` that it counts as failing.
+    pub fn fails_at(&self, now: i64) -> bool {
+        self.failing_since
+            .is_some_and(|since| now - since >= FAILS_AFTER_US)
+    }
+}
 
 /// A channel to add. The seal is bound to the id, so the caller makes it.
 #[derive(Clone, Debug)]
@@ -152,6 +170,23 @@ pub async fn failed(
     Entity::update_many()
         .col_expr(Column::FailingSince, since)
         .col_expr(Column::LastError, Expr::value(error))
+        .filter(Column::Id.eq(id))
+        .exec(txn)
+        .await?;
+    Ok(())
+}
+
+/// Its receiver is not called before then; `None`: at any time.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn spare(
+    txn: &DatabaseTransaction,
+    id: i64,
+    not_before: Option<i64>,
+) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(Column::NotBefore, Expr::value(not_before))
         .filter(Column::Id.eq(id))
         .exec(txn)
         .await?;

@@ -248,11 +248,14 @@ pub async fn newest(connection: &impl ConnectionTrait) -> Result<Option<String>,
     Ok(row.map(|row| row.stat_date))
 }
 
-/// Forgets every day: their dates begin elsewhere now.
+/// Forgets the days from this one on (`YYYY-MM-DD`): they begin elsewhere now, and are counted anew.
 ///
 /// # Errors
 /// When the database cannot be written.
-pub async fn delete_all(txn: &DatabaseTransaction) -> Result<(), DbErr> {
-    Entity::delete_many().exec(txn).await?;
+pub async fn delete_from(txn: &DatabaseTransaction, first: &str) -> Result<(), DbErr> {
+    Entity::delete_many()
+        .filter(Column::StatDate.gte(first))
+        .exec(txn)
+        .await?;
     Ok(())
 }

@@ -207,6 +207,23 @@ pub async fn file_bytes(connection: &impl ConnectionTrait) -> Result<Option<(u64
     Ok(Some((size * pages, size * free)))
 }
 
+/// What a database takes of the disk, in bytes: its file on SQLite, on PostgreSQL the tables of the connection's schema.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn stored_bytes(connection: &impl ConnectionTrait) -> Result<u64, DbErr> {
+    if let Some((bytes, _)) = file_bytes(connection).await? {
+        return Ok(bytes);
+    }
+    let asked = Statement::from_string(
+        connection.get_database_backend(),
+        "SELECT COALESCE(SUM(pg_total_relation_size(oid)), 0)::BIGINT FROM pg_class \
+         WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace",
+    );
+    let bytes = value(connection.query_one_raw(asked).await?)?;
+    Ok(bytes.unwrap_or_default().unsigned_abs())
+}
+
 /// Gives some pages that hold nothing back to the disk; how many are left. SQLite only: PostgreSQL sees to it itself.
 ///
 /// # Errors

@@ -394,6 +394,28 @@ pub async fn request_cancel(
     Entity::find_by_id(id).one(txn).await
 }
 
+/// Ends every job that waits or runs, with `reason`; how many.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn end_all(
+    txn: &DatabaseTransaction,
+    reason: &str,
+    at_micros: i64,
+) -> Result<u64, DbErr> {
+    let ended = Entity::update_many()
+        .set(ActiveModel {
+            state: Set(State::Failed),
+            error: Set(Some(reason.to_owned())),
+            finished_at: Set(Some(at_micros)),
+            ..Default::default()
+        })
+        .filter(Column::State.is_in([State::Queued, State::Running]))
+        .exec(txn)
+        .await?;
+    Ok(ended.rows_affected)
+}
+
 /// Takes back what was running and cannot be any more: on `own` node whatever is running of the kinds (who runs them has
 /// just started), elsewhere what has not beaten since `beaten_before`. Such jobs are queued again; those asked to stop are
 /// cancelled, those started [`ATTEMPTS_MAX`] times fail. Answers the rows taken back.

@@ -2,6 +2,7 @@
 //! not done here.
 
 use sea_orm::entity::prelude::*;
+use sea_orm::sea_query::Expr;
 use sea_orm::{ActiveValue::Set, DatabaseTransaction, PaginatorTrait, QueryOrder};
 
 use crate::change::{self, ChangeError, versioned};
@@ -186,6 +187,24 @@ pub async fn fetched(
         .exec(txn)
         .await?;
     revision::bump(txn).await?;
+    Ok(())
+}
+
+/// Its keys were fetched, and are those that are known: nothing changed, so its revision stays.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn fetched_same(
+    txn: &DatabaseTransaction,
+    public_id: &str,
+    at_micros: i64,
+) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(Column::JwksFetchedAt, Expr::value(at_micros))
+        .filter(Column::PublicId.eq(public_id))
+        .filter(Column::Kind.eq(JWKS))
+        .exec(txn)
+        .await?;
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{DatabaseTransaction, PaginatorTrait, QueryOrder, QuerySelect};
 
-use crate::public_id;
+use crate::{channel, public_id};
 
 /// It waits, or is being tried.
 pub const WAITING: &str = "waiting";
@@ -136,6 +136,26 @@ pub async fn is_due(
     Ok(found.is_some())
 }
 
+/// Whether a notice of an alert was due for one of these channels at `since`, and waits still. Reports may: alerts come
+/// before them.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn is_overdue(
+    connection: &impl ConnectionTrait,
+    channels: &[i64],
+    since: i64,
+) -> Result<bool, DbErr> {
+    let found = Entity::find()
+        .filter(Column::State.eq(WAITING))
+        .filter(Column::ChannelId.is_in(channels.iter().copied()))
+        .filter(Column::TransitionId.gt(0))
+        .filter(Column::NextAt.lte(since))
+        .one(connection)
+        .await?;
+    Ok(found.is_some())
+}
+
 /// Messages that a channel's receiver got since then.
 ///
 /// # Errors
@@ -191,6 +211,25 @@ pub async fn of_channel(
         .limit(limit)
         .all(connection)
         .await
+}
+
+/// The channels that have something of an incident, or will have it: not those that were given up on.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn channels_of(
+    connection: &impl ConnectionTrait,
+    incident: &str,
+) -> Result<BTreeSet<i64>, DbErr> {
+    let rows: Vec<i64> = Entity::find()
+        .select_only()
+        .column(Column::ChannelId)
+        .filter(Column::Incident.eq(incident))
+        .filter(Column::State.is_in([WAITING, DELIVERED]))
+        .into_tuple()
+        .all(connection)
+        .await?;
+    Ok(rows.into_iter().collect())
 }
 
 /// They were tried and wait for another attempt.
@@ -252,7 +291,7 @@ pub async fn hurry(
         .filter(Column::State.eq(WAITING))
         .exec(txn)
         .await?;
-    Ok(())
+    channel::spare(txn, channel_id, None).await
 }
 
 /// Those of these public ids that there are.

@@ -148,6 +148,21 @@ pub async fn update(
     change::update::<Entity>(txn, current.id, current.version, changes, at_micros).await
 }
 
+/// Pushes nothing more until an operator wants it again; whether it did.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn disable(txn: &DatabaseTransaction, at_micros: i64) -> Result<bool, DbErr> {
+    let disabled = Entity::update_many()
+        .col_expr(Column::Enabled, Expr::value(false))
+        .col_expr(Column::Version, Expr::col(Column::Version).add(1))
+        .col_expr(Column::UpdatedAt, Expr::value(at_micros))
+        .filter(Column::Enabled.eq(true))
+        .exec(txn)
+        .await?;
+    Ok(disabled.rows_affected > 0)
+}
+
 /// Removes it. What lies there stays.
 ///
 /// # Errors

@@ -22,6 +22,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::TokioExecutor;
 use rustls::ClientConfig;
+use tokio::time::timeout_at;
 
 use crate::error::{ApiError, ErrorCode};
 
@@ -103,6 +104,20 @@ pub fn whole_url(field: &str, text: &str) -> Result<String, ApiError> {
     }
     let path = uri.path_and_query().map_or("", |path| path.as_str());
     Ok(format!("{scheme}://{authority}{path}"))
+}
+
+/// Whether `after` leads to another server than `before` did, both read by [`whole_url`]: a secret that was meant for one is
+/// not sent to the other.
+pub fn leads_elsewhere(before: &str, after: &str) -> bool {
+    let server = |url: &str| {
+        let uri: Uri = url.parse().ok()?;
+        let scheme = uri.scheme_str()?.to_ascii_lowercase();
+        let own = if scheme == "https" { 443 } else { 80 };
+        let host = uri.host()?.trim_end_matches('.').to_ascii_lowercase();
+        Some((uri.port_u16().unwrap_or(own), scheme, host))
+    };
+    let (before, after) = (server(before), server(after));
+    before.is_none() || before != after
 }
 
 /// Refuses `url` when it leads to an address that is never called. A name that does not resolve at the moment
@@ -266,38 +281,37 @@ async fn call(
         .wrap_connector(tcp);
     let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build(connector);
     *request.uri_mut() = uri;
-    let work = async {
-        let answer = client.request(request).await.map_err(failed)?;
-        let status = answer.status().as_u16();
-        let retry_after = answer.headers().get(http::header::RETRY_AFTER);
-        let retry_after = retry_after
-            .and_then(|value| value.to_str().ok())
-            .map(str::to_owned);
-        let body = match long {
-            Long::Cut => beginning(answer.into_body(), max_bytes).await,
-            Long::Refuse => {
-                let body = Limited::new(answer.into_body(), max_bytes).collect().await;
-                body.map_err(|cause| NoAnswer::Failed(cause.to_string()))?
-                    .to_bytes()
-            }
-        };
-        Ok(Fetched {
-            status,
-            retry_after,
-            body,
-            latency_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
-        })
+    let late = |_| NoAnswer::TimedOut(within);
+    let deadline = tokio::time::Instant::now() + within;
+    let answer = timeout_at(deadline, client.request(request)).await;
+    let answer = answer.map_err(late)?.map_err(failed)?;
+    let status = answer.status().as_u16();
+    let retry_after = answer.headers().get(http::header::RETRY_AFTER);
+    let retry_after = retry_after
+        .and_then(|value| value.to_str().ok())
+        .map(str::to_owned);
+    let body = match long {
+        Long::Cut => beginning(answer.into_body(), max_bytes, deadline).await,
+        Long::Refuse => {
+            let body = Limited::new(answer.into_body(), max_bytes).collect();
+            let body = timeout_at(deadline, body).await.map_err(late)?;
+            body.map_err(|cause| NoAnswer::Failed(cause.to_string()))?
+                .to_bytes()
+        }
     };
-    tokio::time::timeout(within, work)
-        .await
-        .unwrap_or(Err(NoAnswer::TimedOut(within)))
+    Ok(Fetched {
+        status,
+        retry_after,
+        body,
+        latency_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+    })
 }
 
-/// The first so many bytes of `body`, or what there is of it.
-async fn beginning(mut body: Incoming, max_bytes: usize) -> Bytes {
+/// The first so many bytes of `body`, or what there is of it by then: whoever sent a head has answered.
+async fn beginning(mut body: Incoming, max_bytes: usize, deadline: tokio::time::Instant) -> Bytes {
     let mut kept = BytesMut::new();
     while kept.len() < max_bytes
-        && let Some(Ok(frame)) = body.frame().await
+        && let Ok(Some(Ok(frame))) = timeout_at(deadline, body.frame()).await
     {
         if let Ok(data) = frame.into_data() {
             kept.extend_from_slice(&data);
@@ -442,12 +456,15 @@ fn is_forbidden(address: IpAddr) -> bool {
         IpAddr::V4(address) => address.is_link_local() || address == ALIBABA_METADATA,
         IpAddr::V6(address) => {
             let [a, b, c, d, e, f, high, low] = address.segments();
-            // NAT64 carries an IPv4 address in its last 32 bits.
+            // NAT64 carries an IPv4 address in its last 32 bits, as what is only compatible does; 6to4 after its prefix.
             let translated = [a, b, c, d, e, f] == [0x64, 0xff9b, 0, 0, 0, 0];
+            let compatible = [a, b, c, d, e, f] == [0; 6];
             let inner = Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
+            let six_to_four = Ipv4Addr::from((u32::from(b) << 16) | u32::from(c));
             (a & 0xffc0) == 0xfe80
                 || address == AWS_METADATA
-                || (translated && is_forbidden(IpAddr::V4(inner)))
+                || ((translated || compatible) && is_forbidden(IpAddr::V4(inner)))
+                || (a == 0x2002 && is_forbidden(IpAddr::V4(six_to_four)))
         }
     }
 }
@@ -502,6 +519,9 @@ mod tests {
             "http://[fd00:ec2::254]",
             "http://[::ffff:169.254.169.254]",
             "http://[64:ff9b::a9fe:a9fe]",
+            "http://[2002:a9fe:a9fe::]",
+            "http://[::a9fe:a9fe]",
+            "http://[2002:6464:64c8::1]",
             "http://100.100.100.200",
             "http://metadata.google.internal",
             "http://Metadata.Google.Internal./x",
@@ -550,6 +570,27 @@ mod tests {
     }
 
     #[test]
+    fn another_server_is_told_from_another_path() {
+        let before = "https://Api.Example.com/v1";
+        for same in [
+            "https://api.example.com/v2",
+            "https://api.example.com:443",
+            "https://api.example.com./v1?x=1",
+        ] {
+            assert!(!leads_elsewhere(before, same), "{same}");
+        }
+        for other in [
+            "http://api.example.com/v1",
+            "https://api.example.com:8443/v1",
+            "https://api.example.com.evil.example/v1",
+            "https://evil.example/api.example.com",
+        ] {
+            assert!(leads_elsewhere(before, other), "{other}");
+        }
+        assert!(leads_elsewhere("", before));
+    }
+
+    #[test]
     fn robots_keep_their_query() {
         let url = "https://oapi.example.com/robot/send?access_token=abc";
         assert_eq!(whole_url("url", url).unwrap(), url);
@@ -576,6 +617,33 @@ mod tests {
         let (answered, ()) = tokio::join!(sent, talker);
         let answered = answered.unwrap();
         assert_eq!((answered.status, answered.body.len()), (200, 500));
+    }
+
+    #[actix_web::test]
+    async fn whoever_says_it_slowly_has_answered() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/hook", listener.local_addr().unwrap());
+        let (over, is_over) = tokio::sync::oneshot::channel::<()>();
+        // The rest of it comes when nobody listens any more.
+        let dribbler = async {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let _ = socket.read(&mut [0; 1_024]).await.unwrap();
+            let head = "HTTP/1.1 200 OK\r\ncontent-length: 9000\r\n\r\nok so far";
+            socket.write_all(head.as_bytes()).await.unwrap();
+            let _ = is_over.await;
+        };
+        let tls = crate::gateway::tls_config().unwrap();
+        let bounds = (Duration::from_secs(2), 500);
+        let body = Bytes::from_static(b"{}");
+        let sent = async {
+            let sent = post(tls, &url, HeaderMap::new(), body, bounds, Reach::Private).await;
+            let _ = over.send(());
+            sent
+        };
+        let (answered, ()) = tokio::join!(sent, dribbler);
+        let answered = answered.unwrap();
+        assert_eq!((answered.status, &*answered.body), (200, &b"ok so far"[..]));
     }
 
     #[actix_web::test]

@@ -17,6 +17,8 @@ use crate::state::AppState;
 /// Shorter than a look of `health_prober` may take, so that it is this that tells.
 const WITHIN: Duration = Duration::from_secs(8);
 const ANSWER_MAX_BYTES: usize = 256 << 10;
+/// How often it is written down that keys were fetched and are the same.
+const TOLD_EVERY_US: i64 = 3_600_000_000;
 
 /// Why there are no keys; no secret in it.
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +82,8 @@ pub async fn fetch(state: &AppState, url: &str) -> Result<Value, NoKeys> {
     }
 }
 
-/// Brings a fetched set into force, if it holds other keys than those known.
+/// Brings a fetched set into force, if it holds other keys than those known. That it holds the same is written down once an
+/// hour.
 ///
 /// # Errors
 /// When the database cannot be written.
@@ -90,11 +93,19 @@ pub async fn keep(
     known: &[IssuerKey],
     set: Value,
 ) -> Result<(), DbErr> {
+    let now = state.clock.now_micros();
     if keys_of_jwks(&set) == known {
-        return Ok(());
+        let row = jwt_issuer::by_public_id(&state.databases.control_read, public_id).await?;
+        let at = row.and_then(|row| row.jwks_fetched_at);
+        if at.is_some_and(|at| now.saturating_sub(at) < TOLD_EVERY_US) {
+            return Ok(());
+        }
+        let txn = begin_write(&state.databases.control).await?;
+        jwt_issuer::fetched_same(&txn, public_id, now).await?;
+        return txn.commit().await;
     }
     let txn = begin_write(&state.databases.control).await?;
-    jwt_issuer::fetched(&txn, public_id, set, state.clock.now_micros()).await?;
+    jwt_issuer::fetched(&txn, public_id, set, now).await?;
     txn.commit().await?;
     // When the gateway cannot be told, it sees the new revision within a second.
     let _ = state.apply_to_gateway().await;

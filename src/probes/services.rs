@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use steward_actors::domain::alert::machine::micros;
 use steward_actors::domain::health::{Component, Finding, Kind, Seen};
-use steward_actors::health::{LatestRound, Probe, UPLINK};
+use steward_actors::health::{Probe, Round, UPLINK};
 use steward_actors::knowledge::outage::{self, Outage};
 use steward_actors::knowledge::shelf::Shelves;
 use steward_actors::knowledge::store::VectorStore;
@@ -127,7 +127,9 @@ impl Probe for Services {
             },
             LEARNING => {
                 let every = state.settings.load().learn_every;
-                learning(&state.tree.learning, every, state.clock.now_micros())
+                let rounds = &state.tree.learning;
+                let standing = (rounds.get(), rounds.begun());
+                learning(standing, every, state.clock.now_micros())
             }
             _ => Finding::of(Seen::Nothing),
         }
@@ -203,28 +205,54 @@ fn storing(refused: Option<String>, outage: Option<&Outage>, waiting: u64) -> Fi
     Finding::of(seen).because("vector_store_failing", reason)
 }
 
-fn learning(latest: &LatestRound, every: Duration, now_micros: i64) -> Finding {
-    let Some(latest) = latest.get() else {
-        return Finding::of(Seen::Nothing);
-    };
-    if latest.has_failed {
+/// `latest`: the round that ended last, and when the first began, which may hang still.
+fn learning(
+    (latest, begun): (Option<Round>, Option<i64>),
+    every: Duration,
+    now_micros: i64,
+) -> Finding {
+    if latest.as_ref().is_some_and(|latest| latest.has_failed) {
         let reason = "Feedback cannot be read, or what it teaches not written down.";
         return Finding::of(Seen::Impaired).because("learning_fails", reason);
     }
+    let Some(heard_of) = latest.as_ref().map(|latest| latest.at).or(begun) else {
+        return Finding::of(Seen::Nothing);
+    };
     let late = micros(
         every
             .saturating_mul(ROUNDS_LATE)
             .saturating_add(ROUND_TAKES),
     );
-    if now_micros.saturating_sub(latest.at) > late {
+    if now_micros.saturating_sub(heard_of) > late {
         return Finding::of(Seen::Down).because("learning_stopped", "No round has ended for long.");
     }
-    Finding::up()
+    match latest {
+        Some(_) => Finding::up(),
+        None => Finding::of(Seen::Nothing),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn learning_that_hangs_in_its_first_round_has_stopped() {
+        let every = Duration::from_secs(60);
+        let late = micros(every * ROUNDS_LATE + ROUND_TAKES);
+        assert_eq!(learning((None, None), every, 9).seen, Seen::Nothing);
+        assert_eq!(learning((None, Some(0)), every, late).seen, Seen::Nothing);
+        let hangs = learning((None, Some(0)), every, late + 1);
+        assert_eq!(
+            (hangs.seen, hangs.code),
+            (Seen::Down, Some("learning_stopped"))
+        );
+        let ended = |at, has_failed| Some(Round { at, has_failed });
+        let after = |round| learning((round, Some(0)), every, 2 * late).seen;
+        assert_eq!(after(ended(late, false)), Seen::Up);
+        assert_eq!(after(ended(late, true)), Seen::Impaired);
+        assert_eq!(after(ended(late - 1, false)), Seen::Down);
+    }
 
     #[test]
     fn a_vector_store_is_as_it_answers_and_as_pushing_to_it_goes() {

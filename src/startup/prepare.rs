@@ -12,7 +12,9 @@ use futures_util::FutureExt;
 use serde_json::json;
 use steward_actors::contents::intake::Intake;
 use steward_actors::contents::store::{ContentStore, Migrate, Place};
+use steward_actors::domain::calendar;
 use steward_actors::domain::clock::{Clock, SharedClock};
+use steward_actors::domain::rid::Rid;
 use steward_actors::domain::setting::{Defaults, InForce};
 use steward_actors::ledger_store::rebuild::REBUILD;
 use steward_actors::spool::{self, FsyncPolicy, Spool, SpoolConfig};
@@ -219,7 +221,13 @@ async fn count_anew(
     txn.commit().await?;
     let txn = begin_write(&databases.control).await?;
     instance::put(&txn, TIME_ZONE, to.name()).await?;
-    dashboard_stats::delete_all(&txn).await?;
+    // Days whose calls are gone cannot be counted again; they stay as they were.
+    if rest.next > 0 {
+        let oldest = Rid(rest.next).ms().saturating_mul(1_000);
+        let first = [from, to].map(|zone| calendar::date_of(zone, oldest));
+        let first = first[0].min(first[1]).to_string();
+        dashboard_stats::delete_from(&txn, &first).await?;
+    }
     let params = json!({"time_zone": to.name(), "from_rid": rest.next, "below_rid": rest.below});
     let row = job::insert(&txn, REBUILD, params, String::new(), now_micros).await?;
     let entry = audit::Entry {

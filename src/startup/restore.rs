@@ -15,12 +15,14 @@ use steward_actors::backup::{
 };
 use steward_actors::contents::store::{ContentStore, Place};
 use steward_actors::depot::{self, Bucket, Depot};
-use steward_actors::domain::clock::SystemClock;
+use steward_actors::domain::clock::{Clock, SystemClock};
 use steward_actors::vault::{KEY_FILE, Vault};
 use steward_entities::database::{
     CONTENTS_DIR, CONTENTS_SCHEMA, CONTROL_FILE, CONTROL_SCHEMA, DatabaseConfig, DatabaseKind,
-    Databases, EVENTS_FILE, EVENTS_SCHEMA, LEDGER_FILE, LEDGER_SCHEMA, open_contents_schema,
+    Databases, EVENTS_FILE, EVENTS_SCHEMA, LEDGER_FILE, LEDGER_SCHEMA, begin_write,
+    open_contents_schema,
 };
+use steward_entities::{backup, backup_plan, job, remote_backup};
 
 use super::prepare::{lock_data_directory, make_directory, open_databases};
 use super::{StartError, outgoing};
@@ -36,6 +38,8 @@ const RESTORED: &str = "restored";
 const WHOLE: &str = "whole";
 /// On PostgreSQL, while a restore is under way.
 const MARK: &str = "steward_restore";
+/// Why a job of the copy has ended.
+const INTERRUPTED: &str = "interrupted by a restore";
 /// Moved in this order: without the last there is no installation.
 const FILES: [&str; 5] = [
     CONTENTS_DIR,
@@ -190,12 +194,16 @@ async fn restored(
         say("comparing what was restored with the backup");
         let restored = prove(&expected, &databases, &contents).await?;
         Migrations.finish(&databases).await?;
-        Ok::<_, BackupError>(restored)
+        let rested = put_to_rest(&databases, &manifest).await?;
+        Ok::<_, BackupError>((restored, rested))
     };
     let filled = filled.await.map_err(RestoreError::from);
     contents.close().await;
     databases.close().await;
-    let restored = filled?;
+    let (restored, rested) = filled?;
+    for sentence in rested {
+        say(&sentence);
+    }
     let whole = restoring.join(WHOLE);
     std::fs::File::create(&whole)
         .and_then(|file| file.sync_all())
@@ -205,6 +213,41 @@ async fn restored(
     }
     move_in(dir)?;
     Ok((manifest, restored))
+}
+
+/// A copy does nothing by itself that the original may be doing still, in the same places: what was under way when the backup
+/// was made has ended, and backups and the push of statistics wait for an operator. What was done, in sentences.
+async fn put_to_rest(databases: &Databases, manifest: &Manifest) -> Result<Vec<String>, DbErr> {
+    let now = SystemClock.now_micros();
+    let txn = begin_write(&databases.control).await?;
+    let jobs = job::end_all(&txn, INTERRUPTED, now).await?;
+    for row in backup::running(&txn).await? {
+        if row.name == manifest.name {
+            let many = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+            let parts = manifest.parts.values().map(Vec::len).sum::<usize>() as u64;
+            let sums = (many(manifest.bytes()), many(manifest.rows()), many(parts));
+            backup::complete(&txn, row.id, sums, now).await?;
+        } else {
+            backup::fail(&txn, row.id, INTERRUPTED, now).await?;
+        }
+    }
+    let plan = backup_plan::disable(&txn, now).await?;
+    let remote = remote_backup::disable(&txn, now).await?;
+    txn.commit().await?;
+    let mut told = Vec::new();
+    if jobs > 0 {
+        told.push(format!("ended {jobs} jobs that were waiting or under way"));
+    }
+    if plan {
+        told.push(
+            "no backups are made from here until you enable the plan: give it another place, where the original still runs"
+                .to_owned(),
+        );
+    }
+    if remote {
+        told.push("statistics are not pushed from here until you enable that".to_owned());
+    }
+    Ok(told)
 }
 
 /// The key file: the data directory's, or the operator's copy, which will become it.

@@ -76,6 +76,7 @@ pub fn series_of(row: &alert_series::Model) -> Series {
             at: row.told_at.unwrap_or_default(),
         }),
         carried: row.carried.clone(),
+        unheard: row.unheard,
     }
 }
 
@@ -109,6 +110,7 @@ pub(super) fn row_of(
         told_incident,
         told_at: series.told.as_ref().map(|told| told.at),
         carried: series.carried.clone(),
+        unheard: series.unheard,
         value: value.to_owned(),
     }
 }

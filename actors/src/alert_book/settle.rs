@@ -1,4 +1,9 @@
 //! Writing down what a round of a series came to.
+//!
+//! Somebody was told when there was a channel to tell. Where there is none, the step is written down as untold, for all that
+//! the console's bell rings, and the series remembers it: a channel which is added later hears of what fires then.
+
+use std::collections::BTreeSet;
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr};
 use serde::Serialize;
@@ -25,7 +30,10 @@ pub struct Step {
     pub severity: String,
     pub labels: Labels,
     pub value: String,
+    /// A channel was told.
     pub told: bool,
+    /// The bell rings for it.
+    pub rings: bool,
 }
 
 /// What was written.
@@ -116,12 +124,13 @@ impl Telling<'_> {
             }
         }
         // What happened and nobody is told of is written down as well.
-        for id in ended {
-            if !round.notices.contains(&Tell::Resolved(id.clone())) {
+        for id in &ended {
+            if !round.notices.contains(&Tell::Resolved((*id).clone())) {
                 self.step(id, Event::Resolved, value, false, settled)
                     .await?;
             }
         }
+        let mut unheard = series.unheard;
         for notice in &round.notices {
             let (id, event) = match notice {
                 Tell::Fired(id) => (Some(id), Event::Fired),
@@ -132,8 +141,21 @@ impl Telling<'_> {
                     (moved.or(is.first().copied()), Event::Flapping)
                 }
             };
-            if let Some(id) = id {
-                self.step(id, event, value, true, settled).await?;
+            let Some(alert) = self.incident(id).await? else {
+                continue;
+            };
+            let receivers = self.receivers(&alert, event, before.unheard).await?;
+            let is_heard = !receivers.is_empty();
+            // Said before, to nobody: it rang then, and is no news until somebody hears it.
+            let is_late = series.unheard && event == Event::Fired && before.told == series.told;
+            unheard = match event {
+                Event::Fired => !is_heard,
+                Event::Resolved => false,
+                _ => unheard && !is_heard,
+            };
+            if is_heard || !is_late {
+                self.write(alert, event, value, (!is_late, receivers), settled)
+                    .await?;
             }
         }
         if let Some(id) = begun
@@ -141,7 +163,18 @@ impl Telling<'_> {
         {
             self.step(id, Event::Fired, value, false, settled).await?;
         }
-        alert_series::put(self.txn, row_of(self.row, labels, series, value)).await
+        let series = Series {
+            unheard,
+            ..series.clone()
+        };
+        alert_series::put(self.txn, row_of(self.row, labels, &series, value)).await
+    }
+
+    async fn incident(&self, id: Option<&String>) -> Result<Option<alert::Model>, DbErr> {
+        match id {
+            Some(id) => alert::by_public_id(self.txn, id).await,
+            None => Ok(None),
+        }
     }
 
     async fn begin(
@@ -165,24 +198,42 @@ impl Telling<'_> {
         alert::insert(self.txn, new, self.now).await.map(drop)
     }
 
-    /// Writes a step of an incident and, when it is told, a notice for each channel.
+    /// Writes a step of an incident and, when it is to be told, a notice for each channel.
     pub(super) async fn step(
         &self,
         incident: &str,
         event: Event,
         value: &str,
-        told: bool,
+        rings: bool,
         settled: &mut Settled,
     ) -> Result<(), DbErr> {
         let Some(alert) = alert::by_public_id(self.txn, incident).await? else {
             return Ok(());
         };
+        let receivers = match rings {
+            true => self.receivers(&alert, event, false).await?,
+            false => Vec::new(),
+        };
+        self.write(alert, event, value, (rings, receivers), settled)
+            .await
+    }
+
+    async fn write(
+        &self,
+        alert: alert::Model,
+        event: Event,
+        value: &str,
+        (rings, receivers): (bool, Vec<&channel::Model>),
+        settled: &mut Settled,
+    ) -> Result<(), DbErr> {
+        let told = !receivers.is_empty();
         let step = alert_transition::Step {
             alert_id: alert.id,
             event: event.as_str(),
             value,
             operator: self.operator,
             told,
+            rings,
         };
         let transition = alert_transition::insert(self.txn, step, self.now).await?;
         settled.steps.push(Step {
@@ -193,6 +244,7 @@ impl Telling<'_> {
             labels: alert.labels.0.clone(),
             value: value.to_owned(),
             told,
+            rings,
         });
         if !told {
             return Ok(());
@@ -216,7 +268,7 @@ impl Telling<'_> {
             link,
         };
         let kept = kept_notice(&notice);
-        for channel in self.receivers(&alert.channels.0) {
+        for channel in receivers {
             let new = outbox::NewNotice {
                 transition_id: transition.id,
                 channel_id: channel.id,
@@ -229,14 +281,29 @@ impl Telling<'_> {
         Ok(())
     }
 
-    /// Who heard of the incident first hears of its end: the rule's channels when it fired.
-    fn receivers<'b>(&'b self, named: &'b [String]) -> impl Iterator<Item = &'b channel::Model> {
-        self.channels.iter().filter(move |channel| {
-            channel.enabled
-                && match named.is_empty() {
-                    true => channel.takes_all,
-                    false => named.contains(&channel.public_id),
-                }
-        })
+    /// Who is told: the rule's channels when it fired, those that are enabled. Of the end also those that were disabled
+    /// after they had heard of it: it waits for them. What nobody heard begin, nobody hears end.
+    async fn receivers(
+        &self,
+        alert: &alert::Model,
+        event: Event,
+        unheard: bool,
+    ) -> Result<Vec<&channel::Model>, DbErr> {
+        let named = &alert.channels.0;
+        let heard = match event {
+            Event::Resolved => outbox::channels_of(self.txn, &alert.public_id).await?,
+            _ => BTreeSet::new(),
+        };
+        let takes = |channel: &channel::Model| match named.is_empty() {
+            true => channel.takes_all,
+            false => named.contains(&channel.public_id),
+        };
+        let hears = !(unheard && event == Event::Resolved);
+        let channels = self.channels.iter();
+        Ok(channels
+            .filter(|channel| {
+                heard.contains(&channel.id) || (hears && channel.enabled && takes(channel))
+            })
+            .collect())
     }
 }

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use sea_orm::DbErr;
+use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use steward_entities::archive;
@@ -16,7 +16,9 @@ use super::manifest::{Manifest, Part};
 use super::place::fetch;
 use super::sheet::{Columns, Reading, Row};
 use super::{ArchiveError, Parts, blocking, calls, said};
+use crate::backup::with_partition;
 use crate::contents::Content;
+use crate::contents::store::Month;
 use crate::jobs::{JobContext, JobKind};
 use crate::retention::Pace;
 
@@ -129,6 +131,23 @@ impl Bringing<'_> {
         blocking(move || Ok(Reading::open(&path, columns)?))
     }
 
+    /// A month that retention took away may have no partition any more, and the default one is no place for it: it would go
+    /// from there row by row, and could have no partition of its own again.
+    async fn make_place(&self, table: &str, rows: &[Row]) -> Result<(), ArchiveError> {
+        let ledger = &self.parts.databases.ledger;
+        let first = rows.first().and_then(|row| row.first()?.number());
+        let Some(rid) = first.filter(|_| ledger.get_database_backend() == DbBackend::Postgres)
+        else {
+            return Ok(());
+        };
+        let txn = begin_write(ledger).await?;
+        // It waits for whoever reads the table, and everybody who comes later would wait for it.
+        txn.execute_unprepared("SET LOCAL lock_timeout = '2s'")
+            .await?;
+        with_partition(&txn, table, Month::of(rid)).await?;
+        Ok(txn.commit().await?)
+    }
+
     fn saw(&mut self, rows: usize) {
         self.seen += rows as u64;
         let per_cent = self.seen * 100 / self.all.max(1);
@@ -144,6 +163,7 @@ impl Bringing<'_> {
             let Some(mut rows) = group else {
                 return Ok(put_back);
             };
+            self.make_place("request_logs", &rows).await?;
             while !rows.is_empty() && !(self.is_cancelled)() {
                 let many = few(pace, rows.len());
                 let some: Vec<Row> = rows.drain(..many).collect();
@@ -166,6 +186,7 @@ impl Bringing<'_> {
             let Some(mut rows) = group else {
                 return Ok(());
             };
+            self.make_place("request_attempts", &rows).await?;
             while !rows.is_empty() && !(self.is_cancelled)() {
                 let many = few(pace, rows.len());
                 let some: Vec<Row> = rows.drain(..many).collect();

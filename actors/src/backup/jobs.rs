@@ -10,7 +10,7 @@ use chrono_tz::Tz;
 use sea_orm::{ConnectionTrait, DbErr, Statement};
 use serde_json::{Value, json};
 use steward_entities::database::{DatabaseConfig, Databases, begin_write};
-use steward_entities::{audit, backup, backup_plan};
+use steward_entities::{audit, backup, backup_plan, expiry};
 
 use super::keep::{Policy, superfluous};
 use super::restore::names;
@@ -40,6 +40,8 @@ pub struct Parts {
     pub zone: Tz,
     /// Holds the scratch directory of drills.
     pub data_dir: PathBuf,
+    /// What a drill leaves of the disk: with less, the spool would take no records and the gateway no calls.
+    pub keep_free_bytes: u64,
     /// Makes the tables of a month of kept conversations.
     pub migrate_contents: Migrate,
 }
@@ -195,7 +197,8 @@ async fn make_room(
         monthly: many(plan.keep_monthly),
     };
     let times: Vec<(i64, i64)> = rows.iter().map(|row| (row.id, row.started_at)).collect();
-    let gone = superfluous(&times, policy, parts.zone);
+    let proven = rows.iter().find(|row| row.drill_works == Some(true));
+    let gone = superfluous(&times, proven.map(|row| row.id), policy, parts.zone);
     for row in rows.iter().filter(|row| gone.contains(&row.id)) {
         drop_files(depot, &row.name).await?;
         let txn = begin_write(control).await?;
@@ -286,7 +289,10 @@ impl JobKind for Drill {
 }
 
 /// Restores a backup somewhere, compares it, removes what was restored, and notes what it came to.
-async fn drill(
+///
+/// # Errors
+/// See [`BackupError`]; noted as well.
+pub async fn drill(
     parts: &Parts,
     row: &backup::Model,
     depot: &dyn Depot,
@@ -321,6 +327,7 @@ async fn rehearse(
 ) -> Result<(Manifest, Restored), BackupError> {
     let vault = &parts.source.vault;
     let manifest = read_manifest(depot, vault, name).await?;
+    leave_room(parts, &manifest).await?;
     verify(depot, vault, &manifest).await?;
     let unusable =
         |error: std::io::Error| BackupError::Refused(format!("no place to restore to: {error}"));
@@ -349,6 +356,40 @@ async fn rehearse(
     contents.close().await;
     databases.close().await;
     Ok((manifest, done?))
+}
+
+/// Refuses a drill that could fill the disk that the gateway's records go to.
+async fn leave_room(parts: &Parts, manifest: &Manifest) -> Result<(), BackupError> {
+    let databases = &parts.source.databases;
+    let kept = parts.source.contents.totals().await?.stored_bytes;
+    let mut stored = u64::try_from(kept).unwrap_or_default();
+    for read in [
+        &databases.control_read,
+        &databases.ledger_read,
+        &databases.events_read,
+    ] {
+        stored = stored.saturating_add(expiry::stored_bytes(read).await?);
+    }
+    let needed = room_for(stored, manifest.bytes());
+    let stat = rustix::fs::statvfs(&parts.data_dir)
+        .map_err(|error| BackupError::Refused(format!("the disk cannot be asked: {error}")))?;
+    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+    if free.saturating_sub(parts.keep_free_bytes) >= needed {
+        return Ok(());
+    }
+    Err(BackupError::Refused(format!(
+        "there is no room to restore it here: that takes about {} MiB, {} MiB are free and {} MiB of them have to stay free \
+         for the gateway's records; make room, or restore it on another machine with `steward restore`",
+        needed >> 20,
+        free >> 20,
+        parts.keep_free_bytes >> 20,
+    )))
+}
+
+/// What restoring may take of the disk: the databases as they are now, or the backup when it is larger, and as much again,
+/// since what one transaction writes stands in a log before it stands in its file.
+fn room_for(stored: u64, backup: u64) -> u64 {
+    stored.max(backup).saturating_mul(2)
 }
 
 /// That SQLite itself finds nothing wrong with a file.

@@ -23,14 +23,21 @@ pub struct Policy {
 /// What a date falls into.
 type Bucket = fn(NaiveDate) -> (i32, u32);
 
-/// Keys of backups that go. `backups` are keys and times (microseconds since the Unix epoch) in any order.
-pub fn superfluous(backups: &[(i64, i64)], policy: Policy, zone: Tz) -> Vec<i64> {
+/// Keys of backups that go. `backups` are keys and times (microseconds since the Unix epoch) in any order; `proven` is the
+/// newest that was restored and was all there, which stays whatever came after it.
+pub fn superfluous(
+    backups: &[(i64, i64)],
+    proven: Option<i64>,
+    policy: Policy,
+    zone: Tz,
+) -> Vec<i64> {
     let mut newest_first = backups.to_vec();
     newest_first.sort_unstable_by_key(|(key, at)| std::cmp::Reverse((*at, *key)));
     let mut kept: BTreeSet<i64> = newest_first
         .iter()
         .take(policy.last.max(1))
         .map(|(key, _)| *key)
+        .chain(proven)
         .collect();
     let buckets: [(usize, Bucket); 3] = [
         (policy.daily, |date| (date.year(), date.ordinal())),
@@ -68,12 +75,30 @@ mod tests {
 
     fn kept(every_us: i64, many: i64, policy: Policy) -> Vec<String> {
         let backups: Vec<(i64, i64)> = (0..many).map(|n| (n, START - n * every_us)).collect();
-        let gone = superfluous(&backups, policy, Tz::UTC);
+        let gone = superfluous(&backups, None, policy, Tz::UTC);
         backups
             .iter()
             .filter(|(key, _)| !gone.contains(key))
             .map(|(_, at)| calendar::date_of(Tz::UTC, *at).to_string())
             .collect()
+    }
+
+    #[test]
+    fn the_newest_that_is_proven_stays() {
+        let last = Policy {
+            last: 1,
+            daily: 0,
+            weekly: 0,
+            monthly: 0,
+        };
+        let backups = [
+            (4, START),
+            (3, START - DAY),
+            (2, START - 2 * DAY),
+            (1, START - 3 * DAY),
+        ];
+        assert_eq!(superfluous(&backups, Some(2), last, Tz::UTC), [3, 1]);
+        assert_eq!(superfluous(&backups, None, last, Tz::UTC), [3, 2, 1]);
     }
 
     #[test]
@@ -120,6 +145,6 @@ mod tests {
             monthly: 0,
         };
         assert_eq!(kept(DAY, 10, none), ["2026-03-15"]);
-        assert_eq!(superfluous(&[], none, Tz::UTC), Vec::<i64>::new());
+        assert_eq!(superfluous(&[], None, none, Tz::UTC), Vec::<i64>::new());
     }
 }

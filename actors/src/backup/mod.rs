@@ -35,8 +35,9 @@ use crate::depot::DepotError;
 use crate::vault::VaultError;
 
 pub use export::{Asked, Source, make};
-pub use jobs::{BACKUP, DRILL, Drill, MakeBackup, Parts, keep_newest};
+pub use jobs::{BACKUP, DRILL, Drill, MakeBackup, Parts, drill, keep_newest};
 pub use place::{open_place, seal_place};
+pub(crate) use restore::with_partition;
 pub use restore::{Expected, Restored, fill, newest, prove, read_manifest, verify};
 
 /// Version of the format.

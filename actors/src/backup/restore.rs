@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, HashSet};
 
 use prost::Message;
-use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseConnection, DatabaseTransaction};
+use sea_orm::{
+    ConnectionTrait, DatabaseBackend, DatabaseConnection, DatabaseTransaction, DbErr, Statement,
+};
 use steward_entities::database::{Databases, LEDGER_SCHEMA, begin_write};
 
 use super::archive::{Seal, SectionReader, get_manifest};
@@ -324,7 +326,10 @@ async fn flush(
     {
         for row in &rows {
             if let Some(Cell::Int(rid)) = row.get(at) {
-                prepare(txn, &filling.table.name, Month::of(*rid), months).await?;
+                let (table, month) = (&filling.table.name, Month::of(*rid));
+                if months.insert(format!("{table}_{}", month.partition())) {
+                    with_partition(txn, table, month).await?;
+                }
             }
         }
     }
@@ -332,22 +337,28 @@ async fn flush(
     Ok(())
 }
 
-/// Sees to it that a month has a partition before its first row would go to the default one.
-async fn prepare(
+/// Sees to it that a month has a partition before its first row would go to the default one; a month with rows there
+/// already can have none. PostgreSQL only.
+pub(crate) async fn with_partition(
     txn: &DatabaseTransaction,
     table: &str,
     month: Month,
-    months: &mut HashSet<String>,
-) -> Result<(), BackupError> {
-    let name = format!("{table}_{}", month.partition());
-    if months.insert(name.clone()) {
-        let (from, to) = (month.from(), month.to());
-        let sql = format!(
-            "CREATE TABLE IF NOT EXISTS {LEDGER_SCHEMA}.{name} PARTITION OF {LEDGER_SCHEMA}.{table} \
-             FOR VALUES FROM ({from}) TO ({to})"
-        );
-        txn.execute_unprepared(&sql).await?;
+) -> Result<(), DbErr> {
+    let (from, to) = (month.from(), month.to());
+    let name = format!("{LEDGER_SCHEMA}.{table}_{}", month.partition());
+    let asked = format!(
+        "SELECT to_regclass('{name}') IS NOT NULL OR EXISTS \
+         (SELECT 1 FROM {LEDGER_SCHEMA}.{table}_default WHERE rid >= {from} AND rid < {to}) AS settled"
+    );
+    let asked = Statement::from_string(DatabaseBackend::Postgres, asked);
+    let row = txn.query_one_raw(asked).await?;
+    if row.map_or(Ok(false), |row| row.try_get::<bool>("", "settled"))? {
+        return Ok(());
     }
+    let sql = format!(
+        "CREATE TABLE IF NOT EXISTS {name} PARTITION OF {LEDGER_SCHEMA}.{table} FOR VALUES FROM ({from}) TO ({to})"
+    );
+    txn.execute_unprepared(&sql).await?;
     Ok(())
 }
 

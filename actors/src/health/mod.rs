@@ -40,7 +40,14 @@ pub trait Probe: Send + Sync + 'static {
 
 /// How the latest round of an actor went that works in rounds, as it says itself; a probe reads it. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct LatestRound(Arc<Mutex<Option<Round>>>);
+pub struct LatestRound(Arc<Mutex<Rounds>>);
+
+#[derive(Clone, Debug, Default)]
+struct Rounds {
+    /// When the first of this process began.
+    begun: Option<i64>,
+    latest: Option<Round>,
+}
 
 /// See [`LatestRound`].
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -51,13 +58,22 @@ pub struct Round {
 }
 
 impl LatestRound {
+    pub(crate) fn begin(&self, at: i64) {
+        self.0.lock().begun.get_or_insert(at);
+    }
+
     pub(crate) fn note(&self, at: i64, has_failed: bool) {
-        *self.0.lock() = Some(Round { at, has_failed });
+        self.0.lock().latest = Some(Round { at, has_failed });
     }
 
     /// None before the first of this process.
     pub fn get(&self) -> Option<Round> {
-        self.0.lock().clone()
+        self.0.lock().latest.clone()
+    }
+
+    /// When the first of this process began, whether it has ended or not.
+    pub fn begun(&self) -> Option<i64> {
+        self.0.lock().begun
     }
 }
 
@@ -264,6 +280,25 @@ impl HealthBoard {
 
     pub(crate) fn remember(&self, histories: HashMap<String, History>) {
         *self.remembered.lock() = histories;
+    }
+
+    /// Of components that are not `present` only the history stays, for when one comes back.
+    pub(crate) fn lay_aside(&self, present: &HashSet<String>) {
+        let gone = self.kept(|kept| {
+            let ids: Vec<String> = kept
+                .keys()
+                .filter(|id| !present.contains(*id))
+                .cloned()
+                .collect();
+            let histories = ids.into_iter().filter_map(|id| {
+                let history = kept.remove(&id)?.history;
+                Some((id, history))
+            });
+            histories.collect::<Vec<_>>()
+        });
+        if !gone.is_empty() {
+            self.remembered.lock().extend(gone);
+        }
     }
 
     pub(crate) fn recall(&self, id: &str) -> Option<History> {

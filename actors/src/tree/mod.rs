@@ -145,6 +145,8 @@ pub struct BackupGround {
     pub schema: Arc<dyn backup::Schema>,
     pub migrate_contents: Migrate,
     pub data_dir: PathBuf,
+    /// What a rehearsal leaves of the disk.
+    pub keep_free_bytes: u64,
 }
 
 /// Why the tree did not start.
@@ -296,6 +298,7 @@ impl Tree {
             clock: Arc::clone(&deps.clock),
             zone: deps.time_zone,
             data_dir: deps.backups.data_dir,
+            keep_free_bytes: deps.backups.keep_free_bytes,
             migrate_contents: deps.backups.migrate_contents,
         };
         let retention_parts = retention::Parts {

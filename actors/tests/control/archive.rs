@@ -362,6 +362,12 @@ async fn a_month_goes_and_comes_back_as_it_was(database: &TestDatabase) {
     let empty = self::parts(database);
     assert_eq!(kept(&empty).await, []);
     assert_eq!(back(&empty, &log).await, Ok((3, 3)));
+    if database.ledger.get_database_backend() == sea_orm::DbBackend::Postgres {
+        for table in ["request_logs", "request_attempts"] {
+            let astray = format!("SELECT rid::TEXT FROM {table}_default WHERE rid < {end}");
+            assert_eq!(dump(&database.ledger, &astray).await, Vec::<String>::new());
+        }
+    }
     assert_eq!(back(&empty, &bodies).await, Ok((3, 3)));
     assert_eq!(
         back(&empty, &log).await,

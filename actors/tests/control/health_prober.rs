@@ -385,6 +385,37 @@ fn what_carries_calls_is_not_down() {
 }
 
 #[test]
+fn a_component_that_comes_back_has_its_history() {
+    let stage = Stage::default();
+    stage.has(provider(1, "api.a.com:443"), Finding::of(Seen::Down));
+    in_virtual_time(stage, async |house| {
+        sleep(10 * MINUTE).await;
+        let known = |house: &House| {
+            let now = house.clock.now_micros();
+            let history = house.board.history("account:acc_1", now)?;
+            Some(history.sum(START, now + 1).known_us)
+        };
+        let before = known(house).unwrap();
+        assert!(before > 0);
+        let report = |house: &House| {
+            house
+                .board
+                .report("account:acc_1", house.clock.now_micros())
+        };
+        let since = report(house).unwrap().since;
+        // An operator disables it for a minute.
+        let away = std::mem::take(&mut *house.stage.components.lock());
+        sleep(MINUTE).await;
+        assert!(report(house).is_none());
+        *house.stage.components.lock() = away;
+        sleep(Duration::from_secs(2)).await;
+        assert!(known(house).unwrap() >= before);
+        let back = report(house).unwrap();
+        assert_eq!((back.status, back.since), (Status::Unhealthy, since));
+    });
+}
+
+#[test]
 fn an_edited_component_is_looked_at_anew_and_one_that_is_gone_is_forgotten() {
     let stage = Stage::default();
     stage.has(provider(1, "api.a.com:443"), Finding::of(Seen::Down));
@@ -456,6 +487,12 @@ async fn looks_are_kept_and_a_restart_goes_on_where_it_stood(database: &TestData
         first.status,
         Status::Unhealthy,
         "one good look is not enough"
+    );
+    let fell = kept.iter().rev().find(|row| row.status == "unhealthy");
+    assert_eq!(
+        first.since,
+        fell.unwrap().at,
+        "it is down since the first look of the process before"
     );
     eventually("two good looks", async || {
         clock.advance_micros(10_000);

@@ -129,6 +129,7 @@ async fn planned(database: &TestDatabase) -> Node {
             schema: Arc::new(Nothing),
             migrate_contents: Arc::new(|_| Box::pin(async { Ok(()) })),
             data_dir: database.dir().to_path_buf(),
+            keep_free_bytes: 0,
         },
         guest: None,
     })

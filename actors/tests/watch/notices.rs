@@ -1,8 +1,11 @@
 //! The promises about telling people: none is lost, a duplicate has the same id, a resolve never overtakes its fire.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use sea_orm::ActiveValue::Set;
 use sea_orm::ConnectionTrait;
+use steward_actors::domain::clock::Clock;
 use steward_actors::domain::notice::standard_webhooks::{Secret, signature};
 use steward_actors::supervision::{ActorRef, Group, GroupExit, Supervisor, SupervisorHandle};
 use steward_actors::tree::watch::notifier::{self, Turn, drain};
@@ -24,6 +27,9 @@ on_both! {
     people_get_one_message_for_what_comes_together people_get_one_message_for_what_comes_together_postgres together;
     a_message_is_the_same_after_every_crash a_message_is_the_same_after_every_crash_postgres same_after_crash;
     nobody_gets_a_hundred_mails nobody_gets_a_hundred_mails_postgres digests;
+    patience_is_the_receivers_and_not_one_message patience_is_the_receivers_and_not_one_message_postgres patience;
+    who_heard_it_fire_hears_it_end who_heard_it_fire_hears_it_end_postgres ends_are_heard;
+    the_heart_beats_while_alerts_arrive the_heart_beats_while_alerts_arrive_postgres heartbeat;
     of_two_nodes_one_sends_and_the_other_takes_over of_two_nodes_one_sends_and_the_other_takes_over_postgres nodes;
 }
 
@@ -187,8 +193,111 @@ async fn answers(world: World) {
     assert!(!hook.enabled);
     assert!(hook.disabled_reason.unwrap().contains("410"));
     // Nothing more goes there.
-    world.trace("30 up | resolved").await;
+    world.trace("30 up | resolved (quiet)").await;
     assert_eq!(waiting(&world).await, []);
+}
+
+async fn patience(world: World) {
+    world.rule(|_| {}).await;
+    all(&world, 2, "unhealthy").await;
+    let busy = Does::Answers(429, Some("120"));
+    world.post.orders.lock().push_back(busy.clone());
+    assert_eq!(world.drain().await.put_off, 1);
+    world.seconds(100);
+    assert_eq!(
+        world.drain().await,
+        Turn::default(),
+        "it asked for patience"
+    );
+    assert_eq!(world.post.tried.lock().len(), 1);
+    world.seconds(44);
+    assert_eq!(world.drain().await.delivered, 2);
+    // Somebody who changes the channel does not wait for that.
+    all(&world, 2, "healthy").await;
+    world.post.orders.lock().push_back(busy);
+    assert_eq!(world.drain().await.put_off, 1);
+    assert_eq!(world.drain().await, Turn::default());
+    let read = &world.database.control_read;
+    let hook = channel::all(read).await.unwrap().remove(0);
+    world.set_channel(hook.id, Default::default()).await;
+    assert_eq!(world.drain().await.delivered, 2);
+}
+
+async fn ends_are_heard(world: World) {
+    world.rule(|_| {}).await;
+    world.trace("0 down | fired").await;
+    assert_eq!(world.drain().await.delivered, 1);
+    let read = &world.database.control_read;
+    let hook = channel::all(read).await.unwrap().remove(0);
+    let set = |enabled| channel::ActiveModel {
+        enabled: Set(enabled),
+        ..Default::default()
+    };
+    world.set_channel(hook.id, set(false)).await;
+    world
+        .trace("1 up | resolved\n 2 down | fired (quiet)\n 3 up | resolved (quiet)")
+        .await;
+    assert_eq!(world.drain().await, Turn::default());
+    world.set_channel(hook.id, set(true)).await;
+    assert_eq!(world.drain().await.delivered, 1);
+    assert_eq!(world.post.events(), ["fired", "resolved"]);
+}
+
+async fn heartbeat(world: World) {
+    const URL: &str = "https://watchdog.example.com/beat";
+    let parts = notifier::Parts {
+        heartbeat_url: URL.to_owned(),
+        ..world.notifier()
+    };
+    let beats = async |round_ended: bool| {
+        if round_ended {
+            let now = world.clock.now_micros();
+            parts.shared.last_round.store(now, Ordering::Release);
+        }
+        notifier::beat(&parts).await;
+        let tried = world.post.tried.lock();
+        tried.iter().filter(|parcel| parcel.url == URL).count()
+    };
+    assert_eq!(beats(false).await, 0, "no round has ended yet");
+    for minute in 1..=5 {
+        world.minutes(1);
+        assert_eq!(beats(true).await, minute);
+    }
+    // Rounds are a minute apart: two may be missed, and not a third.
+    world.minutes(2);
+    assert_eq!(beats(false).await, 6);
+    world.minutes(1);
+    assert_eq!(beats(false).await, 6);
+    assert_eq!(beats(true).await, 7);
+
+    // The only channel takes nothing: nobody would hear of anything.
+    world.rule(|_| {}).await;
+    *world.post.down.lock() = true;
+    all(&world, 1, "unhealthy").await;
+    assert_eq!(world.drain().await.put_off, 1);
+    world.minutes(9);
+    assert_eq!(beats(true).await, 8);
+    world.minutes(1);
+    assert_eq!(beats(true).await, 8);
+    *world.post.down.lock() = false;
+    assert_eq!(world.drain().await.delivered, 1);
+    assert_eq!(beats(true).await, 9);
+
+    // Nothing fails, and yet nothing goes out.
+    all(&world, 1, "healthy").await;
+    world.minutes(19);
+    assert_eq!(beats(true).await, 10);
+    world.minutes(1);
+    assert_eq!(beats(true).await, 10);
+    assert_eq!(world.drain().await.delivered, 1);
+    assert_eq!(beats(true).await, 11);
+
+    // Its receiver is gone, and there is no other.
+    world.minutes(61);
+    all(&world, 1, "unhealthy").await;
+    world.post.orders.lock().push_back(Does::Answers(410, None));
+    world.drain().await;
+    assert_eq!(beats(true).await, 11);
 }
 
 async fn poison(world: World) {

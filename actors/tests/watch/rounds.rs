@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use sea_orm::ActiveValue::Set;
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use steward_actors::alert_book;
 use steward_actors::domain::clock::Clock;
@@ -10,7 +11,7 @@ use steward_entities::alert_silence::{self, NewSilence};
 use steward_entities::database::begin_write;
 use steward_entities::metrics_snapshot::{self, Measured};
 use steward_entities::scope::Page;
-use steward_entities::{alert, alert_rule, alert_series, alert_transition};
+use steward_entities::{alert, alert_rule, alert_series, alert_transition, channel};
 use steward_migration::testing::TestDatabase;
 
 use crate::world::{MINUTE, NODE, START, World};
@@ -43,6 +44,8 @@ on_both! {
     certificates_and_users_are_measured certificates_and_users_are_measured_postgres certificates;
     what_is_not_looked_at_yet_stands_and_what_is_gone_ends what_is_not_looked_at_yet_stands_and_what_is_gone_ends_postgres roll;
     every_loss_is_told_and_none_for_ever every_loss_is_told_and_none_for_ever_postgres losses;
+    where_nobody_is_told_it_says_so_and_a_later_channel_hears where_nobody_is_told_it_says_so_and_a_later_channel_hears_postgres unheard;
+    restarts_count_in_their_window_only restarts_count_in_their_window_only_postgres restarts;
     who_asks_for_what_is_not_known_is_told who_asks_for_what_is_not_known_is_told_postgres unknown;
 }
 
@@ -491,6 +494,69 @@ async fn losses(world: World) {
     lose();
     world.minutes(1);
     assert_eq!(world.round("healthy").await, "fired");
+}
+
+async fn unheard(world: World) {
+    world.without_channels().await;
+    world.rule(|_| {}).await;
+    world
+        .trace(
+            "0 down | fired (quiet)\n 1 down |\n 2 up | resolved (quiet)\n 70 down | fired (quiet)",
+        )
+        .await;
+    let open = incidents(&world).await.remove(0);
+    let read = &world.database.control_read;
+    let steps = alert_transition::of_alert(read, open.id).await.unwrap();
+    let steps: Vec<_> = steps.iter().map(|step| (step.told, step.rings)).collect();
+    assert_eq!(steps, [(false, true)], "the bell rings, and that is all");
+    // One that is off hears nothing either; one that works hears at once what fires.
+    let hook = world.channel("late", "webhook").await;
+    let set = |enabled| channel::ActiveModel {
+        enabled: Set(enabled),
+        ..Default::default()
+    };
+    world.set_channel(hook.id, set(false)).await;
+    world.trace("71 down |").await;
+    world.set_channel(hook.id, set(true)).await;
+    world
+        .trace("72 down | fired\n 73 down |\n 74 up | resolved")
+        .await;
+    assert_eq!(incidents(&world).await.len(), 2);
+    assert_eq!(world.drain().await.delivered, 2);
+    assert_eq!(world.post.events(), ["fired", "resolved"]);
+}
+
+/// Since the process began there were some; of the last five minutes a rule tells.
+async fn restarts(world: World) {
+    world
+        .rule(|rule| {
+            rule.name = "restarting".into();
+            rule.condition = "actor_restarts > 0".into();
+        })
+        .await;
+    let minute = async |restarts: u64| {
+        world.minutes(1);
+        *world.restarts.lock() = restarts;
+        let told = world.round("healthy").await;
+        let now = world.clock.now_micros();
+        world.evaluator().gauges.sample(0, now).await.unwrap();
+        told
+    };
+    assert_eq!(minute(0).await, "");
+    assert_eq!(minute(2).await, "fired");
+    for _ in 0..4 {
+        assert_eq!(minute(2).await, "");
+    }
+    assert_eq!(minute(2).await, "resolved");
+    assert_eq!(minute(3).await, "fired");
+    assert_eq!(incidents(&world).await[0].value, "1");
+    for _ in 0..4 {
+        assert_eq!(minute(3).await, "");
+    }
+    assert_eq!(minute(3).await, "resolved");
+    // Another process counts from the beginning.
+    assert_eq!(minute(0).await, "");
+    assert_eq!(minute(1).await, "fired");
 }
 
 async fn unknown(world: World) {

@@ -22,7 +22,7 @@ use steward_actors::tree::watch::alert_evaluator::{self, Shared, round};
 use steward_actors::tree::watch::notifier::{self, Sending, Turn, drain};
 use steward_actors::vault::Vault;
 use steward_entities::database::begin_write;
-use steward_entities::{alert_rule, channel, public_id};
+use steward_entities::{alert_rule, channel, outbox, public_id};
 use steward_migration::testing::TestDatabase;
 use tokio::sync::watch;
 
@@ -153,6 +153,8 @@ pub(crate) struct World {
     pub(crate) known: Arc<Mutex<Option<BTreeSet<String>>>>,
     /// Components with certificates, and when those expire.
     pub(crate) certificates: Arc<Mutex<Vec<(&'static str, i64)>>>,
+    /// Actors restarted since the process began.
+    pub(crate) restarts: Arc<Mutex<u64>>,
     /// Until when a node sends, each as it knows it: a node that starts anew knows nothing.
     leases: Mutex<BTreeMap<u8, Sending>>,
     pub(crate) vault: Arc<Vault>,
@@ -183,6 +185,7 @@ impl World {
             others: Arc::default(),
             known: Arc::default(),
             certificates: Arc::default(),
+            restarts: Arc::default(),
             leases: Mutex::default(),
             settings: Arc::new(ArcSwap::from_pointee(Settings {
                 // Each notice by itself, unless a test says otherwise.
@@ -237,6 +240,8 @@ impl World {
             let all = certificates.lock().clone().into_iter();
             all.map(|(name, at)| (name.to_owned(), at)).collect()
         });
+        let restarts = Arc::clone(&self.restarts);
+        outside.restarts(move || *restarts.lock());
         alert_evaluator::Parts {
             gauges: Gauges {
                 databases: (*self.database).clone(),
@@ -355,6 +360,26 @@ impl World {
         alert_rule::update(&txn, &row, said, self.clock.now_micros())
             .await
             .unwrap();
+        txn.commit().await.unwrap();
+    }
+
+    /// What operators do to a channel.
+    pub(crate) async fn set_channel(&self, id: i64, set: channel::ActiveModel) {
+        let txn = begin_write(&self.database.control).await.unwrap();
+        let all = channel::all(&txn).await.unwrap();
+        let row = all.iter().find(|row| row.id == id).unwrap();
+        let now = self.clock.now_micros();
+        channel::update(&txn, row, set, now).await.unwrap();
+        outbox::hurry(&txn, id, now).await.unwrap();
+        txn.commit().await.unwrap();
+    }
+
+    /// Removes the channel that is there from the start.
+    pub(crate) async fn without_channels(&self) {
+        let txn = begin_write(&self.database.control).await.unwrap();
+        for row in channel::all(&txn).await.unwrap() {
+            channel::remove(&txn, &row).await.unwrap();
+        }
         txn.commit().await.unwrap();
     }
 

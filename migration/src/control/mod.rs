@@ -32,6 +32,8 @@ mod m0043_reports;
 mod m0044_qa_sync_requests;
 mod m0048_jobs_of_a_node;
 mod m0049_candidates_follow_feedback;
+mod m0051_rings;
+mod m0052_channel_patience;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -74,6 +76,8 @@ impl MigratorTrait for ControlMigrator {
             Box::new(m0044_qa_sync_requests::Change),
             Box::new(m0048_jobs_of_a_node::Change),
             Box::new(m0049_candidates_follow_feedback::Change),
+            Box::new(m0051_rings::Change),
+            Box::new(m0052_channel_patience::Change),
         ]
     }
 }

@@ -159,6 +159,13 @@ async fn update(
     if_match
         .check(current.version, &*change, "account", &current.public_id)
         .await?;
+    let elsewhere = |to: &String| egress::leads_elsewhere(&current.base_url, to);
+    if api_key.is_none() && row.base_url.try_as_ref().is_some_and(elsewhere) {
+        return Err(ApiError::invalid(
+            "api_key",
+            "must be given anew: the base URL leads to another server, which is not sent the key that was kept",
+        ));
+    }
     if let Some(api_key) = &api_key {
         let sealed = seal(&state, &current.public_id, api_key)?;
         row.secret_sealed = Set(HiddenBytes(sealed.bytes));

@@ -92,6 +92,15 @@ async fn life_on(world: World) {
         held(&world).unwrap().secret.reveal(),
         "another-key-of-it-1234"
     );
+    // The key goes to no server that it was not given for.
+    let away = Ask::patch(&path, json!({"base_url": "https://api.openai.example/v1"}));
+    let away = away.bearer(&root).to(&app).await;
+    assert_eq!(away.status, StatusCode::UNPROCESSABLE_ENTITY, "{away:?}");
+    assert_eq!(away.body["errors"][0]["field"], "api_key");
+    assert_eq!(held(&world).unwrap().base_url, "https://api.openai.com/v1");
+    let beside = Ask::patch(&path, json!({"base_url": "https://api.openai.com/v2"}));
+    let beside = beside.bearer(&root).to(&app).await;
+    assert_eq!(beside.status, StatusCode::OK, "{beside:?}");
     let cleared = Ask::patch(&path, json!({"concurrency": null})).bearer(&root);
     assert_eq!(cleared.to(&app).await.body["concurrency"], Value::Null);
     let told = serde_json::to_string(&world.audited("accounts.update").await).unwrap();

@@ -1,4 +1,4 @@
-//! The bell: what was told, and how far the caller has read it.
+//! The bell: what channels were told or would have been, and how far the caller has read it.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -69,7 +69,7 @@ pub(super) async fn list(
 ) -> Result<Json<Notifications>, ApiError> {
     check::whole_installation(&caller)?;
     let read = &state.databases.control_read;
-    let rows = alert_transition::told(read, page.rows()?).await?;
+    let rows = alert_transition::ringing(read, page.rows()?).await?;
     let ids: Vec<i64> = rows.iter().map(|row| row.alert_id).collect();
     let alerts = alert::by_ids(read, ids).await?;
     let alerts: HashMap<i64, alert::Model> = alerts.into_iter().map(|row| (row.id, row)).collect();
@@ -93,7 +93,7 @@ pub(super) async fn list(
     Ok(Json(Notifications {
         items: page.items,
         next_cursor: page.next_cursor,
-        unread: alert_transition::told_after(read, read_to).await?,
+        unread: alert_transition::rang_after(read, read_to).await?,
     }))
 }
 
@@ -111,7 +111,7 @@ pub(super) async fn mark_read(
     let before = notification_read::read_to(&txn, caller.operator.id).await?;
     let read_to = to.number.min(newest).max(before);
     notification_read::put(&txn, caller.operator.id, read_to).await?;
-    let unread = alert_transition::told_after(&txn, read_to).await?;
+    let unread = alert_transition::rang_after(&txn, read_to).await?;
     txn.commit().await?;
     Ok(Json(Unread { unread }))
 }
@@ -122,6 +122,6 @@ async fn newest(connection: &impl ConnectionTrait) -> Result<i64, ApiError> {
         after: None,
         limit: 1,
     };
-    let rows = alert_transition::told(connection, first).await?;
+    let rows = alert_transition::ringing(connection, first).await?;
     Ok(rows.first().map_or(0, |row| row.id))
 }

@@ -125,7 +125,7 @@ pub(super) struct AlertStep {
     value: String,
     /// Name of the operator, when one did it.
     operator: Option<String>,
-    /// Whether channels were told: not in a silence, not while it flaps.
+    /// Whether a channel was told: not in a silence, not while it flaps, and not where there is none.
     told: bool,
 }
 

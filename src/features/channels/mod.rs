@@ -25,11 +25,11 @@ use steward_actors::domain::notice::{Event, Kind, Notice};
 use steward_actors::tree::watch::notifier::{Tells, attempt};
 use steward_actors::vault::Sealed;
 use steward_entities::column::{HiddenBytes, TextList};
-use steward_entities::{channel, delivery, outbox, public_id};
+use steward_entities::{alert_rule, channel, delivery, outbox, public_id};
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use crate::error::ApiError;
+use crate::error::{ApiError, ErrorCode};
 use crate::http::change::{Audit, Change, refused};
 use crate::http::check::{self, text};
 use crate::http::egress::{self, Reach};
@@ -149,7 +149,8 @@ struct ChannelChanges {
     url: Option<String>,
     #[schema(max_items = 50)]
     to: Option<Vec<String>>,
-    /// A robot's signing secret, PagerDuty's routing key. A webhook's is changed by `rotate`.
+    /// A robot's signing secret, PagerDuty's routing key: wanted again with a `url` of another server. A webhook's is
+    /// changed by `rotate`.
     #[schema(max_length = 512)]
     secret: Option<String>,
     takes_all: Option<bool>,
@@ -319,7 +320,11 @@ async fn update(
         return Err(ApiError::invalid("secret", why));
     }
     let replaced = changes.secret.is_some();
-    let new_secret = secret(kind, changes.secret)?;
+    // Missing, it stays: PagerDuty's too.
+    let new_secret = match changes.secret {
+        Some(given) => secret(kind, Some(given))?,
+        None => None,
+    };
     let url = match changes.url {
         Some(url) => Some(address(&state, kind, Some(url)).await?),
         None => None,
@@ -332,6 +337,14 @@ async fn update(
     if url.is_some() || replaced {
         let mut kept = Address::open(&state.vault, &row).map_err(ApiError::internal)?;
         if let Some(url) = url {
+            // A webhook's secret signs and is never sent; another's would go to whoever the address now leads to.
+            let keeps = kept.secret.is_some() && !replaced && kind != Some(Kind::Webhook);
+            if keeps && egress::leads_elsewhere(&kept.url, &url) {
+                return Err(ApiError::invalid(
+                    "secret",
+                    "must be given anew: the address leads to another server, which is not sent the one that was kept",
+                ));
+            }
             set.shown = Set(masked(&url));
             kept.url = url;
         }
@@ -357,7 +370,7 @@ async fn update(
     Ok(Tagged::ok(after.version, after))
 }
 
-/// Removes a channel, and what still waits for it.
+/// Removes a channel that no rule names, and what still waits for it.
 #[utoipa::path(tag = "channels", responses((status = 204)))]
 #[delete("/ops/alerts/channels/{id}")]
 async fn remove(
@@ -372,6 +385,7 @@ async fn remove(
     if_match
         .check(row.version, &*change, "channel", &row.public_id)
         .await?;
+    refuse_named(&*change, &row).await?;
     channel::remove(&change, &row).await?;
     let audit = Audit::of("channels.remove", "channel", &row.public_id).with("name", &row.name);
     change.commit(audit).await?;
@@ -516,6 +530,28 @@ async fn deliveries(
         duration_ms: row.duration_ms,
     };
     Ok(Json(Page::of(rows, &page, None, |row| row.id, shown)))
+}
+
+/// A rule that names channels is told to no other: without this one it could fire and nobody would hear of it.
+async fn refuse_named(
+    connection: &impl ConnectionTrait,
+    row: &channel::Model,
+) -> Result<(), ApiError> {
+    let rules = alert_rule::all(connection).await?;
+    let names = |rule: &&alert_rule::Model| rule.channels.0.contains(&row.public_id);
+    let named: Vec<String> = rules
+        .iter()
+        .filter(names)
+        .map(|rule| rule.name.clone())
+        .collect();
+    if named.is_empty() {
+        return Ok(());
+    }
+    let detail = format!(
+        "Rules tell this channel by name ({}): give them another, or none, and remove it then.",
+        named.join(", ")
+    );
+    Err(ApiError::new(ErrorCode::InUse).detail(detail))
 }
 
 async fn find(connection: &impl ConnectionTrait, id: &str) -> Result<channel::Model, ApiError> {

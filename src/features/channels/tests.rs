@@ -195,3 +195,83 @@ async fn what_leads_inside_is_refused_and_bad_input_named() {
         "{tried:?}"
     );
 }
+
+const RULES: &str = "/api/v1/ops/alerts/rules";
+
+async fn keeps_secrets(world: World) {
+    let app = world.app().await;
+    let root = world.signed_in("root", "ops_admin").await;
+    let new = json!({
+        "name": "pager", "kind": "pagerduty", "url": "https://93.184.216.34/v2/enqueue", "secret": "canary-routing-key",
+    });
+    let made = Ask::post(CHANNELS, new).bearer(&root).to(&app).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+    let path = format!("{CHANNELS}/{}", made.body["id"].as_str().unwrap());
+    let patch = |changes: serde_json::Value| Ask::patch(&path, changes).bearer(&root);
+    // Whoever may change the address must not have the key sent to themselves.
+    for url in [
+        "https://93.184.216.35/v2/enqueue",
+        "http://93.184.216.34/v2/enqueue",
+    ] {
+        let away = patch(json!({ "url": url })).to(&app).await;
+        assert_eq!(away.status, StatusCode::UNPROCESSABLE_ENTITY, "{away:?}");
+        assert_eq!(away.body["errors"][0]["field"], "secret", "{away:?}");
+    }
+    let kept = Ask::get(&path).bearer(&root).to(&app).await;
+    assert_eq!(kept.body["address"], "https://93.184.216.34/…");
+    let same = patch(json!({"url": "https://93.184.216.34/v3/enqueue"}))
+        .to(&app)
+        .await;
+    assert_eq!(same.status, StatusCode::OK, "{same:?}");
+    let both = json!({"url": "https://93.184.216.35/v2/enqueue", "secret": "another-key"});
+    let both = patch(both).to(&app).await;
+    assert_eq!(both.body["address"], "https://93.184.216.35/…", "{both:?}");
+    // What signs a webhook is not sent, and is another's to change.
+    let hook = json!({"name": "hook", "kind": "webhook", "url": "https://93.184.216.34/hook"});
+    let hook = Ask::post(CHANNELS, hook).bearer(&root).to(&app).await;
+    let path = format!("{CHANNELS}/{}", hook.body["id"].as_str().unwrap());
+    let away = Ask::patch(&path, json!({"url": "https://93.184.216.35/hook"}));
+    let away = away.bearer(&root).to(&app).await;
+    assert_eq!(away.status, StatusCode::OK, "{away:?}");
+}
+
+#[actix_web::test]
+async fn a_secret_is_wanted_anew_with_another_address() {
+    keeps_secrets(World::sqlite().await).await;
+}
+
+#[actix_web::test]
+async fn a_secret_is_wanted_anew_with_another_address_postgres() {
+    keeps_secrets(World::postgres().await).await;
+}
+
+async fn keeps_named(world: World) {
+    let app = world.app().await;
+    let root = world.signed_in("root", "ops_admin").await;
+    let mail =
+        json!({"name": "mail", "kind": "email", "to": ["a@example.com"], "takes_all": false});
+    let made = Ask::post(CHANNELS, mail).bearer(&root).to(&app).await;
+    let id = made.body["id"].as_str().unwrap().to_owned();
+    let rule = json!({"name": "slow_and_dear", "condition": "avg_latency_ms > 9000", "severity": "warning", "channels": [id]});
+    let rule = Ask::post(RULES, rule).bearer(&root).to(&app).await;
+    assert_eq!(rule.status, StatusCode::CREATED, "{rule:?}");
+    let path = format!("{CHANNELS}/{id}");
+    let refused = Ask::delete(&path).bearer(&root).to(&app).await;
+    assert_eq!(refused.status, StatusCode::CONFLICT, "{refused:?}");
+    assert!(refused.text.contains("slow_and_dear"), "{refused:?}");
+    let rule = format!("{RULES}/{}", rule.body["id"].as_str().unwrap());
+    let gone = Ask::delete(&rule).bearer(&root).to(&app).await;
+    assert_eq!(gone.status, StatusCode::NO_CONTENT, "{gone:?}");
+    let gone = Ask::delete(&path).bearer(&root).to(&app).await;
+    assert_eq!(gone.status, StatusCode::NO_CONTENT, "{gone:?}");
+}
+
+#[actix_web::test]
+async fn a_channel_that_a_rule_names_is_not_removed() {
+    keeps_named(World::sqlite().await).await;
+}
+
+#[actix_web::test]
+async fn a_channel_that_a_rule_names_is_not_removed_postgres() {
+    keeps_named(World::postgres().await).await;
+}

@@ -10,6 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
+use steward_entities::{jwt_issuer, revision};
 use steward_migration::testing::TestDatabase;
 
 use crate::testing::{Ask, START, World};
@@ -433,6 +434,21 @@ async fn keys_of_another_are_fetched(world: World) {
     assert_eq!(world.audited("jwt_issuers.test").await.len(), 4);
     let nothing = Ask::get(&format!("{path}/jwks")).to(&app).await;
     assert_eq!(nothing.status, StatusCode::NOT_FOUND);
+    // The same keys were fetched all the same: that is written down once an hour, and nobody has to read anything anew.
+    *set.lock() = json!({ "keys": [new] });
+    let read = &world.database.control_read;
+    for (user, minutes, fetched) in [("ann", 59, 0), ("bob", 2, 61), ("cid", 58, 61)] {
+        world.clock.advance_micros(minutes * 60_000_000);
+        let root = world.signed_in(user, "ops_admin").await;
+        let before = revision::read(read).await.unwrap();
+        let tried = Ask::post(&format!("{path}/test"), json!({})).bearer(&root);
+        let tried = tried.to(&app).await;
+        assert_eq!(tried.body["ok"], true, "{}", tried.text);
+        assert_eq!(revision::read(read).await.unwrap(), before, "{user}");
+        let row = jwt_issuer::by_public_id(read, id).await.unwrap().unwrap();
+        let at = (row.jwks_fetched_at.unwrap() - START) / 60_000_000;
+        assert_eq!(at, fetched, "{user}");
+    }
 }
 
 fn open_to_neighbours(config: &mut crate::config::Config) {

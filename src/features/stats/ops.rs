@@ -331,14 +331,7 @@ async fn usage(
     )
     .await?;
     Ok(Json(ApiUsage {
-        total: total(
-            &state,
-            caller.operator.scope(),
-            of.0.which(),
-            range,
-            &shown,
-        )
-        .await?,
+        total: total(&state, caller.operator.scope(), of.0.which(), range, &shown).await?,
         by_provider: providers.items,
     }))
 }
@@ -393,14 +386,7 @@ async fn cost(
             currency,
             ..shown.clone()
         };
-        total(
-            &state,
-            caller.operator.scope(),
-            of.0.which(),
-            range,
-            &shown,
-        )
-        .await
+        total(&state, caller.operator.scope(), of.0.which(), range, &shown).await
     };
     let (usd, cny) = (sum(Currency::Usd).await?, sum(Currency::Cny).await?);
     let mut lists = lists.into_iter().map(|top| top.items);

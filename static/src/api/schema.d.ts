@@ -1885,7 +1885,7 @@ export interface paths {
         get: operations["channels_show"];
         put?: never;
         post?: never;
-        /** Removes a channel, and what still waits for it. */
+        /** Removes a channel that no rule names, and what still waits for it. */
         delete: operations["channels_remove"];
         options?: never;
         head?: never;
@@ -4770,7 +4770,7 @@ export interface components {
             event: string;
             /** @description Name of the operator, when one did it. */
             operator?: string | null;
-            /** @description Whether channels were told: not in a silence, not while it flaps. */
+            /** @description Whether a channel was told: not in a silence, not while it flaps, and not where there is none. */
             told: boolean;
             value: string;
         };
@@ -5007,7 +5007,10 @@ export interface components {
         ChannelChanges: {
             enabled?: boolean | null;
             name?: string | null;
-            /** @description A robot's signing secret, PagerDuty's routing key. A webhook's is changed by `rotate`. */
+            /**
+             * @description A robot's signing secret, PagerDuty's routing key: wanted again with a `url` of another server. A webhook's is
+             *     changed by `rotate`.
+             */
             secret?: string | null;
             takes_all?: boolean | null;
             to?: string[] | null;

@@ -42,6 +42,7 @@ export interface News {
       severity: string
       labels: Record<string, string>
       told: boolean
+      rings: boolean
     }[]
   }
   'logs:ERROR': Logged

@@ -168,7 +168,7 @@ test('the menu on a phone: the keyboard goes in and comes back, and the page beh
       let fire
       await page.routeWebSocket(/\/api\/v1\/ws/, (socket) => {
         socket.connectToServer()
-        fire = () => socket.send(JSON.stringify({ topic: 'alerts', data: { steps: [{ event: 'fired', rule: 'Too slow', told: true }] } }))
+        fire = () => socket.send(JSON.stringify({ topic: 'alerts', data: { steps: [{ event: 'fired', rule: 'Too slow', told: true, rings: true }] } }))
       })
       await page.reload()
       await heading(page)

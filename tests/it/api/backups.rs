@@ -98,20 +98,30 @@ async fn there_and_back(from: Kind, to: Kind) {
     let id = answer.expect_status(200).request_id();
     restored.record(&id).await;
     assert_eq!(restored.get("logs/requests").await["total"], 14);
-    // The backup was under way when it read its own row. The copy goes on with that job, and finds the backup whole.
-    eventually("the copy's own backup", async || {
-        let backups = restored.get("ops/backups").await;
-        let states = backups["items"].as_array()?.iter();
-        let states: Vec<&Value> = states.map(|backup| &backup["state"]).collect();
-        (states == ["complete", "complete"]).then_some(())
-    })
-    .await;
-    let manifests = std::fs::read_dir(place.path()).unwrap();
-    let manifests = manifests.filter(|backup| {
-        let manifest = backup.as_ref().unwrap().path().join("manifest.json");
-        manifest.exists()
-    });
-    assert_eq!(manifests.count(), 2);
+    // The backup was under way when it read its own row. The copy knows it as what it was restored from, ends the job, and
+    // makes no backup of its own where the original's are.
+    let backups = restored.get("ops/backups").await;
+    assert_eq!(backups["total"], 1, "{backups}");
+    assert_eq!(backups["items"][0]["state"], "complete", "{backups}");
+    let jobs = restored.get("jobs?kind=backup.database").await;
+    assert_eq!(jobs["items"][0]["state"], "failed", "{jobs}");
+    assert_eq!(jobs["items"][0]["error"], "interrupted by a restore");
+    let plan = restored.get("ops/backups/plan").await;
+    assert_eq!(plan["plan"]["enabled"], false, "{plan}");
+    let manifests = || {
+        let there = std::fs::read_dir(place.path()).unwrap();
+        let manifest = |backup: std::io::Result<std::fs::DirEntry>| {
+            backup.unwrap().path().join("manifest.json").exists()
+        };
+        there.map(manifest).filter(|is| *is).count()
+    };
+    assert_eq!(manifests(), 1);
+    // It can be told to.
+    let enabled = json!({"kind": "folder", "enabled": true});
+    let set = restored.api(Method::PUT, "ops/backups/plan", Some(enabled));
+    set.await.expect_status(200);
+    restored.job("ops/backups", json!({})).await;
+    assert_eq!(manifests(), 2);
 }
 
 #[tokio::test]

@@ -95,8 +95,11 @@ async fn an_account_that_is_down_is_spared_before_any_call_fails_on_it() {
 
     // It is looked at anew when it is changed, and two good looks are not asked of a new address.
     let path = format!("accounts/{}", dead["id"].as_str().unwrap());
-    app.patch(&path, json!({"base_url": app.provider().openai_url()}))
-        .await;
+    app.patch(
+        &path,
+        json!({"base_url": app.provider().openai_url(), "api_key": "sk-anew"}),
+    )
+    .await;
     until(&app, &id, "healthy").await;
     app.remove(&path).await;
     eventually("the account to be forgotten", async || {

@@ -313,8 +313,11 @@ async fn what_is_chosen_is_synchronised_and_nothing_else() {
     saved.expect_status(200);
     for account in app.get("accounts").await["items"].as_array().unwrap() {
         let path = format!("accounts/{}", account["id"].as_str().unwrap());
-        app.patch(&path, json!({"base_url": "http://127.0.0.1:9"}))
-            .await;
+        app.patch(
+            &path,
+            json!({"base_url": "http://127.0.0.1:9", "api_key": "sk-away"}),
+        )
+        .await;
     }
     let came = bulk(&app, json!({"filter": {"tenant_id": one}})).await;
     assert_eq!(
@@ -385,8 +388,11 @@ async fn who_writes_a_pair_is_told_of_those_that_ask_nearly_the_same() {
     // A model that is away keeps nobody from saving, and it is said that nobody looked.
     for account in app.get("accounts").await["items"].as_array().unwrap() {
         let path = format!("accounts/{}", account["id"].as_str().unwrap());
-        app.patch(&path, json!({"base_url": "http://127.0.0.1:9"}))
-            .await;
+        app.patch(
+            &path,
+            json!({"base_url": "http://127.0.0.1:9", "api_key": "sk-away"}),
+        )
+        .await;
     }
     let found = near(asked.clone()).await;
     assert_eq!(

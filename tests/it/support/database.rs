@@ -170,6 +170,24 @@ pub async fn ledger(kind: Kind, data_dir: &Path, url: Option<&str>) -> DatabaseC
     }
 }
 
+/// The control tables as somebody with a database client sees them.
+pub async fn control(kind: Kind, data_dir: &Path, url: Option<&str>) -> DatabaseConnection {
+    match kind {
+        Kind::Sqlite => {
+            let file = data_dir.join("steward.db");
+            connect(&format!("sqlite://{}?mode=rw", file.display())).await
+        }
+        Kind::Postgres => {
+            let connection = connect(url.expect("a PostgreSQL URL")).await;
+            connection
+                .execute_unprepared("SET search_path TO steward")
+                .await
+                .expect("the control tables' schema");
+            connection
+        }
+    }
+}
+
 /// One whole number.
 pub async fn number(connection: &DatabaseConnection, sql: &str) -> i64 {
     let row = connection

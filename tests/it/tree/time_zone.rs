@@ -3,6 +3,9 @@
 use http::Method;
 use serde_json::{Value, json};
 
+use sea_orm::ConnectionTrait;
+
+use crate::support::database::{control, number};
 use crate::support::{Setup, eventually};
 
 #[tokio::test]
@@ -46,6 +49,15 @@ async fn another_time_zone_counts_the_log_anew() {
 
     app.terminate();
     assert_eq!(app.exit_code().await, Some(0));
+    // Of a day whose calls are gone nothing else is left.
+    let control = control(app.kind, &app.data_dir(), app.database_url.as_deref()).await;
+    control
+        .execute_unprepared(
+            "INSERT INTO dashboard_stats (stat_date, daily_active_users, jwt_active_users, ai_requests, total_tokens, \
+             updated_at) VALUES ('2020-02-02', 3, 0, 42, 7, 1)",
+        )
+        .await
+        .unwrap();
     app.set("STATS__TIME_ZONE", "America/New_York");
     app.start_process().await;
     // What was spent is known from the first call on, whatever is counted yet.
@@ -76,6 +88,9 @@ async fn another_time_zone_counts_the_log_anew() {
     }
     let days = app.get("stats/ai-requests").await;
     assert_eq!(calls(&days), 3, "{days}");
+
+    let kept = "SELECT ai_requests FROM dashboard_stats WHERE stat_date = '2020-02-02'";
+    assert_eq!(number(&control, kept).await, 42);
 
     // The same zone again changes nothing.
     app.terminate();

@@ -163,12 +163,17 @@ pub const METRICS: &[Metric] = &[
     of(
         "actor_restarts",
         Unit::Count,
-        "Restarts of actors since the process started.",
+        "Restarts of actors in the window.",
     ),
     of(
         "backup_age",
         Unit::Seconds,
-        "Since the last backup that was made.",
+        "Since the last backup that was made, or since a plan was set when there has never been one.",
+    ),
+    of(
+        "drill_failed",
+        Unit::Count,
+        "1 when the backup that was restored last was not all there, or could not be restored; 0 when it was.",
     ),
     of(
         "unpriced_calls",

@@ -17,6 +17,8 @@ pub struct Series {
     pub told: Option<Told>,
     /// The incident people know from before the rule was edited, until it is known whether it goes on.
     pub carried: Option<String>,
+    /// There was no channel to tell that it fires.
+    pub unheard: bool,
 }
 
 /// What a round did.
@@ -59,6 +61,15 @@ impl Series {
             transition,
             notices: self.tell(silenced, now),
         }
+    }
+
+    /// What is to be said once more, now that somebody may hear it.
+    pub fn say_again(&self) -> Option<Notice> {
+        let Some(Known::Firing(known)) = self.told.as_ref().map(|told| &told.what) else {
+            return None;
+        };
+        let still = self.unheard && self.incident.as_ref() == Some(known);
+        still.then(|| Notice::Fired(known.clone()))
     }
 
     /// Ends the incident by hand; a breach that goes on is a new one.

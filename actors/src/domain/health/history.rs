@@ -57,6 +57,8 @@ pub struct History {
 struct Last {
     seen_at: i64,
     status: Status,
+    /// Since when it is so, as far as looks tell.
+    since: i64,
     /// Until when it is in the steps.
     settled: i64,
 }
@@ -69,9 +71,11 @@ impl History {
             return;
         }
         self.settle(at, hold_us);
+        let same = self.last.filter(|last| last.status == status);
         self.last = Some(Last {
             seen_at: at,
             status,
+            since: same.map_or(at, |last| last.since),
             settled: at,
         });
         if let Some(ms) = latency_ms
@@ -113,6 +117,11 @@ impl History {
     /// When it was looked at last, and the status from then on.
     pub fn last(&self) -> Option<(i64, Status)> {
         self.last.map(|last| (last.seen_at, last.status))
+    }
+
+    /// Since when the status of the latest look has been what it is.
+    pub fn since(&self) -> Option<i64> {
+        self.last.map(|last| last.since)
     }
 
     /// Everything in `[from, to)` together, to the step.
@@ -228,6 +237,22 @@ mod tests {
             history.sum(START + 7 * HOUR, START + 8 * HOUR).uptime(),
             None
         );
+    }
+
+    #[test]
+    fn a_status_is_so_old_as_its_first_look() {
+        let mut history = History::default();
+        for (minute, status, since) in [
+            (0, Status::Healthy, 0),
+            (1, Status::Healthy, 0),
+            (2, Status::Unhealthy, 2),
+            (3, Status::Unhealthy, 2),
+            (300, Status::Unhealthy, 2),
+            (301, Status::Healthy, 301),
+        ] {
+            history.see(START + minute * MINUTE, status, None, HOLD);
+            assert_eq!(history.since(), Some(START + since * MINUTE), "{minute}");
+        }
     }
 
     #[test]

@@ -71,7 +71,9 @@ impl FeedbackLearner {
         if std::mem::replace(&mut self.at_work, true) {
             return;
         }
-        self.passed_at = Some(self.parts.clock.now_micros());
+        let now = self.parts.clock.now_micros();
+        self.passed_at = Some(now);
+        self.parts.latest.begin(now);
         let (parts, home) = (self.parts.clone(), self.parts.databases.clone());
         let work = async move { home.at_home(async move { learn::pass(&parts).await }).await };
         ctx.spawn(work.into_actor(self).map(|result, this, ctx| {

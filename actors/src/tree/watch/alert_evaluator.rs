@@ -316,7 +316,10 @@ async fn step_all(
             || labels.get(COMPONENT).is_some_and(|component| {
                 inhibited_by(&quiet.parents, component, |above| breached.contains(above)).is_some()
             });
-        let done = series.round(rule, &reading, is_quiet, now, || public_id::new("alt"));
+        let mut done = series.round(rule, &reading, is_quiet, now, || public_id::new("alt"));
+        if !is_quiet && done.notices.is_empty() {
+            done.notices.extend(series.say_again());
+        }
         let idle = is_idle(&series);
         if known.is_none() && idle {
             continue;

@@ -119,9 +119,7 @@ impl HealthProber {
             }
         }
         self.due.retain(|id, _| present.contains(id));
-        self.parts
-            .board
-            .kept(|kept| kept.retain(|id, _| present.contains(id)));
+        self.parts.board.lay_aside(&present);
         self.keep(ctx);
     }
 
@@ -329,15 +327,17 @@ impl HealthProber {
 /// A component seen for the first time in this process.
 fn begin(component: Component, remembered: Option<History>, now: i64) -> Kept {
     let history = remembered.unwrap_or_default();
-    let status = match history.last() {
-        Some((at, status)) if now.saturating_sub(at) <= RESUME_WITHIN_US => status,
-        _ => Status::Unknown,
+    let (status, since) = match history.last() {
+        Some((at, status)) if now.saturating_sub(at) <= RESUME_WITHIN_US => {
+            (status, history.since().unwrap_or(now))
+        }
+        _ => (Status::Unknown, now),
     };
     Kept {
         report: Report {
             component,
             status,
-            since: now,
+            since,
             checked_at: now,
             latency_ms: None,
             code: None,

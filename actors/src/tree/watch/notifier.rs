@@ -54,6 +54,8 @@ const TURN_MAX: usize = 20;
 const ATTEMPT_WITHIN: Duration = Duration::from_secs(45);
 /// Silence about the evaluator that is too long for a sign of life.
 const LATE: u32 = 3;
+/// A notice that was due so long ago is stuck, whatever the reason: longer than any digest collects.
+const STUCK: Duration = Duration::from_secs(1_200);
 /// What it works with. Clones share everything.
 #[derive(Clone)]
 pub struct Parts {
@@ -254,9 +256,9 @@ pub async fn drain(parts: &Parts) -> Result<Turn, DbErr> {
         return Ok(Turn::default());
     }
     let channels = channel::all(read).await?;
-    let open = channels.iter().filter(|channel| channel.enabled);
-    let open: Vec<i64> = open.map(|channel| channel.id).collect();
     let now = parts.clock.now_micros();
+    let open = channels.iter().filter(|channel| channel.takes_at(now));
+    let open: Vec<i64> = open.map(|channel| channel.id).collect();
     let too_old = now - micros(backoff::GIVE_UP);
     // The lease comes before what is read: another node's turn must be over.
     if !outbox::is_due(read, &open, now, too_old).await? || !parts.sends().await? {
@@ -289,7 +291,7 @@ async fn take_turn(
 ) -> Result<Turn, DbErr> {
     let mut turn = Turn::default();
     let rows = readable(parts, rows, room.letters, &mut turn).await?;
-    if !channel.enabled {
+    if !channel.takes_at(parts.clock.now_micros()) {
         return Ok(turn);
     }
     let mut sent = 0;
@@ -355,8 +357,12 @@ async fn settle(
         Outcome::Later(asked) => {
             let attempts = u32::try_from(message.attempts() + 1).unwrap_or(u32::MAX);
             let wait = backoff::wait(attempts, rand::random(), *asked);
-            outbox::put_off(&txn, ids, now.saturating_add(micros(wait)), &reason).await?;
+            let next_at = now.saturating_add(micros(wait));
+            outbox::put_off(&txn, ids, next_at, &reason).await?;
             channel::failed(&txn, channel.id, &reason, now).await?;
+            if asked.is_some() {
+                channel::spare(&txn, channel.id, Some(next_at)).await?;
+            }
             Settling::PutOff
         }
         Outcome::Rejected => {
@@ -449,16 +455,41 @@ async fn empty(parts: &Parts) {
     parts.give_back().await;
 }
 
-/// Whether rules were evaluated lately, so that a sign of life may be given.
-fn is_well(parts: &Parts) -> bool {
+/// Whether a sign of life may be given: rules were evaluated lately, and what they tell arrives.
+async fn is_well(parts: &Parts) -> Result<bool, DbErr> {
+    let now = parts.clock.now_micros();
     let last = parts.shared.last_round.load(Ordering::Acquire);
     let late = parts.settings.load().alerts_every.saturating_mul(LATE);
-    last > 0 && parts.clock.now_micros() - last < micros(late)
+    if last <= 0 || now - last >= micros(late) {
+        return Ok(false);
+    }
+    let read = &parts.databases.control_read;
+    let channels = channel::all(read).await?;
+    let fails = |channel: &channel::Model| channel.enabled && channel.fails_at(now);
+    let was_the_last = |channel: &channel::Model| channel.disabled_reason.is_some();
+    let open: Vec<i64> = channels
+        .iter()
+        .filter(|channel| channel.enabled)
+        .map(|channel| channel.id)
+        .collect();
+    if channels.iter().any(fails) || (open.is_empty() && channels.iter().any(was_the_last)) {
+        return Ok(false);
+    }
+    let stuck = outbox::is_overdue(read, &open, now - micros(STUCK)).await?;
+    Ok(!stuck)
 }
 
-async fn beat(parts: &Parts) {
-    if !is_well(parts) {
-        return;
+/// Gives a sign of life to whoever misses it, if there is reason to.
+pub async fn beat(parts: &Parts) {
+    let mine = parts.clone();
+    let home = &parts.databases;
+    match home.at_home(async move { is_well(&mine).await }).await {
+        Ok(true) => {}
+        Ok(false) => return,
+        Err(error) => {
+            tracing::warn!(%error, "whether notices arrive cannot be read: no heartbeat is sent");
+            return;
+        }
     }
     let parcel = Parcel {
         url: parts.heartbeat_url.clone(),

@@ -2,7 +2,7 @@ use actix_web::http::StatusCode;
 use bytes::Bytes;
 use serde_json::json;
 use steward_actors::backup::{
-    Asked, BackupError, Source, fill, make, newest, prove, read_manifest, verify,
+    Asked, BackupError, Parts, Source, drill, fill, make, newest, prove, read_manifest, verify,
 };
 use steward_actors::contents::store::{ContentStore, Place as ContentsPlace};
 use steward_actors::depot::{self, Depot, Place};
@@ -310,4 +310,42 @@ async fn rows_that_went_astray_after_a_restore_are_found() {
         );
         there.close().await;
     }
+}
+
+/// The gateway takes no calls on a disk without room for their records, so a drill must not be what fills it.
+async fn makes_room(world: World) {
+    let (_, depot, name) = backed_up(&world).await;
+    let txn = begin_write(&world.database.control).await.unwrap();
+    let row = backup::begin(&txn, name, "/b".into(), "job_x".into(), START);
+    let row = row.await.unwrap();
+    backup::complete(&txn, row.id, (9, 8, 7), START)
+        .await
+        .unwrap();
+    txn.commit().await.unwrap();
+    let noted = async || {
+        let read = &world.database.control_read;
+        let row = backup::by_public_id(read, &row.public_id).await.unwrap();
+        let row = row.unwrap();
+        (row.drill_works, row.drill_error.unwrap_or_default())
+    };
+    let full = Parts {
+        keep_free_bytes: u64::MAX,
+        ..world.state.tree.backups.clone()
+    };
+    let refused = drill(&full, &row, depot.as_ref()).await.unwrap_err();
+    assert!(refused.to_string().contains("no room"), "{refused}");
+    assert_eq!(noted().await, (Some(false), refused.to_string()));
+    let parts = &world.state.tree.backups;
+    drill(parts, &row, depot.as_ref()).await.unwrap();
+    assert_eq!(noted().await, (Some(true), String::new()));
+}
+
+#[actix_web::test]
+async fn a_drill_that_would_fill_the_disk_is_refused_and_noted() {
+    makes_room(World::sqlite().await).await;
+}
+
+#[actix_web::test]
+async fn a_drill_that_would_fill_the_disk_is_refused_and_noted_postgres() {
+    makes_room(World::postgres().await).await;
 }

@@ -14,7 +14,8 @@ use steward_entities::ledger::rollup::{self, MODEL_HOURLY, Measures};
 use steward_entities::metrics_snapshot::{self, Measured};
 
 use super::measure::{
-    DAY_US, Gauges, HOUR_US, Read, Source, change, dimension, named_labels, of_calls, reach, source,
+    DAY_US, Gauges, HOUR_US, RESTARTS_EVER, Read, Source, change, dimension, named_labels,
+    of_calls, reach, source,
 };
 use crate::domain::alert::Labels;
 use crate::domain::alert::condition::{Condition, Reading};
@@ -69,6 +70,13 @@ impl Gauges {
                     dimensions,
                 });
             }
+        }
+        if let Some(ask) = self.outside.restarts.get() {
+            values.push(Measured {
+                metric: RESTARTS_EVER,
+                value: ask() as f64,
+                dimensions: json!({}),
+            });
         }
         let txn = begin_write(&self.databases.events).await?;
         metrics_snapshot::insert(&txn, values, now - now.rem_euclid(MINUTE_US), self.node).await?;

@@ -16,7 +16,7 @@ use steward_entities::ledger::recent as active;
 use steward_entities::ledger::rollup::{self, MODEL_DAILY, MODEL_HOURLY, Measures, RollupTable};
 use steward_entities::ledger::spent::{self, By, Spent};
 use steward_entities::scope::Scope;
-use steward_entities::{backup, channel, feedback, metrics_snapshot, qa_pair};
+use steward_entities::{backup, backup_plan, channel, feedback, metrics_snapshot, qa_pair};
 use tokio::sync::watch;
 
 use crate::domain::alert::Labels;
@@ -37,8 +37,6 @@ use super::outside::Outside;
 pub const WINDOW_MAX: Duration = Duration::from_secs(31 * 86_400);
 pub(super) const HOUR_US: i64 = 3_600_000_000;
 pub(super) const DAY_US: i64 = 24 * HOUR_US;
-/// A channel counts as failing when nothing arrived for so long.
-const CHANNEL_FAILS_AFTER_US: i64 = 600_000_000;
 
 /// Where metrics come from. Clones share everything.
 #[derive(Clone, Debug)]
@@ -456,6 +454,18 @@ impl Gauges {
         Ok((dropped as f64 - before.unwrap_or(0.0)).max(0.0))
     }
 
+    /// Restarts in the rule's window. Counted since the process began: a count that fell is one that began anew.
+    async fn restarted(&self, ever: u64, rule: &Rule, now: i64) -> Result<f64, DbErr> {
+        let read = &self.databases.events_read;
+        let at = now - micros(rule.window);
+        let before = metrics_snapshot::newest(read, RESTARTS_EVER, self.node, at).await?;
+        let ever = ever as f64;
+        Ok(match before {
+            Some(before) if before <= ever => ever - before,
+            _ => ever,
+        })
+    }
+
     pub(super) async fn of_process(
         &self,
         rule: &Rule,
@@ -479,15 +489,13 @@ impl Gauges {
             }
             "evaluation_failed" => Reading::Number(failed as f64),
             "actor_restarts" => match self.outside.restarts.get() {
-                Some(ask) => Reading::Number(ask() as f64),
+                Some(ask) => Reading::Number(self.restarted(ask(), rule, now).await?),
                 None => Reading::Missing,
             },
             "channels_failing" => {
                 let rows = channel::all(&self.databases.control_read).await?;
                 let failing = rows.iter().filter(|row| {
-                    let long = |since: i64| now - since >= CHANNEL_FAILS_AFTER_US;
-                    row.disabled_reason.is_some()
-                        || (row.enabled && row.failing_since.is_some_and(long))
+                    row.disabled_reason.is_some() || (row.enabled && row.fails_at(now))
                 });
                 Reading::Number(failing.count() as f64)
             }
@@ -497,11 +505,23 @@ impl Gauges {
                 Reading::Number(users as f64)
             }
             "backup_age" => {
-                let newest = backup::newest(&self.databases.control_read).await?;
-                match newest.and_then(|row| row.finished_at) {
-                    Some(at) => Reading::Number((now - at).max(0) as f64 / 1e6),
-                    None => Reading::Missing,
-                }
+                let read = &self.databases.control_read;
+                let newest = backup::newest(read).await?;
+                let at = match newest.and_then(|row| row.finished_at) {
+                    Some(at) => Some(at),
+                    // Wanted, and there has never been one: as old as the wish.
+                    None => backup_plan::get(read).await?.map(|plan| plan.created_at),
+                };
+                at.map_or(Reading::Missing, |at| {
+                    Reading::Number((now - at).max(0) as f64 / 1e6)
+                })
+            }
+            "drill_failed" => {
+                let last = backup::last_drilled(&self.databases.control_read).await?;
+                last.map_or(Reading::Missing, |row| {
+                    let failed = row.drill_works == Some(false);
+                    Reading::Number(f64::from(u8::from(failed)))
+                })
             }
             "pending_feedbacks" => {
                 let waiting = feedback::pending(&self.databases.control_read, Scope::All).await?;
@@ -520,6 +540,9 @@ impl Gauges {
         })
     }
 }
+
+/// What the restarts since the process began are written down as, for the windows of rules.
+pub(super) const RESTARTS_EVER: &str = "actor_restarts_ever";
 
 /// A recount is made every night; what it found is told of until the next but one.
 const RECOUNTS_REMEMBERED_US: i64 = 2 * DAY_US;

@@ -140,7 +140,7 @@ test('who writes a pair is told of one that asks nearly the same, and may make t
 
 test('a model that cannot be asked is told, and the pairs only wait', async () => {
   const { items } = await ui.api('GET', '/api/v1/accounts')
-  await ui.api('PATCH', `/api/v1/accounts/${items[0].id}`, { base_url: 'http://127.0.0.1:9' })
+  await ui.api('PATCH', `/api/v1/accounts/${items[0].id}`, { base_url: 'http://127.0.0.1:9', api_key: 'sk-embeds-0123456789' })
   await ui.api('POST', pairs, { tenant_id: tenants[0], question: 'Where are you?', answer: 'Here.' })
   await ui.visit(
     '/ops/knowledge',

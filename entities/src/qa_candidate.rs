@@ -187,6 +187,7 @@ async fn follow(
     if earlier.feedback_version >= new.feedback_version {
         return Ok(None);
     }
+    let new = with_what_was_kept(&earlier, new);
     let is_said = earlier.tenant_id == new.tenant_id
         && earlier.question == new.question
         && earlier.answer == new.answer
@@ -213,6 +214,29 @@ async fn follow(
         Err(ChangeError::Database(error)) => Err(error),
         Err(other) => Err(DbErr::Custom(other.to_string())),
     }
+}
+
+/// Conversations are kept for a while. What was learned from one that is gone stands, but for what was corrected since.
+fn with_what_was_kept(earlier: &Model, mut new: New) -> New {
+    if earlier.origin != Origin::Conversation || new.origin == Origin::Conversation {
+        return new;
+    }
+    new.question.clone_from(&earlier.question);
+    new.origin = Origin::Conversation;
+    if new.answer.is_empty() {
+        new.answer.clone_from(&earlier.answer);
+    }
+    new.missing = match (
+        new.tenant_id,
+        new.question.is_empty(),
+        new.answer.is_empty(),
+    ) {
+        (None, _, _) => Some(Missing::Tenant),
+        (_, true, _) => Some(Missing::Question),
+        (_, _, true) => Some(Missing::Answer),
+        _ => None,
+    };
+    new
 }
 
 /// What says the same as a candidate.
@@ -323,7 +347,17 @@ pub async fn withdraw(txn: &DatabaseTransaction) -> Result<u64, DbErr> {
         .to_owned();
     let gone = Entity::delete_many()
         .filter(Column::Status.is_in([Status::Waiting, Status::Incomplete, Status::Merged]))
-        .filter(Column::FeedbackId.not_in_subquery(approved))
+        .filter(
+            Condition::any()
+                .add(Column::FeedbackId.not_in_subquery(approved))
+                // What it was merged into is gone: it is learned anew.
+                .add(
+                    Condition::all()
+                        .add(Column::Status.eq(Status::Merged))
+                        .add(Column::PairId.is_null())
+                        .add(Column::MergedInto.is_null()),
+                ),
+        )
         .exec(txn)
         .await?;
     Ok(gone.rows_affected)

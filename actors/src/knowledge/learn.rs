@@ -110,9 +110,14 @@ async fn learn(
 ) -> Result<(), DbErr> {
     let now = parts.clock.now_micros();
     let mut new = candidate(row, said);
-    let takes = parts.settings.load().learns && new.missing.is_none();
+    let mut takes = parts.settings.load().learns && new.missing.is_none();
     if takes {
-        new.alike_pair_id = alike(parts, &new).await?;
+        match alike(parts, &new).await? {
+            Alike::Pair(pair) => new.alike_pair_id = Some(pair),
+            Alike::None => {}
+            // A person looks for what cannot be looked for here.
+            Alike::Unknown => takes = false,
+        }
     }
     let txn = begin_write(&parts.databases.control).await?;
     let current = feedback::by_public_id(&txn, Scope::All, &row.public_id).await?;
@@ -141,11 +146,20 @@ async fn learn(
     Ok(())
 }
 
-/// A pair of the tenant that asks nearly the same by what it means, not the very same. Where that cannot be looked for now,
-/// nothing is known of one.
-async fn alike(parts: &Parts, new: &New) -> Result<Option<i64>, DbErr> {
+/// Whether a pair of the tenant asks nearly the same.
+enum Alike {
+    /// None does, as far as words tell where there is no model.
+    None,
+    /// The key of one that does.
+    Pair(i64),
+    /// It cannot be looked for now.
+    Unknown,
+}
+
+/// A pair of the tenant that asks nearly the same by what it means, not the very same.
+async fn alike(parts: &Parts, new: &New) -> Result<Alike, DbErr> {
     let Some(tenant_id) = new.tenant_id.filter(|_| !parts.nearby.model.is_empty()) else {
-        return Ok(None);
+        return Ok(Alike::None);
     };
     let scope = Scope::Tenant(tenant_id);
     let found = parts
@@ -155,13 +169,14 @@ async fn alike(parts: &Parts, new: &New) -> Result<Option<i64>, DbErr> {
     let found = match found {
         Ok(found) => found,
         Err(NotFound::Database(error)) => return Err(error),
-        Err(NotFound::Loading | NotFound::Unembedded(_) | NotFound::Store(_)) => return Ok(None),
+        Err(NotFound::Loading | NotFound::Unembedded(_) | NotFound::Store(_)) => {
+            return Ok(Alike::Unknown);
+        }
     };
     let key = qa_pair::question_key(&new.question);
     let mut others = found.into_iter().map(|found| found.pair);
-    Ok(others
-        .find(|pair| pair.question_key != key)
-        .map(|pair| pair.id))
+    let other = others.find(|pair| pair.question_key != key);
+    Ok(other.map_or(Alike::None, |pair| Alike::Pair(pair.id)))
 }
 
 /// What says the same already, word for word but for case, blanks and signs.

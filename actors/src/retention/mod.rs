@@ -42,6 +42,11 @@ impl JobKind for RunNow {
         RUN
     }
 
+    // It rests most of the time.
+    fn waits(&self) -> bool {
+        true
+    }
+
     async fn run(&self, context: JobContext) -> Result<Value, String> {
         loop {
             let (parts, home) = (self.parts.clone(), self.parts.databases.clone());

@@ -15,8 +15,10 @@ const MOST: u64 = 2_000;
 /// Between steps it rests so many times as long as a step took. On one processor the calls that come during a step wait for
 /// it; one in fifty of them moves the hundredth that waits longest no more …
 const REST: u32 = 60;
-/// … and at least so long.
+/// … at least so long …
 const REST_MIN: Duration = Duration::from_millis(5);
+/// … and no longer: a step that was held up for seconds says nothing of the next.
+const REST_MAX: Duration = Duration::from_secs(1);
 
 /// One step: how many rows it removed, and how long it held the writer.
 #[derive(Clone, Copy, Debug)]
@@ -59,7 +61,7 @@ impl Pace {
 
     /// How long to rest after a step that held the writer for `held`.
     pub fn rest(held: Duration) -> Duration {
-        (held * REST).max(REST_MIN)
+        (held * REST).clamp(REST_MIN, REST_MAX)
     }
 }
 
@@ -106,9 +108,10 @@ mod tests {
     #[test]
     fn it_leaves_most_of_the_writer_to_others() {
         assert_eq!(
-            Pace::rest(Duration::from_millis(20)),
-            Duration::from_millis(1_200)
+            Pace::rest(Duration::from_millis(10)),
+            Duration::from_millis(600)
         );
+        assert_eq!(Pace::rest(Duration::from_secs(5)), REST_MAX);
         assert_eq!(Pace::rest(Duration::ZERO), REST_MIN);
     }
 }

@@ -290,9 +290,26 @@ impl House {
     }
 }
 
+/// Adds the next piece; false when the line has ended.
+async fn read_more(socket: &mut TcpStream, seen: &mut String) -> bool {
+    let mut piece = vec![0; 4096];
+    match socket.read(&mut piece).await {
+        Ok(0) | Err(_) => return false,
+        Ok(n) => piece.truncate(n),
+    }
+    // It may end within a character: the rest of that belongs to it.
+    while std::str::from_utf8(&piece).is_err_and(|error| error.error_len().is_none()) {
+        match socket.read_u8().await {
+            Ok(byte) => piece.push(byte),
+            Err(_) => break,
+        }
+    }
+    seen.push_str(&String::from_utf8_lossy(&piece));
+    true
+}
+
 /// Reads until `wanted` has come or the line ends; answers all that came.
 pub(super) async fn read_until(socket: &mut TcpStream, seen: &mut String, wanted: &str) -> bool {
-    let mut buffer = [0; 4096];
     let reading = async {
         let mut looked_at = 0;
         loop {
@@ -302,9 +319,8 @@ pub(super) async fn read_until(socket: &mut TcpStream, seen: &mut String, wanted
                 return true;
             }
             looked_at = seen.len().saturating_sub(wanted.len());
-            match socket.read(&mut buffer).await {
-                Ok(0) | Err(_) => return false,
-                Ok(n) => seen.push_str(&String::from_utf8_lossy(&buffer[..n])),
+            if !read_more(socket, seen).await {
+                return false;
             }
         }
     };
@@ -327,16 +343,8 @@ pub(super) async fn read_answer(socket: &mut TcpStream) -> (String, bool) {
             .find_map(|line| line.strip_prefix("content-length: "))
             .map_or(0, |length| length.parse().unwrap());
         let whole = head.len() + 4 + length;
-        let mut buffer = [0; 4096];
-        while seen.len() < whole {
-            match tokio::time::timeout(PATIENCE, socket.read(&mut buffer))
-                .await
-                .unwrap()
-            {
-                Ok(0) | Err(_) => break,
-                Ok(n) => seen.push_str(&String::from_utf8_lossy(&buffer[..n])),
-            }
-        }
+        let rest = async { while seen.len() < whole && read_more(socket, &mut seen).await {} };
+        tokio::time::timeout(PATIENCE, rest).await.unwrap();
         seen.len() == whole
     };
     (seen, complete)

@@ -151,6 +151,20 @@ describe('a list by cursor', () => {
     expect(list.at(29)?.id).toBe(29)
   })
 
+  it('keeps what newer rows have pushed over the end of the first page', async () => {
+    const { list, server } = listOf(45)
+    server.first = 3
+    list.restart()
+    await settle()
+    list.need(9, 9)
+    await settle()
+    server.first = 0
+    const before = Array.from({ length: list.count.value }, (_, at) => list.at(at)?.id)
+    expect(before.length).toBeGreaterThan(10)
+    await list.refresh()
+    expect(Array.from({ length: list.count.value }, (_, at) => list.at(at)?.id)).toEqual(before)
+  })
+
   it('closes the gap that a removed row leaves', async () => {
     const { list, server } = listOf(45)
     await settle()

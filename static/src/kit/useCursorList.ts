@@ -172,6 +172,19 @@ export function useCursorList<T>(options: {
       totalIsExact.value = page.total_is_exact ?? false
     })
   }
+  /** The rows of a page as they are now. Those that are gone are left out; what is new, or was the next page's, is not taken in. */
+  function asItIsNow(before: T[], again: T[]): T[] {
+    const now = new Map(again.map((row) => [options.rowKey(row), row]))
+    const known = new Set(before.map(options.rowKey))
+    const found = before.map((row) => now.get(options.rowKey(row)))
+    // As many as are new at the head have left the page at its end, and are there still.
+    const pushedOut = Math.max(
+      0,
+      again.findIndex((row) => known.has(options.rowKey(row))),
+    )
+    const last = found.findLastIndex((row) => row !== undefined)
+    return before.flatMap((row, at) => found[at] ?? (at > last && at >= before.length - pushedOut ? [row] : []))
+  }
   /**
    * Reads what is held again where it stands, after one of the rows was changed or removed: whoever stands further down
    * stays there. What is new is not looked for.
@@ -182,7 +195,7 @@ export function useCursorList<T>(options: {
     await Promise.all(
       shown.map((page) =>
         fetchInto(page.cursor, (again) => {
-          page.items = again.items.slice(0, page.count)
+          page.items = asItIsNow(page.items ?? [], again.items)
           if (page.cursor !== null) return
           total.value = again.total ?? null
           totalIsExact.value = again.total_is_exact ?? false
@@ -190,11 +203,7 @@ export function useCursorList<T>(options: {
       ),
     )
     let first = 0
-    pages.value.forEach((page, at) => {
-      // Where a row is gone, the next page's first has moved up to this one's end, and stands there too.
-      const after = pages.value[at + 1]?.items?.[0]
-      const twice = after && page.items?.findIndex((row) => options.rowKey(row) === options.rowKey(after))
-      if (page.items && twice !== undefined && twice >= 0) page.items = page.items.slice(0, twice)
+    pages.value.forEach((page) => {
       Object.assign(page, { first, count: page.items?.length ?? page.count })
       first += page.count
     })

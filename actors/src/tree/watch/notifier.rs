@@ -56,6 +56,8 @@ const ATTEMPT_WITHIN: Duration = Duration::from_secs(45);
 const LATE: u32 = 3;
 /// A notice that was due so long ago is stuck, whatever the reason: longer than any digest collects.
 const STUCK: Duration = Duration::from_secs(1_200);
+/// A channel whose receiver asks for more is tried again by then all the same.
+const SPARED_MAX: Duration = Duration::from_secs(3_600);
 /// What it works with. Clones share everything.
 #[derive(Clone)]
 pub struct Parts {
@@ -360,8 +362,10 @@ async fn settle(
             let next_at = now.saturating_add(micros(wait));
             outbox::put_off(&txn, ids, next_at, &reason).await?;
             channel::failed(&txn, channel.id, &reason, now).await?;
-            if asked.is_some() {
-                channel::spare(&txn, channel.id, Some(next_at)).await?;
+            // As long as it asked for: how long this message waits after many tries is its own.
+            if let Some(asked) = asked {
+                let until = now.saturating_add(micros((*asked).min(SPARED_MAX)));
+                channel::spare(&txn, channel.id, Some(until)).await?;
             }
             Settling::PutOff
         }

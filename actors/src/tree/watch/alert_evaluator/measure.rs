@@ -510,7 +510,10 @@ impl Gauges {
                 let at = match newest.and_then(|row| row.finished_at) {
                     Some(at) => Some(at),
                     // Wanted, and there has never been one: as old as the wish.
-                    None => backup_plan::get(read).await?.map(|plan| plan.created_at),
+                    None => backup_plan::get(read)
+                        .await?
+                        .filter(|plan| plan.enabled)
+                        .map(|plan| plan.created_at),
                 };
                 at.map_or(Reading::Missing, |at| {
                     Reading::Number((now - at).max(0) as f64 / 1e6)

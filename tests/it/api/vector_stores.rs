@@ -86,7 +86,10 @@ async fn calls(app: &App, at_least: usize) -> Vec<Value> {
 /// Pushed, found, on the books, and told of when the store is gone.
 async fn is_found_and_on_the_books<S: FakeStore>(kind: &str, store: Arc<S>) -> (App, String) {
     let (app, tenant) = house(kind, &store).await;
-    let done = status(&app, "all is pushed", |it| it["store"]["answers"] == true).await;
+    let done = status(&app, "all is pushed", |it| {
+        it["store"]["answers"] == true && it["waiting_count"] == 0
+    })
+    .await;
     assert_eq!(
         (
             &done["waiting_count"],

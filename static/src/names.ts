@@ -6,18 +6,12 @@ import { answer, api, everyPage } from './api/client'
 import type { Choices, FilterSpec } from './kit'
 import { useSession } from './session'
 
-type Noun = 'tokens' | 'accounts' | 'tenants'
+type Noun = 'accounts' | 'tenants'
 
-/** Of the nouns that a page needs whole, or the newest two hundred of keys. */
-export function useNames(nouns: readonly Noun[] = ['tokens', 'accounts', 'tenants']) {
+/** Of the nouns that a page needs whole. */
+export function useNames(nouns: readonly Noun[]) {
   const session = useSession()
   const wanted = (noun: Noun) => computed(() => nouns.includes(noun) && session.can(`read:${noun}`))
-  const tokens = useQuery({
-    queryKey: ['tokens', 'names'],
-    staleTime: 60_000,
-    enabled: wanted('tokens'),
-    queryFn: ({ signal }) => answer(api.GET('/api/v1/tokens', { params: { query: { limit: 200 } }, signal })),
-  })
   const accounts = useQuery({
     queryKey: ['accounts', 'names'],
     staleTime: 60_000,
@@ -34,16 +28,13 @@ export function useNames(nouns: readonly Noun[] = ['tokens', 'accounts', 'tenant
   const options = (items: { id: string; name: string }[] | undefined) =>
     items?.map((item) => ({ value: item.id, label: item.name }))
   return {
-    tokens: computed(() => options(tokens.data.value?.items)),
     accounts: computed(() => options(accounts.data.value?.items)),
     tenants: computed(() => options(tenants.data.value?.items)),
     /** What the accounts named are besides: who is called, and for what. */
     upstreams: computed(() => accounts.data.value?.items ?? []),
     nameOf: (id: string | null | undefined): string | null => {
       if (!id) return null
-      const all = [tokens, accounts, tenants].flatMap(
-        (list): { id: string; name: string }[] => list.data.value?.items ?? [],
-      )
+      const all = [accounts, tenants].flatMap((list): { id: string; name: string }[] => list.data.value?.items ?? [])
       return all.find((item) => item.id === id)?.name ?? null
     },
   }

@@ -19,7 +19,7 @@ export function useKnowledge() {
   const route = useRoute()
   const router = useRouter()
   const queries = useQueryClient()
-  const names = useNames()
+  const names = useNames(['tenants'])
   const overview = useQuery({
     queryKey: ['knowledge', 'overview'],
     refetchInterval: useLive().interval,

@@ -276,6 +276,25 @@ pub async fn finish(
     Ok(())
 }
 
+/// Gives up everything that waits: how many notices.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn give_up_all(
+    txn: &DatabaseTransaction,
+    reason: &str,
+    at_micros: i64,
+) -> Result<u64, DbErr> {
+    let given_up = Entity::update_many()
+        .col_expr(Column::State, Expr::value(GIVEN_UP))
+        .col_expr(Column::Reason, Expr::value(reason))
+        .col_expr(Column::DoneAt, Expr::value(at_micros))
+        .filter(Column::State.eq(WAITING))
+        .exec(txn)
+        .await?;
+    Ok(given_up.rows_affected)
+}
+
 /// Lets everything of a channel that waits go out at once: it was changed.
 ///
 /// # Errors

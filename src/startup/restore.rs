@@ -22,7 +22,7 @@ use steward_entities::database::{
     Databases, EVENTS_FILE, EVENTS_SCHEMA, LEDGER_FILE, LEDGER_SCHEMA, begin_write,
     open_contents_schema,
 };
-use steward_entities::{backup, backup_plan, job, remote_backup};
+use steward_entities::{backup, backup_plan, job, outbox, remote_backup};
 
 use super::prepare::{lock_data_directory, make_directory, open_databases};
 use super::{StartError, outgoing};
@@ -216,7 +216,7 @@ async fn restored(
 }
 
 /// A copy does nothing by itself that the original may be doing still, in the same places: what was under way when the backup
-/// was made has ended, and backups and the push of statistics wait for an operator. What was done, in sentences.
+/// was made has ended, notices that waited are not sent twice, and backups and the push of statistics wait for an operator. What was done, in sentences.
 async fn put_to_rest(databases: &Databases, manifest: &Manifest) -> Result<Vec<String>, DbErr> {
     let now = SystemClock.now_micros();
     let txn = begin_write(&databases.control).await?;
@@ -231,12 +231,18 @@ async fn put_to_rest(databases: &Databases, manifest: &Manifest) -> Result<Vec<S
             backup::fail(&txn, row.id, INTERRUPTED, now).await?;
         }
     }
+    let notices = outbox::give_up_all(&txn, INTERRUPTED, now).await?;
     let plan = backup_plan::disable(&txn, now).await?;
     let remote = remote_backup::disable(&txn, now).await?;
     txn.commit().await?;
     let mut told = Vec::new();
     if jobs > 0 {
         told.push(format!("ended {jobs} jobs that were waiting or under way"));
+    }
+    if notices > 0 {
+        told.push(format!(
+            "gave up {notices} notices that waited to be sent: the original has sent them, or will"
+        ));
     }
     if plan {
         told.push(
@@ -418,7 +424,78 @@ pub(super) async fn refuse_unfinished(databases: &Databases) -> Result<(), Start
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use steward_actors::backup::Applied;
+    use steward_entities::channel;
+    use steward_migration::testing::TestDatabase;
+
     use super::*;
+
+    #[actix_web::test]
+    async fn a_notice_that_waited_is_not_sent_twice() {
+        put_to_rest_on(TestDatabase::sqlite().await).await;
+    }
+
+    #[actix_web::test]
+    async fn a_notice_that_waited_is_not_sent_twice_postgres() {
+        put_to_rest_on(TestDatabase::postgres().await).await;
+    }
+
+    async fn put_to_rest_on(database: TestDatabase) {
+        let txn = begin_write(&database.control).await.unwrap();
+        let channel = channel::NewChannel {
+            public_id: "chn_1".to_owned(),
+            name: "hook".to_owned(),
+            kind: "webhook".to_owned(),
+            shown: String::new(),
+            recipients: Vec::new(),
+            sealed: Vec::new(),
+            sealed_key_id: String::new(),
+            takes_all: true,
+            enabled: true,
+            created_by: String::new(),
+        };
+        let channel = channel::insert(&txn, channel, 1).await.unwrap();
+        let notice = |transition_id| outbox::NewNotice {
+            transition_id,
+            channel_id: channel.id,
+            incident: "inc_1".to_owned(),
+            notice: "{}".to_owned(),
+        };
+        let sent = outbox::insert(&txn, notice(1), 1).await.unwrap();
+        outbox::finish(&txn, &[sent.id], outbox::DELIVERED, None, 2)
+            .await
+            .unwrap();
+        outbox::insert(&txn, notice(2), 3).await.unwrap();
+        txn.commit().await.unwrap();
+        let manifest = Manifest {
+            format: 1,
+            name: "backup".to_owned(),
+            made_at: 4,
+            release: String::new(),
+            database: "sqlite".to_owned(),
+            key_id: String::new(),
+            applied: Applied::default(),
+            tables: Vec::new(),
+            parts: BTreeMap::new(),
+        };
+        let told = put_to_rest(&database, &manifest).await.unwrap();
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].starts_with("gave up 1 notices"), "{told:?}");
+        let rows = outbox::of_channel(&database.control_read, channel.id, 10).await;
+        let states: Vec<_> = rows
+            .unwrap()
+            .into_iter()
+            .map(|row| (row.state, row.reason))
+            .collect();
+        let given_up = (outbox::GIVEN_UP.to_owned(), Some(INTERRUPTED.to_owned()));
+        let delivered = (outbox::DELIVERED.to_owned(), None);
+        assert_eq!(states, [given_up, delivered]);
+        assert_eq!(outbox::count_waiting(&database.control_read).await, Ok(0));
+        let again = put_to_rest(&database, &manifest).await.unwrap();
+        assert!(again.is_empty(), "{again:?}");
+    }
 
     /// A restore's last steps, killed after any of them: the next call, or the next start, goes on.
     #[test]

@@ -27,6 +27,8 @@ use super::plan::{self, Act, OnConflict, Standing};
 pub(super) const KIND: &str = "templates.distribute";
 /// Templates of one transaction.
 const STEP: usize = 100;
+/// How often a transaction is begun for a tenant who keeps changing the same pairs.
+const TRIES: u32 = 5;
 
 /// What is to become of one tenant's own words.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
@@ -281,11 +283,23 @@ impl Distribute {
             let counts = self
                 .at_home(async move {
                     let end = (start + STEP).min(asked.template_ids.len());
-                    let txn = begin_write(&control).await?;
                     let ids = &asked.template_ids[start..end];
-                    let counts = step(&txn, &tenant, ids, &asked, &behalf, now).await?;
-                    txn.commit().await?;
-                    Ok(counts)
+                    let mut tries = 1;
+                    loop {
+                        let txn = begin_write(&control).await?;
+                        match step(&txn, &tenant, ids, &asked, &behalf, now).await {
+                            Ok(counts) => {
+                                txn.commit().await?;
+                                return Ok(counts);
+                            }
+                            // The tenant changed a pair meanwhile. Its new words are looked at like any others.
+                            Err(DbErr::RecordNotUpdated) if tries < TRIES => {
+                                txn.rollback().await?;
+                                tries += 1;
+                            }
+                            Err(error) => return Err(error),
+                        }
+                    }
                 })
                 .await?;
             total.merge(&counts);
@@ -424,10 +438,11 @@ async fn apply(
     Ok(act != Act::Nothing)
 }
 
-/// In a transaction that has read the row, nobody else changes it on SQLite; on PostgreSQL the step fails and is told.
+/// In a transaction that has read the row, nobody else changes it on SQLite; on PostgreSQL the step begins anew.
 fn database(error: ChangeError) -> DbErr {
     match error {
         ChangeError::Database(error) => error,
+        ChangeError::Stale => DbErr::RecordNotUpdated,
         other => DbErr::Custom(other.to_string()),
     }
 }

@@ -1,7 +1,9 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::http::{Method, StatusCode};
 use sea_orm::ActiveValue::Set;
+use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use serde_json::{Value, json};
 use steward_entities::database::begin_write;
 use steward_entities::qa_pair::{self, Filter};
@@ -446,6 +448,51 @@ async fn handed_out_on(world: World) {
         .await;
     let pair = house.pairs(1).await.remove(0);
     assert_eq!((pair.template_id, pair.answer.as_str()), (None, "不退。"));
+}
+
+/// On SQLite nobody else writes meanwhile.
+#[actix_web::test]
+async fn a_tenant_that_edits_while_it_is_handed_out_keeps_its_words() {
+    let house = House::on(World::postgres().await).await;
+    let id = house.template("Returns?", "30 days.", "Shop").await;
+    house
+        .distribute(json!({"template_ids": [id], "all_tenants": true}))
+        .await;
+    let better = json!({"question": "Returns?", "answer": "60 days.", "category": "Shop"});
+    let path = format!("/{id}");
+    let changed = house.ask(Method::PUT, &path, better).await;
+    assert_eq!(changed.status, StatusCode::OK, "{changed:?}");
+    let database = &house.world.database;
+    let pair = house.pairs(0).await.remove(0);
+    let edit = begin_write(&database.control).await.unwrap();
+    let changes = qa_pair::ActiveModel {
+        answer: Set("None.".to_owned()),
+        ..Default::default()
+    };
+    qa_pair::update(&edit, &pair, changes, START).await.unwrap();
+    let everybody = json!({"template_ids": [id], "all_tenants": true});
+    let distribution = house.distribute(everybody);
+    let commits = async {
+        let waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        let waits = async || {
+            let waiting = Statement::from_string(DbBackend::Postgres, waiting);
+            let row = database.control_read.query_one_raw(waiting).await;
+            row.unwrap().is_some()
+        };
+        while !waits().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        edit.commit().await.unwrap();
+    };
+    let both = Box::pin(async { tokio::join!(distribution, commits) });
+    let both = tokio::time::timeout(Duration::from_secs(30), both).await;
+    let (result, ()) = both.unwrap();
+    assert_eq!(result["failed"], 0, "{result}");
+    assert_eq!(result["counts"]["updated"], 2, "{result}");
+    assert_eq!(result["counts"]["skipped"], 1, "{result}");
+    for (tenant, answer) in ["None.", "60 days.", "60 days."].iter().enumerate() {
+        assert_eq!(house.pairs(tenant).await.remove(0).answer, *answer);
+    }
 }
 
 #[actix_web::test]

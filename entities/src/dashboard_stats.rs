@@ -21,9 +21,9 @@ pub struct Model {
     /// Billionths of `currency`; `None` when no price was known.
     pub cost_nano: Option<i64>,
     pub currency: Option<String>,
-    /// Between 0 and 1; `None` while nothing measures it.
+    /// Share of the known time in which accounts could be called, between 0 and 1; `None` when nobody looked at any.
     pub api_connectivity: Option<f64>,
-    /// Between 0 and 1; `None` while nothing measures it.
+    /// Share of the known time in which tokens could be issued, between 0 and 1; `None` when nobody looked.
     pub jwt_availability: Option<f64>,
     pub p95_duration_ms: Option<f64>,
     /// Microseconds since the Unix epoch.
@@ -39,7 +39,7 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// What a day's calls came to; the other columns belong to whoever measures them.
+/// What a day's calls came to; what they stand on is told by [`Reach`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Day {
     /// `YYYY-MM-DD`.
@@ -98,6 +98,64 @@ pub async fn put(txn: &DatabaseTransaction, day: Day, at_micros: i64) -> Result<
             Column::CostNano,
             Column::Currency,
             Column::P95DurationMs,
+            Column::UpdatedAt,
+            Column::SyncedAt,
+            Column::Refused,
+        ])
+        .to_owned();
+    Entity::insert(row)
+        .on_conflict(update)
+        .exec_without_returning(txn)
+        .await?;
+    Ok(())
+}
+
+/// How a day went for what calls stand on. Each between 0 and 1; `None`: nothing is known, and what the row says stays.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reach {
+    /// `YYYY-MM-DD`.
+    pub stat_date: String,
+    pub api_connectivity: Option<f64>,
+    pub jwt_availability: Option<f64>,
+}
+
+/// Writes what is known of a day's health beside its calls; a row that says so already is left alone.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn put_reach(
+    txn: &DatabaseTransaction,
+    reach: &Reach,
+    at_micros: i64,
+) -> Result<(), DbErr> {
+    let known = Entity::find_by_id(&reach.stat_date).one(txn).await?;
+    let said = known.as_ref().map_or((None, None), |row| {
+        (row.api_connectivity, row.jwt_availability)
+    });
+    let is_said = (
+        reach.api_connectivity.or(said.0),
+        reach.jwt_availability.or(said.1),
+    );
+    if is_said == said {
+        return Ok(());
+    }
+    let row = ActiveModel {
+        stat_date: Set(reach.stat_date.clone()),
+        daily_active_users: Set(0),
+        jwt_active_users: Set(0),
+        ai_requests: Set(0),
+        total_tokens: Set(0),
+        api_connectivity: Set(is_said.0),
+        jwt_availability: Set(is_said.1),
+        updated_at: Set(at_micros),
+        synced_at: Set(None),
+        refused: Set(None),
+        ..Default::default()
+    };
+    let update = OnConflict::column(Column::StatDate)
+        .update_columns([
+            Column::ApiConnectivity,
+            Column::JwtAvailability,
             Column::UpdatedAt,
             Column::SyncedAt,
             Column::Refused,

@@ -6,6 +6,7 @@ use std::time::Instant;
 use async_trait::async_trait;
 use sea_orm::ConnectionTrait;
 use steward_actors::domain::health::{Component, Finding, Kind, Seen};
+pub use steward_actors::health::JWT;
 use steward_actors::health::Probe;
 use steward_actors::spool::Admission;
 use steward_actors::supervision::{Node, NodeKind, State};
@@ -13,8 +14,6 @@ use steward_actors::supervision::{Node, NodeKind, State};
 use crate::http::range::rfc3339;
 use crate::state::AppState;
 
-/// The component of token issuance.
-pub const JWT: &str = "jwt";
 const DATABASE: &str = "database";
 const SPOOL: &str = "spool";
 const DISK: &str = "disk";

@@ -15,8 +15,8 @@ use async_trait::async_trait;
 use parking_lot::{Mutex, RwLock};
 
 use crate::domain::health::damping::{Damped, Damping};
-use crate::domain::health::history::History;
-use crate::domain::health::{Component, Finding, Status, Traffic};
+use crate::domain::health::history::{History, Step};
+use crate::domain::health::{Component, Finding, Kind, Status, Traffic};
 
 /// Knows components of some kind, and looks at them. A look must cost no model tokens.
 #[async_trait]
@@ -110,6 +110,8 @@ impl HealthSettings {
 
 /// The component that stands for our own line to the outside.
 pub const UPLINK: &str = "uplink";
+/// The component of token issuance.
+pub const JWT: &str = "jwt";
 
 /// What is known of one component.
 #[derive(Clone, Debug)]
@@ -241,6 +243,21 @@ impl HealthBoard {
         let mut history = self.kept.lock().get(id)?.history.clone();
         history.settle(now_micros, self.settings.hold_us());
         Some(history)
+    }
+
+    /// What accounts were like in `[from, to)`, all together, and what the issuing of tokens was like; to the step, and up to
+    /// now.
+    pub fn reach(&self, (from, to): (i64, i64), now_micros: i64) -> (Step, Step) {
+        let (mut accounts, mut tokens) = (Step::default(), Step::default());
+        for (id, kept) in self.kept.lock().iter_mut() {
+            kept.history.settle(now_micros, self.settings.hold_us());
+            if kept.report.component.kind == Kind::Account {
+                accounts.add(&kept.history.sum(from, to));
+            } else if id == JWT {
+                tokens = kept.history.sum(from, to);
+            }
+        }
+        (accounts, tokens)
     }
 
     /// Whether something it stands on is down, so that nothing needs to be said of it: the nearest such component.

@@ -1,10 +1,11 @@
-//! Where looks are kept: the events database, as the prober needs it.
+//! Where looks are kept: the events database, as the prober needs it; and what they say of a day, beside the day's calls.
 
 use std::collections::HashMap;
 use std::str::FromStr;
 
 use async_trait::async_trait;
 use sea_orm::DbErr;
+use steward_entities::dashboard_stats::{self, Reach};
 use steward_entities::database::{Databases, begin_write};
 use steward_entities::health_check::{self, Look};
 
@@ -19,6 +20,9 @@ const PAGE: u64 = 5_000;
 pub trait LookStore: Send + Sync + 'static {
     /// Keeps all of them or none.
     async fn keep(&self, looks: Vec<Look>) -> Result<(), DbErr>;
+
+    /// Notes what is known of a day in `dashboard_stats`.
+    async fn keep_day(&self, reach: Reach, at_micros: i64) -> Result<(), DbErr>;
 
     /// Histories by component of looks since `from`, microseconds since the Unix epoch; a look counts for `hold_us`.
     async fn histories(&self, from: i64, hold_us: i64) -> Result<HashMap<String, History>, DbErr>;
@@ -38,6 +42,16 @@ impl LookStore for NodeLooks {
         let keeping = async move {
             let txn = begin_write(&events).await?;
             health_check::insert(&txn, looks, node).await?;
+            txn.commit().await
+        };
+        self.databases.at_home(keeping).await
+    }
+
+    async fn keep_day(&self, reach: Reach, at_micros: i64) -> Result<(), DbErr> {
+        let control = self.databases.control.clone();
+        let keeping = async move {
+            let txn = begin_write(&control).await?;
+            dashboard_stats::put_reach(&txn, &reach, at_micros).await?;
             txn.commit().await
         };
         self.databases.at_home(keeping).await

@@ -286,6 +286,7 @@ impl Tree {
                 node: deps.node,
             }),
             clock: Arc::clone(&deps.clock),
+            zone: deps.time_zone,
         };
         let backups = backup::Parts {
             source: backup::Source {

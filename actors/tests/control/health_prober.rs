@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono_tz::Tz;
 use parking_lot::Mutex;
 use sea_orm::DbErr;
 use steward_actors::domain::clock::{Clock, ManualClock, SharedClock};
@@ -17,13 +18,18 @@ use steward_actors::health::store::{LookStore, NodeLooks};
 use steward_actors::health::{HealthBoard, HealthSettings, Probe};
 use steward_actors::supervision::{ActorRef, Placement};
 use steward_actors::tree::watch::health_prober::{Parts, spec};
+use steward_entities::dashboard_stats::{self, Reach};
+use steward_entities::database::begin_write;
 use steward_entities::health_check::{self, Look};
 use steward_migration::testing::TestDatabase;
 use tokio::time::{Instant, sleep};
 
 use crate::{eventually, on_both, supervised};
 
-on_both!(looks_are_kept_and_a_restart_goes_on_where_it_stood);
+on_both!(
+    looks_are_kept_and_a_restart_goes_on_where_it_stood,
+    a_days_health_stands_beside_its_calls,
+);
 
 const START: i64 = 1_773_599_400_000_000;
 const MINUTE: Duration = Duration::from_secs(60);
@@ -37,14 +43,19 @@ impl Clock for Virtual {
     }
 }
 
-/// Keeps looks in memory.
+/// Keeps looks, and what is said of days, in memory.
 #[derive(Default)]
-struct Memory(Mutex<Vec<Look>>);
+struct Memory(Mutex<Vec<Look>>, Mutex<Vec<Reach>>);
 
 #[async_trait]
 impl LookStore for Memory {
     async fn keep(&self, looks: Vec<Look>) -> Result<(), DbErr> {
         self.0.lock().extend(looks);
+        Ok(())
+    }
+
+    async fn keep_day(&self, reach: Reach, _: i64) -> Result<(), DbErr> {
+        self.1.lock().push(reach);
         Ok(())
     }
 
@@ -154,6 +165,7 @@ fn in_virtual_time(stage: Stage, test: impl AsyncFnOnce(&House)) {
             board: house.board.clone(),
             store: house.memory.clone(),
             clock,
+            zone: Tz::UTC,
         };
         let child = spec(&ActorRef::new(4), parts).placement(Placement::Current);
         let tree = supervised(child);
@@ -432,6 +444,83 @@ fn an_edited_component_is_looked_at_anew_and_one_that_is_gone_is_forgotten() {
     });
 }
 
+#[test]
+fn a_day_is_noted_while_it_runs_and_once_it_is_over() {
+    let stage = Stage::default();
+    stage.has(provider(1, "one.example:443"), Finding::up());
+    stage.has(provider(2, "two.example:443"), Finding::up());
+    stage.has(own("jwt"), Finding::up());
+    stage.has(
+        own("disk"),
+        Finding::of(Seen::Down).because("full", "Full."),
+    );
+    in_virtual_time(stage, async |house| {
+        // From half past six in the evening on; the second provider refuses from half past seven on.
+        sleep(60 * MINUTE).await;
+        let refuses = Finding::of(Seen::Down).because("upstream_auth", "401");
+        house.stage.does("account:acc_2", Does::Find(refuses));
+        sleep(6 * 60 * MINUTE).await;
+        let noted = house.memory.1.lock();
+        let [yesterday, today] = &noted[noted.len() - 2..] else {
+            panic!("two days: {noted:?}");
+        };
+        assert_eq!(yesterday.stat_date, "2026-03-15");
+        assert_eq!(today.stat_date, "2026-03-16");
+        assert_eq!(
+            (yesterday.jwt_availability, today.jwt_availability),
+            (Some(1.0), Some(1.0))
+        );
+        // One of two for five and a half hours, the other for one and the minutes until its fall was believed.
+        let share = yesterday.api_connectivity.unwrap();
+        assert!((0.59..0.61).contains(&share), "{share}");
+        assert_eq!(today.api_connectivity, Some(0.5));
+        // Every ten minutes of seven hours, and at the start.
+        assert!((2 * 42..=2 * 44).contains(&noted.len()), "{}", noted.len());
+        assert_eq!(noted[0].api_connectivity, None);
+    });
+}
+
+async fn a_days_health_stands_beside_its_calls(database: &TestDatabase) {
+    let reach = |api, jwt| Reach {
+        stat_date: "2026-03-15".to_owned(),
+        api_connectivity: api,
+        jwt_availability: jwt,
+    };
+    let noted = async |reach: Reach, at| {
+        let txn = begin_write(&database.control).await.unwrap();
+        dashboard_stats::put_reach(&txn, &reach, at).await.unwrap();
+        txn.commit().await.unwrap();
+        let days = dashboard_stats::list(&database.control_read, "2026-03-15", "2026-03-15").await;
+        days.unwrap()
+    };
+    assert_eq!(noted(reach(None, None), 1).await, []);
+    let days = noted(reach(Some(0.9), None), 2).await;
+    assert_eq!(
+        (days[0].api_connectivity, days[0].jwt_availability),
+        (Some(0.9), None)
+    );
+    let day = dashboard_stats::Day {
+        stat_date: "2026-03-15".to_owned(),
+        daily_active_users: 3,
+        jwt_active_users: 1,
+        ai_requests: 7,
+        success_rate: Some(1.0),
+        total_tokens: 70,
+        cost: None,
+        p95_duration_ms: None,
+    };
+    let txn = begin_write(&database.control).await.unwrap();
+    dashboard_stats::put(&txn, day, 3).await.unwrap();
+    txn.commit().await.unwrap();
+    // What is not known leaves what is.
+    let days = noted(reach(None, Some(1.0)), 4).await;
+    let said = (days[0].api_connectivity, days[0].jwt_availability);
+    assert_eq!((said, days[0].ai_requests), ((Some(0.9), Some(1.0)), 7));
+    // The same again is no news.
+    let days = noted(reach(Some(0.9), Some(1.0)), 5).await;
+    assert_eq!(days[0].updated_at, 4);
+}
+
 async fn looks_are_kept_and_a_restart_goes_on_where_it_stood(database: &TestDatabase) {
     let stage = Arc::new(Stage::default());
     stage.has(
@@ -454,6 +543,7 @@ async fn looks_are_kept_and_a_restart_goes_on_where_it_stood(database: &TestData
             board: board.clone(),
             store: Arc::new(store),
             clock: clock.clone(),
+            zone: Tz::UTC,
         };
         (board, supervised(spec(&ActorRef::new(4), parts)))
     };

@@ -25,7 +25,8 @@ pub struct Step {
 }
 
 impl Step {
-    fn add(&mut self, other: &Self) {
+    /// Both together.
+    pub fn add(&mut self, other: &Self) {
         self.known_us += other.known_us;
         self.up_us += other.up_us;
         self.latency_sum_ms += other.latency_sum_ms;

@@ -11,12 +11,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, WrapFuture};
+use chrono_tz::Tz;
 use futures_util::future::select_all;
+use sea_orm::DbErr;
 use serde_json::json;
+use steward_entities::dashboard_stats::Reach;
 use steward_entities::health_check::Look;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
+use crate::domain::calendar;
 use crate::domain::clock::SharedClock;
 use crate::domain::health::damping::Damped;
 use crate::domain::health::history::{History, STEP_US, STEPS};
@@ -45,6 +49,8 @@ pub struct Parts {
     pub board: Arc<HealthBoard>,
     pub store: Arc<dyn LookStore>,
     pub clock: SharedClock,
+    /// Where days begin.
+    pub zone: Tz,
 }
 
 /// The actor.
@@ -60,6 +66,8 @@ pub struct HealthProber {
     is_keeping: bool,
     /// Whoever was told that nothing can be kept.
     is_told: bool,
+    /// The step of histories in which days were noted last.
+    noted: Option<i64>,
 }
 
 /// The child spec of `root/watch/health_prober`.
@@ -88,6 +96,7 @@ impl HealthProber {
             waiting: VecDeque::new(),
             is_keeping: false,
             is_told: false,
+            noted: None,
         }
     }
 
@@ -121,6 +130,40 @@ impl HealthProber {
         self.due.retain(|id, _| present.contains(id));
         self.parts.board.lay_aside(&present);
         self.keep(ctx);
+        self.note_days(ctx);
+    }
+
+    /// Every ten minutes, what is known of today and yesterday: a day ends while nobody may have looked.
+    fn note_days(&mut self, ctx: &mut Context<Self>) {
+        let now = self.parts.clock.now_micros();
+        let step = now.div_euclid(STEP_US);
+        if self.noted.replace(step) == Some(step) {
+            return;
+        }
+        let zone = self.parts.zone;
+        let today = calendar::day_of(zone, now);
+        let days = [calendar::day_of(zone, today - 1), today].map(|day| {
+            // Steps that lie across midnight count for the day they begin in.
+            let end = calendar::next_day(zone, day) - STEP_US + 1;
+            let (accounts, tokens) = self.parts.board.reach((day, end), now);
+            Reach {
+                stat_date: calendar::date_of(zone, day).to_string(),
+                api_connectivity: accounts.uptime().map(rounded),
+                jwt_availability: tokens.uptime().map(rounded),
+            }
+        });
+        let store = Arc::clone(&self.parts.store);
+        let noting = async move {
+            for day in days {
+                store.keep_day(day, now).await?;
+            }
+            Ok::<_, DbErr>(())
+        };
+        ctx.spawn(noting.into_actor(self).map(|noted, _, _| {
+            if let Err(error) = noted {
+                tracing::debug!(%error, "what is known of the day cannot be noted; it is tried in ten minutes");
+            }
+        }));
     }
 
     /// An operator changed it: what was known does not count any more, and it is looked at now.
@@ -368,6 +411,11 @@ fn tell(report: &Report, before: Status, status: Status, finding: &Finding) {
     }
 }
 
+/// To a hundredth of a per cent: what changes less is no news for the remote that days are pushed to.
+fn rounded(share: f64) -> f64 {
+    (share * 10_000.0).round() / 10_000.0
+}
+
 const fn word(seen: Seen) -> &'static str {
     match seen {
         Seen::Up => "up",
@@ -401,6 +449,7 @@ impl HealthProber {
             board,
             store,
             clock,
+            ..
         } = self.parts.clone();
         let is_known = board.kept(|kept| !kept.is_empty());
         async move {

@@ -26,8 +26,6 @@ use crate::health::LatestRound;
 /// Characters of a question, and of an answer: as many as somebody may type.
 pub const QUESTION_MAX: usize = 1_000;
 pub const ANSWER_MAX: usize = 20_000;
-/// Feedback looked at between two looks at the tables.
-const BATCH: u64 = 50;
 /// Pairs looked at for one that asks nearly the same: the nearest may ask the very same.
 const NEAREST: usize = 5;
 /// Who has made what nobody decided on.
@@ -82,7 +80,8 @@ pub async fn pass(parts: &Parts) -> Result<Learned, DbErr> {
     txn.commit().await?;
     let mut after = 0;
     loop {
-        let due = qa_candidate::due(&parts.databases.control_read, after, BATCH).await?;
+        let batch = parts.settings.load().sync_batch as u64;
+        let due = qa_candidate::due(&parts.databases.control_read, after, batch).await?;
         let Some(last) = due.last() else {
             return Ok(learned);
         };

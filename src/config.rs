@@ -38,6 +38,7 @@ pub struct Config {
     pub conversations: Conversations,
     pub auth: Auth,
     pub api: Api,
+    pub push: Push,
     pub feedback: Feedback,
     pub supervision: Supervision,
     pub operations: Operations,
@@ -338,6 +339,12 @@ impl std::fmt::Debug for Alerts {
             .field("console_url", &self.console_url)
             .finish_non_exhaustive()
     }
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Push {
+    pub interval_ms: u64,
 }
 
 #[derive(Clone, Deserialize, Serialize)]

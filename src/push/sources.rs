@@ -37,7 +37,10 @@ pub fn attach(state: &web::Data<AppState>) {
         state: weak(),
         seen: Mutex::default(),
     }));
-    board.attach(Arc::new(calls::Requests::new(state.tree.committed())));
+    board.attach(Arc::new(calls::Requests::new(
+        state.tree.committed(),
+        state.settings.clone(),
+    )));
     board.attach(Arc::new(numbers::Numbers::new(
         weak(),
         state.tree.committed(),

@@ -54,6 +54,7 @@ const PER_ADDRESS: &str = "api.rate_limit_per_address";
 const ALERTS_EVERY: &str = "alerts.interval_ms";
 const GROUP_WINDOW: &str = "alerts.group_window_s";
 const MAILS: &str = "alerts.mails_per_hour";
+const PUSH_EVERY: &str = "push.interval_ms";
 const FEEDBACK: &str = "feedback.per_minute";
 const STORED_LEVEL: &str = "log.stored_level";
 const REQUEST_LOGS: &str = "retention.request_logs_days";
@@ -93,7 +94,7 @@ const fn days(key: &'static str, min: i64) -> Definition {
 }
 
 /// Every setting, in the order in which they are shown.
-pub static DEFINITIONS: [Definition; 36] = [
+pub static DEFINITIONS: [Definition; 37] = [
     Definition {
         key: CURRENCY,
         kind: Kind::Choice(&["USD", "CNY"]),
@@ -125,6 +126,7 @@ pub static DEFINITIONS: [Definition; 36] = [
     whole(ALERTS_EVERY, 100, 3_600_000),
     whole(GROUP_WINDOW, 0, 3_600),
     whole(MAILS, 1, 10_000),
+    whole(PUSH_EVERY, 250, 10_000),
     whole(FEEDBACK, 1, 1_000_000),
     Definition {
         key: STORED_LEVEL,
@@ -274,6 +276,8 @@ pub struct Settings {
     pub group_window: Duration,
     /// Mails that a recipient gets within an hour; beyond them notices are collected for longer.
     pub mails_per_hour: usize,
+    /// Between two looks at what is pushed to those who watch numbers and calls.
+    pub push_every: Duration,
     /// Feedback a minute, of a token or of one user.
     pub feedback_per_minute: u32,
     /// Lines of the process's own log that are this bad, or worse, are stored.
@@ -325,6 +329,7 @@ impl Default for Settings {
             alerts_every: Duration::from_secs(60),
             group_window: Duration::from_secs(30),
             mails_per_hour: 20,
+            push_every: Duration::from_millis(250),
             feedback_per_minute: 120,
             stored_level: Level::Warn,
             retention: Retention::default(),
@@ -371,6 +376,7 @@ impl Settings {
             alerts_every: Duration::from_millis(whole(ALERTS_EVERY)?.into()),
             group_window: Duration::from_secs(whole(GROUP_WINDOW)?.into()),
             mails_per_hour: whole(MAILS)? as usize,
+            push_every: Duration::from_millis(whole(PUSH_EVERY)?.into()),
             feedback_per_minute: whole(FEEDBACK)?,
             stored_level: Level::parse(text(STORED_LEVEL))
                 .ok_or_else(|| format!("{STORED_LEVEL} must be a level"))?,
@@ -503,6 +509,7 @@ mod tests {
             BATCH => "1000",
             ALERTS_EVERY => "60000",
             FLUSH => "200",
+            PUSH_EVERY => "250",
             AGGREGATION => "60",
             PER_OPERATOR => "1200",
             STORED_LEVEL => "WARN",

@@ -35,6 +35,7 @@ impl Kept {
             "conversations.enabled" => "true",
             "stats.aggregation_interval_s" => "60",
             "alerts.interval_ms" => "60000",
+            "push.interval_ms" => "250",
             "log.stored_level" => "WARN",
             "archive.enabled" => "off",
             "scheduler.auto_learn_enabled" | "scheduler.auto_sync_enabled" => "true",

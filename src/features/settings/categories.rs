@@ -1,4 +1,5 @@
 //! Settings under the operations center's names: a category is a section of the configuration, told and set as a dictionary.
+//! Some have a second name, by which operators know them from elsewhere; it reads and sets the same.
 //!
 //! | method | path | permission |
 //! |---|---|---|
@@ -12,7 +13,7 @@ use std::collections::BTreeMap;
 use actix_web::{get, post, put, web};
 use serde::Serialize;
 use serde_json::Value;
-use steward_actors::domain::setting::DEFINITIONS;
+use steward_actors::domain::setting::{DEFINITIONS, Kind, definition};
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -23,6 +24,26 @@ use crate::http::extract::Json;
 use crate::http::permission::{Can, ReadSettings, WriteSettings};
 use crate::http::precondition::{IfMatch, Tagged};
 use crate::state::AppState;
+
+/// Category, name, and the key that it stands for.
+const SECOND_NAMES: [(&str, &str, &str); 3] = [
+    ("logging", "buffer_size", "ledger.queue_capacity"),
+    ("logging", "batch_size", "ledger.batch_size"),
+    (
+        "stats",
+        "aggregation_interval",
+        "stats.aggregation_interval_s",
+    ),
+];
+
+/// Every name of every setting: category, name, key.
+fn names() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+    let first = DEFINITIONS.iter().filter_map(|one| {
+        let (category, name) = one.key.split_once('.')?;
+        Some((category, name, one.key))
+    });
+    first.chain(SECOND_NAMES)
+}
 
 pub(super) fn routes(config: &mut ServiceConfig<'_>) {
     config
@@ -49,9 +70,9 @@ struct SettingCategories {
 #[derive(Debug, Serialize, ToSchema)]
 struct CategorySettings {
     category: String,
-    /// Name → what is in force.
-    config: BTreeMap<String, String>,
-    /// The same, with what may stand in it and who saved it.
+    /// Name → what is in force: numbers and booleans as such. Numbers that must be exact are texts in `items`.
+    config: BTreeMap<&'static str, Value>,
+    /// The same by key, with what may stand in it and who saved it.
     items: Vec<SettingView>,
     /// Of all settings; rises with every change.
     version: i64,
@@ -63,7 +84,7 @@ struct CategorySettings {
 async fn list_categories(caller: Can<ReadSettings>) -> Result<Json<SettingCategories>, ApiError> {
     check::whole_installation(&caller)?;
     let mut items: Vec<SettingCategory> = Vec::new();
-    for (category, name) in DEFINITIONS.iter().filter_map(|one| one.key.split_once('.')) {
+    for (category, name, _) in names() {
         match items.iter_mut().find(|item| item.category == category) {
             Some(item) => item.names.push(name),
             None => items.push(SettingCategory {
@@ -103,7 +124,10 @@ async fn update_category(
     known(&category)?;
     let mut values = BTreeMap::new();
     for (name, value) in updates {
-        let key = format!("{category}.{name}");
+        let key = match key_of(&category, &name) {
+            Some(key) => key.to_owned(),
+            None => format!("{category}.{name}"),
+        };
         let text = match value {
             Value::Null => None,
             Value::String(text) => Some(text),
@@ -116,6 +140,12 @@ async fn update_category(
                 ));
             }
         };
+        if values.get(&key).is_some_and(|other| *other != text) {
+            return Err(ApiError::invalid(
+                format!("{category}.{name}"),
+                format!("is another name of {key}, which is to be something else"),
+            ));
+        }
         values.insert(key, text);
     }
     told(&category, save(&state, &caller, if_match, &values).await?)
@@ -134,22 +164,24 @@ async fn reset_category(
     known(&category)?;
     let before = read(&state, &state.databases.control_read).await?;
     let mine = before.items.into_iter();
-    let mine = mine.filter(|view| !view.locked && of(&category, &view.key).is_some());
+    let mine = mine.filter(|view| !view.locked && is_of(&category, &view.key));
     let values = mine.map(|view| (view.key, None)).collect();
     told(&category, save(&state, &caller, if_match, &values).await?)
 }
 
-/// The name of a key within a category.
-fn of<'a>(category: &str, key: &'a str) -> Option<&'a str> {
-    key.split_once('.')
-        .filter(|(section, _)| *section == category)
-        .map(|(_, name)| name)
+/// The key that a name of a category stands for.
+fn key_of(category: &str, name: &str) -> Option<&'static str> {
+    let mut names = names();
+    let found = names.find(|(section, one, _)| *section == category && *one == name);
+    found.map(|(.., key)| key)
+}
+
+fn is_of(category: &str, key: &str) -> bool {
+    names().any(|(section, _, one)| section == category && one == key)
 }
 
 fn known(category: &str) -> Result<(), ApiError> {
-    let is_known = DEFINITIONS
-        .iter()
-        .any(|one| of(category, one.key).is_some());
+    let is_known = names().any(|(section, ..)| section == category);
     is_known
         .then_some(())
         .ok_or_else(|| ApiError::not_found("category"))
@@ -161,21 +193,34 @@ fn told(category: &str, settings: Settings) -> Result<Tagged<CategorySettings>, 
     let items: Vec<SettingView> = settings
         .items
         .into_iter()
-        .filter(|view| of(category, &view.key).is_some())
+        .filter(|view| is_of(category, &view.key))
         .collect();
-    let config = items.iter().filter_map(|view| {
-        let name = of(category, &view.key)?;
-        Some((name.to_owned(), view.value.clone()))
+    let mine = names().filter(|(section, ..)| *section == category);
+    let config = mine.filter_map(|(_, name, key)| {
+        let view = items.iter().find(|view| view.key == key)?;
+        Some((name, typed(key, &view.value)))
     });
+    let config = config.collect();
     Ok(Tagged::ok(
         version,
         CategorySettings {
             category: category.to_owned(),
-            config: config.collect(),
+            config,
             items,
             version,
         },
     ))
+}
+
+/// A value as what it is.
+fn typed(key: &str, text: &str) -> Value {
+    let is_text = match definition(key).map(|one| one.kind) {
+        Some(Kind::Choice(words)) => !words.contains(&"true"),
+        Some(_) => false,
+        None => true,
+    };
+    let parsed = (!is_text).then(|| serde_json::from_str(text).ok());
+    parsed.flatten().unwrap_or_else(|| text.into())
 }
 
 #[cfg(test)]
@@ -216,12 +261,14 @@ mod tests {
                 "conversations",
                 "api",
                 "alerts",
+                "push",
                 "feedback",
                 "log",
                 "retention",
                 "archive",
                 "scheduler",
-                "rag"
+                "rag",
+                "logging"
             ]
         );
         assert_eq!(
@@ -237,10 +284,8 @@ mod tests {
         for item in listed["items"].as_array().unwrap() {
             let shown = get(item["category"].as_str().unwrap()).to(&app).await.body;
             for name in item["names"].as_array().unwrap() {
-                assert!(
-                    shown["config"][name.as_str().unwrap()].is_string(),
-                    "{shown}"
-                );
+                let value = &shown["config"][name.as_str().unwrap()];
+                assert!(!value.is_null(), "{name} in {shown}");
             }
         }
         let gateway = format!("{CONFIG}/gateway");
@@ -249,7 +294,7 @@ mod tests {
         assert_eq!(saved.status, StatusCode::OK, "{saved:?}");
         assert_eq!(
             saved.body["config"],
-            json!({"connect_timeout_ms": "10000", "first_byte_timeout_ms": "120000", "idle_timeout_ms": "9000", "max_attempts": "2"})
+            json!({"connect_timeout_ms": 10_000, "first_byte_timeout_ms": 120_000, "idle_timeout_ms": 9_000, "max_attempts": 2})
         );
         assert_eq!(world.state.settings.load().max_attempts, 2);
         let off = json!({"enabled": false});
@@ -271,7 +316,7 @@ mod tests {
         assert_eq!(stale.to(&app).await.status, StatusCode::PRECONDITION_FAILED);
         let path = format!("{gateway}/reset");
         let back = Ask::post(&path, json!({})).bearer(&root).to(&app).await;
-        assert_eq!(back.body["config"]["max_attempts"], "3", "{back:?}");
+        assert_eq!(back.body["config"]["max_attempts"], 3, "{back:?}");
         assert!(!world.state.intake.keeps(), "another category stays");
         assert_eq!(world.audited("settings.update").await.len(), 3);
 
@@ -280,9 +325,34 @@ mod tests {
         assert_eq!(barred.status, StatusCode::FORBIDDEN);
         let nearer = json!({"min_score": 0.55, "top_k": 7});
         let nearer = Ask::put(&format!("{CONFIG}/rag"), nearer).bearer(&root);
-        assert_eq!(nearer.to(&app).await.body["config"]["min_score"], "0.55");
+        assert_eq!(nearer.to(&app).await.body["config"]["min_score"], 0.55);
         let in_force = world.state.settings.load();
         assert_eq!((in_force.top_k, in_force.min_score_nano), (7, 550_000_000));
+        // Texts, numbers and booleans are what they are.
+        let kinds = [
+            ("prices", "currency", json!("USD")),
+            ("conversations", "enabled", json!(false)),
+        ];
+        for (category, name, value) in kinds {
+            assert_eq!(get(category).to(&app).await.body["config"][name], value);
+        }
+        // By its second name a setting is the same.
+        let logging = format!("{CONFIG}/logging");
+        let fewer = json!({"buffer_size": 5_000});
+        let fewer = Ask::put(&logging, fewer).bearer(&root).to(&app).await;
+        assert_eq!(
+            fewer.body["config"],
+            json!({"buffer_size": 5_000, "batch_size": 1_000})
+        );
+        assert_eq!(world.state.settings.load().queue_records, 5_000);
+        let two = json!({"aggregation_interval": 20, "aggregation_interval_s": 30});
+        let two = Ask::put(&format!("{CONFIG}/stats"), two)
+            .bearer(&root)
+            .to(&app)
+            .await;
+        assert_eq!(two.status, StatusCode::UNPROCESSABLE_ENTITY, "{two:?}");
+        let reset = Ask::post(&format!("{logging}/reset"), json!({})).bearer(&root);
+        assert_eq!(reset.to(&app).await.body["config"]["buffer_size"], 10_000);
         let nowhere = get("nothing").to(&app).await;
         assert_eq!(nowhere.status, StatusCode::NOT_FOUND);
     }

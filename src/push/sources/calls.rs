@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use serde::Serialize;
 use steward_actors::domain::record::Record;
+use steward_actors::domain::setting::InForce;
 use steward_actors::live::{Source, Switchboard, Topic};
 use steward_actors::tree::ledger::batch_writer::delivery::BatchCommitted;
 use tokio::sync::broadcast::Receiver;
@@ -14,12 +15,13 @@ use tokio::sync::broadcast::error::TryRecvError;
 
 use crate::features::logs::{self, RequestItem};
 
-/// Calls told at a time, four times a second: more than anybody can read.
+/// Calls told at a time, four times a second unless set otherwise: more than anybody can read.
 const ROWS_MAX: usize = 20;
 
 /// See the module.
 pub(super) struct Requests {
     committed: Mutex<Receiver<BatchCommitted>>,
+    settings: InForce,
 }
 
 /// What subscribers get.
@@ -42,9 +44,10 @@ struct Sampled {
 }
 
 impl Requests {
-    pub(super) fn new(committed: Receiver<BatchCommitted>) -> Self {
+    pub(super) fn new(committed: Receiver<BatchCommitted>, settings: InForce) -> Self {
         Self {
             committed: Mutex::new(committed),
+            settings,
         }
     }
 
@@ -110,7 +113,7 @@ impl Source for Requests {
     }
 
     fn every(&self) -> Duration {
-        Duration::from_millis(250)
+        self.settings.load().push_every
     }
 
     async fn look(&self, board: &Switchboard) {
@@ -147,7 +150,7 @@ mod tests {
 
     fn told(batches: Vec<BatchCommitted>) -> Option<serde_json::Value> {
         let (sender, receiver) = broadcast::channel(4);
-        let source = Requests::new(receiver);
+        let source = Requests::new(receiver, InForce::default());
         for batch in batches {
             sender.send(batch).unwrap();
         }
@@ -187,7 +190,7 @@ mod tests {
     async fn the_ring_keeps_calls_for_those_who_were_away() {
         let board = Switchboard::new(Arc::new(ManualClock::at_micros(1)));
         let (sender, receiver) = broadcast::channel(4);
-        let source = Requests::new(receiver);
+        let source = Requests::new(receiver, InForce::default());
         sender.send(batch(1..3, 2)).unwrap();
         source.look(&board).await;
         let mut listener = board.subscribe();

@@ -1,4 +1,4 @@
-//! `stats`: what moves, four times a second, and the day's totals once a second.
+//! `stats`: what moves, every `push.interval_ms`, and the day's totals once a second.
 //!
 //! Rates are those of the last ten seconds: calls from the gateway's counters, model tokens from what came onto the
 //! books. The day's totals are the rollups', which move with the log; nothing is counted a second time here.
@@ -170,7 +170,10 @@ impl Source for Numbers {
     }
 
     fn every(&self) -> Duration {
-        Duration::from_millis(250)
+        let state = self.state.upgrade();
+        state.map_or(Duration::from_secs(1), |state| {
+            state.settings.load().push_every
+        })
     }
 
     async fn look(&self, board: &Switchboard) {

@@ -4991,11 +4991,11 @@ export interface components {
         /** @description The settings of a category. */
         CategorySettings: {
             category: string;
-            /** @description Name → what is in force. */
+            /** @description Name → what is in force: numbers and booleans as such. Numbers that must be exact are texts in `items`. */
             config: {
-                [key: string]: string;
+                [key: string]: unknown;
             };
-            /** @description The same, with what may stand in it and who saved it. */
+            /** @description The same by key, with what may stand in it and who saved it. */
             items: components["schemas"]["SettingView"][];
             /**
              * Format: int64

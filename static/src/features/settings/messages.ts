@@ -13,6 +13,7 @@ export const useText = featureText(
       conversations: 'Conversations',
       api: 'Limits of the console and its API',
       alerts: 'Alerts and notices',
+      push: 'What is live',
       feedback: 'Feedback',
       log: 'System log',
       retention: 'Days that things are kept',
@@ -95,6 +96,10 @@ export const useText = featureText(
         label: 'Mails an hour and recipient',
         explain: 'What comes beyond them goes out as one digest every quarter of an hour.',
       },
+      push_interval_ms: {
+        label: 'Between two sendings of numbers and calls (ms)',
+        explain: 'To whoever watches them. Longer spares slow lines.',
+      },
       feedback_per_minute: {
         label: 'Feedback a minute of an API key',
         explain: 'Or of one signed-in user. More is refused with 429.',
@@ -151,7 +156,10 @@ export const useText = featureText(
         label: 'Seconds between two looks at what is to be embedded',
         explain: 'What failed waits longer.',
       },
-      scheduler_batch_size: { label: 'Pairs embedded by one call', explain: 'Of one tenant each.' },
+      scheduler_batch_size: {
+        label: 'Pairs embedded by one call',
+        explain: 'Of one tenant each; and the approved feedback that is looked at together.',
+      },
       scheduler_auto_sync_enabled: {
         label: 'Embed pairs as they come',
         explain: 'Off, only when somebody asks for it.',
@@ -186,6 +194,7 @@ export const useText = featureText(
       conversations: '会话',
       api: '控制台与 API 限制',
       alerts: '告警与通知',
+      push: '实时推送',
       feedback: '反馈',
       log: '系统日志',
       retention: '保留天数',
@@ -266,6 +275,7 @@ export const useText = featureText(
         label: '每位收件人每小时的邮件数',
         explain: '超出的通知每一刻钟汇总发送一次。',
       },
+      push_interval_ms: { label: '推送间隔（毫秒）', explain: '向正在查看的人发送数字与调用的间隔；线路慢时可调长。' },
       feedback_per_minute: {
         label: '每个 API 密钥每分钟的反馈数',
         explain: '或每位已登录用户。超出的以 429 拒绝。',
@@ -316,7 +326,10 @@ export const useText = featureText(
         explain: '候选自动成为问答，除非已有相同的问题；关闭后一律等待人工决定。',
       },
       scheduler_sync_interval: { label: '同步间隔（秒）', explain: '失败的会等待更久。' },
-      scheduler_batch_size: { label: '批处理大小', explain: '一次调用转换的问答数，每次只属于一个租户。' },
+      scheduler_batch_size: {
+        label: '批处理大小',
+        explain: '一次调用转换的问答数，每次只属于一个租户；也是一起查看的已批准反馈数。',
+      },
       scheduler_auto_sync_enabled: { label: '自动同步', explain: '关闭后仅在有人要求时同步。' },
       rag_top_k: { label: '返回的问答数', explain: '请求未另行指定时的上限。' },
       rag_min_score: { label: '最低相似度', explain: '余弦值：1 为含义相同，0 为毫不相关。' },

@@ -1,37 +1,49 @@
 // What a setting is called: in the operator's words where there are some, else by its key.
 import { useText } from './messages'
 
-const named = [
-  'prices_currency',
-  'prices_usd_cny',
-  'gateway_connect_timeout_ms',
-  'gateway_first_byte_timeout_ms',
-  'gateway_idle_timeout_ms',
-  'gateway_max_attempts',
-  'ledger_queue_capacity',
-  'ledger_batch_size',
-  'ledger_flush_interval_ms',
-  'stats_aggregation_interval_s',
-  'conversations_enabled',
-  'conversations_max_bytes_per_side',
-  'conversations_compress_after_days',
-  'api_rate_limit_per_operator',
-  'api_rate_limit_per_address',
-  'alerts_interval_ms',
-  'alerts_group_window_s',
-  'alerts_mails_per_hour',
-  'feedback_per_minute',
-  'log_stored_level',
-  'retention_request_logs_days',
-  'retention_contents_days',
-  'retention_system_logs_days',
-  'retention_health_checks_days',
-  'retention_metrics_snapshots_days',
-  'retention_deliveries_days',
-  'retention_alerts_days',
-  'archive_enabled',
-  'archive_after_days',
-] as const
+type NameOf<Text> = Text extends `of.${infer Name}.label` ? Name : never
+type Named = NameOf<Parameters<ReturnType<typeof useText>>[0]>
+/** Every setting that has words: the compiler names one that is missing here. */
+const named: Record<Named, true> = {
+  prices_currency: true,
+  prices_usd_cny: true,
+  gateway_connect_timeout_ms: true,
+  gateway_first_byte_timeout_ms: true,
+  gateway_idle_timeout_ms: true,
+  gateway_max_attempts: true,
+  ledger_queue_capacity: true,
+  ledger_batch_size: true,
+  ledger_flush_interval_ms: true,
+  stats_aggregation_interval_s: true,
+  conversations_enabled: true,
+  conversations_max_bytes_per_side: true,
+  conversations_compress_after_days: true,
+  api_rate_limit_per_operator: true,
+  api_rate_limit_per_address: true,
+  alerts_interval_ms: true,
+  alerts_group_window_s: true,
+  alerts_mails_per_hour: true,
+  push_interval_ms: true,
+  feedback_per_minute: true,
+  log_stored_level: true,
+  retention_request_logs_days: true,
+  retention_contents_days: true,
+  retention_system_logs_days: true,
+  retention_health_checks_days: true,
+  retention_metrics_snapshots_days: true,
+  retention_deliveries_days: true,
+  retention_alerts_days: true,
+  archive_enabled: true,
+  archive_after_days: true,
+  scheduler_process_interval: true,
+  scheduler_auto_learn_enabled: true,
+  scheduler_sync_interval: true,
+  scheduler_batch_size: true,
+  scheduler_auto_sync_enabled: true,
+
+  rag_top_k: true,
+  rag_min_score: true,
+}
 const grouped = [
   'prices',
   'gateway',
@@ -40,6 +52,7 @@ const grouped = [
   'conversations',
   'api',
   'alerts',
+  'push',
   'feedback',
   'log',
   'retention',
@@ -50,7 +63,10 @@ const grouped = [
 
 export function useWords() {
   const t = useText()
-  const nameOf = (key: string) => named.find((name) => name === key.replace('.', '_'))
+  const nameOf = (key: string) => {
+    const name = key.replace('.', '_')
+    return name in named ? (name as keyof typeof named) : undefined
+  }
   return {
     label(key: string): string {
       const name = nameOf(key)

@@ -1,5 +1,6 @@
 //! `/api/v1/*` and the operations face: what operators and scripts see.
 
+mod acceptance;
 mod alerts;
 mod auth;
 mod backups;

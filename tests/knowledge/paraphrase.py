@@ -101,10 +101,16 @@ def run(steward, provider, model):
     key = steward.create("tokens", {"name": "app", "tenant_id": tenant, "knowledge": True})["token"]
     words, wanted = "I forgot my login credentials, what now?", "How do I reset my password?"
     steward.call("PUT", "ops/config/rag", {"min_score": 0.4, "top_k": 1})
-    call, given = chat(steward, key, words)
+    call, given = eventually("the model answers in time", lambda: given_in_time(steward, key, words))
     expect(given, "1", "how many pairs the call was given")
     record = eventually("the call is on the books", lambda: one_call(steward, call))
     expect([one["id"] for one in record["knowledge"]["pairs"]], [ids[wanted]], "which pairs the record names")
+
+
+def given_in_time(steward, key, words):
+    """A call for which the model was fast enough. While the machine is too busy for that, calls go without pairs, as they should."""
+    call, given = chat(steward, key, words)
+    return (call, given) if given != "timed_out" else None
 
 
 def one_call(steward, call):

@@ -9,7 +9,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use sea_orm::{ConnectionTrait, Statement};
 use steward_actors::domain::calendar::{day_of, next_day};
 use steward_actors::domain::clock::ManualClock;
-use steward_actors::domain::price::{Currency, Price, PriceBook, PriceRow};
+use steward_actors::domain::price::{Currency, Price, PriceBook, PriceRow, Tier};
 use steward_actors::domain::record::{Operation, Record};
 use steward_actors::domain::rid::Rid;
 use steward_actors::ledger_store::recount::recount;
@@ -40,8 +40,16 @@ fn price(id: i64, provider: &str, model: &str, currency: Currency, valid_from: i
             output_nano: 7_000_001 * id,
             cached_nano: Some(99_999),
             cache_write_nano: None,
+            cache_write_1h_nano: Some(3_000_000_017 * id),
             reasoning_nano: None,
             per_call_nano: id,
+            tiers: vec![Tier {
+                above: 2_500,
+                input_nano: 2_000_000_011 * id,
+                output_nano: 9_000_001 * id,
+                cache_write_1h_nano: Some(5_000_000_003 * id),
+                ..Tier::default()
+            }],
         },
     }
 }
@@ -69,6 +77,8 @@ fn call(random: &mut StdRng, n: u64, before: &PriceBook) -> Record {
         ttft_ms: success.then_some(70),
         prompt_tokens: prompt,
         cached_tokens: prompt / 3,
+        cache_write_tokens: prompt / 4,
+        cache_write_1h_tokens: prompt / 5,
         completion_tokens: completion,
         total_tokens: prompt + completion,
         status_code: [502, 200][usize::from(success)],

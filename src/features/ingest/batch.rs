@@ -106,6 +106,10 @@ pub(super) struct ToldRecord {
     #[serde(default)]
     #[schema(minimum = 0)]
     cache_write_tokens: i64,
+    /// Of those written to a cache: kept there for an hour.
+    #[serde(default)]
+    #[schema(minimum = 0)]
+    cache_write_1h_tokens: i64,
     #[serde(default)]
     #[schema(minimum = 0)]
     reasoning_tokens: i64,
@@ -231,6 +235,7 @@ fn record(told: ToldRecord, token: &TokenView, now: i64) -> Result<Record, Fault
         ("total_tokens", told.total_tokens.unwrap_or_default()),
         ("cached_tokens", told.cached_tokens),
         ("cache_write_tokens", told.cache_write_tokens),
+        ("cache_write_1h_tokens", told.cache_write_1h_tokens),
         ("reasoning_tokens", told.reasoning_tokens),
     ] {
         if !(0..=TOKENS_MAX).contains(&count) {
@@ -241,6 +246,12 @@ fn record(told: ToldRecord, token: &TokenView, now: i64) -> Result<Record, Fault
         return wrong(
             "prompt_tokens",
             "must include the cached and the cache-written ones",
+        );
+    }
+    if told.cache_write_1h_tokens > told.cache_write_tokens {
+        return wrong(
+            "cache_write_tokens",
+            "must include those that are kept for an hour",
         );
     }
     if !(0..=DURATION_MAX_MS).contains(&told.duration_ms) {
@@ -332,6 +343,7 @@ fn record(told: ToldRecord, token: &TokenView, now: i64) -> Result<Record, Fault
             .max(told.prompt_tokens + told.completion_tokens),
         cached_tokens: told.cached_tokens,
         cache_write_tokens: told.cache_write_tokens,
+        cache_write_1h_tokens: told.cache_write_1h_tokens,
         reasoning_tokens: told.reasoning_tokens,
         cost_nano: cost_nano.unwrap_or_default(),
         currency: if cost_nano.is_some() {

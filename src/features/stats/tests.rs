@@ -12,6 +12,8 @@ use steward_actors::ledger_store::{self, Batch};
 use steward_entities::database::begin_write;
 use steward_entities::feedback;
 
+use steward_migration::testing::TestDatabase;
+
 use crate::http::money::decimal;
 use crate::http::range::rfc3339;
 use crate::testing::{Answer, Ask, START, World};
@@ -1014,4 +1016,88 @@ async fn rates_of_days_on(world: World) {
         .map(|item| item["cost"].as_str().unwrap().parse().unwrap())
         .collect();
     assert!(costs.is_sorted_by(|a, b| a >= b), "{ranked}");
+}
+
+/// Microseconds of an RFC 3339 time.
+fn moment(text: &str) -> i64 {
+    crate::http::range::parse_time(text, "test").unwrap()
+}
+
+#[actix_web::test]
+async fn days_are_those_of_the_clock_on_the_wall_when_it_changes() {
+    over_a_change_of_clocks(TestDatabase::sqlite().await).await;
+}
+
+#[actix_web::test]
+async fn days_are_those_of_the_clock_on_the_wall_when_it_changes_postgres() {
+    over_a_change_of_clocks(TestDatabase::postgres().await).await;
+}
+
+/// In Berlin clocks went from two to three on Sunday, March 29th 2026.
+async fn over_a_change_of_clocks(database: TestDatabase) {
+    let monday = moment("2026-03-30T09:30:00+02:00");
+    let world = World::in_zone(database, chrono_tz::Europe::Berlin, monday);
+    let calls = [
+        "2026-03-28T23:30:00+01:00",
+        // Sunday, up to half past nine: an hour less than Monday.
+        "2026-03-29T00:30:00+01:00",
+        "2026-03-29T09:00:00+02:00",
+        "2026-03-29T12:00:00+02:00",
+        "2026-03-29T23:00:00+02:00",
+        // Monday.
+        "2026-03-30T00:15:00+02:00",
+        "2026-03-30T09:00:00+02:00",
+    ];
+    let records: Vec<(u64, Record)> = (1..)
+        .zip(calls)
+        .map(|(n, at)| {
+            let at = moment(at);
+            let record = Record {
+                rid: Rid::floor_of_ms(at / 1_000).0,
+                request_at: at,
+                response_at: at + 1_000,
+                ..call(1)
+            };
+            (n, record)
+        })
+        .collect();
+    with(&world, &records).await;
+    let app = world.app().await;
+    let root = world.signed_in("root", "ops_admin").await;
+    let ask = async |path: &str| -> Value {
+        let path = format!("/api/v1/{path}");
+        let answer = Ask::get(&path).bearer(&root).to(&app).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}: {answer:?}");
+        answer.body
+    };
+    let today = ask("stats/overview?range=today").await;
+    let before = &today["previous"];
+    assert_eq!(
+        (&today["request_count"], &before["request_count"]),
+        (&json!(2), &json!(2)),
+        "{today}"
+    );
+    assert_eq!(today["from"], "2026-03-29T22:00:00.000Z");
+    assert_eq!(before["from"], "2026-03-28T23:00:00.000Z");
+    assert_eq!(before["to"], "2026-03-29T07:30:00.000Z");
+    let week = ask("stats/overview?range=7d").await;
+    assert_eq!(week["previous"]["to"], week["from"]);
+
+    // Half an hour after midnight so many times 24 hours ago are another date.
+    let new = json!({"name": "greeting", "content": "Hello"});
+    let made = Ask::post("/api/v1/prompts", new).bearer(&root);
+    let id = made.to(&app).await.body["id"].as_str().unwrap().to_owned();
+    world
+        .clock
+        .advance_micros(moment("2026-03-31T00:30:00+02:00") - monday);
+    let root = world.signed_in("late", "ops_admin").await;
+    let path = format!("/api/v1/stats/prompts/{id}");
+    let prompts = Ask::get(&path).bearer(&root).to(&app).await.body;
+    // Thirty days back: the first of March, whose day began at 23:00 UTC.
+    assert_eq!(prompts["from"], "2026-02-28T23:00:00.000Z", "{prompts}");
+    let jwt = Ask::get("/api/v1/stats/jwt-availability").bearer(&root);
+    let jwt = jwt.to(&app).await.body;
+    assert_eq!(jwt["from"], "2026-03-23T23:30:00.000Z", "{jwt}");
+    assert_eq!(jwt["items"][0]["date"], "2026-03-24");
+    assert_eq!(jwt["items"].as_array().unwrap().len(), 8);
 }

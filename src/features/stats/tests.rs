@@ -1101,3 +1101,94 @@ async fn over_a_change_of_clocks(database: TestDatabase) {
     assert_eq!(jwt["items"][0]["date"], "2026-03-24");
     assert_eq!(jwt["items"].as_array().unwrap().len(), 8);
 }
+
+#[actix_web::test]
+async fn one_tenants_providers_are_told_however_many_calls_there_are() {
+    many_of_one_tenant(World::sqlite().await).await;
+}
+
+#[actix_web::test]
+async fn one_tenants_providers_are_told_however_many_calls_there_are_postgres() {
+    many_of_one_tenant(World::postgres().await).await;
+}
+
+async fn many_of_one_tenant(world: World) {
+    const CALLS: u64 = 20_100;
+    let record = |n: u64| {
+        // Two days, each with both providers and, every tenth call, another tenant.
+        let day = i64::from(n % 2 == 1) * 1_440 * MINUTE;
+        let at = START - day - n.cast_signed() * 1_000;
+        Record {
+            rid: Rid::floor_of_ms(at / 1_000).0,
+            id_tail: n,
+            request_at: at,
+            response_at: at,
+            tenant_id: if n.is_multiple_of(10) { 2 } else { 1 },
+            tenant_public_id: if n.is_multiple_of(10) {
+                "ten_2"
+            } else {
+                "ten_1"
+            }
+            .into(),
+            provider: if n.is_multiple_of(3) {
+                "azure"
+            } else {
+                "openai"
+            }
+            .into(),
+            success: true,
+            status_code: 200,
+            priced: true,
+            cost_nano: 1_000,
+            currency: "USD".into(),
+            ..call(1)
+        }
+    };
+    let records: Vec<(u64, Record)> = (1..=CALLS).map(|n| (n, record(n))).collect();
+    let store = ledger_store::open(&world.database.ledger, world.state.time_zone);
+    store.prepare(START / 1_000).await.unwrap();
+    for part in records.chunks(1_000) {
+        let batch = Batch {
+            node: 0,
+            entries: part,
+            upto_seq: part.last().unwrap().0,
+            now_micros: START,
+        };
+        store.write(batch).await.unwrap();
+    }
+    let app = world.app().await;
+    let root = world.signed_in("root", "ops_admin").await;
+    let ask = async |path: &str| -> Value {
+        let path = format!("/api/v1/{path}");
+        let answer = Ask::get(&path).bearer(&root).to(&app).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}: {answer:?}");
+        answer.body
+    };
+    let of = |provider: &str| {
+        let own = records
+            .iter()
+            .filter(|(n, record)| !n.is_multiple_of(10) && record.provider == provider);
+        own.count()
+    };
+    let usage = ask("ops/api-usage/stats?tenant_id=ten_1").await;
+    assert_eq!(usage["request_count"], of("openai") + of("azure"));
+    let told = |it: &Value, provider: &str| {
+        assert_eq!(
+            (&it["name"], &it["request_count"]),
+            (&json!(provider), &json!(of(provider))),
+            "{it}"
+        );
+        assert_eq!(it["cost"], json!(decimal(1_000 * of(provider) as i64)));
+        assert_eq!(it["total_tokens"], 3 * of(provider));
+    };
+    let providers = usage["by_provider"].as_array().unwrap();
+    assert_eq!(providers.len(), 2, "{usage}");
+    told(&providers[0], "openai");
+    told(&providers[1], "azure");
+    let cost = ask("ops/api-usage/cost?tenant_id=ten_1").await;
+    told(&cost["by_provider"][0], "openai");
+    assert_eq!(
+        cost["by_tenant"][0]["request_count"],
+        of("openai") + of("azure")
+    );
+}

@@ -1192,3 +1192,39 @@ async fn many_of_one_tenant(world: World) {
         of("openai") + of("azure")
     );
 }
+
+#[actix_web::test]
+async fn a_key_of_a_tenant_is_told_to_its_people_only() {
+    let world = World::sqlite().await;
+    with_calls(&world).await;
+    let app = world.app().await;
+    let root = world.signed_in("root", "ops_admin").await;
+    let tenant = async |name: &str| {
+        let made = Ask::post("/api/v1/ops/tenants", json!({"name": name})).bearer(&root);
+        made.to(&app).await.body["id"].as_str().unwrap().to_owned()
+    };
+    let (own, other) = (tenant("own").await, tenant("other").await);
+    let key = async |tenant: &str| {
+        let new = json!({"name": "key", "tenant_id": tenant});
+        let made = Ask::post("/api/v1/tokens", new).bearer(&root);
+        made.to(&app).await.body["id"].as_str().unwrap().to_owned()
+    };
+    let (mine, theirs) = (key(&own).await, key(&other).await);
+    let row = steward_entities::tenant::by_public_id(
+        &world.database.control_read,
+        steward_entities::scope::Scope::All,
+        &own,
+    );
+    let own = row.await.unwrap().unwrap().id;
+    let tessa = world
+        .signed_in_of_tenant("tessa", "tenant_admin", own)
+        .await;
+    for path in ["", "/trend?by=day", "/trend?by=hour"] {
+        let ask = async |id: &str| {
+            let path = format!("/api/v1/stats/tokens/{id}{path}");
+            Ask::get(&path).bearer(&tessa).to(&app).await.status
+        };
+        assert_eq!(ask(&mine).await, StatusCode::OK, "{path}");
+        assert_eq!(ask(&theirs).await, StatusCode::NOT_FOUND, "{path}");
+    }
+}

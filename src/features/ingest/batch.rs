@@ -227,7 +227,7 @@ fn read(text: &str) -> Result<ToldRecord, Fault> {
     })
 }
 
-fn record(told: ToldRecord, token: &TokenView, now: i64) -> Result<Record, Fault> {
+fn record(mut told: ToldRecord, token: &TokenView, now: i64) -> Result<Record, Fault> {
     let wrong = |field: &str, message: &str| Err((field.to_owned(), message.to_owned()));
     for (field, count) in [
         ("prompt_tokens", told.prompt_tokens),
@@ -268,6 +268,16 @@ fn record(told: ToldRecord, token: &TokenView, now: i64) -> Result<Record, Fault
     }
     if told.provider.trim().is_empty() {
         return wrong("provider", "must not be empty");
+    }
+    // Counting tokens uses none, and nobody charges for it: those it tells are its answer.
+    if matches!(told.operation, ToldOperation::CountTokens) {
+        told.prompt_tokens = 0;
+        told.completion_tokens = 0;
+        told.total_tokens = None;
+        told.cached_tokens = 0;
+        told.cache_write_tokens = 0;
+        told.cache_write_1h_tokens = 0;
+        told.reasoning_tokens = 0;
     }
     let request_at = match parse_time(&told.request_at, "request_at") {
         Ok(at) if (EARLIEST_MICROS..=now + AHEAD_MAX_MICROS).contains(&at) => at,

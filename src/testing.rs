@@ -80,6 +80,23 @@ impl World {
         }
     }
 
+    /// Where days are those of `time_zone`, at `at_micros`.
+    pub(crate) fn in_zone(
+        database: TestDatabase,
+        time_zone: chrono_tz::Tz,
+        at_micros: i64,
+    ) -> Self {
+        let clock = Arc::new(ManualClock::at_micros(at_micros));
+        let config = Config::load(None, []).unwrap();
+        let (parts, _) = parts(&database, clock.clone(), config);
+        let state = AppState::new(Parts { time_zone, ..parts });
+        Self {
+            state: web::Data::new(state.unwrap()),
+            clock,
+            database,
+        }
+    }
+
     /// On SQLite, with a gateway that cannot be told of a change.
     pub(crate) async fn untold() -> Self {
         let database = TestDatabase::sqlite().await;

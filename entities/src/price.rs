@@ -8,6 +8,9 @@ use std::collections::HashMap;
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{ActiveValue::Set, DatabaseTransaction, QueryOrder};
+use serde::{Deserialize, Serialize};
+
+use serde_json::json;
 
 use crate::{public_id, revision};
 
@@ -33,10 +36,14 @@ pub struct Model {
     pub cached_nano: Option<i64>,
     /// `None`: as input.
     pub cache_write_nano: Option<i64>,
+    /// Written to a cache that keeps it for an hour; `None`: as `cache_write_nano`.
+    pub cache_write_1h_nano: Option<i64>,
     /// `None`: as output.
     pub reasoning_nano: Option<i64>,
     /// Billionths of the currency per call.
     pub per_call_nano: i64,
+    /// JSON of [`Tier`]s, rising; `None`: every prompt costs the same.
+    pub tiers: Option<String>,
     /// Microseconds since the Unix epoch.
     pub valid_from: i64,
     /// From the list that comes with the program, not from an operator.
@@ -55,6 +62,37 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
+/// What longer prompts are charged: every model token of a call whose prompt has more than `above`, in place of the
+/// figures of the price itself. Billionths of the currency per million model tokens.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tier {
+    pub above: i64,
+    pub input_nano: i64,
+    pub output_nano: i64,
+    /// `None`: as input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cached_nano: Option<i64>,
+    /// `None`: as input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_write_nano: Option<i64>,
+    /// `None`: as `cache_write_nano`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_write_1h_nano: Option<i64>,
+    /// `None`: as output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning_nano: Option<i64>,
+}
+
+/// Whether these are tiers as they are stored: each begins above the one before, the first above nothing.
+pub fn are_tiers(tiers: &[Tier]) -> bool {
+    let mut before = 0;
+    tiers.iter().all(|tier| {
+        let rises = tier.above > before;
+        before = tier.above;
+        rises
+    })
+}
+
 /// What is charged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
@@ -63,11 +101,22 @@ pub struct Figures {
     pub output_nano: i64,
     pub cached_nano: Option<i64>,
     pub cache_write_nano: Option<i64>,
+    pub cache_write_1h_nano: Option<i64>,
     pub reasoning_nano: Option<i64>,
     pub per_call_nano: i64,
+    /// By rising `above`.
+    pub tiers: Vec<Tier>,
 }
 
 impl Model {
+    /// What longer prompts cost, by rising `above`; `None` when the stored text is not one this version reads.
+    pub fn tiers(&self) -> Option<Vec<Tier>> {
+        match &self.tiers {
+            None => Some(Vec::new()),
+            Some(text) => serde_json::from_str(text).ok(),
+        }
+    }
+
     /// What it charges.
     pub fn figures(&self) -> Figures {
         Figures {
@@ -76,8 +125,10 @@ impl Model {
             output_nano: self.output_nano,
             cached_nano: self.cached_nano,
             cache_write_nano: self.cache_write_nano,
+            cache_write_1h_nano: self.cache_write_1h_nano,
             reasoning_nano: self.reasoning_nano,
             per_call_nano: self.per_call_nano,
+            tiers: self.tiers().unwrap_or_default(),
         }
     }
 }
@@ -107,8 +158,12 @@ impl NewPrice {
             output_nano: Set(self.figures.output_nano),
             cached_nano: Set(self.figures.cached_nano),
             cache_write_nano: Set(self.figures.cache_write_nano),
+            cache_write_1h_nano: Set(self.figures.cache_write_1h_nano),
             reasoning_nano: Set(self.figures.reasoning_nano),
             per_call_nano: Set(self.figures.per_call_nano),
+            tiers: Set(
+                (!self.figures.tiers.is_empty()).then(|| json!(self.figures.tiers).to_string())
+            ),
             valid_from: Set(self.valid_from),
             from_list: Set(from_list),
             removed: Set(self.removed),

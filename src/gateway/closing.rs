@@ -232,6 +232,7 @@ impl Closing {
         record.total_tokens = count(settled.usage.total);
         record.cached_tokens = count(settled.usage.cached);
         record.cache_write_tokens = count(settled.usage.cache_write);
+        record.cache_write_1h_tokens = count(settled.usage.cache_write_1h);
         record.reasoning_tokens = count(settled.usage.reasoning);
         record.usage_estimated = settled.estimated;
     }

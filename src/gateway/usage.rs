@@ -22,6 +22,8 @@ pub struct Usage {
     pub cached: u64,
     /// Of the prompt: written to a cache.
     pub cache_write: u64,
+    /// Of that: kept there for an hour.
+    pub cache_write_1h: u64,
     /// Of the completion: reasoning.
     pub reasoning: u64,
 }
@@ -35,6 +37,7 @@ impl Usage {
             total: self.total.max(other.total),
             cached: self.cached.max(other.cached),
             cache_write: self.cache_write.max(other.cache_write),
+            cache_write_1h: self.cache_write_1h.max(other.cache_write_1h),
             reasoning: self.reasoning.max(other.reasoning),
         }
         .with_total()
@@ -56,6 +59,7 @@ pub struct Parts {
     total: u64,
     cached: u64,
     cache_write: u64,
+    cache_write_1h: u64,
     reasoning: u64,
     /// `prompt` does not include the cached and the written.
     exclusive: bool,
@@ -96,6 +100,7 @@ impl Parts {
             total: total.0.unwrap_or(0),
             cached: cached.0.unwrap_or(0),
             cache_write: cache_write.0.unwrap_or(0),
+            cache_write_1h: long.0.unwrap_or(0),
             reasoning: reasoning.0.unwrap_or(0),
             exclusive: operation == Operation::Messages && !told.has_prompt_tokens,
         })
@@ -109,6 +114,7 @@ impl Parts {
             total: self.total.max(later.total),
             cached: self.cached.max(later.cached),
             cache_write: self.cache_write.max(later.cache_write),
+            cache_write_1h: self.cache_write_1h.max(later.cache_write_1h),
             reasoning: self.reasoning.max(later.reasoning),
             exclusive: self.exclusive || later.exclusive,
         }
@@ -134,6 +140,7 @@ impl Parts {
             total: self.total,
             cached: self.cached,
             cache_write: self.cache_write,
+            cache_write_1h: self.cache_write_1h.min(self.cache_write),
             reasoning: self.reasoning,
         }
         .with_total()

@@ -127,6 +127,7 @@ pub fn record(
         total_tokens: count(usage.total),
         cached_tokens: count(usage.cached),
         cache_write_tokens: count(usage.cache_write),
+        cache_write_1h_tokens: count(usage.cache_write_1h),
         reasoning_tokens: count(usage.reasoning),
         cost_nano: cost_nano.unwrap_or_default(),
         currency: cost_nano.map(|_| "USD".to_owned()).unwrap_or_default(),
@@ -286,6 +287,8 @@ fn usage(context: &Context, told: &Attributes, provider: &str) -> Usage {
         total,
         cached,
         cache_write,
+        // Nobody tells it.
+        cache_write_1h: 0,
         reasoning: count(&[
             "gen_ai.usage.reasoning.output_tokens",
             "gen_ai.usage.reasoning_tokens",

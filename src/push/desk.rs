@@ -28,6 +28,8 @@ pub(super) enum Closing {
     StandingChanged = 4401,
     /// No sign of life.
     Silent = 4408,
+    /// It asks and does not read the answers.
+    Unread = 4429,
 }
 
 impl Closing {
@@ -37,6 +39,7 @@ impl Closing {
             Self::TooLarge => "the message is too large",
             Self::StandingChanged => "the session or the role has changed",
             Self::Silent => "no sign of life",
+            Self::Unread => "the answers are not read",
         }
     }
 }

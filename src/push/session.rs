@@ -29,6 +29,8 @@ pub(super) struct Session {
     window: Window,
     /// A message that comes in several frames.
     partial: Option<Vec<u8>>,
+    /// It was closed: what still comes is not answered.
+    is_over: bool,
 }
 
 /// The bell rang.
@@ -42,15 +44,25 @@ impl Session {
             heartbeat,
             window: Window::new(heartbeat, Instant::now()),
             partial: None,
+            is_over: false,
         }
     }
 
     fn say(&mut self, text: ByteString, ctx: &mut WebsocketContext<Self>) {
         self.window.sent(text.len());
         ctx.text(text);
+        self.bound(ctx);
+    }
+
+    /// Ends the session of a client that asks on and on and reads no answer.
+    fn bound(&mut self, ctx: &mut WebsocketContext<Self>) {
+        if self.window.is_overrun() && !self.is_over {
+            self.close(Closing::Unread, ctx);
+        }
     }
 
     fn close(&mut self, closing: Closing, ctx: &mut WebsocketContext<Self>) {
+        self.is_over = true;
         ctx.close(Some(CloseReason {
             code: CloseCode::from(closing as u16),
             description: Some(closing.reason().to_owned()),
@@ -113,7 +125,10 @@ impl Session {
                     self.subscription.remove(topic);
                 }
             }
-            Ok(Op::Ping) => self.say(protocol::pong(), ctx),
+            Ok(Op::Ping) => {
+                self.say(protocol::pong(), ctx);
+                self.ping(ctx);
+            }
             Err(_) => {
                 let error = ApiError::new(ErrorCode::RequestInvalid).detail(
                     "A message is a JSON object whose op is subscribe, unsubscribe or ping.",
@@ -197,6 +212,9 @@ impl StreamHandler<Rung> for Session {
 
 impl StreamHandler<Result<Message, ProtocolError>> for Session {
     fn handle(&mut self, message: Result<Message, ProtocolError>, ctx: &mut Self::Context) {
+        if self.is_over {
+            return;
+        }
         self.window.heard(Instant::now());
         match message {
             Ok(Message::Text(text)) => self.read(text.as_bytes(), ctx),
@@ -205,6 +223,8 @@ impl StreamHandler<Result<Message, ProtocolError>> for Session {
             Ok(Message::Ping(payload)) => {
                 self.window.sent(payload.len());
                 ctx.pong(&payload);
+                self.bound(ctx);
+                self.ping(ctx);
             }
             Ok(Message::Pong(payload)) => {
                 self.window.answered(&payload);

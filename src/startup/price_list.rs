@@ -10,7 +10,7 @@ use serde::Deserialize;
 use steward_actors::domain::clock::Clock;
 use steward_actors::domain::price::Currency;
 use steward_entities::database::{Databases, begin_write};
-use steward_entities::price::{self, Figures};
+use steward_entities::price::{self, Figures, Tier};
 
 use super::StartError;
 use crate::http::money;
@@ -43,8 +43,24 @@ struct Entry {
     output: Option<String>,
     cached: Option<String>,
     cache_write: Option<String>,
+    cache_write_1h: Option<String>,
     reasoning: Option<String>,
     per_call: Option<String>,
+    #[serde(default)]
+    tiers: Vec<ListedTier>,
+}
+
+/// What prompts of more than `above` model tokens cost.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListedTier {
+    above: i64,
+    input: String,
+    output: String,
+    cached: Option<String>,
+    cache_write: Option<String>,
+    cache_write_1h: Option<String>,
+    reasoning: Option<String>,
 }
 
 /// The list in the table's terms.
@@ -73,14 +89,31 @@ fn read(text: &str) -> Result<PricesOfDay, String> {
                     .ok_or_else(|| format!("{name} {model}: {text:?} is not an amount"))
             };
             let part = |text: &Option<String>| text.as_ref().map(nano).transpose();
+            let mut tiers = Vec::with_capacity(entry.tiers.len());
+            for tier in &entry.tiers {
+                tiers.push(Tier {
+                    above: tier.above,
+                    input_nano: nano(&tier.input)?,
+                    output_nano: nano(&tier.output)?,
+                    cached_nano: part(&tier.cached)?,
+                    cache_write_nano: part(&tier.cache_write)?,
+                    cache_write_1h_nano: part(&tier.cache_write_1h)?,
+                    reasoning_nano: part(&tier.reasoning)?,
+                });
+            }
+            if !price::are_tiers(&tiers) {
+                return Err(format!("{name} {model}: its tiers do not rise"));
+            }
             let figures = Figures {
                 currency: provider.currency.clone(),
                 input_nano: nano(&entry.input)?,
                 output_nano: part(&entry.output)?.unwrap_or(0),
                 cached_nano: part(&entry.cached)?,
                 cache_write_nano: part(&entry.cache_write)?,
+                cache_write_1h_nano: part(&entry.cache_write_1h)?,
                 reasoning_nano: part(&entry.reasoning)?,
                 per_call_nano: part(&entry.per_call)?.unwrap_or(0),
+                tiers,
             };
             prices.push(price::Listed {
                 provider: name.clone(),
@@ -154,6 +187,39 @@ mod tests {
                     .is_none_or(|nano| nano <= 2 * figures.input_nano),
                 "{at}"
             );
+            assert!(
+                figures
+                    .cache_write_1h_nano
+                    .is_none_or(|nano| figures.cache_write_nano.is_some_and(|least| least <= nano)),
+                "{at}"
+            );
+            // Long prompts never cost less, and what has a price of its own has one in every tier.
+            let (mut input, mut output) = (figures.input_nano, figures.output_nano);
+            for tier in &figures.tiers {
+                assert!((input..=10 * input).contains(&tier.input_nano), "{at}");
+                assert!((output..=10 * output).contains(&tier.output_nano), "{at}");
+                assert_eq!(
+                    tier.cached_nano.is_some(),
+                    figures.cached_nano.is_some(),
+                    "{at}"
+                );
+                assert_eq!(
+                    tier.cache_write_nano.is_some(),
+                    figures.cache_write_nano.is_some(),
+                    "{at}"
+                );
+                assert_eq!(
+                    tier.cache_write_1h_nano.is_some(),
+                    figures.cache_write_1h_nano.is_some(),
+                    "{at}"
+                );
+                assert_eq!(
+                    tier.reasoning_nano.is_some(),
+                    figures.reasoning_nano.is_some(),
+                    "{at}"
+                );
+                (input, output) = (tier.input_nano, tier.output_nano);
+            }
             assert!(!model.is_empty() && model.trim() == model, "{at}");
             assert!(!model.starts_with(&format!("{provider}/")), "{at}");
             assert!(source.starts_with("https://"), "{at}");
@@ -199,6 +265,22 @@ mod tests {
         let sonnet = of("anthropic", "claude-sonnet-4-5");
         assert_eq!(sonnet.cached_nano, Some(300_000_000));
         assert_eq!(sonnet.cache_write_nano, Some(3_750_000_000));
+        assert_eq!(sonnet.cache_write_1h_nano, Some(6_000_000_000));
+        assert_eq!(
+            of("google", "gemini-2.5-pro").tiers,
+            [Tier {
+                above: 200_000,
+                input_nano: 2_500_000_000,
+                output_nano: 15_000_000_000,
+                cached_nano: Some(250_000_000),
+                ..Tier::default()
+            }]
+        );
+        let above = |tiers: Vec<Tier>| tiers.iter().map(|tier| tier.above).collect::<Vec<_>>();
+        assert_eq!(
+            above(of("dashscope", "qwen3-coder-plus").tiers),
+            [32_000, 128_000, 256_000]
+        );
         let embedding = of("openai", "text-embedding-3-small");
         assert_eq!(
             (embedding.input_nano, embedding.output_nano),
@@ -222,6 +304,13 @@ mod tests {
             (
                 list("USD", "m = { input = \"1\", inputs = \"1\" }"),
                 "inputs",
+            ),
+            (
+                list(
+                    "USD",
+                    "m = { input = \"1\", tiers = [ { above = 9, input = \"1\", output = \"1\" }, { above = 9, input = \"1\", output = \"1\" } ] }",
+                ),
+                "rise",
             ),
             (
                 list("USD", "m = { input = \"1\" }\nm = { input = \"2\" }"),

@@ -54,6 +54,7 @@ pub(super) static CALLS: Columns = &[
     ("upstream_request_id", Text),
     ("prompt_version_id", Number),
     ("knowledge", Text),
+    ("cache_write_1h_tokens", Number),
     // What its ids mean; not of the table itself.
     ("token_public_id", Text),
     ("token_name", Text),
@@ -69,7 +70,7 @@ pub(super) static CALLS: Columns = &[
     ("prompt", Text),
 ];
 /// So many of them are the table's.
-const OWN: usize = 42;
+const OWN: usize = 43;
 
 /// Columns of the tries.
 pub(super) static ATTEMPTS: Columns = &[

@@ -217,6 +217,9 @@ pub struct Record {
     /// none. Empty when nobody asked for any.
     #[prost(string, tag = "47")]
     pub knowledge: String,
+    /// Of `cache_write_tokens`: those that the cache keeps for an hour.
+    #[prost(int64, tag = "48")]
+    pub cache_write_1h_tokens: i64,
     /// By what it is recognised when it is told of again ([`super::seen`]); at most [`SEEN_KEYS_MAX`].
     #[prost(sfixed64, repeated, tag = "60")]
     pub seen_keys: Vec<i64>,
@@ -240,6 +243,7 @@ impl Record {
             &mut self.total_tokens,
             &mut self.cached_tokens,
             &mut self.cache_write_tokens,
+            &mut self.cache_write_1h_tokens,
             &mut self.reasoning_tokens,
         ] {
             *count = (*count).clamp(0, TOKENS_MAX);

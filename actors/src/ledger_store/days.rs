@@ -7,12 +7,14 @@ use chrono_tz::Tz;
 use sea_orm::DbErr;
 use steward_entities::dashboard_stats;
 use steward_entities::database::{Databases, begin_write};
+use steward_entities::exchange_rate;
 use steward_entities::ledger::daily::{self, AiRequests, UserActivity};
 use steward_entities::ledger::rollup::{self, MODEL_DAILY, Measures};
 use steward_entities::ledger::{conversation_count, recent};
 
 use crate::domain::calendar;
 use crate::domain::clock::SharedClock;
+use crate::domain::price::{Currency, Rate, Rates};
 use crate::domain::rid::Rid;
 
 /// Everything that is told per day, of the day that begins at `day`; how many calls it had.
@@ -70,7 +72,7 @@ pub async fn derive_day(
         ai_requests: requests,
         success_rate: (requests > 0).then(|| successes as f64 / requests as f64),
         total_tokens: sum("total_tokens"),
-        cost: cost(&measures),
+        cost: cost(&measures, rate_of(databases, zone, day).await?),
         p95_duration_ms: measures.duration.quantile(0.95),
     };
     dashboard_stats::put(&txn, figures, now).await?;
@@ -78,14 +80,25 @@ pub async fn derive_day(
     Ok(requests)
 }
 
-/// What was charged, and in what; `None` when nothing is known, or two currencies would have to become one.
-fn cost(measures: &Measures) -> Option<(i64, String)> {
+/// The exchange rate of a day; `None` while none was ever in force.
+async fn rate_of(databases: &Databases, zone: Tz, day: i64) -> Result<Option<Rate>, DbErr> {
+    let rates = exchange_rate::all(&databases.control_read).await?;
+    let rates = rates
+        .into_iter()
+        .filter_map(|row| Some((row.valid_from, Rate::new(row.cny_per_usd_nano)?)));
+    let rates: Vec<_> = rates.collect();
+    Ok((!rates.is_empty()).then(|| Rates::new(rates).by_day(zone, Rate::ONE).of(day)))
+}
+
+/// What was charged, and in what: charges in two currencies are one sum in dollars, by the day's `rate`. `None` when
+/// nothing is known.
+fn cost(measures: &Measures, rate: Option<Rate>) -> Option<(i64, String)> {
     let (usd, cny) = (measures.sum("cost_usd_nano"), measures.sum("cost_cny_nano"));
     match (usd, cny) {
         (0, 0) if measures.sum("unpriced_count") > 0 => None,
         (usd, 0) => Some((usd, "USD".to_owned())),
         (0, cny) => Some((cny, "CNY".to_owned())),
-        _ => None,
+        both => rate.map(|rate| (rate.sum(both.into(), Currency::Usd), "USD".to_owned())),
     }
 }
 

@@ -465,7 +465,7 @@ impl Transaction for PostgresTransaction {
         node: u8,
         from: u64,
         to: u64,
-    ) -> Result<HashMap<u64, Option<i64>>, WriteError> {
+    ) -> Result<HashSet<(u64, Option<i64>)>, WriteError> {
         let letters: Vec<(i64, Option<i64>)> = sqlx::query_as(
             "SELECT seq, rid FROM dead_letters WHERE node = $1 AND seq BETWEEN $2 AND $3",
         )

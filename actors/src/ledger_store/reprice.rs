@@ -54,6 +54,8 @@ const LOOKS: u32 = 600;
 pub(super) struct Charged {
     pub(super) counted: Counted,
     pub(super) price_id: i64,
+    /// Of what was written to a cache: kept there for an hour.
+    pub(super) cache_write_1h: i64,
     pub(super) operation: i64,
     pub(super) provider: String,
     pub(super) asked: String,
@@ -95,6 +97,7 @@ impl Charged {
                 completion,
                 cached,
                 cache_write,
+                cache_write_1h: self.cache_write_1h,
                 reasoning,
             },
             total_tokens,

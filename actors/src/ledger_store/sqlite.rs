@@ -544,7 +544,7 @@ impl Transaction for SqliteTransaction<'_> {
         node: u8,
         from: u64,
         to: u64,
-    ) -> Result<HashMap<u64, Option<i64>>, WriteError> {
+    ) -> Result<HashSet<(u64, Option<i64>)>, WriteError> {
         let connection = self.held.connection().await?;
         let mut statement = connection.prepare_cached(
             "SELECT seq, rid FROM dead_letters WHERE node = ? AND seq BETWEEN ? AND ?",

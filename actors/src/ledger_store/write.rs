@@ -90,7 +90,7 @@ pub(super) trait Transaction: Send + Sized {
         node: u8,
         from: u64,
         to: u64,
-    ) -> Result<HashMap<u64, Option<i64>>, WriteError>;
+    ) -> Result<HashSet<(u64, Option<i64>)>, WriteError>;
     /// Those of `keys` that are in one of `buckets` of `seen_ids`.
     async fn seen(&mut self, buckets: &[i64], keys: &[i64]) -> Result<HashSet<i64>, WriteError>;
     /// Puts distinct keys into a bucket; answers those that were not in it.
@@ -204,7 +204,7 @@ impl Shared {
             let mut missing = 0_u64;
             for entry in settled {
                 let (seq, record) = entry;
-                if letters.get(seq) == Some(&Some(record.rid)) {
+                if letters.contains(&(*seq, Some(record.rid))) {
                     outcome.dead_lettered.push(*seq);
                 } else if tails.get(&record.rid).map(|tail| *tail as u64) == Some(record.id_tail) {
                     outcome.skipped += 1;

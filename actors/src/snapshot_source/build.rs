@@ -8,7 +8,7 @@ use steward_entities::{
 };
 
 use crate::domain::issuer::{IssuerKey, IssuerView};
-use crate::domain::price::{Currency, Price, PriceBook, PriceRow};
+use crate::domain::price::{Currency, Price, PriceBook, PriceRow, Tier};
 use crate::domain::prompt::{PromptBook, PromptVersion, PromptView};
 use crate::domain::redaction::{RedactionMode, Redactor};
 use crate::domain::snapshot::{
@@ -129,8 +129,17 @@ fn prompt_book(
     PromptBook::new(named.into_values())
 }
 
-/// `None` for a currency that only a later version knows: unpriced is better than wrong.
+/// `None` for a currency or tiers that only a later version knows: unpriced is better than wrong.
 pub fn price_row(row: price::Model) -> Option<PriceRow> {
+    let tiers = row.tiers()?.into_iter().map(|tier| Tier {
+        above: tier.above,
+        input_nano: tier.input_nano,
+        output_nano: tier.output_nano,
+        cached_nano: tier.cached_nano,
+        cache_write_nano: tier.cache_write_nano,
+        cache_write_1h_nano: tier.cache_write_1h_nano,
+        reasoning_nano: tier.reasoning_nano,
+    });
     Some(PriceRow {
         valid_from: row.valid_from,
         from_list: row.from_list,
@@ -142,8 +151,10 @@ pub fn price_row(row: price::Model) -> Option<PriceRow> {
             output_nano: row.output_nano,
             cached_nano: row.cached_nano,
             cache_write_nano: row.cache_write_nano,
+            cache_write_1h_nano: row.cache_write_1h_nano,
             reasoning_nano: row.reasoning_nano,
             per_call_nano: row.per_call_nano,
+            tiers: tiers.collect(),
         },
         provider: row.provider,
         model: row.model,
@@ -349,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn prices_are_found_and_unknown_currencies_left_out() {
+    fn prices_are_found_and_those_of_a_later_version_left_out() {
         let row = |id, model: &str, currency: &str| price::Model {
             id,
             public_id: format!("prc_{id}"),
@@ -361,8 +372,14 @@ mod tests {
             output_nano: 8,
             cached_nano: Some(1),
             cache_write_nano: None,
+            cache_write_1h_nano: Some(3),
             reasoning_nano: None,
             per_call_nano: 0,
+            tiers: match id {
+                1 => Some(r#"[{"above":10,"input_nano":9,"output_nano":8}]"#.into()),
+                3 => Some(r#"{"a later":"form"}"#.into()),
+                _ => None,
+            },
             valid_from: 5,
             from_list: true,
             removed: false,
@@ -370,7 +387,7 @@ mod tests {
             created_at: 0,
         };
         let rows = Rows {
-            prices: vec![row(1, "a", "CNY"), row(2, "b", "XXX")],
+            prices: vec![row(1, "a", "CNY"), row(2, "b", "XXX"), row(3, "c", "USD")],
             ..Rows::default()
         };
         let prices = build(rows, opens).snapshot.prices;
@@ -380,7 +397,13 @@ mod tests {
             (found.input_nano, found.output_nano, found.cached_nano),
             (7, 8, Some(1))
         );
-        assert_eq!(prices.find("x", "b", 5), None);
+        let long = found.tier(11);
+        assert_eq!((long.input_nano, long.cached_nano), (9, None));
+        let short = found.tier(10);
+        assert_eq!((short.input_nano, short.cache_write_1h_nano), (7, Some(3)));
+        for unknown in ["b", "c"] {
+            assert_eq!(prices.find("x", unknown, 5), None);
+        }
     }
 
     fn opens(_: &account::Model) -> Result<Secret, String> {

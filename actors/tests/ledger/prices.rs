@@ -8,14 +8,17 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use sea_orm::{ConnectionTrait, Statement};
 use steward_actors::domain::calendar::{day_of, next_day};
-use steward_actors::domain::clock::ManualClock;
-use steward_actors::domain::price::{Currency, Price, PriceBook, PriceRow};
+use steward_actors::domain::clock::{ManualClock, SharedClock};
+use steward_actors::domain::price::{Currency, Price, PriceBook, PriceRow, Tier};
 use steward_actors::domain::record::{Operation, Record};
 use steward_actors::domain::rid::Rid;
+use steward_actors::ledger_store::days::derive_day;
 use steward_actors::ledger_store::recount::recount;
 use steward_actors::ledger_store::reprice::{Books, Hears, Recharged, Scope, reprice};
 use steward_actors::ledger_store::{Batch, open};
+use steward_entities::database::begin_write;
 use steward_entities::ledger::rollup::{Fact, MODEL_DAILY, ROLLUPS, rows};
+use steward_entities::{dashboard_stats, exchange_rate};
 use steward_migration::testing::TestDatabase;
 
 use crate::records::execute;
@@ -40,8 +43,16 @@ fn price(id: i64, provider: &str, model: &str, currency: Currency, valid_from: i
             output_nano: 7_000_001 * id,
             cached_nano: Some(99_999),
             cache_write_nano: None,
+            cache_write_1h_nano: Some(3_000_000_017 * id),
             reasoning_nano: None,
             per_call_nano: id,
+            tiers: vec![Tier {
+                above: 2_500,
+                input_nano: 2_000_000_011 * id,
+                output_nano: 9_000_001 * id,
+                cache_write_1h_nano: Some(5_000_000_003 * id),
+                ..Tier::default()
+            }],
         },
     }
 }
@@ -69,6 +80,8 @@ fn call(random: &mut StdRng, n: u64, before: &PriceBook) -> Record {
         ttft_ms: success.then_some(70),
         prompt_tokens: prompt,
         cached_tokens: prompt / 3,
+        cache_write_tokens: prompt / 4,
+        cache_write_1h_tokens: prompt / 5,
         completion_tokens: completion,
         total_tokens: prompt + completion,
         status_code: [502, 200][usize::from(success)],
@@ -350,4 +363,72 @@ async fn calls_still_to_be_counted_are_counted_once() {
 #[tokio::test]
 async fn calls_still_to_be_counted_are_counted_once_postgres() {
     what_is_not_counted(TestDatabase::postgres().await).await;
+}
+
+/// A day whose calls were charged in two currencies has one cost: in dollars, by the last rate of that day.
+async fn mixed(database: TestDatabase) {
+    let control = &database.control;
+    for (at, tenths) in [(0, 70), (START + HOUR, 80), (START + 48 * HOUR, 90)] {
+        let txn = begin_write(control).await.unwrap();
+        let rate = tenths * 100_000_000;
+        exchange_rate::note(&txn, rate, at).await.unwrap();
+        txn.commit().await.unwrap();
+    }
+    let charged = |n: u64, cost_nano: i64, currency: &str| Record {
+        rid: Rid::floor_of_ms(START / 1_000).0 + n as i64,
+        id_tail: n,
+        token_id: 1,
+        provider: "openai".into(),
+        model: "a".into(),
+        request_at: START,
+        response_at: START,
+        total_tokens: 3,
+        status_code: 200,
+        success: true,
+        priced: true,
+        cost_nano,
+        currency: currency.into(),
+        ..Record::default()
+    };
+    let entries = [
+        (1, charged(1, 1_500_000_000, "USD")),
+        (2, charged(2, 4_000_000_000, "CNY")),
+        (3, charged(3, 12_000_000_000, "CNY")),
+    ];
+    let store = open(&database.ledger, ZONE);
+    store.prepare(START / 1_000).await.unwrap();
+    let clock: SharedClock = Arc::new(ManualClock::at_micros(NOW));
+    let day = day_of(ZONE, START);
+    for (upto, expected) in [
+        (1, (Some(1_500_000_000), Some("USD"))),
+        // 1.50 + 4 / 8, and 12 / 8 more.
+        (2, (Some(2_000_000_000), Some("USD"))),
+        (3, (Some(3_500_000_000), Some("USD"))),
+    ] {
+        let batch = Batch {
+            node: 0,
+            entries: &entries[upto - 1..upto],
+            upto_seq: upto as u64,
+            now_micros: NOW,
+        };
+        store.write(batch).await.unwrap();
+        derive_day(&database, ZONE, &clock, day).await.unwrap();
+        let shown = dashboard_stats::list(&database.control_read, "", "9999");
+        let shown = shown.await.unwrap();
+        assert_eq!(
+            (shown[0].cost_nano, shown[0].currency.as_deref()),
+            expected,
+            "{upto}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn charges_in_two_currencies_are_one_cost_of_the_day() {
+    mixed(TestDatabase::sqlite().await).await;
+}
+
+#[tokio::test]
+async fn charges_in_two_currencies_are_one_cost_of_the_day_postgres() {
+    mixed(TestDatabase::postgres().await).await;
 }

@@ -125,6 +125,16 @@ mod checks {
         assert_eq!((again.skipped, again.dead_lettered), (9, vec![5]));
         let books = (1..11).filter(|n| *n != 5).chain([20]);
         assert_books(&database.ledger_read, books).await;
+        // A letter of that spool with the same number is kept beside it, once.
+        let mut poisoned = record(21);
+        poisoned.status_code = 777;
+        let other = [(5, poisoned)];
+        for _ in 0..2 {
+            let settlement = settle(&*store, batch(&other)).await.unwrap();
+            let kept = settlement.refused.len() + settlement.outcome.dead_lettered.len();
+            assert_eq!(kept, 1);
+            assert_eq!(store.dead_letters(0, 10).await.unwrap().len(), 2);
+        }
     }
 
     pub(super) async fn a_taken_rid_with_another_tail_is_a_dead_letter(database: TestDatabase) {

@@ -171,6 +171,51 @@ pub async fn rows_by<C: ConnectionTrait>(
     Ok(Some(each.collect()))
 }
 
+/// What all calls of a window came to, told apart by the keys `by`, as rows of the bucket that begins at `bucket`: added up
+/// by the database, so that it is no matter how many they are, and without histograms.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn sums_by<C: ConnectionTrait>(
+    connection: &C,
+    window: Window,
+    by: &[&str],
+    only: &[(&str, &[i64])],
+    bucket: i64,
+) -> Result<Vec<RollupRow>, DbErr> {
+    let named = by.iter().enumerate();
+    let columns: Vec<String> = named
+        .map(|(at, key)| format!("{} AS key_{at}", key_of_log(key)))
+        .chain([FACT_COLUMNS.to_owned()])
+        .collect();
+    let keys: Vec<String> = (0..by.len()).map(|at| format!("key_{at}")).collect();
+    let sums = SUMS.map(|sum| format!("CAST(COALESCE({}, 0) AS BIGINT)", of_log(sum)));
+    let told = [&keys[..], &sums[..]].concat().join(", ");
+    let mut sql = Sql::new(
+        connection.get_database_backend(),
+        &format!("SELECT {told} FROM ("),
+    );
+    window.calls(&mut sql, &columns.join(", "), only);
+    sql.push(&format!(") AS calls GROUP BY {}", keys.join(", ")));
+    let mut rows = Vec::new();
+    for row in connection.query_all_raw(sql.done()).await? {
+        let mut keys = [0; KEYS_MAX];
+        for (index, key) in keys.iter_mut().enumerate().take(by.len()) {
+            *key = row.try_get_by_index(index)?;
+        }
+        let mut measures = Measures::default();
+        for (at, sum) in measures.sums.iter_mut().enumerate() {
+            *sum = row.try_get_by_index(by.len() + at)?;
+        }
+        rows.push(RollupRow {
+            bucket,
+            keys,
+            measures,
+        });
+    }
+    Ok(rows)
+}
+
 /// A key of the rollups in the log's own columns.
 fn key_of_log(key: &str) -> String {
     match key {

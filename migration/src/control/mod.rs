@@ -34,6 +34,7 @@ mod m0048_jobs_of_a_node;
 mod m0049_candidates_follow_feedback;
 mod m0051_rings;
 mod m0052_channel_patience;
+mod m0053_price_tiers;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -78,6 +79,7 @@ impl MigratorTrait for ControlMigrator {
             Box::new(m0049_candidates_follow_feedback::Change),
             Box::new(m0051_rings::Change),
             Box::new(m0052_channel_patience::Change),
+            Box::new(m0053_price_tiers::Change),
         ]
     }
 }

@@ -16,6 +16,8 @@ mod m0010_conversation_daily;
 mod m0011_told_elsewhere;
 mod m0013_prompts;
 mod m0041_request_knowledge;
+mod m0053_hour_cache;
+mod m0054_letters_of_spools;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -37,6 +39,8 @@ impl MigratorTrait for LedgerMigrator {
             Box::new(m0011_told_elsewhere::ToldElsewhere),
             Box::new(m0013_prompts::Prompts),
             Box::new(m0041_request_knowledge::RequestKnowledge),
+            Box::new(m0053_hour_cache::HourCache),
+            Box::new(m0054_letters_of_spools::LettersOfSpools),
         ]
     }
 }

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use actix_web::web::Bytes;
 use futures_util::{Stream, stream};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use steward_actors::contents::store::{ContentFilter, ContentStore, Hit, StoreError};
+use steward_actors::contents::store::{ContentFilter, ContentStore, Hit, SearchCursor, StoreError};
+use steward_actors::contents::words::Question;
 use steward_actors::domain::rid::RecordId;
 use steward_entities::scope::Scope;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::tuning;
 use super::view::ConversationDetail;
 use super::which::{Which, may_see};
 use crate::error::ApiError;
@@ -45,6 +46,11 @@ pub(super) struct ExportRequest {
     #[schema(max_items = 1000)]
     ids: Option<Vec<String>>,
     filter: Option<Which>,
+    /// Only what answers this question, as `conversations/search` finds it; not together with `ids`.
+    // The audit is for ever, and holds no question.
+    #[serde(skip_serializing)]
+    #[schema(min_length = 1, max_length = 200)]
+    pub(super) q: Option<String>,
     /// RFC 3339 or a date.
     from: Option<String>,
     /// RFC 3339 (exclusive) or a date (that day included).
@@ -55,6 +61,7 @@ pub(super) struct ExportRequest {
 pub(super) struct Plan {
     pub(super) format: Format,
     filter: ContentFilter,
+    question: Option<Question>,
     /// A selection, in its order.
     ids: Option<VecDeque<RecordId>>,
     scope: Scope,
@@ -92,6 +99,15 @@ pub(super) async fn plan(
                 .collect::<Result<_, ApiError>>()?,
         ),
     };
+    let question = match asked.q {
+        Some(_) if ids.is_some() => {
+            return Err(ApiError::invalid("q", "cannot be combined with ids"));
+        }
+        q => q
+            .map(|q| super::question(&q))
+            .transpose()
+            .map_err(|wrong| ApiError::invalid("q", wrong))?,
+    };
     Ok(Plan {
         format: asked.format,
         filter: asked
@@ -99,6 +115,7 @@ pub(super) async fn plan(
             .unwrap_or_default()
             .filter(state, scope, range)
             .await?,
+        question,
         ids,
         scope,
     })
@@ -108,6 +125,8 @@ struct Progress {
     store: Arc<ContentStore>,
     plan: Plan,
     before: Option<i64>,
+    /// Where the next page of answers to the question begins.
+    found: Option<SearchCursor>,
     written: u64,
     over: bool,
     closed: bool,
@@ -122,6 +141,7 @@ pub(super) fn stream(
         store,
         plan,
         before: None,
+        found: None,
         written: 0,
         over: false,
         closed: false,
@@ -159,7 +179,7 @@ impl Progress {
         let mut text = String::new();
         for hit in hits {
             let line = match self.plan.format {
-                Format::Openai => match fine_tuning(&hit) {
+                Format::Openai => match tuning::line(&hit.said) {
                     Some(line) => line.to_string(),
                     None => continue,
                 },
@@ -181,6 +201,16 @@ impl Progress {
     }
 
     async fn page(&mut self) -> Result<Vec<Hit>, StoreError> {
+        if let Some(question) = &self.plan.question {
+            let filter = &self.plan.filter;
+            let page = self
+                .store
+                .search(filter, question, self.found, PAGE)
+                .await?;
+            self.found = page.next;
+            self.over = page.next.is_none();
+            return Ok(page.hits);
+        }
         let Some(ids) = &mut self.plan.ids else {
             let (hits, next) = self
                 .store
@@ -201,26 +231,4 @@ impl Progress {
             .filter(|hit| may_see(scope, hit.row.tenant_id))
             .collect())
     }
-}
-
-/// A line for fine-tuning: roles and texts. `None` when the model said nothing.
-fn fine_tuning(hit: &Hit) -> Option<Value> {
-    let said = &hit.said;
-    if said.completion.is_empty() || said.prompt.is_empty() {
-        return None;
-    }
-    let sent: Vec<Value> = serde_json::from_str(&said.messages_json).unwrap_or_default();
-    let mut messages = Vec::new();
-    if !said.system_prompt.is_empty() {
-        messages.push(json!({"role": "system", "content": said.system_prompt}));
-    }
-    for message in &sent {
-        let role = message.get("role").and_then(Value::as_str).unwrap_or("");
-        let text = crate::gateway::capture_text(message.get("content").unwrap_or(&Value::Null));
-        if matches!(role, "user" | "assistant") && !text.is_empty() {
-            messages.push(json!({"role": role, "content": text}));
-        }
-    }
-    messages.push(json!({"role": "assistant", "content": said.completion}));
-    Some(json!({ "messages": messages }))
 }

@@ -16,6 +16,7 @@
 //! audit tells that somebody searched, and by which filters, but not for what.
 
 mod export;
+mod tuning;
 mod view;
 mod which;
 
@@ -163,13 +164,8 @@ async fn search(
 ) -> Result<Json<Page<SearchItem>>, ApiError> {
     refuse_numbers(&page)?;
     let Query(Wanted { q }) = wanted;
-    let question = Question::parse(&q);
-    if question.is_empty() || q.chars().count() > QUESTION_MAX_CHARS {
-        return Err(ApiError::new(ErrorCode::RequestInvalid).field(
-            "q",
-            format!("must hold a letter or digit and have at most {QUESTION_MAX_CHARS} characters"),
-        ));
-    }
+    let question =
+        question(&q).map_err(|wrong| ApiError::new(ErrorCode::RequestInvalid).field("q", wrong))?;
     let Query(which) = which;
     // Not the question itself: the audit is for ever, and names and numbers of people are what is looked for.
     let audit = Audit::of("conversations.search", "conversation", "")
@@ -193,6 +189,17 @@ async fn search(
         total: None,
         total_is_exact: false,
     }))
+}
+
+/// What is looked for, else a sentence that says what is wrong with it.
+fn question(q: &str) -> Result<Question, String> {
+    let question = Question::parse(q);
+    if question.is_empty() || q.chars().count() > QUESTION_MAX_CHARS {
+        return Err(format!(
+            "must hold a letter or digit and have at most {QUESTION_MAX_CHARS} characters"
+        ));
+    }
+    Ok(question)
 }
 
 /// What keeping conversations takes and saves.
@@ -322,8 +329,9 @@ async fn delete_many(
     change.queued(audit, row).await
 }
 
-/// Exports a selection or what a filter finds, newest first, streamed: `json` (one array), `jsonl` (a line a call) or
-/// `openai` (lines for fine-tuning: `{"messages": […]}`, calls without an answer left out).
+/// Exports a selection or what a filter finds, newest first, or what answers a question, as the search ranks it; streamed:
+/// `json` (one array), `jsonl` (a line a call) or `openai` (lines for fine-tuning in OpenAI's format, whichever provider
+/// answered: `{"messages": […]}` with `tool_calls` and what tools answered; calls without an answer left out).
 #[utoipa::path(
     tag = "conversations",
     responses((
@@ -367,7 +375,9 @@ async fn file(
     caller: &Caller,
     asked: ExportRequest,
 ) -> Result<HttpResponse, ApiError> {
-    let audit = Audit::of("conversations.export", "conversation", "").with("asked", &asked);
+    let audit = Audit::of("conversations.export", "conversation", "")
+        .with("q_characters", asked.q.as_ref().map(|q| q.chars().count()))
+        .with("asked", &asked);
     let plan = export::plan(state, caller.operator.scope(), asked).await?;
     told(state, caller, audit).await?;
     let (kind, name) = match plan.format {

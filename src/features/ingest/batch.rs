@@ -106,6 +106,10 @@ pub(super) struct ToldRecord {
     #[serde(default)]
     #[schema(minimum = 0)]
     cache_write_tokens: i64,
+    /// Of those written to a cache: kept there for an hour.
+    #[serde(default)]
+    #[schema(minimum = 0)]
+    cache_write_1h_tokens: i64,
     #[serde(default)]
     #[schema(minimum = 0)]
     reasoning_tokens: i64,
@@ -223,7 +227,7 @@ fn read(text: &str) -> Result<ToldRecord, Fault> {
     })
 }
 
-fn record(told: ToldRecord, token: &TokenView, now: i64) -> Result<Record, Fault> {
+fn record(mut told: ToldRecord, token: &TokenView, now: i64) -> Result<Record, Fault> {
     let wrong = |field: &str, message: &str| Err((field.to_owned(), message.to_owned()));
     for (field, count) in [
         ("prompt_tokens", told.prompt_tokens),
@@ -231,6 +235,7 @@ fn record(told: ToldRecord, token: &TokenView, now: i64) -> Result<Record, Fault
         ("total_tokens", told.total_tokens.unwrap_or_default()),
         ("cached_tokens", told.cached_tokens),
         ("cache_write_tokens", told.cache_write_tokens),
+        ("cache_write_1h_tokens", told.cache_write_1h_tokens),
         ("reasoning_tokens", told.reasoning_tokens),
     ] {
         if !(0..=TOKENS_MAX).contains(&count) {
@@ -241,6 +246,12 @@ fn record(told: ToldRecord, token: &TokenView, now: i64) -> Result<Record, Fault
         return wrong(
             "prompt_tokens",
             "must include the cached and the cache-written ones",
+        );
+    }
+    if told.cache_write_1h_tokens > told.cache_write_tokens {
+        return wrong(
+            "cache_write_tokens",
+            "must include those that are kept for an hour",
         );
     }
     if !(0..=DURATION_MAX_MS).contains(&told.duration_ms) {
@@ -257,6 +268,16 @@ fn record(told: ToldRecord, token: &TokenView, now: i64) -> Result<Record, Fault
     }
     if told.provider.trim().is_empty() {
         return wrong("provider", "must not be empty");
+    }
+    // Counting tokens uses none, and nobody charges for it: those it tells are its answer.
+    if matches!(told.operation, ToldOperation::CountTokens) {
+        told.prompt_tokens = 0;
+        told.completion_tokens = 0;
+        told.total_tokens = None;
+        told.cached_tokens = 0;
+        told.cache_write_tokens = 0;
+        told.cache_write_1h_tokens = 0;
+        told.reasoning_tokens = 0;
     }
     let request_at = match parse_time(&told.request_at, "request_at") {
         Ok(at) if (EARLIEST_MICROS..=now + AHEAD_MAX_MICROS).contains(&at) => at,
@@ -332,6 +353,7 @@ fn record(told: ToldRecord, token: &TokenView, now: i64) -> Result<Record, Fault
             .max(told.prompt_tokens + told.completion_tokens),
         cached_tokens: told.cached_tokens,
         cache_write_tokens: told.cache_write_tokens,
+        cache_write_1h_tokens: told.cache_write_1h_tokens,
         reasoning_tokens: told.reasoning_tokens,
         cost_nano: cost_nano.unwrap_or_default(),
         currency: if cost_nano.is_some() {

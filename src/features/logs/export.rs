@@ -219,7 +219,7 @@ fn write(lines: Lines, text: &mut String, row: RequestRow, first: bool) -> Resul
 }
 
 /// The list's fields, in its order.
-pub(super) const COLUMNS: [&str; 36] = [
+pub(super) const COLUMNS: [&str; 37] = [
     "id",
     "token_id",
     "token_name",
@@ -243,6 +243,7 @@ pub(super) const COLUMNS: [&str; 36] = [
     "total_tokens",
     "cached_tokens",
     "cache_write_tokens",
+    "cache_write_1h_tokens",
     "reasoning_tokens",
     "usage_estimated",
     "cost",

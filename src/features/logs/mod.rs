@@ -95,6 +95,8 @@ struct RequestFacts {
     total_tokens: i64,
     cached_tokens: i64,
     cache_write_tokens: i64,
+    /// Of those written to a cache: kept there for an hour.
+    cache_write_1h_tokens: i64,
     reasoning_tokens: i64,
     /// The provider told no usage; it was counted here.
     usage_estimated: bool,
@@ -201,6 +203,7 @@ impl From<RequestRow> for RequestFacts {
             total_tokens: row.total_tokens,
             cached_tokens: row.cached_tokens,
             cache_write_tokens: row.cache_write_tokens,
+            cache_write_1h_tokens: row.cache_write_1h_tokens,
             reasoning_tokens: row.reasoning_tokens,
             usage_estimated: row.usage_estimated,
             cost: row.priced.then(|| decimal(row.cost_nano)),
@@ -255,6 +258,7 @@ pub(crate) fn live(record: &Record) -> RequestItem {
             total_tokens: record.total_tokens,
             cached_tokens: record.cached_tokens,
             cache_write_tokens: record.cache_write_tokens,
+            cache_write_1h_tokens: record.cache_write_1h_tokens,
             reasoning_tokens: record.reasoning_tokens,
             usage_estimated: record.usage_estimated,
             cost: record.priced.then(|| decimal(record.cost_nano)),

@@ -97,7 +97,7 @@ const fn flag(name: &'static str, of: fn(&RequestFacts) -> bool) -> Column {
     }
 }
 
-static COLUMNS: [Column; 36] = [
+static COLUMNS: [Column; 37] = [
     text("id", |of| Some(&of.id)),
     text("token_id", |of| of.token_id.as_deref()),
     text("token_name", |of| of.token_name.as_deref()),
@@ -124,6 +124,9 @@ static COLUMNS: [Column; 36] = [
     number("cached_tokens", |line| Some(line.item.facts.cached_tokens)),
     number("cache_write_tokens", |line| {
         Some(line.item.facts.cache_write_tokens)
+    }),
+    number("cache_write_1h_tokens", |line| {
+        Some(line.item.facts.cache_write_1h_tokens)
     }),
     number("reasoning_tokens", |line| {
         Some(line.item.facts.reasoning_tokens)

@@ -21,9 +21,10 @@ use actix_web::{HttpResponse, delete, get, post, put, web};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use steward_actors::domain::calendar;
+use steward_actors::domain::record::TOKENS_MAX;
 use steward_actors::ledger_store::reprice::RECALCULATE;
 use steward_entities::ledger::unpriced;
-use steward_entities::price::{self, Figures, NewPrice};
+use steward_entities::price::{self, Figures, NewPrice, Tier};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -47,6 +48,7 @@ const AMOUNT_MAX_NANO: i64 = 1_000_000_000_000_000;
 /// 2100-01-01: later times are mistakes too.
 const VALID_FROM_MAX: i64 = 4_102_444_800_000_000;
 const SOURCE_MAX: usize = 500;
+const TIERS_MAX: usize = 8;
 const UNPRICED_MAX: u64 = 200;
 /// What `GET /prices/unpriced` looks at unless told.
 const UNPRICED_DAYS_US: i64 = 30 * 24 * 3_600_000_000;
@@ -189,10 +191,16 @@ struct NewFigures {
     cached: Option<String>,
     /// Written to a cache; as input unless given.
     cache_write: Option<String>,
+    /// Kept in the cache for an hour; as `cache_write` unless given.
+    cache_write_1h: Option<String>,
     /// Reasoning; as output unless given.
     reasoning: Option<String>,
     /// Per call, beside the tokens; nothing unless given.
     per_call: Option<String>,
+    /// What longer prompts cost, by rising `above`; unless given all cost the same.
+    #[serde(default)]
+    #[schema(max_items = 8)]
+    tiers: Vec<NewTier>,
     /// Where the figures were read: an address, a contract.
     #[schema(max_length = 500)]
     source: Option<String>,
@@ -201,20 +209,76 @@ struct NewFigures {
     valid_from: Option<String>,
 }
 
+/// What every model token of a call costs whose prompt has more than `above`, those of its answer too: decimal strings
+/// in the price's currency, per million model tokens.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewTier {
+    #[schema(minimum = 1, maximum = 68719476736_i64, example = 200_000)]
+    above: i64,
+    #[schema(example = "5.00")]
+    input: String,
+    #[schema(example = "15.00")]
+    output: String,
+    /// As the tier's input unless given.
+    cached: Option<String>,
+    /// As the tier's input unless given.
+    cache_write: Option<String>,
+    /// As the tier's `cache_write` unless given.
+    cache_write_1h: Option<String>,
+    /// As the tier's output unless given.
+    reasoning: Option<String>,
+}
+
+impl NewTier {
+    fn stored(&self, at: usize) -> Result<Tier, ApiError> {
+        let named = |field: &str| format!("tiers[{at}].{field}");
+        let whole = |field: &str, text: &str| amount(&named(field), text);
+        let part = |field: &str, text: &Option<String>| {
+            let text = text.as_deref();
+            text.map(|text| whole(field, text)).transpose()
+        };
+        Ok(Tier {
+            above: self.above,
+            input_nano: whole("input", &self.input)?,
+            output_nano: whole("output", &self.output)?,
+            cached_nano: part("cached", &self.cached)?,
+            cache_write_nano: part("cache_write", &self.cache_write)?,
+            cache_write_1h_nano: part("cache_write_1h", &self.cache_write_1h)?,
+            reasoning_nano: part("reasoning", &self.reasoning)?,
+        })
+    }
+}
+
 impl NewFigures {
     fn figures(&self) -> Result<Figures, ApiError> {
         let part = |field: &str, text: &Option<String>| {
             let text = text.as_deref();
             text.map(|text| amount(field, text)).transpose()
         };
+        if self.tiers.len() > TIERS_MAX {
+            return Err(ApiError::invalid("tiers", "must be at most 8"));
+        }
+        let tiers = self.tiers.iter().enumerate();
+        let tiers: Vec<Tier> = tiers
+            .map(|(at, tier)| tier.stored(at))
+            .collect::<Result<_, _>>()?;
+        if !price::are_tiers(&tiers) || tiers.iter().any(|tier| tier.above > TOKENS_MAX) {
+            return Err(ApiError::invalid(
+                "tiers",
+                "must begin above rising numbers of tokens, from 1 to 68719476736",
+            ));
+        }
         Ok(Figures {
             currency: self.currency.stored(),
             input_nano: amount("input", &self.input)?,
             output_nano: amount("output", &self.output)?,
             cached_nano: part("cached", &self.cached)?,
             cache_write_nano: part("cache_write", &self.cache_write)?,
+            cache_write_1h_nano: part("cache_write_1h", &self.cache_write_1h)?,
             reasoning_nano: part("reasoning", &self.reasoning)?,
             per_call_nano: part("per_call", &self.per_call)?.unwrap_or(0),
+            tiers,
         })
     }
 }

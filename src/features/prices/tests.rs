@@ -1,5 +1,6 @@
 use actix_web::http::StatusCode;
 use serde_json::{Value, json};
+use steward_actors::domain::price::Used;
 use steward_actors::domain::record::Record;
 use steward_actors::domain::rid::Rid;
 use steward_actors::ledger_store::{self, Batch};
@@ -33,6 +34,80 @@ async fn list(world: &World, models: &[(&str, i64)], date: i64) -> usize {
     let made = price::take_list(&txn, entries, date, START).await.unwrap();
     txn.commit().await.unwrap();
     made
+}
+
+#[actix_web::test]
+async fn long_prompts_have_prices_of_their_own() {
+    tiers_on(World::sqlite().await).await;
+}
+
+#[actix_web::test]
+async fn long_prompts_have_prices_of_their_own_postgres() {
+    tiers_on(World::postgres().await).await;
+}
+
+async fn tiers_on(world: World) {
+    let app = world.app().await;
+    let root = world.signed_in("root", "ops_admin").await;
+    let tier = |above: i64, input: &str| json!({"above": above, "input": input, "output": "9"});
+    let body = |tiers: Value| json!({"currency": "USD", "input": "2", "output": "8", "cache_write": "2.5", "cache_write_1h": "4", "tiers": tiers});
+    let mut second = tier(200_000, "4");
+    second["cached"] = json!("0.4");
+    let asked = body(json!([tier(32_000, "3"), second]));
+    let set = Ask::put(GPT_4O, asked.clone()).bearer(&root).to(&app).await;
+    assert_eq!(set.status, StatusCode::OK, "{set:?}");
+    let all_of = |above: i64, input: &str, cached: Value| {
+        json!({"above": above, "input": input, "output": "9", "cached": cached, "cache_write": null,
+            "cache_write_1h": null, "reasoning": null})
+    };
+    let expected = json!([
+        all_of(32_000, "3", Value::Null),
+        all_of(200_000, "4", json!("0.4"))
+    ]);
+    assert_eq!(
+        (&set.body["tiers"], &set.body["cache_write_1h"]),
+        (&expected, &json!("4"))
+    );
+    // The gateway charges by them from then on.
+    let used = |prompt| Used {
+        prompt,
+        completion: 1_000,
+        ..Used::default()
+    };
+    let cost = |prompt| {
+        let snapshot = world.state.snapshot.load();
+        let price = snapshot.prices.find("openai", "gpt-4o", START).cloned();
+        price.map(|price| price.cost_nano(used(prompt)))
+    };
+    assert_eq!(cost(32_000), Some(64_000_000 + 8_000_000));
+    assert_eq!(cost(32_001), Some(96_003_000 + 9_000_000));
+    assert_eq!(cost(200_001), Some(800_004_000 + 9_000_000));
+
+    // The same again is no new price; one that differs in a tier only is.
+    let again = Ask::put(GPT_4O, asked).bearer(&root).to(&app).await;
+    assert_eq!(again.body["id"], set.body["id"]);
+    let other = body(json!([tier(32_000, "3.5")]));
+    let other = Ask::put(GPT_4O, other).bearer(&root).to(&app).await;
+    assert_ne!(other.body["id"], set.body["id"], "{other:?}");
+
+    for (tiers, field) in [
+        (json!([tier(0, "1")]), "tiers"),
+        (json!([tier(2_000, "1"), tier(1_000, "2")]), "tiers"),
+        (json!([tier(1_000, "1"), tier(1_000, "2")]), "tiers"),
+        (
+            json!([tier(1_000, "1"), tier(2_000, "-2")]),
+            "tiers[1].input",
+        ),
+        (json!(vec![tier(1_000, "1"); 9]), "tiers"),
+    ] {
+        let refused = Ask::put(GPT_4O, body(tiers)).bearer(&root).to(&app).await;
+        assert_eq!(
+            refused.status,
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "{refused:?}"
+        );
+        assert_eq!(refused.body["errors"][0]["field"], field, "{refused:?}");
+    }
 }
 
 #[actix_web::test]

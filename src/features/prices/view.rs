@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use steward_actors::domain::price::PriceBook;
 use steward_actors::snapshot_source::price_row;
-use steward_entities::price::{Figures, Model};
+use steward_entities::price::{Figures, Model, Tier};
 use utoipa::ToSchema;
 
 use crate::http::money;
@@ -24,10 +24,44 @@ pub(super) struct Charged {
     cached: Option<String>,
     /// Null: as input.
     cache_write: Option<String>,
+    /// Kept in the cache for an hour. Null: as `cache_write`.
+    cache_write_1h: Option<String>,
     /// Null: as output.
     reasoning: Option<String>,
     /// Per call, beside the tokens.
     per_call: String,
+    /// What longer prompts cost, by rising `above`; none: all cost the same.
+    tiers: Vec<TierShown>,
+}
+
+/// What every model token of a call costs whose prompt has more than `above`, those of its answer too.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, ToSchema)]
+pub(super) struct TierShown {
+    above: i64,
+    input: String,
+    output: String,
+    /// Null: as input.
+    cached: Option<String>,
+    /// Null: as input.
+    cache_write: Option<String>,
+    /// Null: as `cache_write`.
+    cache_write_1h: Option<String>,
+    /// Null: as output.
+    reasoning: Option<String>,
+}
+
+impl TierShown {
+    fn of(tier: Tier) -> Self {
+        Self {
+            above: tier.above,
+            input: money::decimal(tier.input_nano),
+            output: money::decimal(tier.output_nano),
+            cached: tier.cached_nano.map(money::decimal),
+            cache_write: tier.cache_write_nano.map(money::decimal),
+            cache_write_1h: tier.cache_write_1h_nano.map(money::decimal),
+            reasoning: tier.reasoning_nano.map(money::decimal),
+        }
+    }
 }
 
 impl Charged {
@@ -38,8 +72,10 @@ impl Charged {
             output: money::decimal(row.output_nano),
             cached: row.cached_nano.map(money::decimal),
             cache_write: row.cache_write_nano.map(money::decimal),
+            cache_write_1h: row.cache_write_1h_nano.map(money::decimal),
             reasoning: row.reasoning_nano.map(money::decimal),
             per_call: money::decimal(row.per_call_nano),
+            tiers: row.figures().tiers.into_iter().map(TierShown::of).collect(),
         }
     }
 }

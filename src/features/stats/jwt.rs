@@ -13,13 +13,14 @@ use crate::error::ApiError;
 use crate::http::check;
 use crate::http::extract::Json;
 use crate::http::permission::{Can, ReadStats};
-use crate::http::range::{RangeQuery, TimeRange, rfc3339};
+use crate::http::range::{RangeQuery, TimeRange, days_before, rfc3339};
 use crate::probes::{ISSUER, JWT};
 use crate::state::AppState;
 
-const DAY_US: i64 = 24 * 3_600_000_000;
+/// Looked at unless asked otherwise.
+const DAYS: u64 = 7;
 /// As far back as it is known.
-const DAYS_MAX: i64 = 30;
+const DAYS_MAX: u64 = 30;
 
 pub(super) fn routes(config: &mut ServiceConfig<'_>) {
     config.service(availability);
@@ -105,8 +106,12 @@ async fn availability(
     let now = state.clock.now_micros();
     let zone = state.time_zone;
     let to = range.to.unwrap_or(now).min(now);
-    let from = range.from.unwrap_or(to - 7 * DAY_US);
-    let from = from.max(now - DAYS_MAX * DAY_US).min(to);
+    let from = range
+        .from
+        .or_else(|| days_before(to, DAYS, zone))
+        .unwrap_or(to);
+    let first = days_before(now, DAYS_MAX, zone).unwrap_or(from);
+    let from = from.max(first).min(to);
     let board = &state.tree.health;
     let report = board.report(JWT, now);
     let history = board.history(JWT, now).unwrap_or_default();

@@ -117,6 +117,8 @@ pub(super) struct Leading<'a> {
     pub(super) sort: Most,
     pub(super) shown: &'a Shown,
     pub(super) limit: u64,
+    /// See [`Ranking`](super::ranking::Ranking).
+    pub(super) however_much: bool,
 }
 
 /// Those that lead, most first.
@@ -187,7 +189,11 @@ impl Leading<'_> {
     async fn of_log(&self, keys: &'static [&'static str]) -> Result<Led, ApiError> {
         let mut found: BTreeMap<[i64; KEYS_MAX], Counted> = BTreeMap::new();
         let (teller, only) = (Teller::Log(Grain::Day), self.chosen.only());
-        for row in stretch::rows(self.books, teller, keys, self.range, &only).await? {
+        let rows = match self.however_much {
+            true => stretch::summed(self.books, keys, self.range, &only).await?,
+            false => stretch::rows(self.books, teller, keys, self.range, &only).await?,
+        };
+        for row in rows {
             let counted = found.entry(row.keys).or_default();
             counted.add(row.bucket, &row.measures);
         }

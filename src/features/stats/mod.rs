@@ -161,13 +161,8 @@ async fn tell(
     let asked = Stretch::asked(range, now)?;
     let books = Books::of(state);
     let (stretch, counted) = stretch::count(books, &chosen, asked).await?;
-    // As long as what was counted, which may be more than what was asked for.
-    let before = Stretch {
-        from: stretch.from - (stretch.to - stretch.from),
-        to: stretch.from,
-        is_open: false,
-    };
-    let (previous, earlier) = stretch::count(books, &chosen, before).await?;
+    let (previous, earlier) =
+        stretch::count(books, &chosen, stretch.before(state.time_zone)).await?;
     Ok(Json(Overview {
         from: rfc3339(stretch.from),
         to: rfc3339(stretch.to),

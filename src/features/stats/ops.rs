@@ -31,13 +31,17 @@ use crate::state::AppState;
 
 use super::conversations::{lately, of_days};
 use super::leading::{Most, Ranked};
-use super::ranking::{Top, TopItem, TopQuery, rank, total};
+use super::ranking::{Ranking, Top, TopItem, TopQuery, rank, total};
 use super::view::Numbers;
 use super::which::Which;
 use super::{By, CostQuery, Trend, course};
 
 /// Providers and tenants told apart in one answer.
 const LISTED_MAX: u64 = 100;
+const LISTED: Ranking = Ranking {
+    limit_max: LISTED_MAX,
+    however_much: true,
+};
 
 pub(super) fn routes(config: &mut ServiceConfig<'_>) {
     config
@@ -305,7 +309,8 @@ struct ApiUsage {
     by_provider: Vec<TopItem>,
 }
 
-/// Calls of the stretch (30 days unless asked otherwise) in whole days, and by provider.
+/// Calls of the stretch (30 days unless asked otherwise) in whole days, and by provider. Providers of one tenant are counted
+/// from the log, and have no quantiles when that is more than 20,000 calls.
 #[utoipa::path(tag = "operations center", params(CostQuery, OfTenant, RangeQuery), responses((status = 200, body = ApiUsage)))]
 #[get("/ops/api-usage/stats")]
 async fn usage(
@@ -327,7 +332,7 @@ async fn usage(
         which,
         range,
         &shown,
-        LISTED_MAX,
+        LISTED,
     )
     .await?;
     Ok(Json(ApiUsage {
@@ -376,7 +381,7 @@ async fn cost(
                 which,
                 range,
                 &shown,
-                LISTED_MAX,
+                LISTED,
             )
             .await?,
         );
@@ -435,7 +440,7 @@ async fn by_tenant(
         which,
         range,
         &shown,
-        LISTED_MAX,
+        LISTED,
     )
     .await?;
     Ok(Json(top))

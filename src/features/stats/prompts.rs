@@ -14,7 +14,7 @@ use crate::error::ApiError;
 use crate::http::check;
 use crate::http::extract::{Json, Query};
 use crate::http::permission::{Can, ReadStats};
-use crate::http::range::{RangeQuery, TimeRange, rfc3339};
+use crate::http::range::{RangeQuery, TimeRange, days_before, rfc3339};
 use crate::state::AppState;
 
 use super::CostQuery;
@@ -22,9 +22,8 @@ use super::stretch::{self, Books, Stretch};
 use super::view::{Counted, Numbers};
 use super::which::Teller;
 
-const DAY_US: i64 = 86_400_000_000;
 /// Looked at unless asked otherwise.
-const DAYS: i64 = 30;
+const DAYS: u64 = 30;
 
 pub(super) fn routes(config: &mut ServiceConfig<'_>) {
     config.service(prompt_stats);
@@ -67,7 +66,10 @@ async fn prompt_stats(
     let row = prompt::by_public_id(&state.databases.control_read, &id).await?;
     let row = row.ok_or_else(|| ApiError::not_found("prompt"))?;
     let now = state.clock.now_micros();
-    let from = range.from.or(Some(range.to.unwrap_or(now) - DAYS * DAY_US));
+    let to = range.to.unwrap_or(now);
+    let from = range
+        .from
+        .or_else(|| days_before(to, DAYS, state.time_zone));
     let days = Stretch::asked(TimeRange { from, ..range }, now)?.days(state.time_zone);
     let read = &state.databases.ledger_read;
     let numbers: BTreeMap<i64, i64> = name::versions_of(read, &row.public_id)

@@ -23,6 +23,23 @@ use super::stretch::{self, Books, Stretch};
 use super::view::{Counted, Numbers, Shown, share};
 use super::which::Which;
 
+/// How a ranking is made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ranking {
+    pub(super) limit_max: u64,
+    /// What no rollup tells is counted from the log however much that is, then without quantiles; else it is refused.
+    pub(super) however_much: bool,
+}
+
+impl From<u64> for Ranking {
+    fn from(limit_max: u64) -> Self {
+        Self {
+            limit_max,
+            however_much: false,
+        }
+    }
+}
+
 const TOP_MAX: u64 = 100;
 
 pub(super) fn routes(config: &mut ServiceConfig<'_>) {
@@ -227,13 +244,15 @@ pub(super) async fn rank(
     which: Which,
     range: TimeRange,
     shown: &Shown,
-    limit_max: u64,
+    ranking: impl Into<Ranking>,
 ) -> Result<Top, ApiError> {
     if scope != Scope::All {
         return Err(ApiError::new(ErrorCode::Forbidden)
             .detail("Rankings span tenants; ask an operator of the installation."));
     }
     let limit = query.limit.unwrap_or(10);
+    let ranking = ranking.into();
+    let limit_max = ranking.limit_max;
     if !(1..=limit_max).contains(&limit) {
         return Err(ApiError::invalid(
             "limit",
@@ -252,6 +271,7 @@ pub(super) async fn rank(
         sort: query.sort.unwrap_or_default(),
         shown,
         limit,
+        however_much: ranking.however_much,
     };
     let Led {
         keys,

@@ -9,7 +9,7 @@ use steward_entities::ledger::log_count::{self, EDGE_BUDGET, SCAN_BUDGET, Window
 use steward_entities::ledger::rollup::{self, Grain, Measures, RollupRow, RollupTable};
 
 use crate::error::ApiError;
-use crate::http::range::TimeRange;
+use crate::http::range::{TimeRange, days_before};
 use crate::state::AppState;
 
 use super::days::forgotten_before;
@@ -17,6 +17,7 @@ use super::view::Counted;
 use super::which::{Chosen, Teller};
 
 const HOUR_US: i64 = 3_600_000_000;
+const DAY_US: i64 = 24 * HOUR_US;
 /// Longer stretches begin with a whole hour or day: nobody looks for minutes in them.
 const RAGGED_MAX_US: i64 = 48 * HOUR_US;
 /// The key's time is the acceptance of a call and may run ahead of `request_at` a little.
@@ -49,6 +50,35 @@ impl Stretch {
             to,
             is_open: range.to.is_none_or(|to| to >= now),
         })
+    }
+
+    /// The stretch it is compared with, by the clock on the wall: of a day that still runs, yesterday up to the same time;
+    /// of whole days, as many before; else what lies right before it and is as long.
+    pub(super) fn before(self, zone: Tz) -> Self {
+        let between = |from, to| Self {
+            from,
+            to,
+            is_open: false,
+        };
+        if self.is_open
+            && self.from == calendar::day_of(zone, self.to)
+            && let (Some(from), Some(to)) = (
+                days_before(self.from, 1, zone),
+                days_before(self.to, 1, zone),
+            )
+            && from < to
+        {
+            // A time that yesterday's clocks skipped or had twice does not reach into today.
+            return between(from, to.min(self.from));
+        }
+        let long = self.to - self.from;
+        let days = u64::try_from((long + DAY_US / 2) / DAY_US).unwrap_or(0);
+        let whole_days = days > 0 && days_before(self.to, days, zone) == Some(self.from);
+        let from = match days_before(self.from, days, zone).filter(|_| whole_days) {
+            Some(from) => from,
+            None => self.from - long,
+        };
+        between(from, self.from)
     }
 
     /// The whole days it touches.
@@ -232,6 +262,29 @@ async fn logged(
     })
 }
 
+/// Whole days of the log, however many calls they have: many are added up by the database, day by day, and have no
+/// quantiles then.
+pub(super) async fn summed(
+    books: Books<'_>,
+    by: &[&str],
+    range: (i64, i64),
+    only: &[(&str, &[i64])],
+) -> Result<Vec<RollupRow>, ApiError> {
+    if let Some(found) = scanned(books, Grain::Day, by, range, only).await? {
+        return Ok(found);
+    }
+    let mut rows = Vec::new();
+    // What was forgotten cannot be told; what is left is.
+    let mut day = calendar::day_of(books.zone, range.0.max(books.log_from));
+    while day < range.1 {
+        let next = calendar::next_day(books.zone, day);
+        let window = window((day, next));
+        rows.extend(log_count::sums_by(books.read, window, by, only, day).await?);
+        day = next;
+    }
+    Ok(rows)
+}
+
 /// The same; `None` when the log has too many calls, or no longer all.
 async fn scanned(
     books: Books<'_>,
@@ -324,4 +377,127 @@ async fn from_log(
     }
     let window = window((from, to));
     Ok(log_count::sum(read, window, &chosen.only(), EDGE_BUDGET).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use chrono_tz::Europe::Berlin;
+
+    use super::*;
+
+    fn at(text: &str) -> i64 {
+        DateTime::parse_from_rfc3339(text)
+            .expect("a time")
+            .timestamp_micros()
+    }
+
+    fn before(from: &str, to: &str, is_open: bool) -> (i64, i64) {
+        let (from, to) = (at(from), at(to));
+        let before = Stretch { from, to, is_open }.before(Berlin);
+        assert!(!before.is_open);
+        (before.from, before.to)
+    }
+
+    #[test]
+    fn a_running_day_is_compared_with_yesterday_up_to_the_same_time() {
+        // An ordinary day.
+        assert_eq!(
+            before(
+                "2026-03-11T00:00:00+01:00",
+                "2026-03-11T09:30:00+01:00",
+                true
+            ),
+            (
+                at("2026-03-10T00:00:00+01:00"),
+                at("2026-03-10T09:30:00+01:00")
+            )
+        );
+        // Clocks went forward on the 29th at two: its half past nine is eight and a half hours after midnight.
+        assert_eq!(
+            before(
+                "2026-03-29T00:00:00+01:00",
+                "2026-03-29T09:30:00+02:00",
+                true
+            ),
+            (
+                at("2026-03-28T00:00:00+01:00"),
+                at("2026-03-28T09:30:00+01:00")
+            )
+        );
+        assert_eq!(
+            before(
+                "2026-03-30T00:00:00+02:00",
+                "2026-03-30T09:30:00+02:00",
+                true
+            ),
+            (
+                at("2026-03-29T00:00:00+01:00"),
+                at("2026-03-29T09:30:00+02:00")
+            )
+        );
+        // Half past two was skipped on the 29th.
+        assert_eq!(
+            before(
+                "2026-03-30T00:00:00+02:00",
+                "2026-03-30T02:30:00+02:00",
+                true
+            ),
+            (
+                at("2026-03-29T00:00:00+01:00"),
+                at("2026-03-29T03:30:00+02:00")
+            )
+        );
+    }
+
+    #[test]
+    fn whole_days_are_compared_with_as_many_before_and_the_rest_with_what_is_as_long() {
+        // Seven days over the change of the clocks, and the seven before it.
+        assert_eq!(
+            before(
+                "2026-03-24T09:30:00+01:00",
+                "2026-03-31T09:30:00+02:00",
+                true
+            ),
+            (
+                at("2026-03-17T09:30:00+01:00"),
+                at("2026-03-24T09:30:00+01:00")
+            )
+        );
+        assert_eq!(
+            before(
+                "2026-03-31T00:00:00+02:00",
+                "2026-04-07T00:00:00+02:00",
+                false
+            ),
+            (
+                at("2026-03-24T00:00:00+01:00"),
+                at("2026-03-31T00:00:00+02:00")
+            )
+        );
+        // The last 24 hours are hours.
+        assert_eq!(
+            before(
+                "2026-03-28T09:30:00+01:00",
+                "2026-03-29T10:30:00+02:00",
+                true
+            ),
+            (
+                at("2026-03-27T09:30:00+01:00"),
+                at("2026-03-28T09:30:00+01:00")
+            )
+        );
+        // A stretch of the past that begins at midnight is no running day.
+        assert_eq!(
+            before(
+                "2026-03-11T00:00:00+01:00",
+                "2026-03-11T06:00:00+01:00",
+                false
+            ),
+            (
+                at("2026-03-10T18:00:00+01:00"),
+                at("2026-03-11T00:00:00+01:00")
+            )
+        );
+    }
 }

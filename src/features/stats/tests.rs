@@ -12,6 +12,8 @@ use steward_actors::ledger_store::{self, Batch};
 use steward_entities::database::begin_write;
 use steward_entities::feedback;
 
+use steward_migration::testing::TestDatabase;
+
 use crate::http::money::decimal;
 use crate::http::range::rfc3339;
 use crate::testing::{Answer, Ask, START, World};
@@ -1014,4 +1016,215 @@ async fn rates_of_days_on(world: World) {
         .map(|item| item["cost"].as_str().unwrap().parse().unwrap())
         .collect();
     assert!(costs.is_sorted_by(|a, b| a >= b), "{ranked}");
+}
+
+/// Microseconds of an RFC 3339 time.
+fn moment(text: &str) -> i64 {
+    crate::http::range::parse_time(text, "test").unwrap()
+}
+
+#[actix_web::test]
+async fn days_are_those_of_the_clock_on_the_wall_when_it_changes() {
+    over_a_change_of_clocks(TestDatabase::sqlite().await).await;
+}
+
+#[actix_web::test]
+async fn days_are_those_of_the_clock_on_the_wall_when_it_changes_postgres() {
+    over_a_change_of_clocks(TestDatabase::postgres().await).await;
+}
+
+/// In Berlin clocks went from two to three on Sunday, March 29th 2026.
+async fn over_a_change_of_clocks(database: TestDatabase) {
+    let monday = moment("2026-03-30T09:30:00+02:00");
+    let world = World::in_zone(database, chrono_tz::Europe::Berlin, monday);
+    let calls = [
+        "2026-03-28T23:30:00+01:00",
+        // Sunday, up to half past nine: an hour less than Monday.
+        "2026-03-29T00:30:00+01:00",
+        "2026-03-29T09:00:00+02:00",
+        "2026-03-29T12:00:00+02:00",
+        "2026-03-29T23:00:00+02:00",
+        // Monday.
+        "2026-03-30T00:15:00+02:00",
+        "2026-03-30T09:00:00+02:00",
+    ];
+    let records: Vec<(u64, Record)> = (1..)
+        .zip(calls)
+        .map(|(n, at)| {
+            let at = moment(at);
+            let record = Record {
+                rid: Rid::floor_of_ms(at / 1_000).0,
+                request_at: at,
+                response_at: at + 1_000,
+                ..call(1)
+            };
+            (n, record)
+        })
+        .collect();
+    with(&world, &records).await;
+    let app = world.app().await;
+    let root = world.signed_in("root", "ops_admin").await;
+    let ask = async |path: &str| -> Value {
+        let path = format!("/api/v1/{path}");
+        let answer = Ask::get(&path).bearer(&root).to(&app).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}: {answer:?}");
+        answer.body
+    };
+    let today = ask("stats/overview?range=today").await;
+    let before = &today["previous"];
+    assert_eq!(
+        (&today["request_count"], &before["request_count"]),
+        (&json!(2), &json!(2)),
+        "{today}"
+    );
+    assert_eq!(today["from"], "2026-03-29T22:00:00.000Z");
+    assert_eq!(before["from"], "2026-03-28T23:00:00.000Z");
+    assert_eq!(before["to"], "2026-03-29T07:30:00.000Z");
+    let week = ask("stats/overview?range=7d").await;
+    assert_eq!(week["previous"]["to"], week["from"]);
+
+    // Half an hour after midnight so many times 24 hours ago are another date.
+    let new = json!({"name": "greeting", "content": "Hello"});
+    let made = Ask::post("/api/v1/prompts", new).bearer(&root);
+    let id = made.to(&app).await.body["id"].as_str().unwrap().to_owned();
+    world
+        .clock
+        .advance_micros(moment("2026-03-31T00:30:00+02:00") - monday);
+    let root = world.signed_in("late", "ops_admin").await;
+    let path = format!("/api/v1/stats/prompts/{id}");
+    let prompts = Ask::get(&path).bearer(&root).to(&app).await.body;
+    // Thirty days back: the first of March, whose day began at 23:00 UTC.
+    assert_eq!(prompts["from"], "2026-02-28T23:00:00.000Z", "{prompts}");
+    let jwt = Ask::get("/api/v1/stats/jwt-availability").bearer(&root);
+    let jwt = jwt.to(&app).await.body;
+    assert_eq!(jwt["from"], "2026-03-23T23:30:00.000Z", "{jwt}");
+    assert_eq!(jwt["items"][0]["date"], "2026-03-24");
+    assert_eq!(jwt["items"].as_array().unwrap().len(), 8);
+}
+
+#[actix_web::test]
+async fn one_tenants_providers_are_told_however_many_calls_there_are() {
+    many_of_one_tenant(World::sqlite().await).await;
+}
+
+#[actix_web::test]
+async fn one_tenants_providers_are_told_however_many_calls_there_are_postgres() {
+    many_of_one_tenant(World::postgres().await).await;
+}
+
+async fn many_of_one_tenant(world: World) {
+    const CALLS: u64 = 20_100;
+    let record = |n: u64| {
+        // Two days, each with both providers and, every tenth call, another tenant.
+        let day = i64::from(n % 2 == 1) * 1_440 * MINUTE;
+        let at = START - day - n.cast_signed() * 1_000;
+        Record {
+            rid: Rid::floor_of_ms(at / 1_000).0,
+            id_tail: n,
+            request_at: at,
+            response_at: at,
+            tenant_id: if n.is_multiple_of(10) { 2 } else { 1 },
+            tenant_public_id: if n.is_multiple_of(10) {
+                "ten_2"
+            } else {
+                "ten_1"
+            }
+            .into(),
+            provider: if n.is_multiple_of(3) {
+                "azure"
+            } else {
+                "openai"
+            }
+            .into(),
+            success: true,
+            status_code: 200,
+            priced: true,
+            cost_nano: 1_000,
+            currency: "USD".into(),
+            ..call(1)
+        }
+    };
+    let records: Vec<(u64, Record)> = (1..=CALLS).map(|n| (n, record(n))).collect();
+    let store = ledger_store::open(&world.database.ledger, world.state.time_zone);
+    store.prepare(START / 1_000).await.unwrap();
+    for part in records.chunks(1_000) {
+        let batch = Batch {
+            node: 0,
+            entries: part,
+            upto_seq: part.last().unwrap().0,
+            now_micros: START,
+        };
+        store.write(batch).await.unwrap();
+    }
+    let app = world.app().await;
+    let root = world.signed_in("root", "ops_admin").await;
+    let ask = async |path: &str| -> Value {
+        let path = format!("/api/v1/{path}");
+        let answer = Ask::get(&path).bearer(&root).to(&app).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}: {answer:?}");
+        answer.body
+    };
+    let of = |provider: &str| {
+        let own = records
+            .iter()
+            .filter(|(n, record)| !n.is_multiple_of(10) && record.provider == provider);
+        own.count()
+    };
+    let usage = ask("ops/api-usage/stats?tenant_id=ten_1").await;
+    assert_eq!(usage["request_count"], of("openai") + of("azure"));
+    let told = |it: &Value, provider: &str| {
+        assert_eq!(
+            (&it["name"], &it["request_count"]),
+            (&json!(provider), &json!(of(provider))),
+            "{it}"
+        );
+        assert_eq!(it["cost"], json!(decimal(1_000 * of(provider) as i64)));
+        assert_eq!(it["total_tokens"], 3 * of(provider));
+    };
+    let providers = usage["by_provider"].as_array().unwrap();
+    assert_eq!(providers.len(), 2, "{usage}");
+    told(&providers[0], "openai");
+    told(&providers[1], "azure");
+    let cost = ask("ops/api-usage/cost?tenant_id=ten_1").await;
+    told(&cost["by_provider"][0], "openai");
+    assert_eq!(
+        cost["by_tenant"][0]["request_count"],
+        of("openai") + of("azure")
+    );
+}
+
+#[actix_web::test]
+async fn a_key_of_a_tenant_is_told_to_its_people_only() {
+    let world = World::sqlite().await;
+    with_calls(&world).await;
+    let app = world.app().await;
+    let root = world.signed_in("root", "ops_admin").await;
+    let tenant = async |name: &str| {
+        let made = Ask::post("/api/v1/ops/tenants", json!({"name": name})).bearer(&root);
+        made.to(&app).await.body["id"].as_str().unwrap().to_owned()
+    };
+    let (own, other) = (tenant("own").await, tenant("other").await);
+    let key = async |tenant: &str| {
+        let new = json!({"name": "key", "tenant_id": tenant});
+        let made = Ask::post("/api/v1/tokens", new).bearer(&root);
+        made.to(&app).await.body["id"].as_str().unwrap().to_owned()
+    };
+    let (mine, theirs) = (key(&own).await, key(&other).await);
+    let row = steward_entities::tenant::by_public_id(
+        &world.database.control_read,
+        steward_entities::scope::Scope::All,
+        &own,
+    );
+    let own = row.await.unwrap().unwrap().id;
+    let tessa = world
+        .signed_in_of_tenant("tessa", "tenant_admin", own)
+        .await;
+    for path in ["", "/trend?by=day", "/trend?by=hour"] {
+        let ask = async |id: &str| {
+            let path = format!("/api/v1/stats/tokens/{id}{path}");
+            Ask::get(&path).bearer(&tessa).to(&app).await.status
+        };
+        assert_eq!(ask(&mine).await, StatusCode::OK, "{path}");
+        assert_eq!(ask(&theirs).await, StatusCode::NOT_FOUND, "{path}");
+    }
 }

@@ -31,8 +31,10 @@ fn dear(house: &House) {
             output_nano: nano,
             cached_nano: None,
             cache_write_nano: None,
+            cache_write_1h_nano: None,
             reasoning_nano: None,
             per_call_nano: 0,
+            tiers: Vec::new(),
         },
     };
     let book = Arc::new(PriceBook::new([row("openai"), row("anthropic")]));

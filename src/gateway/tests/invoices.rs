@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use steward_actors::domain::price::{Currency, Price, PriceBook, PriceRow};
+use steward_actors::domain::price::{Currency, Price, PriceBook, PriceRow, Tier};
 use steward_actors::domain::record::{Operation, Record, Source};
 use steward_actors::domain::snapshot::{AccountView, Protocol, Snapshot};
 
@@ -25,8 +25,10 @@ fn price(currency: Currency, input_nano: i64, output_nano: i64) -> Price {
         output_nano,
         cached_nano: None,
         cache_write_nano: None,
+        cache_write_1h_nano: None,
         reasoning_nano: None,
         per_call_nano: 0,
+        tiers: Vec::new(),
     }
 }
 
@@ -191,11 +193,12 @@ async fn a_batch_of_texts_is_charged_as_a_whole() {
     .await;
 }
 
-/// Claude Sonnet: 3.00 in, 15.00 out, 0.30 read from the cache, 3.75 written to it.
+/// Claude Sonnet: 3.00 in, 15.00 out, 0.30 read from the cache, 3.75 written to it, 6.00 for an hour.
 fn sonnet() -> Price {
     Price {
         cached_nano: Some(300_000_000),
         cache_write_nano: Some(3_750_000_000),
+        cache_write_1h_nano: Some(6_000_000_000),
         ..price(Currency::Usd, 3_000_000_000, 15_000_000_000)
     }
 }
@@ -244,6 +247,67 @@ async fn a_stream_that_reads_and_writes_anthropics_cache() {
         },
     )
     .await;
+}
+
+#[actix_web::test]
+async fn a_stream_that_writes_to_anthropics_cache_for_an_hour() {
+    let usage = json!({"input_tokens": 10, "cache_creation_input_tokens": 200, "cache_read_input_tokens": 0,
+        "cache_creation": {"ephemeral_5m_input_tokens": 50, "ephemeral_1h_input_tokens": 150}, "output_tokens": 1});
+    let last = "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"output_tokens\":50}}\n\n\
+        event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+    let fake = Fake::new(vec![vec![
+        Step::Send(sse_head()),
+        Step::Send(chunk(&format!(
+            "{}{SAYS_HELLO}{last}",
+            message_start(&usage)
+        ))),
+        Step::Send(end()),
+    ]])
+    .await;
+    let accounts = vec![account(1, Protocol::Anthropic, &fake)];
+    with(
+        accounts,
+        token(),
+        &[&fake],
+        |_, _| {},
+        |house| async move {
+            charges(&house, "anthropic", "claude-sonnet-4-5", sonnet());
+            let ask = ASK_STREAM.replace("gpt-4o", "claude-sonnet-4-5");
+            read_answer(&mut house.post(MESSAGES, &ask).await).await;
+            let record = house.record().await;
+            assert_eq!(
+                (record.cache_write_tokens, record.cache_write_1h_tokens),
+                (200, 150)
+            );
+            let owed = 10 * 3_000 + 50 * 3_750 + 150 * 6_000 + 50 * 15_000;
+            assert_eq!(invoice(&record), (owed, "USD", true, 7));
+        },
+    )
+    .await;
+}
+
+#[actix_web::test]
+async fn a_long_prompt_is_charged_by_its_tier() {
+    let gemini = || Price {
+        cached_nano: Some(125_000_000),
+        tiers: vec![Tier {
+            above: 200_000,
+            input_nano: 2_500_000_000,
+            output_nano: 15_000_000_000,
+            cached_nano: Some(250_000_000),
+            ..Tier::default()
+        }],
+        ..price(Currency::Usd, 1_250_000_000, 10_000_000_000)
+    };
+    for (prompt, owed) in [
+        (200_000, 199_000 * 1_250 + 1_000 * 125 + 7 * 10_000),
+        (200_001, 199_001 * 2_500 + 1_000 * 250 + 7 * 15_000),
+    ] {
+        let usage = json!({"prompt_tokens": prompt, "completion_tokens": 7, "total_tokens": prompt + 7,
+            "prompt_tokens_details": {"cached_tokens": 1_000}});
+        let record = called("google", "gemini-2.5-pro", usage, gemini()).await;
+        assert_eq!(invoice(&record), (owed, "USD", true, 7), "{prompt}");
+    }
 }
 
 #[actix_web::test]

@@ -171,6 +171,7 @@ fn by_tree(operation: Operation, raw: &[u8]) -> Option<Parts> {
         total: total.unwrap_or(0),
         cached: cached.unwrap_or(0),
         cache_write: cache_write.unwrap_or(0),
+        cache_write_1h: long.unwrap_or(0),
         reasoning: reasoning.unwrap_or(0),
         exclusive: operation == Operation::Messages && usage.get("prompt_tokens").is_none(),
     })

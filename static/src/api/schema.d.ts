@@ -184,8 +184,9 @@ export interface paths {
         get: operations["conversations_export_by_link_by_old_name"];
         put?: never;
         /**
-         * Exports a selection or what a filter finds, newest first, streamed: `json` (one array), `jsonl` (a line a call) or
-         *     `openai` (lines for fine-tuning: `{"messages": […]}`, calls without an answer left out).
+         * Exports a selection or what a filter finds, newest first, or what answers a question, as the search ranks it; streamed:
+         *     `json` (one array), `jsonl` (a line a call) or `openai` (lines for fine-tuning in OpenAI's format, whichever provider
+         *     answered: `{"messages": […]}` with `tool_calls` and what tools answered; calls without an answer left out).
          * @deprecated
          */
         post: operations["conversations_export_some_by_old_name"];
@@ -414,7 +415,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Calls of the stretch (30 days unless asked otherwise) in whole days, and by provider.
+         * Calls of the stretch (30 days unless asked otherwise) in whole days, and by provider. Providers of one tenant are counted
+         *     from the log, and have no quantiles when that is more than 20,000 calls.
          * @deprecated
          */
         get: operations["operations_center_usage_by_old_name"];
@@ -1237,8 +1239,9 @@ export interface paths {
         get: operations["conversations_export_by_link"];
         put?: never;
         /**
-         * Exports a selection or what a filter finds, newest first, streamed: `json` (one array), `jsonl` (a line a call) or
-         *     `openai` (lines for fine-tuning: `{"messages": […]}`, calls without an answer left out).
+         * Exports a selection or what a filter finds, newest first, or what answers a question, as the search ranks it; streamed:
+         *     `json` (one array), `jsonl` (a line a call) or `openai` (lines for fine-tuning in OpenAI's format, whichever provider
+         *     answered: `{"messages": […]}` with `tool_calls` and what tools answered; calls without an answer left out).
          */
         post: operations["conversations_export_some"];
         delete?: never;
@@ -2160,7 +2163,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Calls of the stretch (30 days unless asked otherwise) in whole days, and by provider. */
+        /**
+         * Calls of the stretch (30 days unless asked otherwise) in whole days, and by provider. Providers of one tenant are counted
+         *     from the log, and have no quantiles when that is more than 20,000 calls.
+         */
         get: operations["operations_center_usage"];
         put?: never;
         post?: never;
@@ -5065,6 +5071,8 @@ export interface components {
         Charged: {
             /** @description Null: as input. */
             cache_write?: string | null;
+            /** @description Kept in the cache for an hour. Null: as `cache_write`. */
+            cache_write_1h?: string | null;
             /** @description Null: as input. */
             cached?: string | null;
             /** @description `USD` or `CNY`. */
@@ -5075,6 +5083,8 @@ export interface components {
             per_call: string;
             /** @description Null: as output. */
             reasoning?: string | null;
+            /** @description What longer prompts cost, by rising `above`; none: all cost the same. */
+            tiers: components["schemas"]["TierShown"][];
         };
         /** @description How one part is. */
         Check: {
@@ -7077,6 +7087,8 @@ export interface components {
         NewFigures: {
             /** @description Written to a cache; as input unless given. */
             cache_write?: string | null;
+            /** @description Kept in the cache for an hour; as `cache_write` unless given. */
+            cache_write_1h?: string | null;
             /**
              * @description Read from a cache; as input unless given.
              * @example 1.25
@@ -7097,6 +7109,8 @@ export interface components {
             reasoning?: string | null;
             /** @description Where the figures were read: an address, a contract. */
             source?: string | null;
+            /** @description What longer prompts cost, by rising `above`; unless given all cost the same. */
+            tiers?: components["schemas"]["NewTier"][];
             /**
              * Format: date-time
              * @description From when on it holds, RFC 3339; from now on unless given.
@@ -7239,6 +7253,29 @@ export interface components {
             /** @description What they may spend a month. */
             monthly_budget?: string | null;
             name: string;
+        };
+        /**
+         * @description What every model token of a call costs whose prompt has more than `above`, those of its answer too: decimal strings
+         *     in the price's currency, per million model tokens.
+         */
+        NewTier: {
+            /**
+             * Format: int64
+             * @example 200000
+             */
+            above: number;
+            /** @description As the tier's input unless given. */
+            cache_write?: string | null;
+            /** @description As the tier's `cache_write` unless given. */
+            cache_write_1h?: string | null;
+            /** @description As the tier's input unless given. */
+            cached?: string | null;
+            /** @example 5.00 */
+            input: string;
+            /** @example 15.00 */
+            output: string;
+            /** @description As the tier's output unless given. */
+            reasoning?: string | null;
         };
         /** @description A token to make. */
         NewToken: {
@@ -9825,6 +9862,11 @@ export interface components {
             account_id?: string | null;
             account_name?: string | null;
             app?: string | null;
+            /**
+             * Format: int64
+             * @description Of those written to a cache: kept there for an hour.
+             */
+            cache_write_1h_tokens: number;
             /** Format: int64 */
             cache_write_tokens: number;
             /** Format: int64 */
@@ -10585,6 +10627,21 @@ export interface components {
          * @enum {string}
          */
         Thumb: "up" | "down";
+        /** @description What every model token of a call costs whose prompt has more than `above`, those of its answer too. */
+        TierShown: {
+            /** Format: int64 */
+            above: number;
+            /** @description Null: as input. */
+            cache_write?: string | null;
+            /** @description Null: as `cache_write`. */
+            cache_write_1h?: string | null;
+            /** @description Null: as input. */
+            cached?: string | null;
+            input: string;
+            output: string;
+            /** @description Null: as output. */
+            reasoning?: string | null;
+        };
         /** @description What to change of a token. A field that is missing stays; null takes a limit away. */
         TokenChanges: {
             allowed_models?: string[] | null;
@@ -10739,6 +10796,11 @@ export interface components {
         ToldRecord: {
             /** @description The token's own app wins. */
             app?: string | null;
+            /**
+             * Format: int64
+             * @description Of those written to a cache: kept there for an hour.
+             */
+            cache_write_1h_tokens?: number;
             /** Format: int64 */
             cache_write_tokens?: number;
             /** Format: int64 */

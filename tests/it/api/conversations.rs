@@ -444,7 +444,26 @@ async fn a_selection_or_a_filter_is_exported_in_three_forms() {
     assert_eq!(messages[1]["content"], "question 19");
     assert!(messages[2]["content"].as_str().unwrap().starts_with(ANSWER));
 
+    // What a question finds, also beyond a page, and only within the filter.
+    let found = |answer: &Answer| -> Vec<String> {
+        let all = lines(answer).into_iter();
+        all.map(|line| line["id"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let asked = export(json!({"filter": filter, "q": "question"})).await;
+    let mut all = found(&asked);
+    all.sort();
+    let mut expected = made.clone();
+    expected.sort();
+    assert_eq!(all, expected);
+    let asked = export(json!({"filter": filter, "q": "question 7"})).await;
+    assert_eq!(found(&asked), [made[15].clone()]);
+    let asked = export(json!({"filter": {"model": "none"}, "q": "question"})).await;
+    assert_eq!(found(&asked), Vec::<String>::new());
+
     for bad in [
+        json!({"q": "?"}),
+        json!({"q": "question", "ids": [made[0]]}),
         json!({"format": "xml"}),
         json!({"ids": ["nothing"]}),
         json!({"filter": {"nobody": 1}, "limit": 1}),
@@ -496,14 +515,11 @@ async fn only_who_may_reads_and_every_reading_is_on_the_record() {
             .await
             .expect_status(200);
     }
-    app.api_as(
-        &rita,
-        Method::POST,
-        "conversations/export",
-        Some(json!({"ids": [id]})),
-    )
-    .await
-    .expect_status(200);
+    for asked in [json!({"q": "secret"}), json!({"ids": [id]})] {
+        app.api_as(&rita, Method::POST, "conversations/export", Some(asked))
+            .await
+            .expect_status(200);
+    }
     let refused = app
         .api_as(&rita, Method::DELETE, &format!("conversations/{id}"), None)
         .await;
@@ -525,6 +541,11 @@ async fn only_who_may_reads_and_every_reading_is_on_the_record() {
     assert_eq!(searched["details"]["q_characters"], 6);
     assert!(of("conversations.list").to_string().contains("u1"));
     assert!(of("conversations.export").to_string().contains(&id));
+    let exports = audit["items"].as_array().unwrap().iter();
+    let mut exports = exports.filter(|row| row["action"] == "conversations.export");
+    let searched = exports.nth(1).expect("the export of a search");
+    assert!(!searched.to_string().contains("secret"), "{searched}");
+    assert_eq!(searched["details"]["q_characters"], 6);
 }
 
 #[tokio::test]

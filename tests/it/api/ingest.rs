@@ -176,6 +176,31 @@ async fn what_is_no_trace_request_is_refused_as_the_protocol_says() {
 }
 
 #[tokio::test]
+async fn what_nobody_charges_for_is_no_unpriced_model() {
+    let app = App::serving().await;
+    let call = |operation: &str, model: &str, tokens: i64| {
+        json!({"provider": "anthropic", "model": model, "operation": operation,
+            "request_at": chrono::Utc::now().to_rfc3339(), "duration_ms": 5, "prompt_tokens": tokens})
+    };
+    let told = json!({"records": [
+        call("count_tokens", "counted", 500),
+        call("vector_query", "looked-for", 0),
+        call("chat", "unheard-of", 7),
+    ]});
+    ingest(&app, told).await.expect_status(200);
+    // The last of the batch is listed: what came before it is on the books as well.
+    let unpriced = eventually("the call without a price", || async {
+        let told = app.get("prices/unpriced").await;
+        (told["items"] != json!([])).then_some(told)
+    })
+    .await;
+    assert_eq!(unpriced["items"].as_array().unwrap().len(), 1, "{unpriced}");
+    assert_eq!(unpriced["items"][0]["model"], "unheard-of");
+    let told = app.get("logs/requests?model=counted").await;
+    assert_eq!(told["items"][0]["total_tokens"], 0, "{told}");
+}
+
+#[tokio::test]
 async fn a_batch_is_booked_record_by_record_and_once() {
     let app = App::serving().await;
     let mut priced = told("b");

@@ -111,6 +111,7 @@ async fn every_filter_narrows_the_list_to_what_it_says() {
         "total_tokens",
         "cached_tokens",
         "cache_write_tokens",
+        "cache_write_1h_tokens",
         "reasoning_tokens",
         "usage_estimated",
         "cost",

@@ -16,6 +16,8 @@ use crate::support::calls::{chat, messages};
 use crate::support::client::{Client, End};
 
 const CALLERS: usize = 16;
+const GPT: &str = "gpt-4o+n=4+delay_ms=4+pause_ms=2";
+const CLAUDE: &str = "claude+n=4+delay_ms=4+pause_ms=2";
 /// Between two calls of one caller: short beside a call, so that a kill finds nearly all of them in the middle of one.
 const PAUSE: Duration = Duration::from_millis(2);
 
@@ -34,7 +36,16 @@ pub struct Load {
 }
 
 impl Load {
-    pub fn start(app: &App) -> Self {
+    /// Every model of the load has a price: sums of nothing would equal sums of nothing.
+    pub async fn start(app: &App) -> Self {
+        for (provider, model) in [("openai", GPT), ("anthropic", CLAUDE)] {
+            let named = form_urlencoded::byte_serialize(model.as_bytes()).collect::<String>();
+            let path = format!("prices?provider={provider}&model={named}");
+            let price = json!({"currency": "USD", "input": "2.50", "output": "10"});
+            app.api(Method::PUT, &path, Some(price))
+                .await
+                .expect_status(200);
+        }
         let seen = Arc::new(Seen::default());
         let mut callers = JoinSet::new();
         for number in 0..CALLERS {
@@ -98,15 +109,9 @@ impl Load {
 /// One call; the id of an answer that was seen to its end.
 async fn call(http: &Client, url: &str, key: &str, turn: usize) -> Result<String, String> {
     let (path, mut body) = match turn % 3 {
-        0 => ("/v1/messages", messages("claude+n=4+delay_ms=4+pause_ms=2")),
-        1 => (
-            "/v1/responses",
-            json!({"model": "gpt-4o+n=4+delay_ms=4+pause_ms=2", "input": "x"}),
-        ),
-        _ => (
-            "/v1/chat/completions",
-            chat("gpt-4o+n=4+delay_ms=4+pause_ms=2"),
-        ),
+        0 => ("/v1/messages", messages(CLAUDE)),
+        1 => ("/v1/responses", json!({"model": GPT, "input": "x"})),
+        _ => ("/v1/chat/completions", chat(GPT)),
     };
     let streamed = turn.is_multiple_of(2);
     body["stream"] = json!(streamed);

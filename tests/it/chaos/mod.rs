@@ -75,6 +75,14 @@ async fn settle(app: &mut App, load: &Load) {
     assert_eq!((dead_lettered, dropped), (0, 0));
     let database = ledger(app.kind, &app.data_dir(), app.database_url.as_deref()).await;
     let rows = number(&database, "SELECT COUNT(*) FROM request_logs").await;
+    let charged = "SELECT COUNT(*) FROM request_logs WHERE cost_nano > 0 AND success";
+    let succeeded = number(&database, "SELECT COUNT(*) FROM request_logs WHERE success").await;
+    assert_eq!(
+        number(&database, charged).await,
+        succeeded,
+        "calls without a price"
+    );
+    assert!(succeeded > 0);
     let mut missing = Vec::new();
     // Each by its id, as far as that is quick; the list below tells of all.
     for id in finished.iter().take(1_000) {
@@ -220,7 +228,7 @@ fn in_log(sum: &str) -> &'static str {
 
 async fn kills(mut app: App) {
     let kills = setting("STEWARD_CHAOS_KILLS", 5);
-    let load = Load::start(&app);
+    let load = Load::start(&app).await;
     for number in 0..kills {
         // Before, during and after the writer's first transactions: it waits up to 200 ms, which is some 100 calls.
         let until = load.count() + 30 + (number as usize * 97) % 310;
@@ -288,7 +296,7 @@ async fn outage(app: &mut App, load: &Load, away: impl AsyncFnOnce(), back: impl
 #[tokio::test]
 async fn a_locked_database_fails_no_call_sqlite() {
     let mut app = Setup::new().on(Kind::Sqlite).serving().await;
-    let load = Load::start(&app);
+    let load = Load::start(&app).await;
     let locks = [
         ledger(Kind::Sqlite, &app.data_dir(), None).await,
         load::control_file(&app.data_dir()).await,
@@ -317,7 +325,7 @@ async fn a_locked_database_fails_no_call_sqlite() {
 async fn a_stopped_database_fails_no_call_postgres() {
     let (server, url) = Server::start();
     let mut app = Setup::new().on_database(url).serving().await;
-    let load = Load::start(&app);
+    let load = Load::start(&app).await;
     outage(
         &mut app,
         &load,
@@ -333,7 +341,7 @@ async fn killed_while_the_database_is_away(
     away: impl AsyncFnOnce(),
     back: impl AsyncFnOnce(),
 ) {
-    let load = Load::start(&app);
+    let load = Load::start(&app).await;
     let until = load.count() + 20;
     eventually("calls finish", || async {
         (load.count() >= until).then_some(())

@@ -267,6 +267,41 @@ async fn a_reader_that_stalls_is_let_go_and_the_others_stay() {
     reader.until(tells_of(&id)).await;
 }
 
+/// Waits until nobody is there; `meanwhile` is done between two looks.
+async fn until_gone(app: &App, mut meanwhile: impl AsyncFnMut()) {
+    let deadline = tokio::time::Instant::now() + crate::support::PATIENCE;
+    while sessions(app).await != 0 {
+        assert!(tokio::time::Instant::now() < deadline, "it is still there");
+        meanwhile().await;
+    }
+}
+
+#[tokio::test]
+async fn writing_is_no_sign_of_life_of_a_client_that_never_reads() {
+    let app = Setup::new()
+        .set("SERVER__HEARTBEAT_MS", 200)
+        .serving()
+        .await;
+    let mut socket = Socket::open(&app, &app.admin).await;
+    until_gone(&app, async || {
+        socket.try_say(json!({"op": "ping"})).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_client_that_asks_on_and_on_and_never_reads_is_let_go_before_its_heart_is_missed() {
+    let app = App::serving().await;
+    let mut socket = Socket::open(&app, &app.admin).await;
+    // More answers than anybody is owed: the heartbeat of fifteen seconds has no time to miss it.
+    for _ in 0..4_000 {
+        if !socket.try_say(json!({"op": "ping"})).await {
+            break;
+        }
+    }
+    until_gone(&app, async || {}).await;
+}
+
 #[tokio::test]
 async fn a_process_that_goes_down_says_so() {
     let mut app = Setup::new().start().await;

@@ -87,6 +87,13 @@ impl Socket {
         self.send(message.to_string()).await;
     }
 
+    /// Says it if the connection still takes it at once.
+    pub async fn try_say(&mut self, message: Value) -> bool {
+        let sent = self.stream.send(Message::text(message.to_string()));
+        let sent = tokio::time::timeout(Duration::from_secs(1), sent).await;
+        matches!(sent, Ok(Ok(())))
+    }
+
     pub async fn send(&mut self, text: String) {
         self.stream.send(Message::text(text)).await.expect("sent");
     }

@@ -147,8 +147,10 @@ mod tests {
             output_nano: id,
             cached_nano: None,
             cache_write_nano: None,
+            cache_write_1h_nano: None,
             reasoning_nano: None,
             per_call_nano: 0,
+            tiers: Vec::new(),
         }
     }
 

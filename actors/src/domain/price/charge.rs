@@ -80,6 +80,7 @@ impl PriceBook {
                 completion: record.completion_tokens,
                 cached: record.cached_tokens,
                 cache_write: record.cache_write_tokens,
+                cache_write_1h: record.cache_write_1h_tokens,
                 reasoning: record.reasoning_tokens,
             },
             total_tokens: record.total_tokens,
@@ -123,8 +124,10 @@ mod tests {
                         output_nano: 10_000_000_000,
                         cached_nano: Some(1_250_000_000),
                         cache_write_nano: None,
+                        cache_write_1h_nano: None,
                         reasoning_nano: None,
                         per_call_nano,
+                        tiers: Vec::new(),
                     },
                 }),
         )

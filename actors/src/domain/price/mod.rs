@@ -53,7 +53,7 @@ impl Currency {
 }
 
 /// Billionths of the currency per million model tokens (`per_call_nano`: per call). A negative one counts as 0.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Price {
     /// Key of the row it is from; records carry it.
     pub id: i64,
@@ -64,12 +64,34 @@ pub struct Price {
     pub cached_nano: Option<i64>,
     /// Written to a cache; `None`: as input.
     pub cache_write_nano: Option<i64>,
+    /// Written to a cache that keeps it for an hour; `None`: as `cache_write_nano`.
+    pub cache_write_1h_nano: Option<i64>,
     /// Reasoning; `None`: as output.
     pub reasoning_nano: Option<i64>,
     pub per_call_nano: i64,
+    /// What longer prompts cost; the tier with the greatest `above` that the prompt exceeds holds for the whole call, its
+    /// answer too.
+    pub tiers: Vec<Tier>,
 }
 
-/// Model tokens of one call: `prompt` includes `cached` and `cache_write`, `completion` includes `reasoning`.
+/// The figures of prompts with more than `above` model tokens, in place of the price's own.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Tier {
+    pub above: i64,
+    pub input_nano: i64,
+    pub output_nano: i64,
+    /// `None`: as input.
+    pub cached_nano: Option<i64>,
+    /// `None`: as input.
+    pub cache_write_nano: Option<i64>,
+    /// `None`: as `cache_write_nano`.
+    pub cache_write_1h_nano: Option<i64>,
+    /// `None`: as output.
+    pub reasoning_nano: Option<i64>,
+}
+
+/// Model tokens of one call: `prompt` includes `cached` and `cache_write`, this `cache_write_1h`; `completion` includes
+/// `reasoning`.
 /// Parts that exceed their whole are cut to it, so that no token is paid twice.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Used {
@@ -77,6 +99,7 @@ pub struct Used {
     pub completion: i64,
     pub cached: i64,
     pub cache_write: i64,
+    pub cache_write_1h: i64,
     pub reasoning: i64,
 }
 
@@ -94,22 +117,43 @@ impl Used {
 }
 
 impl Price {
+    /// What a prompt of so many model tokens is charged by.
+    pub fn tier(&self, prompt: i64) -> Tier {
+        let exceeded = self.tiers.iter().filter(|tier| prompt > tier.above);
+        exceeded
+            .max_by_key(|tier| tier.above)
+            .copied()
+            .unwrap_or(Tier {
+                above: 0,
+                input_nano: self.input_nano,
+                output_nano: self.output_nano,
+                cached_nano: self.cached_nano,
+                cache_write_nano: self.cache_write_nano,
+                cache_write_1h_nano: self.cache_write_1h_nano,
+                reasoning_nano: self.reasoning_nano,
+            })
+    }
+
     /// Cost of one call in billionths of the currency: rounded half to even once, at the end; never negative;
     /// at most `i64::MAX`.
     pub fn cost_nano(&self, used: Used) -> i64 {
         let prompt = used.prompt.max(0);
         let cached = used.cached.clamp(0, prompt);
         let written = used.cache_write.clamp(0, prompt - cached);
+        let for_an_hour = used.cache_write_1h.clamp(0, written);
         let completion = used.completion.max(0);
         let reasoning = used.reasoning.clamp(0, completion);
-        let cached_nano = self.cached_nano.unwrap_or(self.input_nano);
-        let written_nano = self.cache_write_nano.unwrap_or(self.input_nano);
-        let reasoning_nano = self.reasoning_nano.unwrap_or(self.output_nano);
+        let tier = self.tier(prompt);
+        let cached_nano = tier.cached_nano.unwrap_or(tier.input_nano);
+        let written_nano = tier.cache_write_nano.unwrap_or(tier.input_nano);
+        let for_an_hour_nano = tier.cache_write_1h_nano.unwrap_or(written_nano);
+        let reasoning_nano = tier.reasoning_nano.unwrap_or(tier.output_nano);
         let millionths = [
-            (prompt - cached - written, self.input_nano),
+            (prompt - cached - written, tier.input_nano),
             (cached, cached_nano),
-            (written, written_nano),
-            (completion - reasoning, self.output_nano),
+            (written - for_an_hour, written_nano),
+            (for_an_hour, for_an_hour_nano),
+            (completion - reasoning, tier.output_nano),
             (reasoning, reasoning_nano),
             (TOKENS_PER_PRICE, self.per_call_nano),
         ]

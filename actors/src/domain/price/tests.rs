@@ -13,8 +13,10 @@ const fn page(currency: Currency, input_nano: i64, output_nano: i64) -> Price {
         output_nano,
         cached_nano: None,
         cache_write_nano: None,
+        cache_write_1h_nano: None,
         reasoning_nano: None,
         per_call_nano: 0,
+        tiers: Vec::new(),
     }
 }
 
@@ -24,6 +26,7 @@ const fn used(prompt: i64, completion: i64) -> Used {
         completion,
         cached: 0,
         cache_write: 0,
+        cache_write_1h: 0,
         reasoning: 0,
     }
 }
@@ -82,7 +85,7 @@ fn invoices_worked_by_hand_agree_to_the_last_billionth() {
         // Their input_tokens (10) exclude both; the prompt includes both.
         (
             "Anthropic, cache read and write",
-            sonnet,
+            sonnet.clone(),
             Used {
                 cached: 3_000,
                 cache_write: 200,
@@ -92,13 +95,13 @@ fn invoices_worked_by_hand_agree_to_the_last_billionth() {
         ),
         (
             "cancelled after 17 tokens",
-            mini,
+            mini.clone(),
             used(120, 17),
             18_000 + 10_200,
         ),
         (
             "cancelled before the first token",
-            mini,
+            mini.clone(),
             used(120, 0),
             18_000,
         ),
@@ -131,7 +134,7 @@ fn invoices_worked_by_hand_agree_to_the_last_billionth() {
         // A million of everything is the price page itself.
         (
             "a whole million of each",
-            sonnet,
+            sonnet.clone(),
             Used {
                 cached: 1_000_000,
                 cache_write: 1_000_000,
@@ -143,6 +146,91 @@ fn invoices_worked_by_hand_agree_to_the_last_billionth() {
     for (what, price, used, expected) in cases {
         assert_eq!(price.cost_nano(used), expected, "{what}");
     }
+}
+
+#[test]
+fn a_prompt_above_a_tier_is_charged_by_it_to_the_last_token() {
+    // Gemini 2.5 Pro: 1.25 / 10.00 up to 200,000 tokens of prompt, 2.50 / 15.00 above, cache reads 0.125 and 0.25.
+    let gemini = Price {
+        cached_nano: Some(125_000_000),
+        per_call_nano: 7,
+        tiers: vec![Tier {
+            above: 200_000,
+            input_nano: 2_500_000_000,
+            output_nano: 15_000_000_000,
+            cached_nano: Some(250_000_000),
+            ..Tier::default()
+        }],
+        ..page(Currency::Usd, 1_250_000_000, 10_000_000_000)
+    };
+    let cached = |prompt| Used {
+        cached: 100_000,
+        ..used(prompt, 1_000)
+    };
+    // 100,000 × 1.25 + 100,000 × 0.125 + 1,000 × 10.00, and what a call costs.
+    assert_eq!(
+        gemini.cost_nano(cached(200_000)),
+        125_000_000 + 12_500_000 + 10_000_000 + 7
+    );
+    // 100,001 × 2.50 + 100,000 × 0.25 + 1,000 × 15.00: one token more, and all of them cost more.
+    assert_eq!(
+        gemini.cost_nano(cached(200_001)),
+        250_002_500 + 25_000_000 + 15_000_000 + 7
+    );
+    // Qwen3 Coder Plus has three of them; the greatest that is exceeded counts, in whatever order they stand.
+    let tier = |above, input_nano| Tier {
+        above,
+        input_nano,
+        ..Tier::default()
+    };
+    let qwen = Price {
+        tiers: vec![
+            tier(256_000, 6_000_000_000),
+            tier(32_000, 1_800_000_000),
+            tier(128_000, 3_000_000_000),
+        ],
+        ..page(Currency::Usd, 1_000_000_000, 0)
+    };
+    for (prompt, expected) in [
+        (32_000, 32_000_000),
+        (32_001, 57_601_800),
+        (128_000, 230_400_000),
+        (128_001, 384_003_000),
+        (256_001, 1_536_006_000),
+    ] {
+        assert_eq!(qwen.cost_nano(used(prompt, 0)), expected, "{prompt}");
+    }
+}
+
+#[test]
+fn what_is_kept_for_an_hour_costs_its_own() {
+    // Claude Sonnet 4.5: 3.00, written for minutes 3.75, for an hour 6.00.
+    let sonnet = Price {
+        cache_write_nano: Some(3_750_000_000),
+        cache_write_1h_nano: Some(6_000_000_000),
+        ..page(Currency::Usd, 3_000_000_000, 15_000_000_000)
+    };
+    let call = Used {
+        cache_write: 2_000,
+        cache_write_1h: 1_500,
+        ..used(2_100, 10)
+    };
+    // 100 × 3.00 + 500 × 3.75 + 1,500 × 6.00 + 10 × 15.00.
+    assert_eq!(
+        sonnet.cost_nano(call),
+        300_000 + 1_875_000 + 9_000_000 + 150_000
+    );
+    let without = Price {
+        cache_write_1h_nano: None,
+        ..sonnet.clone()
+    };
+    assert_eq!(without.cost_nano(call), 300_000 + 7_500_000 + 150_000);
+    // More of it than was written at all is cut to that.
+    let slip = Used {
+        cache_write_1h: 9_000,
+        ..call
+    };
+    assert_eq!(sonnet.cost_nano(slip), 300_000 + 12_000_000 + 150_000);
 }
 
 #[test]
@@ -214,18 +302,20 @@ fn currencies_are_read_as_they_are_written() {
 fn any_price() -> impl Strategy<Value = Price> {
     let nano = || 0..100_000_000_000_i64;
     let part = || prop::option::of(nano());
-    (nano(), nano(), part(), part(), part(), nano()).prop_map(
+    (nano(), nano(), part(), part(), part(), part(), nano()).prop_map(
         |(
             input_nano,
             output_nano,
             cached_nano,
             cache_write_nano,
+            cache_write_1h_nano,
             reasoning_nano,
             per_call_nano,
         )| {
             Price {
                 cached_nano,
                 cache_write_nano,
+                cache_write_1h_nano,
                 reasoning_nano,
                 per_call_nano,
                 ..page(Currency::Usd, input_nano, output_nano)
@@ -242,12 +332,14 @@ fn any_used() -> impl Strategy<Value = Used> {
         0..5_000_000,
         0..5_000_000,
         0..5_000_000,
+        0..5_000_000,
     ]
-    .prop_map(|[plain, cached, cache_write, answer, reasoning]| Used {
-        prompt: plain + cached + cache_write,
+    .prop_map(|[plain, cached, minutes, hour, answer, reasoning]| Used {
+        prompt: plain + cached + minutes + hour,
         completion: answer + reasoning,
         cached,
-        cache_write,
+        cache_write: minutes + hour,
+        cache_write_1h: hour,
         reasoning,
     })
 }
@@ -258,6 +350,7 @@ fn sum(a: Used, b: Used) -> Used {
         completion: a.completion + b.completion,
         cached: a.cached + b.cached,
         cache_write: a.cache_write + b.cache_write,
+        cache_write_1h: a.cache_write_1h + b.cache_write_1h,
         reasoning: a.reasoning + b.reasoning,
     }
 }
@@ -282,7 +375,11 @@ proptest! {
         let parts = [
             (used.prompt - used.cached - used.cache_write, price.input_nano),
             (used.cached, price.cached_nano.unwrap_or(price.input_nano)),
-            (used.cache_write, price.cache_write_nano.unwrap_or(price.input_nano)),
+            (used.cache_write - used.cache_write_1h, price.cache_write_nano.unwrap_or(price.input_nano)),
+            (
+                used.cache_write_1h,
+                price.cache_write_1h_nano.or(price.cache_write_nano).unwrap_or(price.input_nano),
+            ),
             (used.completion - used.reasoning, price.output_nano),
             (used.reasoning, price.reasoning_nano.unwrap_or(price.output_nano)),
         ];
@@ -294,7 +391,7 @@ proptest! {
 
     #[test]
     fn nothing_panics_or_goes_below_zero(
-        price in any_price(), n in any::<[i64; 5]>(), nano in any::<[i64; 6]>(), wild: bool,
+        price in any_price(), n in any::<[i64; 6]>(), nano in any::<[i64; 7]>(), wild: bool,
     ) {
         let price = if wild {
             Price {
@@ -304,12 +401,14 @@ proptest! {
                 cache_write_nano: Some(nano[3]),
                 reasoning_nano: Some(nano[4]),
                 per_call_nano: nano[5],
+                cache_write_1h_nano: Some(nano[6]),
+                tiers: vec![Tier { above: nano[4], input_nano: nano[6], ..Tier::default() }],
                 ..price
             }
         } else {
             price
         };
-        let used = Used { prompt: n[0], completion: n[1], cached: n[2], cache_write: n[3], reasoning: n[4] };
+        let used = Used { prompt: n[0], completion: n[1], cached: n[2], cache_write: n[3], cache_write_1h: n[5], reasoning: n[4] };
         prop_assert!(price.cost_nano(used.with_total(n[0])) >= 0);
     }
 }

@@ -83,7 +83,16 @@ fn newest() -> Record {
         prompt_public_id: "prm_45".into(),
         prompt: "prompt@46".into(),
         knowledge: "qa_47,qa_48".into(),
+        cache_write_1h_tokens: 48,
         seen_keys: vec![-60, 61],
+    }
+}
+
+/// Before records told how long a cache keeps what was written to it.
+fn knowledge() -> Record {
+    Record {
+        cache_write_1h_tokens: 0,
+        ..newest()
     }
 }
 
@@ -91,7 +100,7 @@ fn newest() -> Record {
 fn prompts() -> Record {
     Record {
         knowledge: String::new(),
-        ..newest()
+        ..knowledge()
     }
 }
 
@@ -123,7 +132,8 @@ fn records_of_every_version_say_what_they_said() {
         ("first", first()),
         ("told", told()),
         ("prompts", prompts()),
-        ("knowledge", newest()),
+        ("knowledge", knowledge()),
+        ("hour_cache", newest()),
     ] {
         let record = Record::decode(fixture(name).as_slice()).expect("decodes");
         assert_eq!(record, expected, "{name}");
@@ -139,10 +149,10 @@ fn records_of_every_version_say_what_they_said() {
 fn the_newest_fixture_is_what_this_code_writes_and_has_every_field() {
     let bytes = newest().encode_to_vec();
     if std::env::var_os("STEWARD_WRITE_FIXTURES").is_some() {
-        std::fs::write(path("knowledge"), &bytes).expect("writes");
+        std::fs::write(path("hour_cache"), &bytes).expect("writes");
     }
     assert!(
-        fixture("knowledge") == bytes,
+        fixture("hour_cache") == bytes,
         "the record's form has changed"
     );
     let mut tags = BTreeSet::new();
@@ -152,13 +162,13 @@ fn the_newest_fixture_is_what_this_code_writes_and_has_every_field() {
         skip_field(kind, tag, &mut rest, DecodeContext::default()).expect("a field");
         tags.insert(tag);
     }
-    let expected: BTreeSet<u32> = (1..=47).chain([60]).collect();
+    let expected: BTreeSet<u32> = (1..=48).chain([60]).collect();
     assert_eq!(tags, expected);
 }
 
 #[test]
 fn what_a_later_version_adds_is_passed_over() {
-    let mut bytes = fixture("knowledge");
+    let mut bytes = fixture("hour_cache");
     // Tag 99, a text.
     bytes.extend_from_slice(&[0x9a, 0x06, 3, b'n', b'e', b'w']);
     assert_eq!(Record::decode(bytes.as_slice()), Ok(newest()));

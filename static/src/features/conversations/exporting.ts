@@ -19,9 +19,10 @@ export function exportOf(
   if (ids) return { format, ids: ids.slice(0, selectionMax) }
   const { range, from, to } = query
   const apart = ['range', 'from', 'to', 'q']
+  const asked = query.q ? { q: query.q } : {}
   const filter = Object.fromEntries(Object.entries(query).filter(([name]) => !apart.includes(name)))
   const between = range && !from ? { from: beginningOf(range, Date.now(), zone) } : { from, to }
-  return { format, filter, ...between }
+  return { format, filter, ...asked, ...between }
 }
 
 /** Has the browser fetch the file. Throws a `Problem`. */

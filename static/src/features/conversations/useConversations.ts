@@ -74,15 +74,6 @@ export function useConversations() {
     () => selected.value,
     open,
   )
-  /** Ids of the rows that are known, in order. */
-  const known = (): string[] => {
-    const ids: string[] = []
-    for (let index = 0; index < list.count.value; index++) {
-      const row = list.at(index)
-      if (row) ids.push(row.id)
-    }
-    return ids
-  }
   return {
     specs,
     filters,
@@ -94,7 +85,6 @@ export function useConversations() {
     selected,
     open,
     walk,
-    known,
   }
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { amount, draftOf, emptyDraft, figures, link, type Price } from './price'
+import { amount, draftOf, emptyDraft, emptyTier, figures, link, type Price } from './price'
 
 const price: Price = {
   id: 'prc_1',
@@ -10,8 +10,10 @@ const price: Price = {
   output: '10',
   cached: '1.25',
   cache_write: null,
+  cache_write_1h: null,
   reasoning: null,
   per_call: '0',
+  tiers: [],
   valid_from: '1970-01-01T00:00:00.000Z',
   origin: 'list',
   source: 'https://example.com/pricing',
@@ -36,7 +38,18 @@ describe('a price as a draft', () => {
       input: '0.000000001',
       output: '0',
       reasoning: '8',
+      tiers: [],
     })
+  })
+
+  it('keeps what longer prompts cost', () => {
+    const tier = { above: 200_000, input: '5', output: '15', cached: '0.5', cache_write: null, reasoning: null }
+    const draft = draftOf({ ...price, tiers: [{ ...tier, cache_write_1h: null }] })
+    draft.tiers.push({ ...emptyTier(), above: 500_000, input: '9 ' })
+    expect(JSON.parse(JSON.stringify(figures(draft))).tiers).toEqual([
+      { above: 200_000, input: '5', output: '15', cached: '0.5' },
+      { above: 500_000, input: '9', output: '0' },
+    ])
   })
 })
 

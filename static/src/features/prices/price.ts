@@ -8,6 +8,17 @@ export type NewFigures = components['schemas']['NewFigures']
 export const currencies = ['USD', 'CNY'] as const
 export type Currency = (typeof currencies)[number]
 
+/** What longer prompts cost; an empty number of tokens is none yet. */
+export interface TierDraft {
+  above: number | null
+  input: string
+  output: string
+  cached: string
+  cache_write: string
+  cache_write_1h: string
+  reasoning: string
+}
+
 export interface PriceDraft {
   provider: string
   model: string
@@ -16,8 +27,10 @@ export interface PriceDraft {
   output: string
   cached: string
   cache_write: string
+  cache_write_1h: string
   reasoning: string
   per_call: string
+  tiers: TierDraft[]
   source: string
   valid_from: string | null
 }
@@ -30,10 +43,23 @@ export const emptyDraft = (provider = '', model = ''): PriceDraft => ({
   output: '',
   cached: '',
   cache_write: '',
+  cache_write_1h: '',
   reasoning: '',
   per_call: '',
+  tiers: [],
   source: '',
   valid_from: null,
+})
+
+/** Another step, above the last. */
+export const emptyTier = (): TierDraft => ({
+  above: null,
+  input: '',
+  output: '',
+  cached: '',
+  cache_write: '',
+  cache_write_1h: '',
+  reasoning: '',
 })
 
 /** An override begins from what holds now. */
@@ -45,8 +71,18 @@ export const draftOf = (price: Price): PriceDraft => ({
   output: price.output,
   cached: price.cached ?? '',
   cache_write: price.cache_write ?? '',
+  cache_write_1h: price.cache_write_1h ?? '',
   reasoning: price.reasoning ?? '',
   per_call: price.per_call === '0' ? '' : price.per_call,
+  tiers: price.tiers.map((tier) => ({
+    above: tier.above,
+    input: tier.input,
+    output: tier.output,
+    cached: tier.cached ?? '',
+    cache_write: tier.cache_write ?? '',
+    cache_write_1h: tier.cache_write_1h ?? '',
+    reasoning: tier.reasoning ?? '',
+  })),
   source: price.origin === 'operator' ? (price.source ?? '') : '',
   valid_from: null,
 })
@@ -59,8 +95,19 @@ export const figures = (draft: PriceDraft): NewFigures => ({
   output: given(draft.output) ?? '0',
   cached: given(draft.cached),
   cache_write: given(draft.cache_write),
+  cache_write_1h: given(draft.cache_write_1h),
   reasoning: given(draft.reasoning),
   per_call: given(draft.per_call),
+  tiers: draft.tiers.map((tier) => ({
+    // The server says what is wrong with none.
+    above: tier.above ?? 0,
+    input: tier.input.trim(),
+    output: given(tier.output) ?? '0',
+    cached: given(tier.cached),
+    cache_write: given(tier.cache_write),
+    cache_write_1h: given(tier.cache_write_1h),
+    reasoning: given(tier.reasoning),
+  })),
   source: given(draft.source),
   valid_from: draft.valid_from ?? undefined,
 })

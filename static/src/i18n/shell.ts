@@ -136,7 +136,7 @@ export const shellEn = {
     soFar: '{at}, so far',
   },
   metric: { against: 'Against the period before: ' },
-  diff: { label: 'Differences', added: 'added: ', removed: 'removed: ' },
+  diff: { label: 'Differences', added: 'added: ', removed: 'removed: ', same: 'Nothing differs' },
   job: {
     progress: '{state}, {progress}%',
     queued: 'waiting',
@@ -381,7 +381,7 @@ export const shellZh: SameKeys<typeof shellEn> = {
     soFar: '{at}（截至目前）',
   },
   metric: { against: '与上一周期相比：' },
-  diff: { label: '差异', added: '新增：', removed: '删除：' },
+  diff: { label: '差异', added: '新增：', removed: '删除：', same: '没有差异' },
   job: {
     progress: '{state}，{progress}%',
     queued: '等待中',

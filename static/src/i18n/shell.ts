@@ -100,6 +100,7 @@ export const shellEn = {
     toHint: 'Empty: until now',
     apply: 'Apply',
     now: 'now',
+    since: 'Since {at}',
   },
   table: {
     noMatch: 'Nothing matches',
@@ -345,6 +346,7 @@ export const shellZh: SameKeys<typeof shellEn> = {
     toHint: '留空表示到现在',
     apply: '应用',
     now: '现在',
+    since: '自 {at} 起',
   },
   table: {
     noMatch: '没有符合条件的内容',

@@ -5,7 +5,7 @@ import { useRoute, useRouter } from 'vue-router'
 import { answer, api } from '@/api/client'
 import { download } from '@/api/download'
 import type { components, paths } from '@/api/schema'
-import { type FilterSpec, useCursorList, useFilters, useLive, useTimeRange } from '@/kit'
+import { type FilterSpec, useCursorList, useFilters, useLive, useOutside, useTimeRange } from '@/kit'
 import { onAnyNews } from '@/live/push'
 import { firstLevel, levelOf, levels } from './levels'
 import { useText } from './messages'
@@ -51,6 +51,14 @@ export function useLogs() {
         }),
       ),
   })
+  const outside = useOutside({
+    key: 'logs',
+    list,
+    filters,
+    latest: async (signal) =>
+      (await answer(api.GET('/api/v1/ops/logs/query', { params: { query: { level: level.value, limit: 1 } }, signal })))
+        .items[0]?.at ?? null,
+  })
   const stats = useQuery({
     queryKey: ['logs', 'stats'],
     queryFn: ({ signal }) => answer(api.GET('/api/v1/ops/logs/stats', { signal })),
@@ -69,5 +77,5 @@ export function useLogs() {
       await download(url)
     },
   })
-  return { specs, filters, level, list, paused, stats: stats.data, save }
+  return { specs, filters, level, list, outside, paused, stats: stats.data, save }
 }

@@ -126,8 +126,6 @@ export const shellEn = {
     previous: 'Previous (k)',
     position: '{at} of {total}',
     only: 'Only these',
-    notListed: 'Not among these rows',
-    notListedBody: 'It may lie outside the time range or the filters.',
   },
   chart: {
     asTable: 'Show as table',
@@ -372,8 +370,6 @@ export const shellZh: SameKeys<typeof shellEn> = {
     previous: '上一条（k）',
     position: '第 {at} 条，共 {total} 条',
     only: '只看这些',
-    notListed: '不在当前列表中',
-    notListedBody: '它可能不在当前的时间范围或筛选条件之内。',
   },
   chart: {
     asTable: '以表格显示',

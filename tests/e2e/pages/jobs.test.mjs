@@ -12,8 +12,10 @@ const row = (page, text) => page.locator('[role=row][data-index]', { hasText: te
 
 let ui
 let provider
+/** Pairs that one call embeds: the fewest there can be. */
+const batch = 10
 let tenant_id
-/** How many more pairs are embedded at once; what is asked beyond waits. */
+/** How many more calls are answered at once; what is asked beyond waits. */
 let free = Number.POSITIVE_INFINITY
 const waiting = []
 const go = (many) => {
@@ -43,7 +45,7 @@ before(async () => {
     env: {
       STEWARD__RAG__EMBEDDING_MODEL: 'text-embedding-3-small',
       STEWARD__SCHEDULER__AUTO_SYNC_ENABLED: 'false',
-      STEWARD__SCHEDULER__BATCH_SIZE: '1',
+      STEWARD__SCHEDULER__BATCH_SIZE: String(batch),
     },
   })
   const base_url = `http://127.0.0.1:${provider.address().port}/v1`
@@ -55,8 +57,9 @@ after(async () => {
   await ui?.stop()
   provider?.close()
 })
-/** A job over so many new pairs, of which `done` are embedded and the next one waits. */
-async function syncing(many, done) {
+/** A job of so many calls to the provider, of which `done` are answered and the next one waits. */
+async function syncing(calls, done) {
+  const many = calls * batch
   const ids = []
   for (let n = 0; n < many; n++) ids.push((await ui.api('POST', pairs, { tenant_id, question: `Question ${n} of ${many}?`, answer: 'Yes.' })).id)
   go(done)
@@ -92,7 +95,7 @@ test('a job that runs is followed in its drawer until it has ended, without anyt
     go(Number.POSITIVE_INFINITY)
     await drawer.getByText('Succeeded').waitFor()
     await drawer.getByRole('meter', { name: '100%' }).waitFor()
-    await drawer.getByText('"synced": 4').waitFor()
+    await drawer.getByText(`"synced": ${4 * batch}`).waitFor()
     assert.equal(await button(drawer, 'Cancel').count(), 0, 'what has ended is not stopped')
     await row(page, 'knowledge.sync').getByText('Succeeded').waitFor()
     await assertAccessible(page, 'a job that succeeded')

@@ -90,8 +90,8 @@ export async function fill(ui) {
   while ((await held('/api/v1/conversations')) < 6) assert.ok(Date.now() < deadline, 'what was said is kept')
 }
 
-/** What `fillWatching` needs of the Steward it fills: rules looked at soon, not every minute. */
-export const watching = { STEWARD__ALERTS__INTERVAL_MS: '300' }
+/** What `fillWatching` needs of the Steward it fills: rules looked at soon, not every minute, and receivers on this machine. */
+export const watching = { STEWARD__ALERTS__INTERVAL_MS: '300', STEWARD__EGRESS__ALLOW_PRIVATE: 'true' }
 
 /** Something for the pages that watch: a rule that fires and one that does not, an incident that is over, a silence, channels that work and do not, backups in `folder`. */
 export async function fillWatching(ui, folder) {

@@ -114,6 +114,7 @@ it('tells who made it by name to who may see operators, by id to others, and cop
       permissions: [...permissions],
     })
     await vi.waitFor(() => expect(made()?.querySelector('span')?.textContent).toBe(name))
+    expect(made()!.querySelector('button')!.getAttribute('aria-label')).toBe('Copy the id')
     made()!.querySelector('button')!.click()
     await vi.waitFor(() => expect(writeText).toHaveBeenLastCalledWith('opr_7'))
     writeText.mockClear()

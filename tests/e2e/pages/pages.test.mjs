@@ -144,7 +144,7 @@ test('what watches, filled: alerts, channels and backups are accessible in every
       ['/ops/alerts', 'spool has lines'],
       ['/ops/alerts?tab=history', 'already over'],
       ['/ops/alerts?tab=rules', 'spool has lines'],
-      ['/ops/alerts?tab=silences', 'moving house'],
+      ['/ops/alerts?tab=silences', 'severity=warning'],
       ['/ops/channels', '值班群'],
       ['/ops/backups', 'steward-'],
       ['/ops/backups?tab=remote', 'dashboard_stats'],

@@ -60,8 +60,8 @@ test('a curve is chosen by its name: the whole page tells of it, and the table b
     await page.getByText(/Requests\s*3/).first().waitFor()
     // The rest of what is not told apart is no choice.
     assert.equal(await page.getByRole('button', { name: 'Only Others', exact: true }).count(), 0)
-    await choice(page, 'By', 'API key').click()
-    await page.getByRole('row').filter({ hasText: 'shop' }).getByText('3', { exact: true }).first().waitFor()
+    await choice(page, 'By', 'Provider').click()
+    await page.getByRole('row').filter({ hasText: 'fake' }).getByText('3', { exact: true }).first().waitFor()
     await page.goBack()
     await only.waitFor()
   }))

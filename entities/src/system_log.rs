@@ -183,6 +183,21 @@ pub async fn list(
         .await
 }
 
+/// The line that is known by `key`.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn by_key(
+    connection: &impl ConnectionTrait,
+    (line, node): Key,
+) -> Result<Option<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::Line.eq(line))
+        .filter(Column::Node.eq(node))
+        .one(connection)
+        .await
+}
+
 /// How many pass; at most so many are counted.
 ///
 /// # Errors

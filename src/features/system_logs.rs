@@ -3,6 +3,7 @@
 //! | method | path | permission |
 //! |---|---|---|
 //! | GET | `/ops/logs/query` | `read:logs` |
+//! | GET | `/ops/logs/query/{id}` | `read:logs` |
 //! | GET | `/ops/logs/stats` | `read:logs` |
 //! | GET | `/ops/logs/export` | `read:logs` |
 //!
@@ -40,7 +41,11 @@ const COUNTED_MAX: u64 = 10_000;
 const STEP_LINES: usize = 1_000;
 
 pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
-    config.service(query).service(stats).service(export);
+    config
+        .service(query)
+        .service(show)
+        .service(stats)
+        .service(export);
 }
 
 /// A line of the log.
@@ -225,6 +230,32 @@ async fn query(
     let mut answer = Page::of(lines, &page, Some(total), |line| line.key, |line| line);
     answer.total_is_exact = stored < COUNTED_MAX;
     Ok(Json(answer))
+}
+
+/// The key that `id` names; nothing for what is no line's id.
+fn key_of(id: &str) -> Option<Key> {
+    let (line, node) = id.split_once('-')?;
+    Some((line.parse().ok()?, node.parse().ok()?))
+}
+
+/// One line, wherever in the list it stands: as long as it is in memory or stored.
+#[utoipa::path(tag = "system logs", params(("id" = String, Path, description = "As the list has it.")), responses((status = 200, body = LogLine)))]
+#[get("/ops/logs/query/{id}")]
+async fn show(
+    state: web::Data<AppState>,
+    caller: Can<ReadLogs>,
+    id: web::Path<String>,
+) -> Result<Json<LogLine>, ApiError> {
+    check::whole_installation(&caller)?;
+    let missing = || ApiError::not_found("line");
+    let (line, node) = key_of(&id).ok_or_else(missing)?;
+    if node == i64::from(state.config.node.id)
+        && let Some(kept) = state.tree.logs.line(line)
+    {
+        return Ok(Json(LogLine::from(&*kept)));
+    }
+    let stored = system_log::by_key(&state.databases.events_read, (line, node)).await?;
+    Ok(Json(stored.map(LogLine::from).ok_or_else(missing)?))
 }
 
 /// How many lines of which kind there are.
@@ -518,6 +549,26 @@ mod tests {
             messages,
             ["last", "beside", "now", "elsewhere", "older life", "old"]
         );
+        // Each of them, stored or in memory, is found by its id; and nothing else is.
+        let all = get("query").to(&app).await.body;
+        for line in all["items"].as_array().unwrap() {
+            let id = line["id"].as_str().unwrap();
+            let one = get(&format!("query/{id}")).to(&app).await;
+            assert_eq!((one.status, &one.body), (StatusCode::OK, line), "{id}");
+        }
+        let unknown = format!("{START}-7");
+        for id in [
+            unknown.as_str(),
+            "1",
+            "1-",
+            "-",
+            "x-0",
+            "9223372036854775808-0",
+        ] {
+            let none = get(&format!("query/{id}")).to(&app).await;
+            assert_eq!(none.status, StatusCode::NOT_FOUND, "{id}");
+            assert_eq!(none.body["code"], "not_found");
+        }
         let third = get("query?limit=2&page=3").to(&app).await;
         assert_eq!(third.body["items"][1]["message"], "old");
         for (query, total) in [
@@ -554,15 +605,19 @@ mod tests {
     async fn only_who_may_read_all_logs_reads_them() {
         let world = World::sqlite().await;
         let app = world.app().await;
-        let path = "/api/v1/ops/logs/query";
-        assert_eq!(
-            Ask::get(path).to(&app).await.status,
-            StatusCode::UNAUTHORIZED
-        );
         let tenant = world.signed_in_of_tenant("tina", "ops_viewer", 1).await;
-        assert_eq!(
-            Ask::get(path).bearer(&tenant).to(&app).await.status,
-            StatusCode::FORBIDDEN
-        );
+        for path in ["query", "query/1-0", "stats", "export"] {
+            let path = format!("/api/v1/ops/logs/{path}");
+            assert_eq!(
+                Ask::get(&path).to(&app).await.status,
+                StatusCode::UNAUTHORIZED,
+                "{path}"
+            );
+            assert_eq!(
+                Ask::get(&path).bearer(&tenant).to(&app).await.status,
+                StatusCode::FORBIDDEN,
+                "{path}"
+            );
+        }
     }
 }

@@ -40,6 +40,19 @@ export function useNames(nouns: readonly Noun[]) {
   }
 }
 
+/** Who did something, by name where the names may be read and somebody still has it; else the id. */
+export function useWho() {
+  const session = useSession()
+  const people = useQuery({
+    queryKey: ['operators', 'names'],
+    staleTime: 60_000,
+    enabled: computed(() => session.can('read:operators')),
+    queryFn: ({ signal }) => everyPage((query) => answer(api.GET('/api/v1/ops/users', { params: { query }, signal }))),
+  })
+  const names = computed(() => new Map((people.data.value?.items ?? []).map((one) => [one.id, one.username])))
+  return (id: string): string => names.value.get(id) ?? id
+}
+
 interface Found {
   items: { id: string; name: string }[]
   next_cursor?: string | null

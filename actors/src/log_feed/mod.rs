@@ -173,6 +173,13 @@ impl LogFeed {
         }
     }
 
+    /// The kept line of this number.
+    pub fn line(&self, id: i64) -> Option<Arc<Line>> {
+        let kept = self.kept.lock();
+        let at = kept.lines.binary_search_by_key(&id, |line| line.id).ok()?;
+        kept.lines.get(at).cloned()
+    }
+
     /// When the oldest kept line was written, microseconds since the Unix epoch.
     pub fn kept_since(&self) -> Option<i64> {
         self.kept.lock().lines.front().map(|line| line.at)

@@ -3,6 +3,8 @@ import type { EChartsOption } from 'echarts'
 
 export interface Series {
   name: string
+  /** What it stands for, where it can be chosen. */
+  key?: string
   values: readonly (number | null)[]
   /** A token name: `accent`, `bad`, `series-2`, … */
   colour: string

@@ -44,6 +44,7 @@ export const shellEn = {
     delete: 'Delete',
     retry: 'Try again',
     copy: 'Copy',
+    copyId: 'Copy the id',
     copied: 'Copied',
     undo: 'Undo',
     more: 'More',
@@ -100,6 +101,7 @@ export const shellEn = {
     toHint: 'Empty: until now',
     apply: 'Apply',
     now: 'now',
+    since: 'Since {at}',
   },
   table: {
     noMatch: 'Nothing matches',
@@ -125,8 +127,6 @@ export const shellEn = {
     previous: 'Previous (k)',
     position: '{at} of {total}',
     only: 'Only these',
-    notListed: 'Not among these rows',
-    notListedBody: 'It may lie outside the time range or the filters.',
   },
   chart: {
     asTable: 'Show as table',
@@ -134,9 +134,10 @@ export const shellEn = {
     time: 'Time',
     empty: 'No calls in this range',
     soFar: '{at}, so far',
+    only: 'Only {name}',
   },
   metric: { against: 'Against the period before: ' },
-  diff: { label: 'Differences', added: 'added: ', removed: 'removed: ' },
+  diff: { label: 'Differences', added: 'added: ', removed: 'removed: ', same: 'Nothing differs' },
   job: {
     progress: '{state}, {progress}%',
     queued: 'waiting',
@@ -289,6 +290,7 @@ export const shellZh: SameKeys<typeof shellEn> = {
     delete: '删除',
     retry: '重试',
     copy: '复制',
+    copyId: '复制 id',
     copied: '已复制',
     undo: '撤销',
     more: '更多',
@@ -345,6 +347,7 @@ export const shellZh: SameKeys<typeof shellEn> = {
     toHint: '留空表示到现在',
     apply: '应用',
     now: '现在',
+    since: '自 {at} 起',
   },
   table: {
     noMatch: '没有符合条件的内容',
@@ -370,8 +373,6 @@ export const shellZh: SameKeys<typeof shellEn> = {
     previous: '上一条（k）',
     position: '第 {at} 条，共 {total} 条',
     only: '只看这些',
-    notListed: '不在当前列表中',
-    notListedBody: '它可能不在当前的时间范围或筛选条件之内。',
   },
   chart: {
     asTable: '以表格显示',
@@ -379,9 +380,10 @@ export const shellZh: SameKeys<typeof shellEn> = {
     time: '时间',
     empty: '此时间范围内没有调用',
     soFar: '{at}（截至目前）',
+    only: '只看 {name}',
   },
   metric: { against: '与上一周期相比：' },
-  diff: { label: '差异', added: '新增：', removed: '删除：' },
+  diff: { label: '差异', added: '新增：', removed: '删除：', same: '没有差异' },
   job: {
     progress: '{state}，{progress}%',
     queued: '等待中',

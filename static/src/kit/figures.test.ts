@@ -1,7 +1,9 @@
 // Numbers before they are drawn: parts of a whole, and money.
+import { mount } from '@vue/test-utils'
 import { afterEach, describe, expect, it } from 'vitest'
 import { setLocale } from '@/i18n'
 import { arcs } from './donut'
+import Legend from './Legend.vue'
 import { costOf, costValue, formatMoney } from './money'
 
 afterEach(() => setLocale('en'))
@@ -52,5 +54,21 @@ describe('money', () => {
     expect(costOf(counted).charged.map(formatMoney)).toEqual(['$2.00', '¥7.10'])
     expect(costOf({ ...counted, cost: '2', cost_cny: '0' }).charged).toEqual([])
     expect(costOf({ ...counted, cost: '1', cost_usd: '0' }).charged.map(formatMoney)).toEqual(['¥7.10'])
+  })
+})
+
+describe('a legend', () => {
+  const series = [
+    { name: 'gpt-4o', key: 'openai/gpt-4o', colour: 'series-1', values: [1] },
+    { name: 'The rest', colour: 'series-6', values: [2] },
+  ]
+  it('is words', () => expect(mount(Legend, { props: { series } }).findAll('button')).toEqual([]))
+
+  it('is buttons for what can be chosen, and for nothing else', async () => {
+    const wrapper = mount(Legend, { props: { series, pickable: true } })
+    const buttons = wrapper.findAll('button')
+    expect(buttons.map((one) => one.attributes('aria-label'))).toEqual(['Only gpt-4o'])
+    await buttons[0]!.trigger('click')
+    expect(wrapper.emitted('pick')).toEqual([['openai/gpt-4o']])
   })
 })

@@ -37,6 +37,12 @@ describe('Diff', () => {
     expect((await lines('a\nb', 'a\nc')).map(({ sign, seen }) => sign + seen)).toEqual(['a', '-b', '+c'])
     expect((await lines(null, 'new')).map(({ sign, seen }) => sign + seen)).toEqual(['+new'])
   })
+
+  it('says that nothing differs instead of showing a text in which nobody finds a change', () => {
+    const said = (before: unknown, after: unknown) => mount(Diff, { props: { before, after } }).text()
+    expect(said({ rpm: 60 }, { rpm: 60 })).toBe('Nothing differs')
+    expect(said(null, undefined)).toBe('Nothing differs')
+  })
 })
 
 describe('JsonTree', () => {

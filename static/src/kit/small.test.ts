@@ -108,6 +108,10 @@ describe('Copy', () => {
     expect(told(wrapper)).toBe('')
   })
 
+  it('can be shown as it is after copying, without having copied', () => {
+    expect(told(mount(Copy, { props: { text: 'sk-1', done: true } }))).toBe('Copied')
+  })
+
   it('does not claim what the browser refused', async () => {
     clipboard(async () => Promise.reject(new DOMException('no', 'NotAllowedError')))
     Object.assign(document, { execCommand: () => false })

@@ -1,7 +1,7 @@
 // Upstream accounts: added from a preset, tested for real, drained, changed by two people, deleted by name.
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { Console, password } from '../support/console.mjs'
+import { assertAccessible, Console, password } from '../support/console.mjs'
 
 let ui
 let bearer
@@ -67,6 +67,29 @@ test('a provider that cannot be reached is told in words, on the spot', async ()
     const drawer = dialog(page, 'nobody')
     await button(drawer, 'Test').click()
     await drawer.getByRole('status').filter({ hasText: 'It does not work' }).waitFor()
+  })
+})
+
+test('an account that fails again and again is set aside, and its drawer says so and when it is tried again', async () => {
+  const { id } = await make('failing', { models: ['broken*'] })
+  const { token } = await ui.api('POST', '/api/v1/tokens', { name: 'asks failing' })
+  await ui.visit(`/ops/accounts/${id}`, async (page) => {
+    const drawer = dialog(page, 'failing')
+    await drawer.getByText('In service').first().waitFor()
+    for (let n = 0; n < 5; n++) {
+      const answer = await fetch(`${ui.url}/v1/chat/completions`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+        body: JSON.stringify({ model: 'broken+status=500', messages: [{ role: 'user', content: 'Hello' }] }),
+      })
+      await answer.text()
+    }
+    assert.equal((await shown(id)).breaker.state, 'open')
+    // Told by the page itself, which nobody loads anew.
+    await drawer.getByText('Set aside').first().waitFor()
+    await drawer.getByText(/The breaker opened after \d+ failures in a row\. It is tried again by itself in/).waitFor()
+    await page.locator('[role=row][data-index]', { hasText: 'failing' }).getByText('Set aside').waitFor()
+    await assertAccessible(page, 'an account that is set aside')
   })
 })
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { createServer } from 'node:http'
 import { after, before, test } from 'node:test'
-import { assertAccessible, Console } from '../support/console.mjs'
+import { assertAccessible, Console, password } from '../support/console.mjs'
 
 let ui
 let receiver
@@ -59,6 +59,12 @@ test('alerts: a rule with its preview fires, is acknowledged and rung for', () =
     await assertAccessible(page, 'rule form')
     await page.getByRole('button', { name: 'Save' }).click()
     await page.getByText('spool is saved').waitFor()
+    await page.getByRole('row').filter({ hasText: 'spool' }).first().click()
+    await page.waitForURL(/rule=/)
+    const rule = page.getByRole('dialog', { name: 'spool' })
+    await rule.getByText('spool_depth >= 0', { exact: true }).first().waitFor()
+    await rule.getByText('Those that take all alerts').waitFor()
+    await assertAccessible(page, 'rule')
     await page.goto('/ops/alerts?severity=info')
     await page.getByText('Nothing matches').waitFor()
     await page.getByRole('button', { name: 'Remove Severity' }).click()
@@ -95,17 +101,89 @@ test('silences: made and ended', () =>
     await page.getByRole('button', { name: 'End now' }).click()
     await page.getByText('Over').first().waitFor()
     await assertAccessible(page, 'silences')
+    await page.getByRole('row').filter({ hasText: 'rule=spool' }).first().click()
+    await page.waitForURL(/silence=/)
+    const silence = page.getByRole('dialog', { name: 'moving house' })
+    await silence.getByText('admin', { exact: true }).waitFor()
+    assert.equal(await silence.getByRole('button', { name: 'End now' }).count(), 0, 'it is over')
+    await assertAccessible(page, 'silence')
+    await page.goto('/ops/alerts?tab=silences&silence=sil_nobody')
+    await page.getByText('There is no such silence').waitFor()
   }))
+
+test('rules are walked, and each has an address', () =>
+  ui.visit('/ops/alerts?tab=rules', async (page) => {
+    await page.locator('[role=row][data-index]').nth(1).click()
+    await page.waitForURL(/rule=/)
+    const address = page.url()
+    const name = () => page.getByRole('dialog').getByRole('heading').first().innerText()
+    const second = await name()
+    await page.getByRole('dialog').getByText(/^2 of/).waitFor()
+    await page.keyboard.press('k')
+    await page.getByRole('dialog').getByText(/^1 of/).waitFor()
+    assert.notEqual(await name(), second)
+    await page.goto(address)
+    await page.getByRole('dialog', { name: second }).waitFor()
+    await page.keyboard.press('Escape')
+    await page.waitForURL((url) => url.search === '?tab=rules')
+  }))
+
+/** What somebody else makes of it meanwhile, at its address. */
+async function changeElsewhere(method, path, changes) {
+  const signedIn = await ui.api('POST', '/api/v1/auth/login', { username: 'admin', password })
+  const headers = { authorization: `Bearer ${signedIn.access_token}`, 'content-type': 'application/json' }
+  const found = await fetch(ui.url + path, { headers })
+  const body = JSON.stringify(changes(await found.json()))
+  const answer = await fetch(ui.url + path, { method, headers: { ...headers, 'if-match': found.headers.get('etag') }, body })
+  assert.equal(answer.status, 200, await answer.text())
+}
+/** The form says what changed, and goes on with what was typed. */
+async function overtaken(page, theirs) {
+  await page.getByRole('button', { name: 'Save', exact: true }).click()
+  const question = page.getByRole('dialog', { name: 'Somebody else changed this meanwhile' })
+  await question.getByText(theirs).first().waitFor()
+  await assertAccessible(page, 'somebody saved first')
+  await question.getByRole('button', { name: 'Keep my changes' }).click()
+}
+
+test('two operators at one rule, and at one channel: neither loses what they typed', () =>
+  ui.visit(
+    '/ops/alerts?tab=rules',
+    async (page) => {
+      const { items: rules } = await ui.api('GET', '/api/v1/ops/alerts/rules?limit=200')
+      const rule = rules.find(({ name }) => name === 'spool')
+      await page.getByRole('row').filter({ hasText: 'spool_depth >= 0' }).click()
+      await page.getByRole('dialog', { name: 'spool' }).getByRole('button', { name: 'Edit' }).click()
+      await page.getByRole('dialog', { name: 'Edit spool' }).getByLabel('Window').fill('7m')
+      const kept = ({ name, condition, window, filter, severity, no_data, split_by, channels, enabled, keep_firing_for }) => ({ name, condition, window, filter, severity, no_data, split_by, channels, enabled, keep_firing_for })
+      await changeElsewhere('PUT', `/api/v1/ops/alerts/rules/${rule.id}`, (now) => ({ ...kept(now), for: '9m' }))
+      await overtaken(page, '"for": "9m"')
+      await page.getByText('spool is saved').waitFor()
+      assert.equal((await ui.api('GET', `/api/v1/ops/alerts/rules/${rule.id}`)).window, '7m')
+
+      const { items: channels } = await ui.api('GET', '/api/v1/ops/alerts/channels')
+      const channel = channels.find(({ name }) => name === 'hook')
+      await page.goto(`/ops/channels?channel=${channel.id}`)
+      await page.getByRole('dialog', { name: 'hook' }).getByRole('button', { name: 'Edit' }).click()
+      await page.getByRole('dialog', { name: 'Edit hook' }).getByRole('textbox', { name: /^Name/ }).fill('hook two')
+      await changeElsewhere('PATCH', `/api/v1/ops/alerts/channels/${channel.id}`, () => ({ takes_all: !channel.takes_all }))
+      await overtaken(page, `"takes_all": ${!channel.takes_all}`)
+      await page.getByText('hook two is saved').waitFor()
+      const now = await ui.api('GET', `/api/v1/ops/alerts/channels/${channel.id}`)
+      assert.deepEqual([now.name, now.takes_all], ['hook two', !channel.takes_all])
+    },
+    { tolerated: [/412 .*\/api\/v1\/ops\/alerts/] },
+  ))
 
 test('a channel goes only by its name', () =>
   ui.visit('/ops/channels', async (page) => {
-    await page.getByRole('row').filter({ hasText: 'hook' }).first().click()
+    await page.getByRole('row').filter({ hasText: 'hook two' }).first().click()
     await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click()
-    const confirm = page.getByRole('dialog', { name: 'Delete hook?' })
+    const confirm = page.getByRole('dialog', { name: 'Delete hook two?' })
     await assertAccessible(page, 'channel, deleting')
     assert.ok(await confirm.getByRole('button', { name: 'Delete' }).isDisabled())
-    await confirm.getByLabel('Type “hook” to confirm').fill('hook')
+    await confirm.getByLabel('Type “hook two” to confirm').fill('hook two')
     await confirm.getByRole('button', { name: 'Delete' }).click()
-    await page.getByText('hook is deleted').waitFor()
+    await page.getByText('hook two is deleted').waitFor()
     await page.getByText('No channel yet').waitFor()
   }))

@@ -131,6 +131,19 @@ test('a rule is tried before it is in force', async () => {
   await say('About AB-77')
   await ui.visit('/ops/conversations?q=about', (page) => page.getByText('[case]').first().waitFor())
   await ui.shoot('redaction-rules-one', '/ops/redaction-rules', (page) => rows(page).first().waitFor())
+  const [{ id }] = (await ui.api('GET', '/api/v1/redaction-rules')).items
+  await ui.shoot('redaction-rule', `/ops/redaction-rules/${id}`, (page) => page.getByRole('dialog').getByText('AB-[0-9]+').waitFor())
+  await ui.visit('/ops/redaction-rules', async (page) => {
+    await rows(page).first().click()
+    await page.waitForURL(`**/ops/redaction-rules/${id}`)
+    await button(page.getByRole('dialog', { name: 'case' }), 'Edit').click()
+    const form = page.getByRole('dialog', { name: 'Edit case' })
+    await form.locator('[name=replacement]').fill('[number]')
+    await button(form, 'Save').click()
+    await page.getByRole('dialog', { name: 'case' }).getByText('[number]').waitFor()
+    await page.keyboard.press('Escape')
+    await page.waitForURL((url) => url.pathname === '/ops/redaction-rules')
+  })
 })
 
 test('a deletion says which of the filters it does not know', () =>

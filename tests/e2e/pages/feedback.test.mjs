@@ -54,7 +54,7 @@ test('without feedback the page says how it is collected, and the widget it give
   const { token: jwt } = await ui.api('POST', `/api/v1/jwt-issuers/${id}/tokens`, { sub: 'anna' })
   const requestId = await call(jwt, 'By a user')
   await ui.visit('/ops/feedback', async (page) => {
-    await page.getByText('No feedback in this range').waitFor()
+    await page.getByText('No feedback yet').waitFor()
     await button(page, 'Collect feedback').first().click()
     const how = drawer(page, 'Collect feedback')
     await how.getByRole('region', { name: 'In a web page' }).waitFor()

@@ -82,6 +82,44 @@ test('what opens over the page, in both themes', async () => {
   }
 })
 
+test('what opens within a part: kept views, columns, a range, a filter, choices found, not found and refused', () =>
+  kit.visit(
+    '/ops/kit',
+    async (page) => {
+      await ready(page)
+      const over = page.locator('[role=dialog]')
+      const opens = [
+        [page.getByRole('button', { name: 'Saved views' }).first(), 'As it comes'],
+        [page.getByRole('button', { name: 'Columns' }).first(), 'Roomy rows'],
+        [page.getByRole('main').getByRole('button', { name: /^Time range/ }), 'Last 90 days'],
+        [page.getByRole('button', { name: 'Filter', exact: true }), 'Filter by'],
+      ]
+      for (const [trigger, text] of opens) {
+        await trigger.click()
+        await over.getByText(text).waitFor()
+        await assertAccessible(page, text, parts.over)
+        await page.keyboard.press('Escape')
+        await over.waitFor({ state: 'detached' })
+      }
+      for (const [label, told] of [
+        ['Choice of many', 'key 17'],
+        ['Choice, refused', 'Nothing found'],
+        ['Choice, unreachable', 'Steward cannot be reached'],
+      ]) {
+        await page.getByRole('combobox', { name: label, exact: true }).click()
+        await page.locator('[role=option], p[role]').filter({ hasText: new RegExp(`^\\s*${told}\\s*$`) }).first().waitFor()
+        await assertAccessible(page, label)
+      }
+      // A view that is kept is taken up again, and the one that is shown says so.
+      await page.getByRole('button', { name: 'Saved views' }).first().click()
+      await over.getByRole('button', { name: 'Roomy, without notes', exact: true }).click()
+      await page.waitForURL((url) => url.searchParams.get('density') === 'comfortable')
+      await page.getByRole('button', { name: 'Saved views' }).first().click()
+      assert.equal(await over.locator('[aria-current=true]').innerText(), 'Roomy, without notes')
+    },
+    { tolerated },
+  ))
+
 test('chips, notices and a chart as a table', () =>
   kit.visit(
     '/ops/kit?kit_model=gpt-4o&kit_ok=false&kit_ms=500&q=typed',

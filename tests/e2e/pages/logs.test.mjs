@@ -40,6 +40,24 @@ test('logs: lines of a level, searched, opened, the tail paused', () =>
     await page.waitForURL('**source=**')
   }))
 
+test('a line is opened by its address, also where the list does not reach; one that is gone is said to be', async () => {
+  const { items } = await ui.api('GET', '/api/v1/ops/logs/query?level=INFO&q=a%20job%20begins&limit=1')
+  const [line] = items
+  await ui.visit(
+    `/ops/logs/${line.id}?level=ERROR&from=2020-01-01T00%3A00%3A00Z&to=2020-01-02T00%3A00%3A00Z`,
+    async (page) => {
+      const drawer = page.getByRole('dialog')
+      await drawer.getByText('a job begins').waitFor()
+      await drawer.getByText('retention.run').first().waitFor()
+      await page.getByRole('main').getByText('Nothing matches').waitFor()
+      await page.goto('/ops/logs/1-0')
+      await drawer.getByText('There is no such line any more').waitFor()
+      await assertAccessible(page, 'a line that is gone')
+    },
+    { tolerated: [/404 .*ops\/logs\/query\/1-0/] },
+  )
+})
+
 test('logs: the pane on the overview', async () => {
   const account = {
     name: 'upstream',

@@ -1,11 +1,15 @@
 // The way from an empty Steward to the first call on the books, by clicking only; and what pages have in common: the
 // palette, shortcuts, rows and drawers, a viewer's view, two people at once. (`every/` holds all to the same.)
 import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { Console, assertAccessible, password } from '../support/console.mjs'
+import { Console, assertAccessible, everyLook, looks, parts, password, settled } from '../support/console.mjs'
+import { fillWatching, watching } from '../support/pages.mjs'
 
 let ui
-before(async () => (ui = await Console.start()))
+before(async () => (ui = await Console.start({ env: watching })))
 after(() => ui?.stop())
 
 const heading = (page) => page.locator('h1').waitFor()
@@ -131,3 +135,37 @@ test('two operators editing one key: the second sees what the first did', () =>
     },
     { tolerated: [/412/] },
   ))
+
+test('what watches, filled: alerts, channels and backups are accessible in every look', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'steward-e2e-'))
+  try {
+    await fillWatching(ui, folder)
+    const pages = [
+      ['/ops/alerts', 'spool has lines'],
+      ['/ops/alerts?tab=history', 'already over'],
+      ['/ops/alerts?tab=rules', 'spool has lines'],
+      ['/ops/alerts?tab=silences', 'severity=warning'],
+      ['/ops/channels', '值班群'],
+      ['/ops/backups', 'steward-'],
+      ['/ops/backups?tab=remote', 'dashboard_stats'],
+    ]
+    for (const [path, text] of pages) {
+      await ui.visit(path, async (page) => {
+        const ready = async () => {
+          await page.getByRole('main').getByText(text).first().waitFor()
+          await settled(page)
+        }
+        const name = `${path.replace('/ops/', '').replace('?tab=', '-')}-filled`
+        // A page is where every word and every colour of its states is, so each look is examined.
+        await everyLook(page, name, { examined: looks, part: parts.withoutFrame, ready })
+        const first = page.locator('[role=row][data-index]').first()
+        if (!(await first.isVisible()) || path.startsWith('/ops/backups')) return
+        await first.click()
+        await page.getByRole('dialog').waitFor()
+        await everyLook(page, `${name}-record`, { examined: looks, part: parts.over, ready: settled })
+      })
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+})

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { after, before, test } from "node:test";
-import { assertAccessible, Console } from "../support/console.mjs";
+import { assertAccessible, Console, password } from "../support/console.mjs";
 
 let ui;
 let channel;
@@ -138,6 +138,54 @@ test("a schedule and a channel are set, and a channel that is gone is said", asy
       .waitFor();
     await assertAccessible(page, "a report whose channel is gone");
   });
+});
+
+test("two operators at one report: what both changed stands in the end; j and k walk the reports", async () => {
+  const [report] = (await ui.api("GET", "/api/v1/reports")).items;
+  const second = await ui.api("POST", "/api/v1/reports", {
+    name: "Another one",
+    group_by: "app",
+  });
+  await ui.visit(
+    `/ops/reports/${report.id}`,
+    async (page) => {
+      const drawer = dialog(page, "Models this month");
+      await button(drawer, "Edit").click();
+      const form = dialog(page, "Edit Models this month");
+      await form.locator("[name=limit]").fill("7");
+      const signedIn = await ui.api("POST", "/api/v1/auth/login", {
+        username: "admin",
+        password,
+      });
+      const answer = await fetch(`${ui.url}/api/v1/reports/${report.id}`, {
+        method: "PATCH",
+        headers: {
+          authorization: `Bearer ${signedIn.access_token}`,
+          "content-type": "application/json",
+          "if-match": `"${(await ui.api("GET", `/api/v1/reports/${report.id}`)).version}"`,
+        },
+        body: JSON.stringify({ language: "zh-CN" }),
+      });
+      assert.equal(answer.status, 200, await answer.text());
+      await button(form, "Save").click();
+      const question = dialog(page, "Somebody else changed this meanwhile");
+      await question.getByText('"language": "zh-CN"').waitFor();
+      await button(question, "Keep my changes").click();
+      await page.getByText("Models this month is saved").waitFor();
+      const { limit, language } = await ui.api(
+        "GET",
+        `/api/v1/reports/${report.id}`,
+      );
+      assert.deepEqual({ limit, language }, { limit: 7, language: "zh-CN" });
+
+      const at = await drawer.getByText(/^[12] of 2$/).innerText();
+      await page.keyboard.press(at.startsWith("1") ? "j" : "k");
+      await dialog(page, "Another one").waitFor();
+      await page.waitForURL(`**/ops/reports/${second.id}`);
+    },
+    { tolerated: [/412 .*\/api\/v1\/reports/] },
+  );
+  await ui.api("DELETE", `/api/v1/reports/${second.id}`);
 });
 
 test("on a phone and in Chinese it is the same report; it is deleted by its name", async () => {

@@ -50,6 +50,22 @@ after(() => ui?.stop())
 const row = (page, name) => page.getByRole('row').filter({ hasText: name })
 const choice = (page, group, name) => page.getByRole('group', { name: group }).getByText(name, { exact: true })
 
+test('a curve is chosen by its name: the whole page tells of it, and the table by another trait of its calls alone', () =>
+  ui.visit('/ops/usage', async (page) => {
+    await row(page, 'gpt-4o-mini').waitFor()
+    const only = page.getByRole('button', { name: 'Only gpt-4o', exact: true })
+    await only.focus()
+    await page.keyboard.press('Enter')
+    await page.waitForURL((url) => url.searchParams.get('model') === 'gpt-4o')
+    await page.getByText(/Requests\s*3/).first().waitFor()
+    // The rest of what is not told apart is no choice.
+    assert.equal(await page.getByRole('button', { name: 'Only Others', exact: true }).count(), 0)
+    await choice(page, 'By', 'Provider').click()
+    await page.getByRole('row').filter({ hasText: 'fake' }).getByText('3', { exact: true }).first().waitFor()
+    await page.goBack()
+    await only.waitFor()
+  }))
+
 test('the table holds what the books hold; a row shows its own numbers, and Back the ones before', () =>
   ui.visit('/ops/usage', async (page) => {
     await row(page, 'gpt-4o-mini').waitFor()

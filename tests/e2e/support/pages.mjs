@@ -1,5 +1,6 @@
 // The pages the navigation leads to, and what there can be on them.
 import assert from 'node:assert/strict'
+import { join } from 'node:path'
 import { looks, parts, password, turn } from './console.mjs'
 
 export const noun = (path) => path.split('/').at(-1)
@@ -87,4 +88,36 @@ export async function fill(ui) {
   const held = async (path) => (await ui.api('GET', `${path}?limit=20`)).items.length
   while ((await held('/api/v1/logs/requests')) < 8) assert.ok(Date.now() < deadline, 'the calls are on the books')
   while ((await held('/api/v1/conversations')) < 6) assert.ok(Date.now() < deadline, 'what was said is kept')
+}
+
+/** What `fillWatching` needs of the Steward it fills: rules looked at soon, not every minute, and receivers on this machine. */
+export const watching = { STEWARD__ALERTS__INTERVAL_MS: '300', STEWARD__EGRESS__ALLOW_PRIVATE: 'true' }
+
+/** Something for the pages that watch: a rule that fires and one that does not, an incident that is over, a silence, channels that work and do not, backups in `folder`. */
+export async function fillWatching(ui, folder) {
+  const alerts = '/api/v1/ops/alerts'
+  const deadline = Date.now() + 60_000
+  const until = async (what, holds) => {
+    while (!(await holds())) {
+      assert.ok(Date.now() < deadline, what)
+      await new Promise((wake) => setTimeout(wake, 100))
+    }
+  }
+  await ui.api('POST', `${alerts}/channels`, { name: 'on call', kind: 'email', to: ['ada@example.com', 'ben@example.com'] })
+  const { id: hook } = await ui.api('POST', `${alerts}/channels`, { name: '值班群', kind: 'webhook', url: `${ui.provider.url}/nowhere` })
+  await ui.api('POST', `${alerts}/channels/${hook}/test`)
+  const rule = { condition: 'spool_depth >= 0', window: '1m', for: '0s', keep_firing_for: '0s', severity: 'critical', enabled: true }
+  const { id: over } = await ui.api('POST', `${alerts}/rules`, { ...rule, name: 'already over', severity: 'info' })
+  const fired = async (id) => (await ui.api('GET', `${alerts}/history?rule_id=${id}`)).items[0]
+  await until('a rule fires', () => fired(over))
+  await ui.api('DELETE', `${alerts}/rules/${over}`)
+  const { id } = await ui.api('POST', `${alerts}/rules`, { ...rule, name: 'spool has lines', channels: [hook] })
+  await until('another one fires', () => fired(id))
+  await ui.api('POST', `${alerts}/${(await fired(id)).id}/acknowledge`)
+  const to = new Date(Date.now() + 3_600_000).toISOString()
+  await ui.api('POST', `${alerts}/silences`, { matchers: ['severity=warning', 'model=gpt-4o'], to, reason: 'moving house' })
+  await ui.api('PUT', '/api/v1/ops/backups/plan', { kind: 'folder', path: join(folder, 'backups'), enabled: true, interval_s: 86_400, keep_last: 3, drill: true })
+  await ui.api('POST', '/api/v1/ops/backups', {})
+  await until('a backup is proven', async () => (await ui.api('GET', '/api/v1/ops/backups')).items[0]?.drill_works)
+  await ui.api('PUT', '/api/v1/ops/backups/remote', { kind: 'postgrest', url: `${ui.provider.url}/nowhere`, key: 'sb_secret', table: 'dashboard_stats', interval_s: 3_600, keep_days: 30, enabled: true })
 }

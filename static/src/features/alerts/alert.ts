@@ -10,6 +10,7 @@ export type Preview = Schemas['AlertPreview']
 
 export const severities = ['info', 'warning', 'error', 'critical'] as const
 export const splits = ['tenant', 'app', 'model', 'account', 'token'] as const
+export const whens = ['ok', 'keep', 'alert'] as const
 export const events = ['fired', 'resolved', 'acknowledged', 'repeated', 'flapping'] as const
 export const statuses = ['firing', 'acknowledged', 'resolved'] as const
 export const silenceStates = ['waiting', 'in_force', 'over'] as const

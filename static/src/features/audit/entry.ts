@@ -48,17 +48,18 @@ const places: Record<string, (id: string) => string> = {
       conversation: 'conversations',
       feedback: 'feedback',
       jwt_test: 'jwt-tests',
+      redaction_rule: 'redaction-rules',
     }).map(([type, page]) => [type, (id: string) => `/${page}/${id}`]),
   ),
   jwt_issuer: (id) => `/jwt-issuers?issuer=${id}`,
+  channel: (id) => `/channels?channel=${id}`,
+  alert: (id) => `/alerts?tab=history&incident=${id}`,
+  alert_rule: (id) => `/alerts?tab=rules&rule=${id}`,
+  silence: (id) => `/alerts?tab=silences&silence=${id}`,
 }
-/** Records that stand on a page among others. */
+/** Records that stand on a page among others, and where those stand that are not named one by one. */
 const among: Record<string, string> = {
-  alert: '/alerts?tab=history',
   alert_rule: '/alerts?tab=rules',
-  silence: '/alerts?tab=silences',
-  channel: '/channels',
-  redaction_rule: '/redaction-rules',
   role: '/operators?tab=roles',
   operator_key: '/operators?tab=keys',
   price: '/prices',

@@ -5,7 +5,7 @@ export const useText = featureText(
   {
     title: 'Audit',
     subtitle: 'Who changed what and when, written together with the change',
-    empty: 'Nothing has been changed in this range',
+    empty: 'Nothing has been changed yet',
     search: 'Search changes',
     col: { time: 'Time', operator: 'Operator', action: 'Action', target: 'Target', address: 'Address' },
     filter: { operator: 'Operator', action: 'Action', target_type: 'Kind of target', target_id: 'Target id' },
@@ -23,7 +23,7 @@ export const useText = featureText(
   {
     title: '审计',
     subtitle: '谁在什么时间改了什么，与变更一同写入',
-    empty: '此时间范围内没有任何变更',
+    empty: '还没有任何变更',
     search: '搜索变更',
     col: { time: '时间', operator: '操作员', action: '操作', target: '对象', address: '地址' },
     filter: { operator: '操作员', action: '操作', target_type: '对象类型', target_id: '对象 id' },

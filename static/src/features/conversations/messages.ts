@@ -13,7 +13,7 @@ export const useText = featureText(
     searching: 'Searched back to {at}; nothing yet',
     stop: 'Stop',
     goOn: 'Search further back',
-    empty: 'No conversation is kept in this range',
+    empty: 'No conversation is kept yet',
     emptyBody:
       'An API key keeps its conversations when “Keep conversations” is on in its settings. It is off unless somebody turns it on.',
     toKeys: 'To the API keys',
@@ -97,7 +97,7 @@ export const useText = featureText(
     searching: '已查到 {at}，尚无结果',
     stop: '停止',
     goOn: '继续往前查',
-    empty: '此时间范围内没有保存的会话',
+    empty: '还没有保存的会话',
     emptyBody: '在 API 密钥的设置中打开“保存会话内容”后，它的对话才会保存在这里。默认关闭。',
     toKeys: '前往 API 密钥',
     notKept: '未保存内容',

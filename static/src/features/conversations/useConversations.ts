@@ -5,7 +5,7 @@ import { useRoute, useRouter } from 'vue-router'
 import { answer, api, idempotencyKey } from '@/api/client'
 import { Problem } from '@/api/problem'
 import type { components, paths } from '@/api/schema'
-import { type FilterSpec, useCursorList, useFilters, useTimeRange, useWalk } from '@/kit'
+import { type FilterSpec, useCursorList, useFilters, useOutside, useTimeRange, useWalk } from '@/kit'
 import { byChoice, useChoices } from '@/names'
 import { useSession } from '@/session'
 import type { Deletion } from './deleting'
@@ -56,6 +56,14 @@ export function useConversations() {
         : answer(api.GET('/api/v1/conversations', { params: { query: paged }, signal }))
     },
   })
+  const outside = useOutside({
+    key: 'conversations',
+    list,
+    filters,
+    latest: async (signal) =>
+      (await answer(api.GET('/api/v1/conversations', { params: { query: { limit: 1 } }, signal }))).items[0]
+        ?.created_at ?? null,
+  })
 
   // A sparse filter is answered in steps: empty pages with a cursor. They are followed until something is found.
   const stopped = ref(false)
@@ -80,6 +88,7 @@ export function useConversations() {
     query,
     question,
     list,
+    outside,
     searching,
     stopped,
     selected,

@@ -5,7 +5,7 @@ import { useRoute, useRouter } from 'vue-router'
 import { answer, api, idempotencyKey, tagged } from '@/api/client'
 import { Problem } from '@/api/problem'
 import type { paths } from '@/api/schema'
-import { type FilterSpec, useCursorList, useFilters, useLive, useTimeRange, useWalk } from '@/kit'
+import { type FilterSpec, useCursorList, useFilters, useLive, useOutside, useTimeRange, useWalk } from '@/kit'
 import { byChoice, useChoices } from '@/names'
 import { useSession } from '@/session'
 import { type Act, type Feedback, statuses } from './feedback'
@@ -78,6 +78,14 @@ export function useFeedback() {
         }),
       ),
   })
+  const outside = useOutside({
+    key: 'feedback',
+    list,
+    filters,
+    latest: async (signal) =>
+      (await answer(api.GET('/api/v1/feedback', { params: { query: { limit: 1 } }, signal }))).items[0]?.created_at ??
+      null,
+  })
   const selected = computed(() => (typeof route.params.id === 'string' && route.params.id ? route.params.id : null))
   const open = (id: string | null) =>
     router.push({ name: 'feedback', params: { id: id ?? undefined }, query: route.query })
@@ -87,7 +95,7 @@ export function useFeedback() {
     () => selected.value,
     open,
   )
-  return { specs, filters, query, list, selected, open, walk }
+  return { specs, filters, query, list, outside, selected, open, walk }
 }
 
 export function useFeedbackStats(query: () => Query, enabled: () => boolean) {

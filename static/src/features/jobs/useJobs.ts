@@ -1,11 +1,10 @@
 import { useMutation, useQuery, useQueryClient } from '@tanstack/vue-query'
 import { computed } from 'vue'
-import { answer, api, everyPage } from '@/api/client'
+import { answer, api } from '@/api/client'
 import { Problem } from '@/api/problem'
 import type { components, paths } from '@/api/schema'
 import { type FilterSpec, useCursorList, useFilters } from '@/kit'
 import { onAnyNews, onNews } from '@/live/push'
-import { useSession } from '@/session'
 import { useText } from './messages'
 
 export type Job = components['schemas']['JobView']
@@ -17,19 +16,6 @@ export const took = (job: Job, nowMs: number): number | null =>
   job.started_at
     ? Math.max(0, (job.finished_at ? Date.parse(job.finished_at) : nowMs) - Date.parse(job.started_at))
     : null
-
-/** Who ordered a job, by name where the names may be read. */
-export function useWho() {
-  const session = useSession()
-  const people = useQuery({
-    queryKey: ['operators', 'names'],
-    staleTime: 60_000,
-    enabled: computed(() => session.can('read:operators')),
-    queryFn: ({ signal }) => everyPage((query) => answer(api.GET('/api/v1/ops/users', { params: { query }, signal }))),
-  })
-  const names = computed(() => new Map((people.data.value?.items ?? []).map((one) => [one.id, one.username])))
-  return (id: string): string => names.value.get(id) ?? id
-}
 
 export function useJobs() {
   const t = useText()

@@ -31,6 +31,9 @@ export const useText = featureText(
       TRACE: 'Everything',
     },
     detail: {
+      gone: 'There is no such line any more',
+      goneBody:
+        'Lines below the stored level are in memory only, the latest of this process; stored ones go with retention.',
       request: 'Request id',
       fields: 'Fields',
       onlySource: 'Only this source',
@@ -69,6 +72,8 @@ export const useText = featureText(
       TRACE: '全部',
     },
     detail: {
+      gone: '这一行已不存在',
+      goneBody: '低于保存级别的日志只在内存中保留最近的部分，已保存的日志会按保留期清理。',
       request: '请求 id',
       fields: '字段',
       onlySource: '只看此来源',

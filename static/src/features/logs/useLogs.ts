@@ -4,8 +4,9 @@ import { computed, ref, watch } from 'vue'
 import { useRoute, useRouter } from 'vue-router'
 import { answer, api } from '@/api/client'
 import { download } from '@/api/download'
+import { Problem } from '@/api/problem'
 import type { components, paths } from '@/api/schema'
-import { type FilterSpec, useCursorList, useFilters, useLive, useTimeRange } from '@/kit'
+import { type CursorList, type FilterSpec, useCursorList, useFilters, useLive, useOutside, useTimeRange } from '@/kit'
 import { onAnyNews } from '@/live/push'
 import { firstLevel, levelOf, levels } from './levels'
 import { useText } from './messages'
@@ -51,6 +52,14 @@ export function useLogs() {
         }),
       ),
   })
+  const outside = useOutside({
+    key: 'logs',
+    list,
+    filters,
+    latest: async (signal) =>
+      (await answer(api.GET('/api/v1/ops/logs/query', { params: { query: { level: level.value, limit: 1 } }, signal })))
+        .items[0]?.at ?? null,
+  })
   const stats = useQuery({
     queryKey: ['logs', 'stats'],
     queryFn: ({ signal }) => answer(api.GET('/api/v1/ops/logs/stats', { signal })),
@@ -69,5 +78,31 @@ export function useLogs() {
       await download(url)
     },
   })
-  return { specs, filters, level, list, paused, stats: stats.data, save }
+  return { specs, filters, level, list, outside, paused, stats: stats.data, save }
+}
+
+/** One line. Most are opened from the list; one that is not among its rows is asked for. */
+export function useLine(id: () => string | null, list: Pick<CursorList<Line>, 'count' | 'at' | 'loading'>) {
+  const listed = computed(() => {
+    const wanted = id()
+    for (let index = 0; wanted !== null && index < list.count.value; index++) {
+      const line = list.at(index)
+      if (line?.id === wanted) return line
+    }
+    return null
+  })
+  const asked = useQuery({
+    queryKey: computed(() => ['logs', 'one', id()]),
+    enabled: computed(() => id() !== null && listed.value === null && !list.loading.value),
+    // A line never changes.
+    staleTime: Infinity,
+    queryFn: ({ signal }) =>
+      answer(api.GET('/api/v1/ops/logs/query/{id}', { params: { path: { id: id() ?? '' } }, signal })),
+  })
+  const line = computed(() => listed.value ?? (id() === null ? null : (asked.data.value ?? null)))
+  return {
+    line,
+    problem: computed(() => (line.value || !asked.error.value ? null : Problem.from(asked.error.value))),
+    retry: () => asked.refetch(),
+  }
 }

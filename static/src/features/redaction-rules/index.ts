@@ -7,5 +7,5 @@ export default {
   icon: ShieldCheck,
   permission: 'read:settings',
   shortcut: 'x',
-  routes: [{ path: '/redaction-rules', name: 'redaction-rules', component: () => import('./RulesPage.vue') }],
+  routes: [{ path: '/redaction-rules/:id?', name: 'redaction-rules', component: () => import('./RulesPage.vue') }],
 } satisfies Feature

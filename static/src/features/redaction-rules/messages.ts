@@ -20,6 +20,7 @@ export const useText = featureText(
       phone: 'telephone numbers',
       pattern: 'this pattern',
     },
+    gone: 'There is no such rule',
     empty: 'No rule of your own yet',
     emptyBody:
       'The built-in rules are always in force. Add your own for what only your house knows: case numbers, project names.',
@@ -33,6 +34,8 @@ export const useText = featureText(
       pattern: 'Pattern',
       replacement: 'Replaced by',
       updated: 'Changed',
+      by: 'Created by',
+      id: 'Id',
     },
     test: {
       title: 'Try the rules',
@@ -67,6 +70,7 @@ export const useText = featureText(
       phone: '电话号码',
       pattern: '此表达式',
     },
+    gone: '没有这条规则',
     empty: '还没有自定义规则',
     emptyBody: '内置规则始终生效。可以为内部特有的信息添加规则，例如工单号、项目名称。',
     on: '已生效',
@@ -79,6 +83,8 @@ export const useText = featureText(
       pattern: '表达式',
       replacement: '替换为',
       updated: '修改时间',
+      by: '创建者',
+      id: '编号',
     },
     test: {
       title: '测试规则',

@@ -99,13 +99,6 @@ export function useReport(id: () => string | null, chosen: () => string | null) 
       ),
     onSettled: changed,
   })
-  const edit = useEdit<Report, ReportChanges>({
-    fetch: () => tagged(api.GET('/api/v1/reports/{id}', { params: { path: path() } })),
-    save: async (body, etag) => {
-      await answer(api.PATCH('/api/v1/reports/{id}', { params: { path: path(), header: { 'if-match': etag } }, body }))
-      await changed()
-    },
-  })
   return {
     report: computed(() => report.data.value ?? null),
     problem: computed(() => problemOf(report.error.value)),
@@ -119,8 +112,18 @@ export function useReport(id: () => string | null, chosen: () => string | null) 
     toldProblem: computed(() => problemOf(told.error.value)),
     mayCount,
     run,
-    edit,
   }
+}
+
+export function useReportEdit(id: () => string, changed: () => Promise<void>) {
+  const path = () => ({ id: id() })
+  return useEdit<Report, ReportChanges>({
+    fetch: () => tagged(api.GET('/api/v1/reports/{id}', { params: { path: path() } })),
+    save: async (body, etag) => {
+      await answer(api.PATCH('/api/v1/reports/{id}', { params: { path: path(), header: { 'if-match': etag } }, body }))
+      await changed()
+    },
+  })
 }
 
 /** Channels that reports can be sent to. */

@@ -1,6 +1,6 @@
 // Whose calls these are is told by the rows themselves, and how to make the first one by who there is to be called.
-import { afterEach, beforeEach, expect, it, vi } from 'vitest'
-import { json, mounted, play } from '@/testing'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { button, json, mounted, play, press } from '@/testing'
 import RequestsPage from './RequestsPage.vue'
 
 beforeEach(() => {
@@ -46,4 +46,54 @@ it('begins with a call that runs as it stands', async () => {
   await vi.waitFor(() => expect(wrapper.text()).toMatch(/\/v1\/messages[^]*claude-x/))
   expect(wrapper.text()).not.toContain('"…"')
   wrapper.unmount()
+})
+
+describe('a list in whose time range there is nothing', () => {
+  const [calls, wide] = ['/api/v1/logs/requests', '/api/v1/logs/requests?limit=1']
+  const found = (...times: string[]) =>
+    json({
+      items: times.map((request_at, n) => ({ id: `${n}`, request_at })),
+      total: times.length,
+      total_is_exact: true,
+    })
+  const said = () => document.body.textContent!
+
+  it('says that nothing matches where there are calls outside of it, and leads to the latest of them', async () => {
+    play(({ line, path }) => {
+      if (line === `GET ${wide}`) return found('2026-03-04T12:00:00.123Z')
+      return path === calls ? found() : undefined
+    })
+    const { wrapper, router } = await mounted(RequestsPage, { address: '/requests?range=1h' })
+    await vi.waitFor(() => expect(said()).toContain('Nothing matches'))
+    expect(said()).not.toContain('No calls yet')
+    const since = [...document.querySelectorAll('button')].find((one) => one.textContent.startsWith('Since '))
+    since!.click()
+    await vi.waitFor(() => expect(router.currentRoute.value.query).toEqual({ from: '2026-03-04T12:00:00.123Z' }))
+    wrapper.unmount()
+  })
+
+  it('says how to begin where there are none at all, and neither before it knows', async () => {
+    let held: (() => void) | undefined
+    play(({ line, path }) => {
+      if (line === `GET ${wide}`) return new Promise((go) => (held = () => go(found())))
+      return path === calls ? found() : undefined
+    })
+    const { wrapper } = await mounted(RequestsPage, { address: '/requests?range=1h' })
+    await vi.waitFor(() => expect(held).toBeDefined())
+    expect(said()).not.toMatch(/No calls yet|Nothing matches/)
+    held!()
+    await vi.waitFor(() => expect(said()).toContain('No calls yet'))
+    wrapper.unmount()
+  })
+
+  it('is searched no further under a filter: that can go, and the range be wider', async () => {
+    const asked = play(({ path }) => (path === calls ? found() : undefined))
+    const { wrapper, router } = await mounted(RequestsPage, { address: '/requests?range=1h&model=o3' })
+    await vi.waitFor(() => expect(said()).toContain('Nothing matches'))
+    expect(asked.filter(({ line }) => line === `GET ${wide}`)).toEqual([])
+    await press('Last 90 days')
+    await vi.waitFor(() => expect(router.currentRoute.value.query).toEqual({ range: '90d', model: 'o3' }))
+    expect(button('Clear all')).toBeDefined()
+    wrapper.unmount()
+  })
 })

@@ -11,7 +11,7 @@ export const useText = featureText(
     searching: 'Searched back to {at}; nothing yet',
     stop: 'Stop',
     goOn: 'Search further back',
-    empty: 'No calls in this range',
+    empty: 'No calls yet',
     emptyBody: 'Point an application at Steward and its calls appear here. Try one from this terminal:',
     col: {
       time: 'Time',
@@ -109,7 +109,7 @@ export const useText = featureText(
     searching: '已查到 {at}，尚无结果',
     stop: '停止',
     goOn: '继续往前查',
-    empty: '此时间范围内没有调用',
+    empty: '还没有调用',
     emptyBody: '让应用指向 Steward，它的调用就会出现在这里。也可以在终端试一次：',
     col: {
       time: '时间',

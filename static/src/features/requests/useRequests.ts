@@ -5,7 +5,7 @@ import { useRoute, useRouter } from 'vue-router'
 import { answer, api } from '@/api/client'
 import { Problem } from '@/api/problem'
 import type { components, paths } from '@/api/schema'
-import { type FilterSpec, useCursorList, useFilters, useTimeRange, useWalk } from '@/kit'
+import { type FilterSpec, useCursorList, useFilters, useOutside, useTimeRange, useWalk } from '@/kit'
 import { onAnyNews } from '@/live/push'
 import { byChoice, useChoices, useNames } from '@/names'
 import { useText } from './messages'
@@ -91,6 +91,14 @@ export function useRequests() {
         }),
       ),
   })
+  const outside = useOutside({
+    key: 'requests',
+    list,
+    filters,
+    latest: async (signal) =>
+      (await answer(api.GET('/api/v1/logs/requests', { params: { query: { limit: 1 } }, signal }))).items[0]
+        ?.request_at ?? null,
+  })
 
   // A sparse filter is answered in steps: empty pages with a cursor. They are followed until something is found.
   const stopped = ref(false)
@@ -118,6 +126,7 @@ export function useRequests() {
     query,
     sort,
     list,
+    outside,
     searching,
     stopped,
     selected,

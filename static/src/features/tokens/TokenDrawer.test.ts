@@ -95,3 +95,29 @@ it.each([
   await vi.waitFor(() => expect(fact('Answer from the knowledge')).toBe(said))
   wrapper.unmount()
 })
+
+it('tells who made it by name to who may see operators, by id to others, and copies the id', async () => {
+  const writeText = vi.spyOn(navigator.clipboard, 'writeText').mockResolvedValue()
+  play(({ path }) => {
+    if (path === '/api/v1/ops/users') return json({ items: [{ id: 'opr_7', username: 'ada' }] })
+    return path === `${root}/a` ? json({ ...token('a'), created_by: 'opr_7' }, 200, { etag: '"1"' }) : undefined
+  })
+  const made = () =>
+    [...document.querySelectorAll('dt')].find((one) => one.textContent === 'Created by')?.nextElementSibling
+  for (const [permissions, name] of [
+    [['read:tokens', 'read:operators'], 'ada'],
+    [['read:tokens'], 'opr_7'],
+  ] as const) {
+    const { wrapper } = await mounted(TokenDrawer, {
+      props: { id: 'a' },
+      address: '/tokens/a',
+      permissions: [...permissions],
+    })
+    await vi.waitFor(() => expect(made()?.querySelector('span')?.textContent).toBe(name))
+    expect(made()!.querySelector('button')!.getAttribute('aria-label')).toBe('Copy the id')
+    made()!.querySelector('button')!.click()
+    await vi.waitFor(() => expect(writeText).toHaveBeenLastCalledWith('opr_7'))
+    writeText.mockClear()
+    wrapper.unmount()
+  }
+})

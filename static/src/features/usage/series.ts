@@ -31,6 +31,8 @@ const colours = ['series-1', 'series-2', 'series-3', 'series-4', 'series-5'] as 
 export const partsMost = colours.length
 
 export interface Part {
+  /** Of its row. */
+  key?: string
   name: string
   points: readonly Point[]
 }
@@ -47,6 +49,7 @@ export function partSeries(
     const byTime = new Map(part.points.map((point) => [point.at, valueOf(measure, point)]))
     return {
       name: part.name,
+      key: part.key,
       colour: colours[index]!,
       values: whole.map((point) => byTime.get(point.at) ?? null),
       ...(stacked ? { stack: 'all' } : {}),

@@ -131,7 +131,10 @@ describe('series', () => {
   const whole = [point('a', 10), point('b', 5)]
 
   it('put what the parts leave beside them', () => {
-    const series = partSeries('requests', whole, [{ name: 'x', points: [point('b', 2), point('a', 10)] }], 'rest')
+    const parts = [{ key: 'row', name: 'x', points: [point('b', 2), point('a', 10)] }]
+    const series = partSeries('requests', whole, parts, 'rest')
+    // What a part stands for can be chosen; the rest stands for nothing that could.
+    expect(series.map((one) => one.key)).toEqual(['row', undefined])
     expect(series.map((one) => [one.name, one.values])).toEqual([
       ['x', [10, 2]],
       ['rest', [0, 3]],

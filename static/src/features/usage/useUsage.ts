@@ -184,6 +184,7 @@ export function useUsage() {
   })
   const parts = computed<Part[]>(() =>
     greatest.value.map((row, index) => ({
+      key: row.key,
       name: called(row),
       points: partTrends.value[index]?.data?.items ?? [],
     })),

@@ -1,7 +1,7 @@
 // A list under a time range is empty: is there nothing yet, or nothing in this range? Asked only then, for the latest row
 // of all; what is narrowed by filters as well is not searched through from its beginning.
 import { useQuery } from '@tanstack/vue-query'
-import { computed, type Ref } from 'vue'
+import { computed, type Ref, watch } from 'vue'
 
 interface Listed {
   count: Readonly<Ref<number>>
@@ -9,6 +9,7 @@ interface Listed {
   refreshing: Readonly<Ref<boolean>>
   hasMore: Readonly<Ref<boolean>>
   problem: Readonly<Ref<unknown>>
+  again: () => void
 }
 
 export function useOutside(options: {
@@ -30,12 +31,14 @@ export function useOutside(options: {
   )
   const asks = computed(() => isEmpty.value && !filters.active.value)
   const query = useQuery({
-    queryKey: [options.key, 'latest'],
+    queryKey: ['outside', options.key],
     enabled: asks,
     retry: false,
     queryFn: ({ signal }) => options.latest(signal),
   })
   const latest = computed(() => (asks.value ? (query.data.value ?? null) : null))
+  // It may have come since the list was read, and lie in its range.
+  watch(latest, (found) => found !== null && list.again())
   return {
     /** Until it is known which of the two it is, neither is said. */
     loading: computed(() => list.loading.value || (asks.value && query.isPending.value)),

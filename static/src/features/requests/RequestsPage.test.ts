@@ -72,6 +72,18 @@ describe('a list in whose time range there is nothing', () => {
     wrapper.unmount()
   })
 
+  it('is read again where the latest call has come since it was', async () => {
+    let reads = 0
+    const asked = play(({ line, path }) => {
+      if (line === `GET ${wide}`) return found('2026-03-04T12:00:00Z')
+      return path === calls ? (reads++ === 0 ? found() : found('2026-03-04T12:00:00Z')) : undefined
+    })
+    const { wrapper } = await mounted(RequestsPage, { address: '/requests?range=1h' })
+    await vi.waitFor(() => expect(document.querySelectorAll('[role=row][data-index]')).toHaveLength(1))
+    expect(asked.filter(({ line }) => line === `GET ${wide}`)).toHaveLength(1)
+    wrapper.unmount()
+  })
+
   it('says how to begin where there are none at all, and neither before it knows', async () => {
     let held: (() => void) | undefined
     play(({ line, path }) => {

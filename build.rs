@@ -4,7 +4,7 @@
 //! `static/node_modules` was made from, `npm run build` when a web source is another than at the last build
 //! of this profile. The packages are shared by all profiles, since they are large and people want them for
 //! `npm run dev` as well; two builds at once take turns by a file lock. `CONSOLE_SKIP_WEB=1` asks for
-//! nothing and leaves a page that says so.
+//! nothing and leaves a page that says so. Beside it stands `embedded.rs`, which names it to `src/console`.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fs::{self, File};
@@ -44,9 +44,19 @@ fn main() {
     } else {
         console(Path::new("static"), &out)
     };
-    if let Err(cause) = outcome {
+    if let Err(cause) = outcome.and_then(|()| embedded(&out)) {
         fail(&format!("the web console cannot be built: {cause}"), false);
     }
+}
+
+/// What is embedded, by the whole path of where it was built: what would find the path by a variable in the attribute
+/// (`interpolate-folder-path`) brings a licence that is not permissive.
+fn embedded(out: &Path) -> io::Result<()> {
+    let folder = out.join("console");
+    let source = format!(
+        "#[derive(RustEmbed)]\n#[folder = {folder:?}]\n#[exclude = \".vite/*\"]\nstruct Embedded;\n"
+    );
+    fs::write(out.join("embedded.rs"), source)
 }
 
 fn placeholder(out: &Path) -> io::Result<()> {

@@ -29,10 +29,8 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'u
     font-src 'self'; connect-src 'self'; manifest-src 'self'; worker-src 'self'; base-uri 'none'; \
     form-action 'self'; frame-ancestors 'none'";
 
-#[derive(RustEmbed)]
-#[folder = "$OUT_DIR/console"]
-#[exclude = ".vite/*"]
-struct Embedded;
+// `struct Embedded`, with the folder that `build.rs` has made.
+include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
 
 /// A file of the console.
 struct File {

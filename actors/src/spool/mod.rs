@@ -147,13 +147,14 @@ impl Spool {
     }
 
     /// Waits until an entry was appended that no sync has begun to cover; under [`FsyncPolicy::Never`], until
-    /// one was appended since the last [`Spool::maintain`]. Safe to drop.
+    /// one was appended since the last [`Spool::maintain`]. After a sync it looks every half interval for a while, so
+    /// that appends in a row signal nobody. Safe to drop.
     pub async fn unsynced(&self) {
-        self.core.unsynced.wait().await;
+        sync::unsynced(&self.core).await;
     }
 
     /// Syncs early enough for the oldest unsynced entry to be on the platter within the policy's interval:
-    /// begins half an interval after it was appended and waits for the end. Under [`FsyncPolicy::Always`]
+    /// begins half an interval after it was appended, or after the last sync began, and waits for the end. Under [`FsyncPolicy::Always`]
     /// this is for entries nobody waits for. A sync that gave up is tried again a little later, whatever the policy.
     /// Answers false, at once, when the policy never syncs. Safe to drop.
     pub async fn sync_in_time(&self) -> bool {

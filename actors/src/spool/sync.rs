@@ -85,16 +85,21 @@ fn patience(core: &Core) -> Option<Duration> {
     }
 }
 
+/// Waits until an entry is unsynced.
+pub(super) async fn unsynced(core: &Core) {
+    core.unsynced.wait(patience(core)).await;
+}
+
 pub(super) async fn sync_in_time(core: &Arc<Core>) -> bool {
     let Some(patience) = patience(core) else {
         return false;
     };
-    let Some(since) = core.unsynced.since() else {
+    let Some(due) = core.unsynced.due(patience) else {
         return true;
     };
-    tokio::time::sleep_until(since + patience).await;
+    tokio::time::sleep_until(due).await;
     let mut synced = core.synced.subscribe();
-    if core.unsynced.since().is_none_or(|now| now != since) {
+    if core.unsynced.due(patience).is_none_or(|now| now != due) {
         return true; // Somebody else began a sync meanwhile.
     }
     if let Some(leading) = Leading::begin(core) {

@@ -27,6 +27,7 @@ pub mod exchange_rate;
 pub mod expiry;
 pub mod feedback;
 pub mod health_check;
+pub mod health_day;
 pub mod idempotency_key;
 pub mod instance;
 pub mod job;

@@ -8,6 +8,7 @@ use sea_orm::DbErr;
 use steward_entities::dashboard_stats::{self, Reach};
 use steward_entities::database::{Databases, begin_write};
 use steward_entities::health_check::{self, Look};
+use steward_entities::health_day;
 
 use crate::domain::health::Status;
 use crate::domain::health::history::History;
@@ -21,8 +22,9 @@ pub trait LookStore: Send + Sync + 'static {
     /// Keeps all of them or none.
     async fn keep(&self, looks: Vec<Look>) -> Result<(), DbErr>;
 
-    /// Notes what is known of a day in `dashboard_stats`.
-    async fn keep_day(&self, reach: Reach, at_micros: i64) -> Result<(), DbErr>;
+    /// Notes what is known of days, rising, in `dashboard_stats`, together with what other nodes know of them. Earlier
+    /// days are not noted again.
+    async fn keep_days(&self, days: Vec<health_day::Day>, at_micros: i64) -> Result<(), DbErr>;
 
     /// Histories by component of looks since `from`, microseconds since the Unix epoch; a look counts for `hold_us`.
     async fn histories(&self, from: i64, hold_us: i64) -> Result<HashMap<String, History>, DbErr>;
@@ -47,11 +49,22 @@ impl LookStore for NodeLooks {
         self.databases.at_home(keeping).await
     }
 
-    async fn keep_day(&self, reach: Reach, at_micros: i64) -> Result<(), DbErr> {
-        let control = self.databases.control.clone();
+    async fn keep_days(&self, days: Vec<health_day::Day>, at_micros: i64) -> Result<(), DbErr> {
+        let (control, node) = (self.databases.control.clone(), self.node);
         let keeping = async move {
             let txn = begin_write(&control).await?;
-            dashboard_stats::put_reach(&txn, &reach, at_micros).await?;
+            for mine in &days {
+                let all = health_day::put(&txn, node, mine).await?;
+                let reach = Reach {
+                    stat_date: all.stat_date,
+                    api_connectivity: all.accounts.ratio(),
+                    jwt_availability: all.tokens.ratio(),
+                };
+                dashboard_stats::put_reach(&txn, &reach, at_micros).await?;
+            }
+            if let Some(first) = days.first() {
+                health_day::forget_before(&txn, node, &first.stat_date).await?;
+            }
             txn.commit().await
         };
         self.databases.at_home(keeping).await

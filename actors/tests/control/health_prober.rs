@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono_tz::Tz;
 use parking_lot::Mutex;
-use sea_orm::DbErr;
+use sea_orm::{DbErr, EntityTrait};
 use steward_actors::domain::clock::{Clock, ManualClock, SharedClock};
 use steward_actors::domain::health::damping::Damping;
 use steward_actors::domain::health::history::History;
@@ -21,6 +21,7 @@ use steward_actors::tree::watch::health_prober::{Parts, spec};
 use steward_entities::dashboard_stats::{self, Reach};
 use steward_entities::database::begin_write;
 use steward_entities::health_check::{self, Look};
+use steward_entities::health_day;
 use steward_migration::testing::TestDatabase;
 use tokio::time::{Instant, sleep};
 
@@ -29,6 +30,7 @@ use crate::{eventually, on_both, supervised};
 on_both!(
     looks_are_kept_and_a_restart_goes_on_where_it_stood,
     a_days_health_stands_beside_its_calls,
+    nodes_say_together_what_they_saw_of_a_day,
 );
 
 const START: i64 = 1_773_599_400_000_000;
@@ -45,7 +47,7 @@ impl Clock for Virtual {
 
 /// Keeps looks, and what is said of days, in memory.
 #[derive(Default)]
-struct Memory(Mutex<Vec<Look>>, Mutex<Vec<Reach>>);
+struct Memory(Mutex<Vec<Look>>, Mutex<Vec<health_day::Day>>);
 
 #[async_trait]
 impl LookStore for Memory {
@@ -54,8 +56,8 @@ impl LookStore for Memory {
         Ok(())
     }
 
-    async fn keep_day(&self, reach: Reach, _: i64) -> Result<(), DbErr> {
-        self.1.lock().push(reach);
+    async fn keep_days(&self, days: Vec<health_day::Day>, _: i64) -> Result<(), DbErr> {
+        self.1.lock().extend(days);
         Ok(())
     }
 
@@ -467,16 +469,16 @@ fn a_day_is_noted_while_it_runs_and_once_it_is_over() {
         assert_eq!(yesterday.stat_date, "2026-03-15");
         assert_eq!(today.stat_date, "2026-03-16");
         assert_eq!(
-            (yesterday.jwt_availability, today.jwt_availability),
+            (yesterday.tokens.ratio(), today.tokens.ratio()),
             (Some(1.0), Some(1.0))
         );
         // One of two for five and a half hours, the other for one and the minutes until its fall was believed.
-        let share = yesterday.api_connectivity.unwrap();
+        let share = yesterday.accounts.ratio().unwrap();
         assert!((0.59..0.61).contains(&share), "{share}");
-        assert_eq!(today.api_connectivity, Some(0.5));
+        assert_eq!(today.accounts.ratio(), Some(0.5));
         // Every ten minutes of seven hours, and at the start.
         assert!((2 * 42..=2 * 44).contains(&noted.len()), "{}", noted.len());
-        assert_eq!(noted[0].api_connectivity, None);
+        assert_eq!(noted[0].accounts.ratio(), None);
     });
 }
 
@@ -519,6 +521,53 @@ async fn a_days_health_stands_beside_its_calls(database: &TestDatabase) {
     // The same again is no news.
     let days = noted(reach(Some(0.9), Some(1.0)), 5).await;
     assert_eq!(days[0].updated_at, 4);
+}
+
+async fn nodes_say_together_what_they_saw_of_a_day(database: &TestDatabase) {
+    let share = |up_us, known_us| health_day::Share { up_us, known_us };
+    let day = |date: &str, accounts, tokens| health_day::Day {
+        stat_date: date.to_owned(),
+        accounts,
+        tokens,
+    };
+    let node = |node| NodeLooks {
+        databases: (**database).clone(),
+        node,
+    };
+    let said = async |date: &str| {
+        let days = dashboard_stats::list(&database.control_read, date, date).await;
+        let day = days.unwrap().remove(0);
+        (day.api_connectivity, day.jwt_availability)
+    };
+    let none = health_day::Share::default();
+    let first = [
+        day("2026-03-14", share(10, 10), none),
+        day("2026-03-15", share(900, 1_000), share(50, 50)),
+    ];
+    node(1).keep_days(first.to_vec(), 1).await.unwrap();
+    assert_eq!(said("2026-03-15").await, (Some(0.9), Some(1.0)));
+    // The second saw half as long, and nothing of tokens.
+    let second = vec![day("2026-03-15", share(0, 500), none)];
+    node(2).keep_days(second, 2).await.unwrap();
+    assert_eq!(said("2026-03-15").await, (Some(0.6), Some(1.0)));
+    // What the first says anew stands beside what the second said, not in its place.
+    let later = [
+        day("2026-03-15", share(1_500, 2_000), share(50, 100)),
+        day("2026-03-16", share(1, 1), none),
+    ];
+    node(1).keep_days(later.to_vec(), 3).await.unwrap();
+    assert_eq!(said("2026-03-15").await, (Some(0.6), Some(0.5)));
+    assert_eq!(said("2026-03-14").await, (Some(1.0), None));
+    // A day that is not noted any more leaves no rows behind but its sum.
+    let dates = health_day::Entity::find().all(&database.control_read).await;
+    let mut dates: Vec<_> = dates
+        .unwrap()
+        .into_iter()
+        .map(|row| (row.stat_date, row.node))
+        .collect();
+    dates.sort();
+    let kept = [("2026-03-15", 1), ("2026-03-15", 2), ("2026-03-16", 1)];
+    assert_eq!(dates, kept.map(|(date, node)| (date.to_owned(), node)));
 }
 
 async fn looks_are_kept_and_a_restart_goes_on_where_it_stood(database: &TestDatabase) {

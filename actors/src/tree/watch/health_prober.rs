@@ -13,17 +13,16 @@ use std::time::Duration;
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, WrapFuture};
 use chrono_tz::Tz;
 use futures_util::future::select_all;
-use sea_orm::DbErr;
 use serde_json::json;
-use steward_entities::dashboard_stats::Reach;
 use steward_entities::health_check::Look;
+use steward_entities::health_day;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use crate::domain::calendar;
 use crate::domain::clock::SharedClock;
 use crate::domain::health::damping::Damped;
-use crate::domain::health::history::{History, STEP_US, STEPS};
+use crate::domain::health::history::{History, STEP_US, STEPS, Step};
 use crate::domain::health::uplink::{Glimpse, Uplink, judge};
 use crate::domain::health::{Component, Finding, Kind, Seen, Status};
 use crate::health::store::LookStore;
@@ -146,19 +145,18 @@ impl HealthProber {
             // Steps that lie across midnight count for the day they begin in.
             let end = calendar::next_day(zone, day) - STEP_US + 1;
             let (accounts, tokens) = self.parts.board.reach((day, end), now);
-            Reach {
+            let share = |step: Step| health_day::Share {
+                up_us: step.up_us,
+                known_us: step.known_us,
+            };
+            health_day::Day {
                 stat_date: calendar::date_of(zone, day).to_string(),
-                api_connectivity: accounts.uptime().map(rounded),
-                jwt_availability: tokens.uptime().map(rounded),
+                accounts: share(accounts),
+                tokens: share(tokens),
             }
         });
         let store = Arc::clone(&self.parts.store);
-        let noting = async move {
-            for day in days {
-                store.keep_day(day, now).await?;
-            }
-            Ok::<_, DbErr>(())
-        };
+        let noting = async move { store.keep_days(days.into(), now).await };
         ctx.spawn(noting.into_actor(self).map(|noted, _, _| {
             if let Err(error) = noted {
                 tracing::debug!(%error, "what is known of the day cannot be noted; it is tried in ten minutes");
@@ -409,11 +407,6 @@ fn tell(report: &Report, before: Status, status: Status, finding: &Finding) {
         }
         Status::Healthy | Status::Unknown => {}
     }
-}
-
-/// To a hundredth of a per cent: what changes less is no news for the remote that days are pushed to.
-fn rounded(share: f64) -> f64 {
-    (share * 10_000.0).round() / 10_000.0
 }
 
 const fn word(seen: Seen) -> &'static str {

@@ -14,7 +14,9 @@ use steward_actors::ledger_store::{
     Batch, Breakpoint, LedgerStore, PostgresStore, SqliteStore, open,
 };
 use steward_entities::database::begin_write;
-use steward_entities::ledger::rollup::{Fact, Grain, Measures, ROLLUPS, RollupTable, rows};
+use steward_entities::ledger::rollup::{
+    Fact, Grain, Measures, ROLLUPS, RollupTable, rows, rows_by,
+};
 use steward_entities::ledger::{backfill, daily};
 use steward_migration::testing::TestDatabase;
 
@@ -169,6 +171,39 @@ async fn assert_rollups(database: &TestDatabase, zone: Tz, records: &[Record]) {
     }
 }
 
+/// Told apart by any of their keys, rows are what all rows come to when they are put together.
+async fn assert_groups(database: &TestDatabase) {
+    type Groups = BTreeMap<(i64, Vec<i64>), Measures>;
+    let range = (0, i64::MAX);
+    for table in ROLLUPS {
+        let all = rows(&database.ledger_read, table, range, &[])
+            .await
+            .unwrap();
+        assert!(!all.is_empty(), "{}", table.name);
+        let last: Vec<&str> = table.keys.iter().rev().copied().take(1).collect();
+        let firsts = (0..=table.keys.len()).map(|many| &table.keys[..many]);
+        for by in firsts.chain([&last[..]]) {
+            let mut expected = Groups::new();
+            for row in &all {
+                let places = by
+                    .iter()
+                    .map(|key| table.keys.iter().position(|known| known == key));
+                let keys = places.map(|at| row.keys[at.unwrap()]).collect();
+                let group = expected.entry((row.bucket, keys)).or_default();
+                group.merge(&row.measures);
+            }
+            let mut found = Groups::new();
+            let told = rows_by(&database.ledger_read, table, by, range, &[]).await;
+            for row in told.unwrap() {
+                let keys = row.keys[..by.len()].to_vec();
+                let group = found.entry((row.bucket, keys)).or_default();
+                group.merge(&row.measures);
+            }
+            assert_eq!(found, expected, "{} by {by:?}", table.name);
+        }
+    }
+}
+
 fn batch(node: u8, entries: &[(u64, Record)]) -> Batch<'_> {
     Batch {
         node,
@@ -256,6 +291,14 @@ async fn recount(database: TestDatabase, zone: Tz, seed: u64) {
         .map(|record| day_of(zone, record.request_at))
         .collect();
     assert_eq!(days, Vec::from_iter(expected));
+
+    assert_groups(&database).await;
+    // Sums of more than any integer of the database are the greatest there is.
+    for table in ROLLUPS {
+        let greatest = format!("UPDATE {} SET cost_usd_nano = {}", table.name, 1_i64 << 60);
+        execute(&database.ledger, &greatest).await;
+    }
+    assert_groups(&database).await;
 }
 
 #[tokio::test]

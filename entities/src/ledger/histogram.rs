@@ -125,24 +125,83 @@ impl Histogram {
     ///
     /// # Errors
     /// When something else wrote it.
-    pub fn decode(mut bytes: &[u8]) -> Result<Self, NotAHistogram> {
-        let mut buckets: Vec<(u16, u64)> = Vec::new();
-        while !bytes.is_empty() {
-            let distance = take(&mut bytes)?;
-            let count = take(&mut bytes)?;
-            let bucket = match buckets.last() {
-                Some((before, _)) if distance > 0 => u64::from(*before).checked_add(distance),
-                Some(_) => None,
-                None => Some(distance),
-            };
-            let bucket = bucket
-                .and_then(|bucket| u16::try_from(bucket).ok())
-                .filter(|bucket| *bucket < BUCKETS_MAX && count > 0)
-                .ok_or(NotAHistogram)?;
-            buckets.push((bucket, count));
-        }
+    pub fn decode(bytes: &[u8]) -> Result<Self, NotAHistogram> {
+        let mut buckets = Vec::new();
+        each(bytes, |bucket, count| buckets.push((bucket, count)))?;
         Ok(Self { buckets })
     }
+}
+
+/// Adds up histograms as they are stored, without making one of each.
+#[derive(Debug)]
+pub struct Summing {
+    /// By bucket.
+    counts: Vec<u64>,
+    /// The buckets that may count something, `[from, to)`.
+    touched: (usize, usize),
+}
+
+const UNTOUCHED: (usize, usize) = (BUCKETS_MAX as usize, 0);
+
+impl Default for Summing {
+    fn default() -> Self {
+        Self {
+            counts: vec![0; BUCKETS_MAX.into()],
+            touched: UNTOUCHED,
+        }
+    }
+}
+
+impl Summing {
+    /// Adds what [`Histogram::encode`] wrote.
+    ///
+    /// # Errors
+    /// When something else wrote it; part of it may have been added.
+    pub fn add(&mut self, bytes: &[u8]) -> Result<(), NotAHistogram> {
+        let Self { counts, touched } = self;
+        each(bytes, |bucket, count| {
+            let bucket = usize::from(bucket);
+            if let Some(sum) = counts.get_mut(bucket) {
+                *sum = sum.saturating_add(count);
+            }
+            *touched = (touched.0.min(bucket), touched.1.max(bucket + 1));
+        })
+    }
+
+    /// The sum; begins anew.
+    pub fn take(&mut self) -> Histogram {
+        let (from, to) = std::mem::replace(&mut self.touched, UNTOUCHED);
+        let touched = self.counts.get_mut(from..to).unwrap_or_default();
+        let counted = touched.iter_mut().zip(from..).filter(|(sum, _)| **sum > 0);
+        let buckets = counted.map(|(sum, bucket)| {
+            let bucket = u16::try_from(bucket).unwrap_or(BUCKETS_MAX - 1);
+            (bucket, std::mem::take(sum))
+        });
+        Histogram {
+            buckets: buckets.collect(),
+        }
+    }
+}
+
+/// Shows every bucket and its count, rising.
+fn each(mut bytes: &[u8], mut see: impl FnMut(u16, u64)) -> Result<(), NotAHistogram> {
+    let mut before: Option<u16> = None;
+    while !bytes.is_empty() {
+        let distance = take(&mut bytes)?;
+        let count = take(&mut bytes)?;
+        let bucket = match before {
+            Some(before) if distance > 0 => u64::from(before).checked_add(distance),
+            Some(_) => None,
+            None => Some(distance),
+        };
+        let bucket = bucket
+            .and_then(|bucket| u16::try_from(bucket).ok())
+            .filter(|bucket| *bucket < BUCKETS_MAX && count > 0)
+            .ok_or(NotAHistogram)?;
+        see(bucket, count);
+        before = Some(bucket);
+    }
+    Ok(())
 }
 
 fn put(bytes: &mut Vec<u8>, mut value: u64) {
@@ -174,7 +233,7 @@ fn take(bytes: &mut &[u8]) -> Result<u64, NotAHistogram> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::Histogram;
+    use super::{Histogram, Summing};
 
     fn of(values: &[i64]) -> Histogram {
         let mut histogram = Histogram::default();
@@ -187,6 +246,20 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn stored_ones_add_up_to_what_they_merge_to(groups in prop::collection::vec(prop::collection::vec(values(), 0..4), 0..4)) {
+            // One sum after the other in the same memory.
+            let mut summing = Summing::default();
+            for group in groups {
+                let mut merged = Histogram::default();
+                for values in group {
+                    merged.merge(&of(&values));
+                    summing.add(&of(&values).encode()).unwrap();
+                }
+                prop_assert_eq!(summing.take(), merged);
+            }
+        }
+
         #[test]
         fn merging_is_commutative_and_associative(a in values(), b in values(), c in values()) {
             let (a, b, c) = (of(&a), of(&b), of(&c));

@@ -4,9 +4,11 @@
 //! A table is one declaration ([`RollupTable`]); all have the same measures. A key of 0 is nobody. Only the node of a
 //! row updates it (histograms cannot be added up in an upsert), so every reader merges nodes.
 
+use std::collections::HashMap;
+
 use sea_orm::{ConnectionTrait, DbErr, QueryResult};
 
-use super::histogram::Histogram;
+use super::histogram::{Histogram, Summing};
 pub use super::measures::{Fact, Measures, SUMS, adding};
 use super::sql::Sql;
 
@@ -266,8 +268,8 @@ fn begun<C: ConnectionTrait>(
     sql
 }
 
-/// Rows of `table` as [`rows`] finds them, told apart by the keys `by` alone, in their order. A table without histograms has
-/// many rows a bucket; the database adds them up.
+/// Rows of `table` as [`rows`] finds them, told apart by bucket and the keys `by` alone, in their order. The database adds
+/// up what is a sum, so that only histograms are read row by row.
 ///
 /// # Errors
 /// When the database cannot be read, or a histogram in it.
@@ -278,8 +280,12 @@ pub async fn rows_by<C: ConnectionTrait>(
     range: (i64, i64),
     only: &[(&str, &[i64])],
 ) -> Result<Vec<RollupRow>, DbErr> {
-    if !table.has_histograms {
-        return sums_by(connection, table, by, range, only).await;
+    if !table.has_histograms || by.len() < table.keys.len() {
+        let mut found = sums_by(connection, table, by, range, only).await?;
+        if table.has_histograms {
+            add_histograms(connection, table, by, range, only, &mut found).await?;
+        }
+        return Ok(found);
     }
     let mut found = rows(connection, table, range, only).await?;
     for row in &mut found {
@@ -293,6 +299,10 @@ pub async fn rows_by<C: ConnectionTrait>(
     Ok(found)
 }
 
+/// Columns that may be so great that their sum fits no integer of the database; they are added up in two parts.
+const GREAT: [&str; 2] = ["cost_usd_nano", "cost_cny_nano"];
+const PART: i64 = 1_000_000_000;
+
 async fn sums_by<C: ConnectionTrait>(
     connection: &C,
     table: &RollupTable,
@@ -302,21 +312,30 @@ async fn sums_by<C: ConnectionTrait>(
 ) -> Result<Vec<RollupRow>, DbErr> {
     let mut columns = vec!["bucket".to_owned()];
     columns.extend(by.iter().map(|&key| key.to_owned()));
-    columns.extend(SUMS.map(|sum| format!("CAST(sum({sum}) AS BIGINT)")));
+    let sum = |of: &str| format!("CAST(sum({of}) AS BIGINT)");
+    columns.extend(SUMS.map(|name| match GREAT.contains(&name) {
+        true => sum(&format!("{name} % {PART}")),
+        false => sum(name),
+    }));
+    columns.extend(GREAT.map(|name| sum(&format!("{name} / {PART}"))));
     let mut sql = begun(connection, table, &columns.join(", "), range, only);
-    sql.push(" GROUP BY bucket");
-    for key in by {
-        sql.push(", ").push(key);
-    }
+    push_groups(&mut sql, " GROUP BY ", by);
     let mut found = Vec::new();
     for row in connection.query_all_raw(sql.done()).await? {
-        let mut keys = [0; KEYS_MAX];
-        for (index, key) in keys.iter_mut().enumerate().take(by.len()) {
-            *key = row.try_get_by_index(1 + index)?;
-        }
+        let keys = keys_of(&row, by)?;
+        let mut at = 1 + by.len();
         let mut measures = Measures::default();
-        for (index, sum) in measures.sums.iter_mut().enumerate() {
-            *sum = row.try_get_by_index(1 + by.len() + index)?;
+        for sum in &mut measures.sums {
+            *sum = row.try_get_by_index(at)?;
+            at += 1;
+        }
+        for name in GREAT {
+            let parts: i64 = row.try_get_by_index(at)?;
+            at += 1;
+            if let Some(sum) = SUMS.iter().position(|sum| *sum == name) {
+                let sum = &mut measures.sums[sum];
+                *sum = parts.saturating_mul(PART).saturating_add(*sum);
+            }
         }
         found.push(RollupRow {
             bucket: row.try_get_by_index(0)?,
@@ -325,6 +344,70 @@ async fn sums_by<C: ConnectionTrait>(
         });
     }
     Ok(found)
+}
+
+/// Adds the histograms to rows of the same groups. What was counted after these were read is left out.
+async fn add_histograms<C: ConnectionTrait>(
+    connection: &C,
+    table: &RollupTable,
+    by: &[&str],
+    range: (i64, i64),
+    only: &[(&str, &[i64])],
+    sums: &mut [RollupRow],
+) -> Result<(), DbErr> {
+    let mut places: HashMap<(i64, [i64; KEYS_MAX]), &mut Measures> = sums
+        .iter_mut()
+        .map(|row| ((row.bucket, row.keys), &mut row.measures))
+        .collect();
+    let columns = [
+        &["bucket"][..],
+        by,
+        &["duration_histogram", "ttft_histogram"],
+    ]
+    .concat()
+    .join(", ");
+    let mut sql = begun(connection, table, &columns, range, only);
+    push_groups(&mut sql, " ORDER BY ", by);
+    let (mut duration, mut ttft) = (Summing::default(), Summing::default());
+    let mut settle = |group, duration: &mut Summing, ttft: &mut Summing| {
+        let (durations, ttfts) = (duration.take(), ttft.take());
+        if let Some(group) = group
+            && let Some(place) = places.get_mut(&group)
+        {
+            (place.duration, place.ttft) = (durations, ttfts);
+        }
+    };
+    let mut group = None;
+    for row in connection.query_all_raw(sql.done()).await? {
+        let this = Some((row.try_get_by_index(0)?, keys_of(&row, by)?));
+        if this != group {
+            settle(group, &mut duration, &mut ttft);
+            group = this;
+        }
+        for (sum, at) in [(&mut duration, 1 + by.len()), (&mut ttft, 2 + by.len())] {
+            let bytes: Vec<u8> = row.try_get_by_index(at)?;
+            sum.add(&bytes)
+                .map_err(|error| DbErr::Type(error.to_string()))?;
+        }
+    }
+    settle(group, &mut duration, &mut ttft);
+    Ok(())
+}
+
+/// The values of `by`, which stand behind the bucket.
+fn keys_of(row: &QueryResult, by: &[&str]) -> Result<[i64; KEYS_MAX], DbErr> {
+    let mut keys = [0; KEYS_MAX];
+    for (key, at) in keys.iter_mut().zip(1..=by.len()) {
+        *key = row.try_get_by_index(at)?;
+    }
+    Ok(keys)
+}
+
+fn push_groups(sql: &mut Sql, words: &str, by: &[&str]) {
+    sql.push(words).push("bucket");
+    for key in by {
+        sql.push(", ").push(key);
+    }
 }
 
 /// Names behind keys: id, public id (the name again where there is none), name.

@@ -148,25 +148,20 @@ impl<S: Stream<Item = Result<Bytes, PayloadError>> + Unpin> Chunks for S {}
 /// A body that has arrived.
 pub(super) struct Received {
     pub(super) bytes: Bytes,
-    /// As far as it got while the bytes came.
-    reading: Reading,
+    pub(super) head: RequestHead,
     /// The timer it was waited for with, for the call to go on with.
     pub(super) pulse: Option<Pulse>,
+    /// Bytes that had come and were read only when all were there.
+    #[cfg(test)]
+    pub(super) unread: usize,
 }
 
-#[cfg(test)]
-impl Received {
-    /// Bytes that have come and were not read yet.
-    pub(super) fn unread(&self) -> usize {
-        self.bytes.len() - self.reading.reached()
-    }
-}
-
-/// The whole body, or why it is not read. What it says is read as it comes, and nobody else on this thread
+/// The whole body and what it says, or why it is not read. It is read as it comes, and nobody else on this thread
 /// waits long for that, however large and dense it is.
 ///
 /// # Errors
-/// Too large (said before the rest is read), encoded (nothing could be looked at or edited), too slow, cut.
+/// Too large (said before the rest is read), encoded (nothing could be looked at or edited), too slow, cut, no JSON
+/// object.
 pub(super) async fn body(
     gateway: &Gateway,
     sent: &HeaderMap,
@@ -246,29 +241,25 @@ pub(super) async fn body(
     } else {
         rest.freeze()
     };
+    #[cfg(test)]
+    let unread = bytes.len() - reading.reached();
     Ok(Received {
+        head: reading.finish(&bytes).map_err(unreadable)?,
         bytes,
-        reading,
         pulse,
+        #[cfg(test)]
+        unread,
     })
+}
+
+fn unreadable(fault: JsonFault) -> Refusal {
+    Refusal::new(ErrorCode::BodyInvalid)
+        .detail(format!("The request body cannot be read: {fault}."))
 }
 
 /// Room for a body of which `here` bytes have come.
 fn first_room(declared: Option<usize>, here: usize) -> usize {
     declared.unwrap_or(0).min(FIRST_ROOM_BYTES).max(here * 2)
-}
-
-/// What the request says.
-///
-/// # Errors
-/// Not a JSON object.
-pub(super) fn read(received: Received) -> Result<(Bytes, RequestHead), Refusal> {
-    let Received { bytes, reading, .. } = received;
-    let head = reading.finish(&bytes);
-    head.map(|head| (bytes, head)).map_err(|fault: JsonFault| {
-        Refusal::new(ErrorCode::BodyInvalid)
-            .detail(format!("The request body cannot be read: {fault}."))
-    })
 }
 
 /// Whether the token may use the model.

@@ -336,7 +336,10 @@ async fn make(
 ) -> HttpResponse {
     let mut finish = Finish::open(asked, key, user, operation);
     match forward(&mut finish, key, asked, payload).await {
-        Ok(answer) => relay::respond(finish, answer).await,
+        Ok(answer) => match relay::respond(finish, answer) {
+            Ok(response) => response,
+            Err(empty) => empty.settle().await,
+        },
         Err(refusal) => finish.refuse(&refusal).await,
     }
 }
@@ -360,13 +363,16 @@ async fn forward(
     let entered = match admit::enter(gateway, &key.token, asked.protocol) {
         Ok(entered) => entered,
         Err(refusal) => {
-            refused_unread(finish, asked, payload).await;
+            Box::pin(refused_unread(finish, asked, payload)).await;
             return Err(refusal);
         }
     };
-    let mut received = admit::body(gateway, asked.headers, payload).await?;
-    let pulse = received.pulse.take();
-    let (mut body, mut head) = admit::read(received)?;
+    let admit::Received {
+        bytes: mut body,
+        mut head,
+        pulse,
+        ..
+    } = admit::body(gateway, asked.headers, payload).await?;
     finish.reads(&head, &body, asked);
     if key.token.knowledge {
         // Nothing is looked for on behalf of a call that is refused.
@@ -411,7 +417,7 @@ async fn refused_unread(finish: &mut Finish, asked: &Asked<'_>, payload: impl ad
         return;
     }
     let received = admit::body(asked.gateway, asked.headers, payload).await;
-    if let Ok((body, head)) = received.and_then(admit::read) {
-        finish.reads(&head, &body, asked);
+    if let Ok(received) = received {
+        finish.reads(&received.head, &received.bytes, asked);
     }
 }

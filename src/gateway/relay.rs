@@ -60,8 +60,32 @@ struct RelayBody {
     ends_by_close: bool,
 }
 
-/// Turns the upstream's answer into ours.
-pub(super) async fn respond(mut finish: Finish, answer: Answer) -> HttpResponse {
+/// An answer without a body, which the server never polls: its record is settled before it is given away.
+pub(super) struct Empty {
+    response: HttpResponseBuilder,
+    body: Box<RelayBody>,
+}
+
+impl Empty {
+    /// The answer, when its record is on the books.
+    pub(super) async fn settle(self) -> HttpResponse {
+        let Self {
+            mut response,
+            mut body,
+        } = self;
+        body.ended();
+        std::future::poll_fn(|cx| body.poll_settled(cx)).await;
+        if let Stage::Breaking { code, .. } = body.stage {
+            return body.finish.answer(&code.into());
+        }
+        response.body(*body)
+    }
+}
+
+/// Turns the upstream's answer into ours, whose body settles the record as it is polled. It awaits nothing, so that what
+/// it puts together lies on the stack: within the call's own future it would be a kilobyte more for every call under way,
+/// and cold memory each time.
+pub(super) fn respond(mut finish: Finish, answer: Answer) -> Result<HttpResponse, Empty> {
     let Answer {
         head,
         body: upstream,
@@ -108,7 +132,7 @@ pub(super) async fn respond(mut finish: Finish, answer: Answer) -> HttpResponse 
     pulse.restart(finish.gateway().settings.load().idle_timeout);
     let ends_by_close = upstream.size_hint().exact().is_none()
         && !head.headers.contains_key(http::header::TRANSFER_ENCODING);
-    let mut body = RelayBody {
+    let body = RelayBody {
         ended: false,
         upstream,
         finish,
@@ -121,14 +145,10 @@ pub(super) async fn respond(mut finish: Finish, answer: Answer) -> HttpResponse 
         ends_by_close,
     };
     if body.upstream.is_end_stream() {
-        // The server never polls an empty body, so its record is settled here.
-        body.ended();
-        std::future::poll_fn(|cx| body.poll_settled(cx)).await;
-        if let Stage::Breaking { code, .. } = body.stage {
-            return body.finish.answer(&code.into());
-        }
+        let body = Box::new(body);
+        return Err(Empty { response, body });
     }
-    response.body(body)
+    Ok(response.body(body))
 }
 
 impl RelayBody {

@@ -4,6 +4,7 @@
 #   benches/run.sh                 everything
 #   benches/run.sh relay streams   sections: idle relay c64 (a part of relay) paced streams crowd large million
 #                                 push peers list stats conversations retention ledger spool
+#   benches/run.sh compare A B     builds of Steward beside each other, in short turns
 #
 # STEWARD_BENCH_ROWS (10,000,000) sets the longest list measured, STEWARD_BENCH_CONTENTS (1,000,000) the conversations
 # searched, STEWARD_BENCH_SUBSCRIBERS (10,000) the crowd of push,

@@ -16,6 +16,7 @@
 
 mod bare;
 mod client;
+mod compare;
 mod conversations;
 mod list;
 mod load;
@@ -43,6 +44,10 @@ fn main() {
     let wanted = |section: &str| arguments.is_empty() || arguments.iter().any(|a| a == section);
     let mut table = Table::start();
     let provider = provider::start();
+    if arguments.first().is_some_and(|role| role == "compare") {
+        compare::measure(&arguments[1..], provider, &mut table);
+        return table.print();
+    }
     if wanted("idle") {
         rest::idle(&mut table);
     }

@@ -42,7 +42,12 @@ pub(crate) fn free_port() -> u16 {
 
 /// Brings the databases of a data directory to the present schema.
 pub(crate) fn migrate(dir: &Path) {
-    let status = Command::new(steward_binary())
+    migrate_of(&steward_binary(), dir);
+}
+
+/// The same by a certain build.
+pub(crate) fn migrate_of(binary: &Path, dir: &Path) {
+    let status = Command::new(binary)
         .args(["migrate", "--data-dir"])
         .arg(dir)
         .status()
@@ -52,9 +57,14 @@ pub(crate) fn migrate(dir: &Path) {
 
 /// Starts Steward and waits until it serves; answers how long that took.
 pub(crate) fn steward(dir: &Path) -> (Process, Duration) {
+    steward_of(&steward_binary(), dir)
+}
+
+/// The same of a certain build.
+pub(crate) fn steward_of(binary: &Path, dir: &Path) -> (Process, Duration) {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
     let started = Instant::now();
-    let child = pinned(&steward_binary())
+    let child = pinned(binary)
         .args(["serve", "--data-dir"])
         .arg(dir)
         .args(["--listen", &address.to_string()])

@@ -183,30 +183,32 @@ pub(crate) fn per_chunk(stage: &Stage, table: &mut Table) {
     );
 }
 
-/// One call every 5 ms, timed on a blocking socket from the moment it was due.
-pub(crate) fn added_latency(stage: &Stage, table: &mut Table) {
+/// One call every 5 ms, timed on a blocking socket from the moment it is sent; microseconds, without the first ten.
+pub(crate) fn paced(address: std::net::SocketAddr, request: &[u8], calls: u32) -> Vec<f64> {
     const PERIOD: Duration = Duration::from_millis(5);
-    const CALLS: u32 = 300;
+    let mut connection = Blocking::open(address);
+    let started = Instant::now();
+    let timed = (0..calls).map(|call| {
+        let due = started + PERIOD * call;
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        let sent = Instant::now();
+        let (status, _) = connection.call(request);
+        assert_eq!(status, 200);
+        sent.elapsed().as_secs_f64() * 1e6
+    });
+    timed.collect::<Vec<f64>>().split_off(10)
+}
+
+pub(crate) fn added_latency(stage: &Stage, table: &mut Table) {
     let request = stage.request("fast", false);
     let mut all: [Vec<f64>; 2] = [Vec::new(), Vec::new()];
     let mut medians: [Vec<f64>; 2] = [Vec::new(), Vec::new()];
     for _ in 0..ROUNDS {
         for (index, side) in stage.sides().into_iter().enumerate() {
             side.settle();
-            let mut connection = Blocking::open(side.address);
-            let mut round = Vec::new();
-            let started = Instant::now();
-            for call in 0..CALLS {
-                let due = started + PERIOD * call;
-                std::thread::sleep(due.saturating_duration_since(Instant::now()));
-                let sent = Instant::now();
-                let (status, _) = connection.call(&request);
-                assert_eq!(status, 200);
-                round.push(sent.elapsed().as_secs_f64() * 1e6);
-            }
-            let round = &round[10..];
-            medians[index].push(percentile(round, 0.5));
-            all[index].extend_from_slice(round);
+            let round = paced(side.address, &request, 300);
+            medians[index].push(percentile(&round, 0.5));
+            all[index].extend(round);
         }
     }
     let added = Spread::of(

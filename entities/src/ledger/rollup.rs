@@ -4,9 +4,7 @@
 //! A table is one declaration ([`RollupTable`]); all have the same measures. A key of 0 is nobody. Only the node of a
 //! row updates it (histograms cannot be added up in an upsert), so every reader merges nodes.
 
-use std::collections::HashMap;
-
-use sea_orm::{ConnectionTrait, DbErr, QueryResult};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult};
 
 use super::histogram::{Histogram, Summing};
 pub use super::measures::{Fact, Measures, SUMS, adding};
@@ -147,6 +145,8 @@ pub static ROLLUPS: [&RollupTable; 10] = [
     &PROMPT_DAILY,
 ];
 
+const HISTOGRAMS: [&str; 2] = ["duration_histogram", "ttft_histogram"];
+
 /// A row of a rollup.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RollupRow {
@@ -166,7 +166,7 @@ pub async fn rows<C: ConnectionTrait>(
     only: &[(&str, &[i64])],
 ) -> Result<Vec<RollupRow>, DbErr> {
     let histograms: &[&str] = match table.has_histograms {
-        true => &["duration_histogram", "ttft_histogram"],
+        true => &HISTOGRAMS,
         false => &[],
     };
     let columns = [&["bucket"][..], table.keys, &SUMS, histograms]
@@ -190,7 +190,7 @@ fn read(row: &QueryResult, table: &RollupTable) -> Result<RollupRow, DbErr> {
     }
     let histogram = |at: usize| -> Result<Histogram, DbErr> {
         let bytes: Vec<u8> = row.try_get_by_index(at)?;
-        Histogram::decode(&bytes).map_err(|error| DbErr::Type(error.to_string()))
+        Histogram::decode(&bytes).map_err(unreadable)
     };
     if table.has_histograms {
         measures.duration = histogram(at)?;
@@ -269,7 +269,7 @@ fn begun<C: ConnectionTrait>(
 }
 
 /// Rows of `table` as [`rows`] finds them, told apart by bucket and the keys `by` alone, in their order. The database adds
-/// up what is a sum, so that only histograms are read row by row.
+/// up what is a sum and lists histograms: a value that crosses over from it costs more than adding it up there.
 ///
 /// # Errors
 /// When the database cannot be read, or a histogram in it.
@@ -281,11 +281,7 @@ pub async fn rows_by<C: ConnectionTrait>(
     only: &[(&str, &[i64])],
 ) -> Result<Vec<RollupRow>, DbErr> {
     if !table.has_histograms || by.len() < table.keys.len() {
-        let mut found = sums_by(connection, table, by, range, only).await?;
-        if table.has_histograms {
-            add_histograms(connection, table, by, range, only, &mut found).await?;
-        }
-        return Ok(found);
+        return sums_by(connection, table, by, range, only).await;
     }
     let mut found = rows(connection, table, range, only).await?;
     for row in &mut found {
@@ -318,11 +314,25 @@ async fn sums_by<C: ConnectionTrait>(
         false => sum(name),
     }));
     columns.extend(GREAT.map(|name| sum(&format!("{name} / {PART}"))));
+    if table.has_histograms {
+        let list = match connection.get_database_backend() {
+            DbBackend::Postgres => |name| format!("string_agg(encode({name}, 'hex'), ',')"),
+            _ => |name| format!("group_concat(hex({name}))"),
+        };
+        columns.extend(HISTOGRAMS.map(list));
+    }
     let mut sql = begun(connection, table, &columns.join(", "), range, only);
-    push_groups(&mut sql, " GROUP BY ", by);
+    sql.push(" GROUP BY bucket");
+    for key in by {
+        sql.push(", ").push(key);
+    }
+    let mut summing = Summing::default();
     let mut found = Vec::new();
     for row in connection.query_all_raw(sql.done()).await? {
-        let keys = keys_of(&row, by)?;
+        let mut keys = [0; KEYS_MAX];
+        for (key, at) in keys.iter_mut().zip(1..=by.len()) {
+            *key = row.try_get_by_index(at)?;
+        }
         let mut at = 1 + by.len();
         let mut measures = Measures::default();
         for sum in &mut measures.sums {
@@ -337,6 +347,18 @@ async fn sums_by<C: ConnectionTrait>(
                 *sum = parts.saturating_mul(PART).saturating_add(*sum);
             }
         }
+        if table.has_histograms {
+            let mut listed = |at: usize| -> Result<Histogram, DbErr> {
+                let each: String = row.try_get_by_index(at)?;
+                for written in each.split(',') {
+                    let bytes = hex::decode(written).map_err(unreadable)?;
+                    summing.add(&bytes).map_err(unreadable)?;
+                }
+                Ok(summing.take())
+            };
+            measures.duration = listed(at)?;
+            measures.ttft = listed(at + 1)?;
+        }
         found.push(RollupRow {
             bucket: row.try_get_by_index(0)?,
             keys,
@@ -346,68 +368,8 @@ async fn sums_by<C: ConnectionTrait>(
     Ok(found)
 }
 
-/// Adds the histograms to rows of the same groups. What was counted after these were read is left out.
-async fn add_histograms<C: ConnectionTrait>(
-    connection: &C,
-    table: &RollupTable,
-    by: &[&str],
-    range: (i64, i64),
-    only: &[(&str, &[i64])],
-    sums: &mut [RollupRow],
-) -> Result<(), DbErr> {
-    let mut places: HashMap<(i64, [i64; KEYS_MAX]), &mut Measures> = sums
-        .iter_mut()
-        .map(|row| ((row.bucket, row.keys), &mut row.measures))
-        .collect();
-    let columns = [
-        &["bucket"][..],
-        by,
-        &["duration_histogram", "ttft_histogram"],
-    ]
-    .concat()
-    .join(", ");
-    let mut sql = begun(connection, table, &columns, range, only);
-    push_groups(&mut sql, " ORDER BY ", by);
-    let (mut duration, mut ttft) = (Summing::default(), Summing::default());
-    let mut settle = |group, duration: &mut Summing, ttft: &mut Summing| {
-        let (durations, ttfts) = (duration.take(), ttft.take());
-        if let Some(group) = group
-            && let Some(place) = places.get_mut(&group)
-        {
-            (place.duration, place.ttft) = (durations, ttfts);
-        }
-    };
-    let mut group = None;
-    for row in connection.query_all_raw(sql.done()).await? {
-        let this = Some((row.try_get_by_index(0)?, keys_of(&row, by)?));
-        if this != group {
-            settle(group, &mut duration, &mut ttft);
-            group = this;
-        }
-        for (sum, at) in [(&mut duration, 1 + by.len()), (&mut ttft, 2 + by.len())] {
-            let bytes: Vec<u8> = row.try_get_by_index(at)?;
-            sum.add(&bytes)
-                .map_err(|error| DbErr::Type(error.to_string()))?;
-        }
-    }
-    settle(group, &mut duration, &mut ttft);
-    Ok(())
-}
-
-/// The values of `by`, which stand behind the bucket.
-fn keys_of(row: &QueryResult, by: &[&str]) -> Result<[i64; KEYS_MAX], DbErr> {
-    let mut keys = [0; KEYS_MAX];
-    for (key, at) in keys.iter_mut().zip(1..=by.len()) {
-        *key = row.try_get_by_index(at)?;
-    }
-    Ok(keys)
-}
-
-fn push_groups(sql: &mut Sql, words: &str, by: &[&str]) {
-    sql.push(words).push("bucket");
-    for key in by {
-        sql.push(", ").push(key);
-    }
+fn unreadable(error: impl std::error::Error) -> DbErr {
+    DbErr::Type(error.to_string())
 }
 
 /// Names behind keys: id, public id (the name again where there is none), name.

@@ -291,6 +291,7 @@ fn said(n: i64) -> Content {
             messages_json: "[{\"role\":\"user\"}]".into(),
             prompt: format!("问题 {n}"),
             completion: "answer".into(),
+            tools_json: "[{\"name\":\"weather\"}]".into(),
             ..Said::default()
         }),
         ..Content::default()

@@ -186,7 +186,7 @@ export interface paths {
         /**
          * Exports a selection or what a filter finds, newest first, or what answers a question, as the search ranks it; streamed:
          *     `json` (one array), `jsonl` (a line a call) or `openai` (lines for fine-tuning in OpenAI's format, whichever provider
-         *     answered: `{"messages": […]}` with `tool_calls` and what tools answered; calls without an answer left out).
+         *     answered: `{"messages": […], "tools": […]}` with `tool_calls` and what tools answered; calls without an answer left out).
          * @deprecated
          */
         post: operations["conversations_export_some_by_old_name"];
@@ -1241,7 +1241,7 @@ export interface paths {
         /**
          * Exports a selection or what a filter finds, newest first, or what answers a question, as the search ranks it; streamed:
          *     `json` (one array), `jsonl` (a line a call) or `openai` (lines for fine-tuning in OpenAI's format, whichever provider
-         *     answered: `{"messages": […]}` with `tool_calls` and what tools answered; calls without an answer left out).
+         *     answered: `{"messages": […], "tools": […]}` with `tool_calls` and what tools answered; calls without an answer left out).
          */
         post: operations["conversations_export_some"];
         delete?: never;
@@ -5336,6 +5336,8 @@ export interface components {
             system_prompt: string;
             /** @description Tools the model called: `{id, name, arguments}` each. */
             tool_calls: Record<string, never>[];
+            /** @description Tools the model was offered, in the caller's own form; empty as well for calls kept before these were. */
+            tools: Record<string, never>[];
         };
         /** @description What to export: these calls, or all that the filter finds. */
         ConversationExport: {

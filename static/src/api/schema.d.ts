@@ -415,8 +415,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Calls of the stretch (30 days unless asked otherwise) in whole days, and by provider. Providers of one tenant are counted
-         *     from the log, and have no quantiles when that is more than 20,000 calls.
+         * Calls of the stretch (30 days unless asked otherwise) in whole days, and by provider. Providers of one tenant
+         *     have no quantiles where the stretch has more than 20,000 calls.
          * @deprecated
          */
         get: operations["operations_center_usage_by_old_name"];
@@ -2164,8 +2164,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Calls of the stretch (30 days unless asked otherwise) in whole days, and by provider. Providers of one tenant are counted
-         *     from the log, and have no quantiles when that is more than 20,000 calls.
+         * Calls of the stretch (30 days unless asked otherwise) in whole days, and by provider. Providers of one tenant
+         *     have no quantiles where the stretch has more than 20,000 calls.
          */
         get: operations["operations_center_usage"];
         put?: never;

@@ -35,6 +35,7 @@ mod m0049_candidates_follow_feedback;
 mod m0051_rings;
 mod m0052_channel_patience;
 mod m0053_price_tiers;
+mod m0054_price_per_unit;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -80,6 +81,7 @@ impl MigratorTrait for ControlMigrator {
             Box::new(m0051_rings::Change),
             Box::new(m0052_channel_patience::Change),
             Box::new(m0053_price_tiers::Change),
+            Box::new(m0054_price_per_unit::Change),
         ]
     }
 }

@@ -5098,6 +5098,8 @@ export interface components {
             output: string;
             /** @description Per call, beside the tokens. */
             per_call: string;
+            /** @description Per unit that the provider counts in place of tokens. */
+            per_unit: string;
             /** @description Null: as output. */
             reasoning?: string | null;
             /** @description What longer prompts cost, by rising `above`; none: all cost the same. */
@@ -7124,6 +7126,11 @@ export interface components {
             output: string;
             /** @description Per call, beside the tokens; nothing unless given. */
             per_call?: string | null;
+            /**
+             * @description Per unit that the provider counts in place of tokens (Pinecone's read units); nothing unless given.
+             * @example 0.000016
+             */
+            per_unit?: string | null;
             /** @description Reasoning; as output unless given. */
             reasoning?: string | null;
             /** @description Where the figures were read: an address, a contract. */
@@ -9940,6 +9947,11 @@ export interface components {
              * @description Until the first content token; null when none came.
              */
             ttft_ms?: number | null;
+            /**
+             * Format: int64
+             * @description What the provider counts in place of tokens: the read units of a vector store.
+             */
+            units: number;
             /** @description Model that answered. */
             upstream_model?: string | null;
             /** @description The provider told no usage; it was counted here. */

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 
 use actix_web::web;
 use async_trait::async_trait;
-use steward_actors::knowledge::store::{Collection, Kind, Point, StoreFailed, VectorStore};
+use steward_actors::knowledge::store::{Collection, Kind, Near, Point, StoreFailed, VectorStore};
 use tokio::sync::SetOnce;
 
 use crate::embedding::payer;
@@ -40,11 +40,12 @@ impl Booked {
         let _ = self.state.set(Arc::downgrade(&state.clone().into_inner()));
     }
 
-    /// On the books of a tenant; of the installation where none is given.
+    /// On the books of a tenant; of the installation where none is given. An answer tells its `units`.
     async fn booked<T>(
         &self,
         tenant_id: Option<i64>,
         collection: &Collection,
+        units: fn(&T) -> i64,
         work: impl Future<Output = Result<T, StoreFailed>>,
     ) -> Result<T, StoreFailed> {
         let state = self.state.wait().await.upgrade();
@@ -61,8 +62,16 @@ impl Booked {
             prefix: self.store.prefix(),
             collection: &collection.name,
         };
-        state.gateway.call_vector_store(payer, call, work).await
+        state
+            .gateway
+            .call_vector_store(payer, call, units, work)
+            .await
     }
+}
+
+/// Of what no store counts in units.
+fn uncounted((): &()) -> i64 {
+    0
 }
 
 #[async_trait]
@@ -86,7 +95,7 @@ impl VectorStore for Booked {
 
     async fn create(&self, collection: &Collection) -> Result<(), StoreFailed> {
         let work = self.store.create(collection);
-        self.booked(None, collection, work).await
+        self.booked(None, collection, uncounted, work).await
     }
 
     async fn upsert(
@@ -96,12 +105,13 @@ impl VectorStore for Booked {
         points: &[Point],
     ) -> Result<(), StoreFailed> {
         let work = self.store.upsert(collection, tenant_id, points);
-        self.booked(Some(tenant_id), collection, work).await
+        self.booked(Some(tenant_id), collection, uncounted, work)
+            .await
     }
 
     async fn remove(&self, collection: &Collection, pairs: &[i64]) -> Result<(), StoreFailed> {
         let work = self.store.remove(collection, pairs);
-        self.booked(None, collection, work).await
+        self.booked(None, collection, uncounted, work).await
     }
 
     async fn near(
@@ -110,13 +120,14 @@ impl VectorStore for Booked {
         query: &[f32],
         tenant_id: Option<i64>,
         count: usize,
-    ) -> Result<Vec<(i64, f32)>, StoreFailed> {
+    ) -> Result<Near, StoreFailed> {
         let work = self.store.near(collection, query, tenant_id, count);
-        self.booked(tenant_id, collection, work).await
+        self.booked(tenant_id, collection, |near: &Near| near.units, work)
+            .await
     }
 
     async fn destroy(&self, collection: &Collection) -> Result<(), StoreFailed> {
         let work = self.store.destroy(collection);
-        self.booked(None, collection, work).await
+        self.booked(None, collection, uncounted, work).await
     }
 }

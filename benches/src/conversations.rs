@@ -217,7 +217,7 @@ async fn seed(dir: &Path, rows: u64) {
                             .to_string(),
                         prompt,
                         completion,
-                        tool_calls_json: String::new(),
+                        ..Said::default()
                     }),
                     ..Content::default()
                 }

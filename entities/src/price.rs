@@ -42,6 +42,8 @@ pub struct Model {
     pub reasoning_nano: Option<i64>,
     /// Billionths of the currency per call.
     pub per_call_nano: i64,
+    /// Billionths of the currency per unit that the provider counts in place of tokens.
+    pub per_unit_nano: i64,
     /// JSON of [`Tier`]s, rising; `None`: every prompt costs the same.
     pub tiers: Option<String>,
     /// Microseconds since the Unix epoch.
@@ -104,6 +106,7 @@ pub struct Figures {
     pub cache_write_1h_nano: Option<i64>,
     pub reasoning_nano: Option<i64>,
     pub per_call_nano: i64,
+    pub per_unit_nano: i64,
     /// By rising `above`.
     pub tiers: Vec<Tier>,
 }
@@ -128,6 +131,7 @@ impl Model {
             cache_write_1h_nano: self.cache_write_1h_nano,
             reasoning_nano: self.reasoning_nano,
             per_call_nano: self.per_call_nano,
+            per_unit_nano: self.per_unit_nano,
             tiers: self.tiers().unwrap_or_default(),
         }
     }
@@ -161,6 +165,7 @@ impl NewPrice {
             cache_write_1h_nano: Set(self.figures.cache_write_1h_nano),
             reasoning_nano: Set(self.figures.reasoning_nano),
             per_call_nano: Set(self.figures.per_call_nano),
+            per_unit_nano: Set(self.figures.per_unit_nano),
             tiers: Set(
                 (!self.figures.tiers.is_empty()).then(|| json!(self.figures.tiers).to_string())
             ),

@@ -24,7 +24,7 @@ pub struct VectorCall<'a> {
 }
 
 impl Gateway {
-    /// What comes of `work`, which is on the books then.
+    /// What comes of `work`, which is on the books then, with the `units` that the store charges for.
     ///
     /// # Errors
     /// What `work` failed by; or the books take nothing.
@@ -32,6 +32,7 @@ impl Gateway {
         &self,
         payer: Payer,
         call: VectorCall<'_>,
+        units: impl FnOnce(&T) -> i64,
         work: impl Future<Output = Result<T, StoreFailed>>,
     ) -> Result<T, StoreFailed> {
         let unbooked = |code: ErrorCode| StoreFailed::of(code.title());
@@ -54,6 +55,7 @@ impl Gateway {
             Err(failed) if failed.status == 0 => Some(ErrorCode::UpstreamUnreachable),
             Err(_) => Some(ErrorCode::UpstreamError),
         };
+        record.units = done.as_ref().map_or(0, units);
         record.success = code.is_none();
         record.error_code = code.map_or("", ErrorCode::slug).to_owned();
         record.status_code = match (&done, code) {

@@ -46,6 +46,7 @@ struct Entry {
     cache_write_1h: Option<String>,
     reasoning: Option<String>,
     per_call: Option<String>,
+    per_unit: Option<String>,
     #[serde(default)]
     tiers: Vec<ListedTier>,
 }
@@ -113,6 +114,7 @@ fn read(text: &str) -> Result<PricesOfDay, String> {
                 cache_write_1h_nano: part(&entry.cache_write_1h)?,
                 reasoning_nano: part(&entry.reasoning)?,
                 per_call_nano: part(&entry.per_call)?.unwrap_or(0),
+                per_unit_nano: part(&entry.per_unit)?.unwrap_or(0),
                 tiers,
             };
             prices.push(price::Listed {

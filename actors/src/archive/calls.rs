@@ -55,6 +55,7 @@ pub(super) static CALLS: Columns = &[
     ("prompt_version_id", Number),
     ("knowledge", Text),
     ("cache_write_1h_tokens", Number),
+    ("units", Number),
     // What its ids mean; not of the table itself.
     ("token_public_id", Text),
     ("token_name", Text),
@@ -70,7 +71,7 @@ pub(super) static CALLS: Columns = &[
     ("prompt", Text),
 ];
 /// So many of them are the table's.
-const OWN: usize = 43;
+const OWN: usize = 44;
 
 /// Columns of the tries.
 pub(super) static ATTEMPTS: Columns = &[

@@ -35,6 +35,7 @@ pub(super) static CONTENTS: Columns = &[
     ("prompt", Text),
     ("completion", Text),
     ("tool_calls_json", Text),
+    ("tools_json", Text),
 ];
 
 /// A conversation as a row of the file.
@@ -72,6 +73,7 @@ pub(super) fn row(hit: Hit) -> Row {
         text(said.prompt),
         text(said.completion),
         text(said.tool_calls_json),
+        text(said.tools_json),
     ]
 }
 
@@ -115,6 +117,7 @@ pub(super) fn content(row: &[Cell]) -> Content {
             prompt: text("prompt"),
             completion: text("completion"),
             tool_calls_json: text("tool_calls_json"),
+            tools_json: text("tools_json"),
         }),
     }
 }

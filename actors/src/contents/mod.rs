@@ -36,6 +36,10 @@ pub struct Said {
     /// Tools the model called, a JSON array of `{id, name, arguments}`; empty when it called none.
     #[prost(string, tag = "5")]
     pub tool_calls_json: String,
+    /// Tools the model was offered, a JSON array in the caller's own form; empty when there were none, and of calls kept
+    /// before this was.
+    #[prost(string, tag = "6")]
+    pub tools_json: String,
 }
 
 /// One kept call.
@@ -104,5 +108,44 @@ impl Content {
             rid: Rid(self.rid),
             tail: self.id_tail,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message;
+
+    use super::Said;
+
+    /// As versions wrote it that did not keep which tools were offered.
+    #[derive(Clone, PartialEq, Eq, Message)]
+    struct Before {
+        #[prost(string, tag = "1")]
+        system_prompt: String,
+        #[prost(string, tag = "2")]
+        messages_json: String,
+        #[prost(string, tag = "3")]
+        prompt: String,
+        #[prost(string, tag = "4")]
+        completion: String,
+        #[prost(string, tag = "5")]
+        tool_calls_json: String,
+    }
+
+    #[test]
+    fn what_was_kept_before_is_read_and_what_is_kept_now_is_read_by_versions_before() {
+        let before = Before {
+            system_prompt: "Be brief.".into(),
+            messages_json: "[]".into(),
+            prompt: "Weather?".into(),
+            completion: "Let me look.".into(),
+            tool_calls_json: "[{}]".into(),
+        };
+        let mut said = Said::decode(before.encode_to_vec().as_slice()).unwrap();
+        assert_eq!(said.tool_calls_json, "[{}]");
+        assert_eq!(said.tools_json, "");
+        said.tools_json = r#"[{"name":"weather"}]"#.into();
+        let back = Before::decode(said.encode_to_vec().as_slice()).unwrap();
+        assert_eq!(back, before);
     }
 }

@@ -220,6 +220,9 @@ pub struct Record {
     /// Of `cache_write_tokens`: those that the cache keeps for an hour.
     #[prost(int64, tag = "48")]
     pub cache_write_1h_tokens: i64,
+    /// What the provider counts in place of tokens: the read units of a vector store.
+    #[prost(int64, tag = "49")]
+    pub units: i64,
     /// By what it is recognised when it is told of again ([`super::seen`]); at most [`SEEN_KEYS_MAX`].
     #[prost(sfixed64, repeated, tag = "60")]
     pub seen_keys: Vec<i64>,
@@ -245,6 +248,7 @@ impl Record {
             &mut self.cache_write_tokens,
             &mut self.cache_write_1h_tokens,
             &mut self.reasoning_tokens,
+            &mut self.units,
         ] {
             *count = (*count).clamp(0, TOKENS_MAX);
         }

@@ -187,7 +187,7 @@ impl Place {
                 store, collection, ..
             } => {
                 let near = store.near(collection, query, tenant_id, count).await;
-                near.map_err(NotFound::Store)?
+                near.map_err(NotFound::Store)?.pairs
             }
         };
         Ok(near.into_iter().map(|(id, _)| id).collect())

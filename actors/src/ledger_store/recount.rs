@@ -124,6 +124,15 @@ async fn look(
         progress((done * 100.0).clamp(0.0, 99.0) as u8);
     }
     let mut differences = Vec::new();
+    // Calls that tables count, by bucket and first key, where it has to be known.
+    let mut calls_of: BTreeMap<(&str, i64, i64), i64> = BTreeMap::new();
+    let is_asked_for = |table: &RollupTable| {
+        let asks = |other: &&RollupTable| {
+            let whole = other.whole_where;
+            whole.is_some_and(|whole| whole.name == table.name)
+        };
+        table.whole_where.is_some() || ROLLUPS.iter().any(asks)
+    };
     for (table, mut log) in ROLLUPS.iter().zip(from_log) {
         if table.name == USAGE_STATS_HOURLY.name && day < now_micros - HOURLY_CUBE_KEPT_MICROS {
             // Its hours are forgotten by then, or in part.
@@ -133,6 +142,19 @@ async fn look(
         for row in rollup::rows(read, table, (day, next), &[]).await? {
             let key = (row.bucket, row.keys);
             kept.entry(key).or_default().merge(&row.measures);
+            if is_asked_for(table) {
+                let first = (table.name, row.bucket, row.keys[0]);
+                *calls_of.entry(first).or_default() += row.measures.sum("request_count");
+            }
+        }
+        if let Some(whole) = table.whole_where {
+            // From before it began; nobody reads that.
+            let is_whole = |(bucket, keys): &Key| {
+                let counted = |name| calls_of.get(&(name, *bucket, keys[0])).copied();
+                counted(table.name).unwrap_or(0) == counted(whole.name).unwrap_or(0)
+            };
+            kept.retain(|key, _| is_whole(key));
+            log.retain(|key, _| is_whole(key));
         }
         for (key, kept) in kept {
             let log = log.remove(&key).unwrap_or_default();

@@ -56,6 +56,7 @@ pub(super) struct Charged {
     pub(super) price_id: i64,
     /// Of what was written to a cache: kept there for an hour.
     pub(super) cache_write_1h: i64,
+    pub(super) units: i64,
     pub(super) operation: i64,
     pub(super) provider: String,
     pub(super) asked: String,
@@ -99,6 +100,7 @@ impl Charged {
                 cache_write,
                 cache_write_1h: self.cache_write_1h,
                 reasoning,
+                units: self.units,
             },
             total_tokens,
             success: fact.success,

@@ -194,7 +194,7 @@ pub(super) fn charged_columns() -> &'static str {
     concat!(
         counted_columns!(),
         ", l.price_id, CAST(l.operation AS BIGINT), l.provider, COALESCE(m.name, ''), COALESCE(u.name, ''), \
-         COALESCE(l.cache_write_1h_tokens, 0) \
+         COALESCE(l.cache_write_1h_tokens, 0), COALESCE(l.units, 0) \
          FROM request_logs l LEFT JOIN providers p ON p.name = l.provider \
          LEFT JOIN models m ON m.id = l.model_id LEFT JOIN models u ON u.id = l.upstream_model_id"
     )
@@ -253,6 +253,7 @@ macro_rules! charged {
             asked: row.try_get(29)?,
             answered: row.try_get(30)?,
             cache_write_1h: row.try_get(31)?,
+            units: row.try_get(32)?,
         }
     }};
 }

@@ -10,7 +10,7 @@ use crate::domain::record::{Attempt, Record};
 use super::WriteError;
 use super::names::Resolved;
 
-pub(super) const BIGS: [&str; 25] = [
+pub(super) const BIGS: [&str; 26] = [
     "rid",
     "id_tail",
     "request_at",
@@ -36,6 +36,7 @@ pub(super) const BIGS: [&str; 25] = [
     "attempt_ms",
     "prompt_version_id",
     "cache_write_1h_tokens",
+    "units",
 ];
 /// Those of [`BIGS`] that may be NULL.
 const TTFT: usize = 13;
@@ -43,6 +44,7 @@ const ATTEMPT_OFFSET: usize = 21;
 const ATTEMPT_MS: usize = 22;
 const PROMPT_VERSION: usize = 23;
 const HOUR_CACHE: usize = 24;
+const UNITS: usize = 25;
 pub(super) const INTS: [&str; 1] = ["status_code"];
 pub(super) const SMALLS: [&str; 5] = ["mode", "operation", "source", "node", "attempts"];
 pub(super) const FLAGS: [&str; 4] = ["stream", "usage_estimated", "priced", "success"];
@@ -133,6 +135,7 @@ impl<'a> Row<'a> {
                 lone.map_or(0, |attempt| attempt.duration_ms),
                 record.prompt_version_id,
                 record.cache_write_1h_tokens,
+                record.units,
             ],
             provider_id: resolved.provider_id,
             has_ttft: record.ttft_ms.is_some(),
@@ -169,7 +172,7 @@ impl<'a> Row<'a> {
         let present = match index {
             TTFT => self.has_ttft,
             ATTEMPT_OFFSET | ATTEMPT_MS => self.has_lone_attempt,
-            PROMPT_VERSION | HOUR_CACHE => self.bigs[index] != 0,
+            PROMPT_VERSION | HOUR_CACHE | UNITS => self.bigs[index] != 0,
             _ => true,
         };
         present.then_some(self.bigs[index])
@@ -179,7 +182,7 @@ impl<'a> Row<'a> {
     pub(super) fn may_be_null(index: usize) -> bool {
         matches!(
             index,
-            TTFT | ATTEMPT_OFFSET | ATTEMPT_MS | PROMPT_VERSION | HOUR_CACHE
+            TTFT | ATTEMPT_OFFSET | ATTEMPT_MS | PROMPT_VERSION | HOUR_CACHE | UNITS
         )
     }
 

@@ -154,6 +154,7 @@ pub fn price_row(row: price::Model) -> Option<PriceRow> {
             cache_write_1h_nano: row.cache_write_1h_nano,
             reasoning_nano: row.reasoning_nano,
             per_call_nano: row.per_call_nano,
+            per_unit_nano: row.per_unit_nano,
             tiers: tiers.collect(),
         },
         provider: row.provider,
@@ -375,6 +376,7 @@ mod tests {
             cache_write_1h_nano: Some(3),
             reasoning_nano: None,
             per_call_nano: 0,
+            per_unit_nano: 0,
             tiers: match id {
                 1 => Some(r#"[{"above":10,"input_nano":9,"output_nano":8}]"#.into()),
                 3 => Some(r#"{"a later":"form"}"#.into()),

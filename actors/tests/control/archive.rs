@@ -223,6 +223,7 @@ async fn calls(database: &TestDatabase) -> Vec<String> {
         "upstream_request_id",
         "knowledge",
         "cache_write_1h_tokens",
+        "units",
     ];
     let each = columns.map(|column| format!("COALESCE(CAST({column} AS TEXT), '-')"));
     let sql = format!(
@@ -264,9 +265,9 @@ async fn furnish(database: &TestDatabase, parts: &Parts) {
             "INSERT INTO request_logs (rid, id_tail, request_at, response_at, token_id, account_id, tenant_id, app_id, \
              end_user_id, model_id, upstream_model_id, price_id, duration_ms, ttft_ms, prompt_tokens, completion_tokens, \
              total_tokens, cost_nano, status_code, operation, node, attempts, stream, priced, success, provider, currency, \
-             error_message, conversation_id, attempt_offset_us, attempt_ms, knowledge, cache_write_1h_tokens) \
+             error_message, conversation_id, attempt_offset_us, attempt_ms, knowledge, cache_write_1h_tokens, units) \
              VALUES ({}, 9, {at}, {at}, 7, 3, 2, 1, 1, 1, 2, 5, 12, NULL, 1, 2, 3, 123456789, 200, 1, 0, 1, TRUE, TRUE, \
-             {}, 'openai', 'USD', 'it''s 完成', 'c{n}', 10, 11, 'qa_{n}', {n})",
+             {}, 'openai', 'USD', 'it''s 完成', 'c{n}', 10, 11, 'qa_{n}', {n}, {n} + 5)",
             rid(ms, n), if n == 1 { "FALSE" } else { "TRUE" },
         )).await;
         run(ledger, &format!(
@@ -291,6 +292,7 @@ fn said(n: i64) -> Content {
             messages_json: "[{\"role\":\"user\"}]".into(),
             prompt: format!("问题 {n}"),
             completion: "answer".into(),
+            tools_json: "[{\"name\":\"weather\"}]".into(),
             ..Said::default()
         }),
         ..Content::default()

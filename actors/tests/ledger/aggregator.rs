@@ -333,6 +333,23 @@ async fn tampering_is_found(database: TestDatabase) {
             .iter()
             .all(|one| matches!(one.table, "token_daily" | "app_daily"))
     );
+    // Of a rollup that began while calls were on the books, what is missing is no fault; what is wrong is.
+    execute(
+        &database.ledger,
+        &format!(
+            "UPDATE tenant_provider_daily SET total_tokens = total_tokens + 7 WHERE bucket = {day}"
+        ),
+    )
+    .await;
+    let wrong = recount(&database.ledger_read, ZONE, day, now, |_| {})
+        .await
+        .unwrap();
+    assert!(wrong.difference_count > found.difference_count);
+    execute(
+        &database.ledger,
+        &format!("UPDATE tenant_provider_daily SET request_count = request_count - 1 WHERE bucket = {day}"),
+    )
+    .await;
     // Nothing was repaired.
     let again = recount(&database.ledger_read, ZONE, day, now, |_| {})
         .await

@@ -64,7 +64,7 @@ pub(crate) fn content(at_ms: i64, number: i64, prompt: &str, completion: &str) -
             messages_json: format!("[{{\"role\":\"user\",\"content\":\"{prompt}\"}}]"),
             prompt: prompt.into(),
             completion: completion.into(),
-            tool_calls_json: String::new(),
+            ..Said::default()
         }),
         ..Content::default()
     }
@@ -81,7 +81,7 @@ async fn prompts(store: &ContentStore, filter: &ContentFilter, question: &str) -
 async fn lives(database: TestDatabase) {
     let store = store_on(&database).await;
     let all = ContentFilter::default();
-    let contents = vec![
+    let mut contents = vec![
         content(START_MS, 1, "请解释对话记录的压缩策略", "压缩使用字典。"),
         content(
             START_MS,
@@ -103,6 +103,10 @@ async fn lives(database: TestDatabase) {
             "invoice invoice invoice",
         ),
     ];
+    // The first is kept with the tools that were offered, the others as before there was such a thing.
+    if let Some(said) = &mut contents[0].said {
+        said.tools_json = r#"[{"name":"weather"}]"#.into();
+    }
     let first = store.write(&contents).await.unwrap();
     assert_eq!((first.stored, first.known), (4, 0));
     // Delivered again after a crash between commit and ack.

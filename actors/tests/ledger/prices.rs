@@ -46,6 +46,7 @@ fn price(id: i64, provider: &str, model: &str, currency: Currency, valid_from: i
             cache_write_1h_nano: Some(3_000_000_017 * id),
             reasoning_nano: None,
             per_call_nano: id,
+            per_unit_nano: 13 * id,
             tiers: vec![Tier {
                 above: 2_500,
                 input_nano: 2_000_000_011 * id,
@@ -82,6 +83,7 @@ fn call(random: &mut StdRng, n: u64, before: &PriceBook) -> Record {
         cached_tokens: prompt / 3,
         cache_write_tokens: prompt / 4,
         cache_write_1h_tokens: prompt / 5,
+        units: prompt % 7,
         completion_tokens: completion,
         total_tokens: prompt + completion,
         status_code: [502, 200][usize::from(success)],

@@ -45,6 +45,8 @@ pub struct RequestRow {
     pub cache_write_tokens: i64,
     /// Of those: kept in the cache for an hour.
     pub cache_write_1h_tokens: i64,
+    /// What the provider counts in place of tokens.
+    pub units: i64,
     pub reasoning_tokens: i64,
     pub usage_estimated: bool,
     /// Billionths of `currency`.
@@ -89,7 +91,7 @@ pub(super) const COLUMNS: &str = "\
     l.cached_tokens, l.cache_write_tokens, l.reasoning_tokens, l.usage_estimated, l.cost_nano, l.currency, \
     l.priced, l.price_id, l.status_code, l.success, l.error_code, l.error_message, l.conversation_id, l.node, \
     l.source, l.attempts, l.client_ip, l.upstream_request_id, v.name AS prompt, l.knowledge, \
-    COALESCE(l.cache_write_1h_tokens, 0) AS cache_write_1h_tokens";
+    COALESCE(l.cache_write_1h_tokens, 0) AS cache_write_1h_tokens, COALESCE(l.units, 0) AS units";
 
 pub(super) const JOINS: &str = " \
     LEFT JOIN dim_tokens t ON t.id = l.token_id \

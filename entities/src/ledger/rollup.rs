@@ -30,6 +30,10 @@ pub struct RollupTable {
     /// Whether calls whose first key is 0 are counted too. Where they are not, the table began empty with its key, and
     /// what was on the books before needs no counting.
     pub counts_nobody: bool,
+    /// Set where the table began empty while calls with its keys were on the books: then it has all calls of its first
+    /// key in a bucket exactly where it counts as many as this table ([`partial`] tells where it does not). Whoever
+    /// does not ask that leaves it alone.
+    pub whole_where: Option<&'static RollupTable>,
 }
 
 impl RollupTable {
@@ -61,6 +65,7 @@ pub static MODEL_HOURLY: RollupTable = RollupTable {
     keys: &["model_id", "provider_id"],
     has_histograms: true,
     counts_nobody: true,
+    whole_where: None,
 };
 pub static MODEL_DAILY: RollupTable = RollupTable {
     name: "model_daily",
@@ -68,6 +73,7 @@ pub static MODEL_DAILY: RollupTable = RollupTable {
     keys: &["model_id", "provider_id"],
     has_histograms: true,
     counts_nobody: true,
+    whole_where: None,
 };
 pub static TOKEN_DAILY: RollupTable = RollupTable {
     name: "token_daily",
@@ -75,6 +81,7 @@ pub static TOKEN_DAILY: RollupTable = RollupTable {
     keys: &["token_id"],
     has_histograms: true,
     counts_nobody: true,
+    whole_where: None,
 };
 pub static ACCOUNT_DAILY: RollupTable = RollupTable {
     name: "account_daily",
@@ -82,6 +89,7 @@ pub static ACCOUNT_DAILY: RollupTable = RollupTable {
     keys: &["account_id"],
     has_histograms: true,
     counts_nobody: true,
+    whole_where: None,
 };
 pub static TENANT_DAILY: RollupTable = RollupTable {
     name: "tenant_daily",
@@ -89,6 +97,7 @@ pub static TENANT_DAILY: RollupTable = RollupTable {
     keys: &["tenant_id"],
     has_histograms: true,
     counts_nobody: true,
+    whole_where: None,
 };
 pub static APP_DAILY: RollupTable = RollupTable {
     name: "app_daily",
@@ -96,6 +105,7 @@ pub static APP_DAILY: RollupTable = RollupTable {
     keys: &["app_id"],
     has_histograms: true,
     counts_nobody: true,
+    whole_where: None,
 };
 
 /// Who was there: the end users of a day, told apart by how they came.
@@ -105,6 +115,7 @@ pub static USER_DAILY: RollupTable = RollupTable {
     keys: &["end_user_id", "mode"],
     has_histograms: false,
     counts_nobody: true,
+    whole_where: None,
 };
 /// Kept for 35 days.
 pub static USAGE_STATS_HOURLY: RollupTable = RollupTable {
@@ -113,6 +124,7 @@ pub static USAGE_STATS_HOURLY: RollupTable = RollupTable {
     keys: &["token_id", "account_id", "mode", "model_id"],
     has_histograms: false,
     counts_nobody: true,
+    whole_where: None,
 };
 pub static USAGE_STATS_DAILY: RollupTable = RollupTable {
     name: "usage_stats_daily",
@@ -120,6 +132,7 @@ pub static USAGE_STATS_DAILY: RollupTable = RollupTable {
     keys: &["token_id", "account_id", "mode", "model_id"],
     has_histograms: false,
     counts_nobody: true,
+    whole_where: None,
 };
 
 /// Calls that named a version of a prompt.
@@ -129,10 +142,21 @@ pub static PROMPT_DAILY: RollupTable = RollupTable {
     keys: &["prompt_version_id"],
     has_histograms: true,
     counts_nobody: false,
+    whole_where: None,
+};
+
+/// Providers of a tenant's calls.
+pub static TENANT_PROVIDER_DAILY: RollupTable = RollupTable {
+    name: "tenant_provider_daily",
+    grain: Grain::Day,
+    keys: &["tenant_id", "provider_id"],
+    has_histograms: false,
+    counts_nobody: false,
+    whole_where: Some(&TENANT_DAILY),
 };
 
 /// Every rollup the writer keeps.
-pub static ROLLUPS: [&RollupTable; 10] = [
+pub static ROLLUPS: [&RollupTable; 11] = [
     &MODEL_HOURLY,
     &MODEL_DAILY,
     &TOKEN_DAILY,
@@ -143,6 +167,7 @@ pub static ROLLUPS: [&RollupTable; 10] = [
     &USAGE_STATS_HOURLY,
     &USAGE_STATS_DAILY,
     &PROMPT_DAILY,
+    &TENANT_PROVIDER_DAILY,
 ];
 
 const HISTOGRAMS: [&str; 2] = ["duration_histogram", "ttft_histogram"];
@@ -261,11 +286,44 @@ fn begun<C: ConnectionTrait>(
 ) -> Sql {
     let text = format!("SELECT {columns} FROM {} WHERE bucket >= ", table.name);
     let mut sql = Sql::new(connection.get_database_backend(), &text);
+    narrow(&mut sql, (from, to), only);
+    sql
+}
+
+/// The rest of a condition that ends in `bucket >= `.
+fn narrow(sql: &mut Sql, (from, to): (i64, i64), only: &[(&str, &[i64])]) {
     sql.bind(from).push(" AND bucket < ").bind(to);
     for (key, values) in only {
         sql.push(&format!(" AND {key} IN ")).bind_list(values);
     }
-    sql
+}
+
+/// Buckets in `range` of which `table` does not have all calls: those from before it began. `only` names its first key,
+/// with one value. A bucket that is whole stays so: each call is counted by both tables in one transaction.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn partial<C: ConnectionTrait>(
+    connection: &C,
+    table: &RollupTable,
+    range: (i64, i64),
+    only: &[(&str, &[i64])],
+) -> Result<Vec<i64>, DbErr> {
+    let Some(whole) = table.whole_where else {
+        return Ok(Vec::new());
+    };
+    let mut sql = Sql::new(
+        connection.get_database_backend(),
+        "SELECT bucket FROM (SELECT bucket, request_count AS calls FROM ",
+    );
+    sql.push(whole.name).push(" WHERE bucket >= ");
+    narrow(&mut sql, range, only);
+    sql.push(" UNION ALL SELECT bucket, -request_count AS calls FROM ");
+    sql.push(table.name).push(" WHERE bucket >= ");
+    narrow(&mut sql, range, only);
+    sql.push(") AS counted GROUP BY bucket HAVING sum(calls) <> 0");
+    let found = connection.query_all_raw(sql.done()).await?;
+    found.iter().map(|row| row.try_get_by_index(0)).collect()
 }
 
 /// Rows of `table` as [`rows`] finds them, told apart by bucket and the keys `by` alone, in their order. The database adds

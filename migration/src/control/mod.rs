@@ -35,6 +35,7 @@ mod m0049_candidates_follow_feedback;
 mod m0051_rings;
 mod m0052_channel_patience;
 mod m0053_price_tiers;
+mod m0054_price_per_unit;
 mod m0056_health_days;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
@@ -82,6 +83,7 @@ impl MigratorTrait for ControlMigrator {
             Box::new(m0052_channel_patience::Change),
             Box::new(m0053_price_tiers::Change),
             Box::new(m0056_health_days::Change),
+            Box::new(m0054_price_per_unit::Change),
         ]
     }
 }

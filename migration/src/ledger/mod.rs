@@ -18,6 +18,8 @@ mod m0013_prompts;
 mod m0041_request_knowledge;
 mod m0053_hour_cache;
 mod m0054_letters_of_spools;
+mod m0055_tenant_providers;
+mod m0056_units;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -41,6 +43,8 @@ impl MigratorTrait for LedgerMigrator {
             Box::new(m0041_request_knowledge::RequestKnowledge),
             Box::new(m0053_hour_cache::HourCache),
             Box::new(m0054_letters_of_spools::LettersOfSpools),
+            Box::new(m0055_tenant_providers::TenantProviders),
+            Box::new(m0056_units::Units),
         ]
     }
 }

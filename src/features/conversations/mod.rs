@@ -331,7 +331,7 @@ async fn delete_many(
 
 /// Exports a selection or what a filter finds, newest first, or what answers a question, as the search ranks it; streamed:
 /// `json` (one array), `jsonl` (a line a call) or `openai` (lines for fine-tuning in OpenAI's format, whichever provider
-/// answered: `{"messages": […]}` with `tool_calls` and what tools answered; calls without an answer left out).
+/// answered: `{"messages": […], "tools": […]}` with `tool_calls` and what tools answered; calls without an answer left out).
 #[utoipa::path(
     tag = "conversations",
     responses((

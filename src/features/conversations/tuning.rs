@@ -2,8 +2,9 @@
 //!
 //! Tools are called by `tool_calls` of the assistant and answer as `tool` messages: Anthropic's `tool_use` and
 //! `tool_result` and the items of the Responses API become these. An answer to a call that is not there any more (only the
-//! newest messages are kept of a long talk) is left out: the format does not take it. Which tools were offered is not kept,
-//! so a line has no `tools`.
+//! newest messages are kept of a long talk) is left out: the format does not take it. Tools that were offered become
+//! `tools`: whatever has a name is a function, Anthropic's `input_schema` its parameters. Calls that were kept before the
+//! tools were have none.
 
 use std::collections::HashSet;
 
@@ -30,7 +31,13 @@ pub(super) fn line(said: &Said) -> Option<Value> {
         talk.say("user", &said.prompt);
     }
     talk.answer(&said.completion, answered.iter().map(call).collect());
-    Some(json!({ "messages": talk.messages }))
+    let mut line = json!({ "messages": talk.messages });
+    let offered: Vec<Value> = serde_json::from_str(&said.tools_json).unwrap_or_default();
+    let tools: Vec<Value> = offered.iter().filter_map(tool).collect();
+    if !tools.is_empty() {
+        line["tools"] = Value::Array(tools);
+    }
+    Some(line)
 }
 
 #[derive(Default)]
@@ -144,6 +151,28 @@ fn call(told: &Value) -> Value {
     json!({"id": id, "type": "function", "function": {"name": word(function, "name"), "arguments": arguments}})
 }
 
+/// A tool that was offered, in whichever form it came; `None` for one without a name, which a provider runs by itself.
+fn tool(told: &Value) -> Option<Value> {
+    let told = told
+        .get("function")
+        .or_else(|| told.get("custom"))
+        .unwrap_or(told);
+    let name = Some(word(told, "name")).filter(|name| !name.is_empty())?;
+    let mut function = json!({ "name": name });
+    let description = word(told, "description");
+    if !description.is_empty() {
+        function["description"] = json!(description);
+    }
+    let parameters = told.get("parameters").or_else(|| told.get("input_schema"));
+    if let Some(parameters) = parameters.filter(|parameters| parameters.is_object()) {
+        function["parameters"] = parameters.clone();
+    }
+    if told.get("strict") == Some(&Value::Bool(true)) {
+        function["strict"] = json!(true);
+    }
+    Some(json!({"type": "function", "function": function}))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -230,6 +259,56 @@ mod tests {
         assert_eq!(
             plain["messages"][1],
             json!({"role": "assistant", "content": "Sunny."})
+        );
+    }
+
+    #[test]
+    fn tools_that_were_offered_are_functions_whichever_dialect_offered_them() {
+        let schema = || json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]});
+        let told = |more: Value| {
+            let mut tool = json!({"name": "weather", "description": "Of a city."});
+            for (name, value) in more.as_object().unwrap() {
+                tool[name] = value.clone();
+            }
+            tool
+        };
+        let parameters = told(json!({"parameters": schema()}));
+        let responses = told(json!({"type": "function", "parameters": schema()}));
+        let anthropic =
+            told(json!({"input_schema": schema(), "cache_control": {"type": "ephemeral"}}));
+        let expected = json!([{"type": "function", "function": parameters}]);
+        let line_of = |tools: Value| {
+            let sent = json!([{"role": "user", "content": "weather?"}]);
+            let mut said = said(sent, "One more.", last());
+            said.tools_json = tools.to_string();
+            line(&said).unwrap()
+        };
+        for offered in [
+            expected.clone(),
+            json!([parameters]),
+            json!([responses, {"type": "web_search"}]),
+            json!([anthropic]),
+        ] {
+            assert_eq!(line_of(offered.clone())["tools"], expected, "{offered}");
+        }
+        // What is called by a name and has no schema, and what wants one to the letter.
+        let bare = json!([{"type": "bash_20250124", "name": "bash"}, {"type": "custom", "custom": {"name": "sql"}},
+            {"type": "function", "function": {"name": "f", "parameters": null, "strict": true}}]);
+        assert_eq!(
+            line_of(bare)["tools"],
+            json!([{"type": "function", "function": {"name": "bash"}}, {"type": "function", "function": {"name": "sql"}},
+                {"type": "function", "function": {"name": "f", "strict": true}}])
+        );
+        for none in [json!([]), json!([{"type": "web_search"}]), json!("odd")] {
+            let line = line_of(none);
+            assert_eq!(line.get("tools"), None, "{line}");
+        }
+        // Kept before the tools were.
+        assert_eq!(
+            line(&said(json!([]), "Dry.", json!([])))
+                .unwrap()
+                .get("tools"),
+            None
         );
     }
 

@@ -94,6 +94,9 @@ pub(super) struct ConversationDetail {
     /// Tools the model called: `{id, name, arguments}` each.
     #[schema(value_type = Vec<Object>)]
     tool_calls: Value,
+    /// Tools the model was offered, in the caller's own form; empty as well for calls kept before these were.
+    #[schema(value_type = Vec<Object>)]
+    tools: Value,
 }
 
 fn array(text: &str) -> Value {
@@ -185,6 +188,7 @@ impl From<Hit> for ConversationDetail {
             facts: (&hit).into(),
             messages: array(&hit.said.messages_json),
             tool_calls: array(&hit.said.tool_calls_json),
+            tools: array(&hit.said.tools_json),
             system_prompt: hit.said.system_prompt,
             prompt: hit.said.prompt,
             completion: hit.said.completion,

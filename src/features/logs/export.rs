@@ -219,7 +219,7 @@ fn write(lines: Lines, text: &mut String, row: RequestRow, first: bool) -> Resul
 }
 
 /// The list's fields, in its order.
-pub(super) const COLUMNS: [&str; 37] = [
+pub(super) const COLUMNS: [&str; 38] = [
     "id",
     "token_id",
     "token_name",
@@ -245,6 +245,7 @@ pub(super) const COLUMNS: [&str; 37] = [
     "cache_write_tokens",
     "cache_write_1h_tokens",
     "reasoning_tokens",
+    "units",
     "usage_estimated",
     "cost",
     "currency",

@@ -98,6 +98,8 @@ struct RequestFacts {
     /// Of those written to a cache: kept there for an hour.
     cache_write_1h_tokens: i64,
     reasoning_tokens: i64,
+    /// What the provider counts in place of tokens: the read units of a vector store.
+    units: i64,
     /// The provider told no usage; it was counted here.
     usage_estimated: bool,
     /// A decimal; null when no price was known.
@@ -204,6 +206,7 @@ impl From<RequestRow> for RequestFacts {
             cached_tokens: row.cached_tokens,
             cache_write_tokens: row.cache_write_tokens,
             cache_write_1h_tokens: row.cache_write_1h_tokens,
+            units: row.units,
             reasoning_tokens: row.reasoning_tokens,
             usage_estimated: row.usage_estimated,
             cost: row.priced.then(|| decimal(row.cost_nano)),
@@ -259,6 +262,7 @@ pub(crate) fn live(record: &Record) -> RequestItem {
             cached_tokens: record.cached_tokens,
             cache_write_tokens: record.cache_write_tokens,
             cache_write_1h_tokens: record.cache_write_1h_tokens,
+            units: record.units,
             reasoning_tokens: record.reasoning_tokens,
             usage_estimated: record.usage_estimated,
             cost: record.priced.then(|| decimal(record.cost_nano)),

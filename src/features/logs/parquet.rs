@@ -97,7 +97,7 @@ const fn flag(name: &'static str, of: fn(&RequestFacts) -> bool) -> Column {
     }
 }
 
-static COLUMNS: [Column; 37] = [
+static COLUMNS: [Column; 38] = [
     text("id", |of| Some(&of.id)),
     text("token_id", |of| of.token_id.as_deref()),
     text("token_name", |of| of.token_name.as_deref()),
@@ -131,6 +131,7 @@ static COLUMNS: [Column; 37] = [
     number("reasoning_tokens", |line| {
         Some(line.item.facts.reasoning_tokens)
     }),
+    number("units", |line| Some(line.item.facts.units)),
     flag("usage_estimated", |of| of.usage_estimated),
     Column {
         name: "cost",

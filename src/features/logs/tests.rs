@@ -209,7 +209,7 @@ async fn shown_on(world: World) {
         "upstream_model": "gpt-4o-2024", "operation": "chat", "stream": false,
         "request_at": "2026-03-15T18:23:00.000Z", "response_at": "2026-03-15T18:23:01.500Z",
         "duration_ms": 300, "ttft_ms": 40, "prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5,
-        "cached_tokens": 0, "cache_write_tokens": 0, "cache_write_1h_tokens": 0, "reasoning_tokens": 0, "usage_estimated": false,
+        "cached_tokens": 0, "cache_write_tokens": 0, "cache_write_1h_tokens": 0, "reasoning_tokens": 0, "units": 0, "usage_estimated": false,
         "cost": "0.0045", "currency": "USD", "priced": true, "status_code": 200, "success": true,
         "error_code": null, "error_message": null, "conversation_id": "conv-3", "attempts": 1,
         "prompt": "axb/c@1", "source": "gateway",

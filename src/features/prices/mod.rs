@@ -197,6 +197,9 @@ struct NewFigures {
     reasoning: Option<String>,
     /// Per call, beside the tokens; nothing unless given.
     per_call: Option<String>,
+    /// Per unit that the provider counts in place of tokens (Pinecone's read units); nothing unless given.
+    #[schema(example = "0.000016")]
+    per_unit: Option<String>,
     /// What longer prompts cost, by rising `above`; unless given all cost the same.
     #[serde(default)]
     #[schema(max_items = 8)]
@@ -278,6 +281,7 @@ impl NewFigures {
             cache_write_1h_nano: part("cache_write_1h", &self.cache_write_1h)?,
             reasoning_nano: part("reasoning", &self.reasoning)?,
             per_call_nano: part("per_call", &self.per_call)?.unwrap_or(0),
+            per_unit_nano: part("per_unit", &self.per_unit)?.unwrap_or(0),
             tiers,
         })
     }

@@ -138,7 +138,7 @@ async fn life_on(world: World) {
     assert_eq!(set.status, StatusCode::OK, "{set:?}");
     let expected = json!({
         "currency": "CNY", "input": "2.5", "output": "10", "cached": "1.25", "cache_write": null, "reasoning": null,
-        "per_call": "0", "origin": "operator", "source": null, "in_force": true, "removed": false, "created_by": "root",
+        "per_call": "0", "per_unit": "0", "origin": "operator", "source": null, "in_force": true, "removed": false, "created_by": "root",
     });
     for (field, value) in expected.as_object().unwrap() {
         assert_eq!(&set.body[field], value, "{field}");

@@ -30,6 +30,8 @@ pub(super) struct Charged {
     reasoning: Option<String>,
     /// Per call, beside the tokens.
     per_call: String,
+    /// Per unit that the provider counts in place of tokens.
+    per_unit: String,
     /// What longer prompts cost, by rising `above`; none: all cost the same.
     tiers: Vec<TierShown>,
 }
@@ -75,6 +77,7 @@ impl Charged {
             cache_write_1h: row.cache_write_1h_nano.map(money::decimal),
             reasoning: row.reasoning_nano.map(money::decimal),
             per_call: money::decimal(row.per_call_nano),
+            per_unit: money::decimal(row.per_unit_nano),
             tiers: row.figures().tiers.into_iter().map(TierShown::of).collect(),
         }
     }

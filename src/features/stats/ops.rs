@@ -309,8 +309,8 @@ struct ApiUsage {
     by_provider: Vec<TopItem>,
 }
 
-/// Calls of the stretch (30 days unless asked otherwise) in whole days, and by provider. Providers of one tenant are counted
-/// from the log, and have no quantiles when that is more than 20,000 calls.
+/// Calls of the stretch (30 days unless asked otherwise) in whole days, and by provider. Providers of one tenant
+/// have no quantiles where the stretch has more than 20,000 calls.
 #[utoipa::path(tag = "operations center", params(CostQuery, OfTenant, RangeQuery), responses((status = 200, body = ApiUsage)))]
 #[get("/ops/api-usage/stats")]
 async fn usage(

@@ -6,7 +6,7 @@ use sea_orm::DatabaseConnection;
 use steward_actors::domain::calendar;
 use steward_actors::domain::rid::Rid;
 use steward_entities::ledger::log_count::{self, EDGE_BUDGET, SCAN_BUDGET, Window};
-use steward_entities::ledger::rollup::{self, Grain, Measures, RollupRow, RollupTable};
+use steward_entities::ledger::rollup::{self, Grain, Measures, ROLLUPS, RollupRow, RollupTable};
 
 use crate::error::ApiError;
 use crate::http::range::{TimeRange, days_before};
@@ -262,8 +262,8 @@ async fn logged(
     })
 }
 
-/// Whole days of the log, however many calls they have: many are added up by the database, day by day, and have no
-/// quantiles then.
+/// Whole days, however many calls they have. Few are counted from the log. Of many the rollup that tells these keys apart
+/// has the days since it began; the rest is added up from the log by the database, day by day. Neither has quantiles.
 pub(super) async fn summed(
     books: Books<'_>,
     by: &[&str],
@@ -274,15 +274,41 @@ pub(super) async fn summed(
         return Ok(found);
     }
     let mut rows = Vec::new();
+    let mut from_log = None;
+    if let Some(table) = begun_later(by, only) {
+        let starts = starts(books.zone, table, range, only);
+        let mut looked_up = only.to_vec();
+        if !starts.is_empty() {
+            looked_up.push(("bucket", &starts));
+        }
+        // Asked first: a day that is whole stays so.
+        let partial = rollup::partial(books.read, table, range, &looked_up).await?;
+        rows = kept(books, table, by, range, only).await?;
+        rows.retain(|row| !partial.contains(&row.bucket));
+        from_log = Some(partial);
+    }
     // What was forgotten cannot be told; what is left is.
     let mut day = calendar::day_of(books.zone, range.0.max(books.log_from));
     while day < range.1 {
         let next = calendar::next_day(books.zone, day);
-        let window = window((day, next));
-        rows.extend(log_count::sums_by(books.read, window, by, only, day).await?);
+        if from_log.as_ref().is_none_or(|days| days.contains(&day)) {
+            let window = window((day, next));
+            rows.extend(log_count::sums_by(books.read, window, by, only, day).await?);
+        }
         day = next;
     }
     Ok(rows)
+}
+
+/// The rollup that tells `by` apart among calls of one key, if one does that began when calls were on the books.
+fn begun_later(by: &[&str], only: &[(&str, &[i64])]) -> Option<&'static RollupTable> {
+    let ([by], [(key, [_])]) = (by, only) else {
+        return None;
+    };
+    let tells = |table: &&RollupTable| {
+        table.whole_where.is_some() && table.grain == Grain::Day && table.keys == [*key, *by]
+    };
+    ROLLUPS.into_iter().find(tells)
 }
 
 /// The same; `None` when the log has too many calls, or no longer all.

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use actix_web::http::StatusCode;
 use sea_orm::ActiveValue::Set;
-use sea_orm::{ActiveEnum, Iterable};
+use sea_orm::{ActiveEnum, ConnectionTrait, Iterable};
 use serde_json::{Value, json};
 use steward_actors::domain::calendar;
 use steward_actors::domain::record::{Record, Source};
@@ -1191,6 +1191,48 @@ async fn many_of_one_tenant(world: World) {
         cost["by_tenant"][0]["request_count"],
         of("openai") + of("azure")
     );
+
+    // All that was told came from the rollup; the log says the same, of both days or of one, as after an upgrade.
+    let execute = async |sql: String| {
+        let ledger = &world.database.ledger;
+        ledger.execute_unprepared(&sql).await.unwrap();
+    };
+    let first = calendar::day_of(
+        world.state.time_zone,
+        START - 1_440 * MINUTE - CALLS.cast_signed() * 1_000,
+    );
+    execute(format!(
+        "CREATE TABLE put_by AS SELECT * FROM tenant_provider_daily WHERE bucket = {first}"
+    ))
+    .await;
+    for since in ["bucket = ", "bucket <> "] {
+        execute(format!(
+            "DELETE FROM tenant_provider_daily WHERE {since}{first}"
+        ))
+        .await;
+        let again = ask("ops/api-usage/stats?tenant_id=ten_1").await;
+        assert_eq!(again, usage, "{since}");
+        let again = ask("ops/api-usage/cost?tenant_id=ten_1").await;
+        assert_eq!(again, cost, "{since}");
+    }
+    // A day that is not whole, because its calls went on after the upgrade, is the log's.
+    execute(
+        "INSERT INTO tenant_provider_daily SELECT * FROM put_by; \
+         UPDATE tenant_provider_daily SET request_count = request_count - 1, total_tokens = 0"
+            .to_owned(),
+    )
+    .await;
+    assert_eq!(ask("ops/api-usage/stats?tenant_id=ten_1").await, usage);
+    // One that is whole is not counted from the log again.
+    execute(
+        "UPDATE tenant_provider_daily SET request_count = request_count + 1, total_tokens = 7"
+            .to_owned(),
+    )
+    .await;
+    let kept = ask("ops/api-usage/stats?tenant_id=ten_1").await;
+    let tokens = |usage: &Value| usage["by_provider"][0]["total_tokens"].as_i64().unwrap();
+    assert!(tokens(&kept) < tokens(&usage), "{kept}");
+    assert_eq!(kept["by_provider"][0]["request_count"], of("openai"));
 }
 
 #[actix_web::test]

@@ -65,7 +65,10 @@ pub(super) struct Chosen {
 /// The rollup that has all of these keys; one with histograms if there is one.
 fn table(grain: Grain, keys: &[&str]) -> Option<&'static RollupTable> {
     let has_all = |table: &&RollupTable| {
-        table.grain == grain && keys.iter().all(|key| table.keys.contains(key))
+        // One that does not have all days is for who asks which it has.
+        table.grain == grain
+            && table.whole_where.is_none()
+            && keys.iter().all(|key| table.keys.contains(key))
     };
     let mut fit = ROLLUPS.into_iter().filter(has_all);
     let first = fit.next()?;
@@ -207,7 +210,11 @@ mod tests {
             ("usage_stats_daily", Some("usage_stats_hourly"))
         );
         assert_eq!(names(&["mode"]), ("user_daily", Some("usage_stats_hourly")));
-        for crossing in [["tenant_id", "model_id"], ["app_id", "end_user_id"]] {
+        for crossing in [
+            ["tenant_id", "model_id"],
+            ["app_id", "end_user_id"],
+            ["tenant_id", "provider_id"],
+        ] {
             assert_eq!(names(&crossing), ("the log", Some("the log")));
         }
     }

@@ -1,4 +1,4 @@
-//! What a request says: instructions, messages, and what the user said last. Pure.
+//! What a request says: instructions, messages, what the user said last, and which tools it offers. Pure.
 
 use serde_json::Value;
 use steward_actors::contents::Said;
@@ -67,10 +67,40 @@ pub(super) fn read(
             .for_each(|message| rules.json(message, hits));
     }
     let (json, messages_cut) = newest(messages, max);
+    let (tools, tools_cut) = offered(&mut value, max, rules, hits);
     said.system_prompt = system;
     said.prompt = prompt;
     said.messages_json = json;
-    system_cut || prompt_cut || messages_cut
+    said.tools_json = tools;
+    system_cut || prompt_cut || messages_cut || tools_cut
+}
+
+/// The tools a request offers, as many of the first as fit, as a JSON array; empty when there are none. OpenAI's older
+/// `functions` are tools, too. Whether some were left out.
+fn offered(
+    request: &mut Value,
+    max: usize,
+    rules: Option<&Redactor>,
+    hits: &mut Hits,
+) -> (String, bool) {
+    let mut tools: Vec<Value> = Vec::new();
+    for name in ["tools", "functions"] {
+        if let Some(Value::Array(told)) = request.get_mut(name) {
+            tools.append(told);
+        }
+    }
+    if let Some(rules) = rules {
+        tools.iter_mut().for_each(|tool| rules.json(tool, hits));
+    }
+    let many = tools.len();
+    let kept = fitting(tools.into_iter(), max);
+    let cut = kept.len() < many;
+    let text = if kept.is_empty() {
+        String::new()
+    } else {
+        format!("[{}]", kept.join(","))
+    };
+    (text, cut)
 }
 
 fn user(text: &str) -> Value {
@@ -80,19 +110,22 @@ fn user(text: &str) -> Value {
 /// As many of the newest messages as fit, as a JSON array; whether some were left out.
 fn newest(messages: Vec<Value>, max: usize) -> (String, bool) {
     let many = messages.len();
-    let mut kept: Vec<String> = Vec::new();
-    let mut size = 2;
-    for message in messages.into_iter().rev() {
-        let text = message.to_string();
-        size += text.len() + 1;
-        if size > max {
-            break;
-        }
-        kept.push(text);
-    }
+    let mut kept = fitting(messages.into_iter().rev(), max);
     let cut = kept.len() < many;
     kept.reverse();
     (format!("[{}]", kept.join(",")), cut)
+}
+
+/// Values up to the first that does not fit into an array of `max` bytes, each as JSON.
+fn fitting(values: impl Iterator<Item = Value>, max: usize) -> Vec<String> {
+    let mut size = 2;
+    values
+        .map(|value| value.to_string())
+        .take_while(|text| {
+            size += text.len() + 1;
+            size <= max
+        })
+        .collect()
 }
 
 /// Pictures and files become a word about them.

@@ -246,6 +246,101 @@ async fn completions_are_kept_and_several_choices_stand_one_after_the_other() {
 }
 
 #[actix_web::test]
+async fn the_tools_that_are_offered_are_kept_in_the_callers_form() {
+    let schema = || json!({"type": "object", "properties": {"to": {"type": "string", "description": "like boss@example.com"}}});
+    let function = json!({"name": "mail", "description": "Writes.", "parameters": schema()});
+    let chat_tools = json!([{"type": "function", "function": function}]);
+    let responses_tools = json!([{"type": "function", "name": "mail", "parameters": schema()}, {"type": "web_search"}]);
+    let anthropic_tools = json!([{"name": "mail", "input_schema": schema()}]);
+    let chat = json!({"model": "m", "messages": [{"role": "user", "content": "Hello"}]});
+    let spoken =
+        json!({"choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi"}}]});
+    let message = json!({"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Hi"}]});
+    let asks = [
+        (
+            Protocol::OpenAi,
+            CHAT,
+            "tools",
+            &chat_tools,
+            chat.clone(),
+            &spoken,
+        ),
+        (
+            Protocol::OpenAi,
+            CHAT,
+            "functions",
+            &json!([function]),
+            chat.clone(),
+            &spoken,
+        ),
+        (
+            Protocol::OpenAi,
+            RESPONSES,
+            "tools",
+            &responses_tools,
+            json!({"model": "m", "input": "Hello"}),
+            &json!({"id": "resp_1", "output": [message]}),
+        ),
+        (
+            Protocol::Anthropic,
+            MESSAGES,
+            "tools",
+            &anthropic_tools,
+            json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hello"}]}),
+            &json!({"type": "message", "content": [{"type": "text", "text": "Hi"}]}),
+        ),
+    ];
+    for (protocol, path, name, tools, mut ask, spoken) in asks {
+        assert_eq!(
+            said(protocol, path, &ask, whole(spoken)).await.tools_json,
+            ""
+        );
+        ask[name] = tools.clone();
+        let as_told = said(protocol, path, &ask, whole(spoken)).await;
+        assert_eq!(&parsed(&as_told.tools_json), tools, "{path} {name}");
+        // What a tool says of itself is redacted like everything else, and stays a tool.
+        let asking = keeping(RedactionMode::Redact);
+        let content = kept(protocol, asking, path, &ask, whole(spoken))
+            .await
+            .unwrap();
+        assert_eq!((content.redactions, content.truncated), (1, false));
+        let redacted = content.said.unwrap().tools_json;
+        let expected = tools.to_string().replace("boss@example.com", "[email]");
+        assert_eq!(parsed(&redacted), parsed(&expected), "{path} {name}");
+        let asking = keeping(RedactionMode::MetadataOnly);
+        let content = kept(protocol, asking, path, &ask, whole(spoken)).await;
+        assert_eq!(content.unwrap().said, None);
+    }
+}
+
+#[actix_web::test]
+async fn as_many_tools_as_fit_are_kept_and_the_rest_is_marked() {
+    let tool = |name: &str, words: usize| json!({"type": "function", "function": {"name": name, "description": "wörter ".repeat(words)}});
+    let half = SIDE_MAX / 8 / 2;
+    let mut ask = json!({"model": "m", "messages": [{"role": "user", "content": "Hello"}]});
+    let spoken =
+        json!({"choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi"}}]});
+    let mut keep = async |tools: Value| {
+        ask["tools"] = tools;
+        let asking = keeping(RedactionMode::None);
+        kept(Protocol::OpenAi, asking, CHAT, &ask, whole(&spoken))
+            .await
+            .unwrap()
+    };
+    let two = [tool("a", half), tool("b", 9)];
+    let content = keep(json!([two[0], two[1], tool("c", half), tool("d", 9)])).await;
+    assert!(content.truncated);
+    let said = content.said.unwrap();
+    assert_eq!(parsed(&said.tools_json), json!(two));
+    // The messages have their own room.
+    assert_eq!(said.prompt, "Hello");
+    assert_eq!(parsed(&said.messages_json).as_array().unwrap().len(), 1);
+    let content = keep(json!([tool("far too large", 3 * half)])).await;
+    assert!(content.truncated);
+    assert_eq!(content.said.unwrap().tools_json, "");
+}
+
+#[actix_web::test]
 async fn of_a_token_that_does_not_ask_and_of_embeddings_nothing_is_kept() {
     let chat = parsed(ASK);
     let spoken =

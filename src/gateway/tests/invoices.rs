@@ -28,6 +28,7 @@ fn price(currency: Currency, input_nano: i64, output_nano: i64) -> Price {
         cache_write_1h_nano: None,
         reasoning_nano: None,
         per_call_nano: 0,
+        per_unit_nano: 0,
         tiers: Vec::new(),
     }
 }

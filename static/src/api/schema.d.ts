@@ -186,7 +186,7 @@ export interface paths {
         /**
          * Exports a selection or what a filter finds, newest first, or what answers a question, as the search ranks it; streamed:
          *     `json` (one array), `jsonl` (a line a call) or `openai` (lines for fine-tuning in OpenAI's format, whichever provider
-         *     answered: `{"messages": […]}` with `tool_calls` and what tools answered; calls without an answer left out).
+         *     answered: `{"messages": […], "tools": […]}` with `tool_calls` and what tools answered; calls without an answer left out).
          * @deprecated
          */
         post: operations["conversations_export_some_by_old_name"];
@@ -415,8 +415,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Calls of the stretch (30 days unless asked otherwise) in whole days, and by provider. Providers of one tenant are counted
-         *     from the log, and have no quantiles when that is more than 20,000 calls.
+         * Calls of the stretch (30 days unless asked otherwise) in whole days, and by provider. Providers of one tenant
+         *     have no quantiles where the stretch has more than 20,000 calls.
          * @deprecated
          */
         get: operations["operations_center_usage_by_old_name"];
@@ -1241,7 +1241,7 @@ export interface paths {
         /**
          * Exports a selection or what a filter finds, newest first, or what answers a question, as the search ranks it; streamed:
          *     `json` (one array), `jsonl` (a line a call) or `openai` (lines for fine-tuning in OpenAI's format, whichever provider
-         *     answered: `{"messages": […]}` with `tool_calls` and what tools answered; calls without an answer left out).
+         *     answered: `{"messages": […], "tools": […]}` with `tool_calls` and what tools answered; calls without an answer left out).
          */
         post: operations["conversations_export_some"];
         delete?: never;
@@ -2164,8 +2164,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Calls of the stretch (30 days unless asked otherwise) in whole days, and by provider. Providers of one tenant are counted
-         *     from the log, and have no quantiles when that is more than 20,000 calls.
+         * Calls of the stretch (30 days unless asked otherwise) in whole days, and by provider. Providers of one tenant
+         *     have no quantiles where the stretch has more than 20,000 calls.
          */
         get: operations["operations_center_usage"];
         put?: never;
@@ -5098,6 +5098,8 @@ export interface components {
             output: string;
             /** @description Per call, beside the tokens. */
             per_call: string;
+            /** @description Per unit that the provider counts in place of tokens. */
+            per_unit: string;
             /** @description Null: as output. */
             reasoning?: string | null;
             /** @description What longer prompts cost, by rising `above`; none: all cost the same. */
@@ -5336,6 +5338,8 @@ export interface components {
             system_prompt: string;
             /** @description Tools the model called: `{id, name, arguments}` each. */
             tool_calls: Record<string, never>[];
+            /** @description Tools the model was offered, in the caller's own form; empty as well for calls kept before these were. */
+            tools: Record<string, never>[];
         };
         /** @description What to export: these calls, or all that the filter finds. */
         ConversationExport: {
@@ -7122,6 +7126,11 @@ export interface components {
             output: string;
             /** @description Per call, beside the tokens; nothing unless given. */
             per_call?: string | null;
+            /**
+             * @description Per unit that the provider counts in place of tokens (Pinecone's read units); nothing unless given.
+             * @example 0.000016
+             */
+            per_unit?: string | null;
             /** @description Reasoning; as output unless given. */
             reasoning?: string | null;
             /** @description Where the figures were read: an address, a contract. */
@@ -9938,6 +9947,11 @@ export interface components {
              * @description Until the first content token; null when none came.
              */
             ttft_ms?: number | null;
+            /**
+             * Format: int64
+             * @description What the provider counts in place of tokens: the read units of a vector store.
+             */
+            units: number;
             /** @description Model that answered. */
             upstream_model?: string | null;
             /** @description The provider told no usage; it was counted here. */

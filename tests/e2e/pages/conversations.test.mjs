@@ -59,7 +59,9 @@ test('a key says what it keeps, in its form', async () => {
 test('what was said is found while one types, and read', async () => {
   const code = 'Please look at this:\n\n```python\nprint("hello")\n```\n\nIt fails. **Why?** <script>alert(1)</script>'
   const first = await say(code, {
-    tools: [{ type: 'function', function: { name: 'get_weather', parameters: {} } }],
+    tools: [
+      { type: 'function', function: { name: 'get_weather', description: 'Of a city.', parameters: { type: 'object' } } },
+    ],
   })
   await say('请解释对话记录的压缩策略，发到 boss@example.com')
   await say('What is the due date of the invoice?')
@@ -81,7 +83,10 @@ test('what was said is found while one types, and read', async () => {
     const drawer = page.getByRole('dialog')
     await drawer.locator('strong').filter({ hasText: 'Why?' }).waitFor()
     await drawer.locator('pre').filter({ hasText: 'print("hello")' }).waitFor()
-    await drawer.getByText('get_weather').first().waitFor()
+    await drawer.getByText('Calls the tool get_weather').waitFor()
+    await drawer.getByText('1 tool was offered').click()
+    await drawer.getByText('Of a city.').waitFor()
+    await drawer.getByRole('region', { name: 'What get_weather takes' }).waitFor()
     assert.equal(await drawer.locator('script').count(), 0)
     assert.equal(await drawer.getByRole('link', { name: 'Show the call' }).getAttribute('href'), `/ops/requests/${first}`)
     await assertAccessible(page, 'conversation drawer')
@@ -110,7 +115,7 @@ test('the list and a conversation, in every size, theme and language', async () 
   const { items } = await ui.api('GET', '/api/v1/conversations')
   await ui.shoot('conversations', '/ops/conversations', (page) => rows(page).nth(2).waitFor())
   await ui.shoot('conversation', `/ops/conversations/${items.at(-1).id}`, (page) =>
-    page.getByRole('dialog').locator('pre').first().waitFor(),
+    page.getByRole('dialog').locator('pre:visible').first().waitFor(),
   )
 })
 

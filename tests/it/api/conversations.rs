@@ -444,6 +444,27 @@ async fn a_selection_or_a_filter_is_exported_in_three_forms() {
     assert_eq!(messages[1]["content"], "question 19");
     assert!(messages[2]["content"].as_str().unwrap().starts_with(ANSWER));
 
+    assert_eq!(tuning[0].get("tools"), None);
+
+    // The tools that were offered, in the detail as they came and in the line as functions.
+    let schema = json!({"type": "object", "properties": {"city": {"type": "string"}}});
+    let offered =
+        json!([{"type": "function", "function": {"name": "weather", "parameters": schema}}]);
+    let body = json!({"model": "gpt-4o", "messages": [{"role": "user", "content": "weather?"}], "tools": offered});
+    let offering = app
+        .post_as(&talk.wang.0, "/v1/chat/completions", &body)
+        .await
+        .expect_status(200)
+        .request_id();
+    let detail = talk.kept(&offering).await;
+    assert_eq!(detail["tools"], offered);
+    assert_eq!(talk.kept(&made[0]).await["tools"], json!([]));
+    let answer = export(json!({"format": "openai", "ids": [offering]})).await;
+    let line = lines(&answer).remove(0);
+    assert_eq!(line["tools"], offered);
+    let called = line.pointer("/messages/1/tool_calls/0/function/name");
+    assert_eq!(called, Some(&json!("weather")), "{line}");
+
     // What a question finds, also beyond a page, and only within the filter.
     let found = |answer: &Answer| -> Vec<String> {
         let all = lines(answer).into_iter();

@@ -113,6 +113,7 @@ async fn every_filter_narrows_the_list_to_what_it_says() {
         "cache_write_tokens",
         "cache_write_1h_tokens",
         "reasoning_tokens",
+        "units",
         "usage_estimated",
         "cost",
         "currency",

@@ -33,7 +33,7 @@ async fn house<S: FakeStore>(kind: &str, store: &Arc<S>) -> (App, String) {
     let mut first = account("openai", &app.provider().openai_url(), &[]);
     first["aliases"] = json!({MODEL: format!("{MODEL}+words")});
     app.create("accounts", first).await;
-    let price = json!({"currency": "USD", "input": "0", "output": "0", "per_call": "0.002"});
+    let price = json!({"currency": "USD", "input": "0", "output": "0", "per_call": "0.002", "per_unit": "0.000016"});
     let path = format!("prices?provider={kind}&model=steward");
     app.api(Method::PUT, &path, Some(price))
         .await
@@ -129,12 +129,25 @@ async fn is_found_and_on_the_books<S: FakeStore>(kind: &str, store: Arc<S>) -> (
             (&call["success"], &call["status_code"], &call["priced"]),
             (&json!(true), &json!(200), &json!(true))
         );
+        // What Pinecone reads it counts in units; nobody else counts any.
+        let cost = if call["units"] == 0 {
+            "0.002"
+        } else {
+            "0.00208"
+        };
         assert_eq!(
             (&call["cost"], &call["currency"]),
-            (&json!("0.002"), &json!("USD")),
+            (&json!(cost), &json!("USD")),
             "{call}"
         );
     }
+    let mut units: Vec<i64> = calls
+        .iter()
+        .filter_map(|call| call["units"].as_i64())
+        .collect();
+    units.sort_unstable();
+    let asked = i64::from(kind == "pinecone") * 5;
+    assert_eq!(units, [0, 0, asked], "{calls:?}");
     let of_tenant = calls
         .iter()
         .filter(|call| call["tenant_id"] == json!(tenant));

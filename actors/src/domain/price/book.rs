@@ -150,6 +150,7 @@ mod tests {
             cache_write_1h_nano: None,
             reasoning_nano: None,
             per_call_nano: 0,
+            per_unit_nano: 0,
             tiers: Vec::new(),
         }
     }

@@ -52,7 +52,8 @@ impl Currency {
     }
 }
 
-/// Billionths of the currency per million model tokens (`per_call_nano`: per call). A negative one counts as 0.
+/// Billionths of the currency per million model tokens (`per_call_nano`: per call, `per_unit_nano`: per unit). A negative
+/// one counts as 0.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Price {
     /// Key of the row it is from; records carry it.
@@ -69,6 +70,8 @@ pub struct Price {
     /// Reasoning; `None`: as output.
     pub reasoning_nano: Option<i64>,
     pub per_call_nano: i64,
+    /// Of what the provider counts in place of tokens: the read units of a vector store.
+    pub per_unit_nano: i64,
     /// What longer prompts cost; the tier with the greatest `above` that the prompt exceeds holds for the whole call, its
     /// answer too.
     pub tiers: Vec<Tier>,
@@ -101,6 +104,8 @@ pub struct Used {
     pub cache_write: i64,
     pub cache_write_1h: i64,
     pub reasoning: i64,
+    /// What the provider counts in place of tokens.
+    pub units: i64,
 }
 
 impl Used {
@@ -156,6 +161,10 @@ impl Price {
             (completion - reasoning, tier.output_nano),
             (reasoning, reasoning_nano),
             (TOKENS_PER_PRICE, self.per_call_nano),
+            (
+                used.units.max(0).saturating_mul(TOKENS_PER_PRICE),
+                self.per_unit_nano,
+            ),
         ]
         .into_iter()
         .map(|(count, nano)| i128::from(count) * i128::from(nano.max(0)))

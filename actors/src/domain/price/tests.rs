@@ -16,6 +16,7 @@ const fn page(currency: Currency, input_nano: i64, output_nano: i64) -> Price {
         cache_write_1h_nano: None,
         reasoning_nano: None,
         per_call_nano: 0,
+        per_unit_nano: 0,
         tiers: Vec::new(),
     }
 }
@@ -28,6 +29,7 @@ const fn used(prompt: i64, completion: i64) -> Used {
         cache_write: 0,
         cache_write_1h: 0,
         reasoning: 0,
+        units: 0,
     }
 }
 
@@ -92,6 +94,18 @@ fn invoices_worked_by_hand_agree_to_the_last_billionth() {
                 ..used(3_210, 50)
             },
             30_000 + 900_000 + 750_000 + 750_000,
+        ),
+        (
+            "Pinecone, 5 read units at 16 dollars a million",
+            Price {
+                per_unit_nano: 16_000,
+                ..page(Currency::Usd, 0, 0)
+            },
+            Used {
+                units: 5,
+                ..Used::default()
+            },
+            80_000,
         ),
         (
             "cancelled after 17 tokens",
@@ -262,14 +276,26 @@ fn what_cannot_be_is_neither_negative_nor_too_large() {
     assert_eq!(price.cost_nano(part), 20_000);
     let negative = Price {
         per_call_nano: -7,
+        per_unit_nano: -7,
         ..page(Currency::Usd, -1, -1)
     };
     assert_eq!(negative.cost_nano(used(1_000_000, 1_000_000)), 0);
+    let counted = Used {
+        units: 3,
+        ..used(1_000_000, 1_000_000)
+    };
+    assert_eq!(negative.cost_nano(counted), 0);
     let dearest = Price {
         per_call_nano: i64::MAX,
+        per_unit_nano: i64::MAX,
         ..page(Currency::Usd, i64::MAX, i64::MAX)
     };
     assert_eq!(dearest.cost_nano(used(i64::MAX, i64::MAX)), i64::MAX);
+    let counted = Used {
+        units: i64::MAX,
+        ..Used::default()
+    };
+    assert_eq!(dearest.cost_nano(counted), i64::MAX);
 }
 
 #[test]
@@ -302,26 +328,38 @@ fn currencies_are_read_as_they_are_written() {
 fn any_price() -> impl Strategy<Value = Price> {
     let nano = || 0..100_000_000_000_i64;
     let part = || prop::option::of(nano());
-    (nano(), nano(), part(), part(), part(), part(), nano()).prop_map(
-        |(
-            input_nano,
-            output_nano,
-            cached_nano,
-            cache_write_nano,
-            cache_write_1h_nano,
-            reasoning_nano,
-            per_call_nano,
-        )| {
-            Price {
+    (
+        nano(),
+        nano(),
+        part(),
+        part(),
+        part(),
+        part(),
+        nano(),
+        nano(),
+    )
+        .prop_map(
+            |(
+                input_nano,
+                output_nano,
                 cached_nano,
                 cache_write_nano,
                 cache_write_1h_nano,
                 reasoning_nano,
                 per_call_nano,
-                ..page(Currency::Usd, input_nano, output_nano)
-            }
-        },
-    )
+                per_unit_nano,
+            )| {
+                Price {
+                    cached_nano,
+                    cache_write_nano,
+                    cache_write_1h_nano,
+                    reasoning_nano,
+                    per_call_nano,
+                    per_unit_nano,
+                    ..page(Currency::Usd, input_nano, output_nano)
+                }
+            },
+        )
 }
 
 /// Parts that fit into their wholes.
@@ -333,15 +371,19 @@ fn any_used() -> impl Strategy<Value = Used> {
         0..5_000_000,
         0..5_000_000,
         0..5_000_000,
+        0..5_000,
     ]
-    .prop_map(|[plain, cached, minutes, hour, answer, reasoning]| Used {
-        prompt: plain + cached + minutes + hour,
-        completion: answer + reasoning,
-        cached,
-        cache_write: minutes + hour,
-        cache_write_1h: hour,
-        reasoning,
-    })
+    .prop_map(
+        |[plain, cached, minutes, hour, answer, reasoning, units]| Used {
+            prompt: plain + cached + minutes + hour,
+            completion: answer + reasoning,
+            cached,
+            cache_write: minutes + hour,
+            cache_write_1h: hour,
+            reasoning,
+            units,
+        },
+    )
 }
 
 fn sum(a: Used, b: Used) -> Used {
@@ -352,6 +394,7 @@ fn sum(a: Used, b: Used) -> Used {
         cache_write: a.cache_write + b.cache_write,
         cache_write_1h: a.cache_write_1h + b.cache_write_1h,
         reasoning: a.reasoning + b.reasoning,
+        units: a.units + b.units,
     }
 }
 
@@ -384,14 +427,15 @@ proptest! {
             (used.reasoning, price.reasoning_nano.unwrap_or(price.output_nano)),
         ];
         let exact: i128 = parts.iter().map(|(n, nano)| i128::from(*n) * i128::from(*nano)).sum::<i128>()
-            + i128::from(price.per_call_nano) * 1_000_000;
+            + i128::from(price.per_call_nano) * 1_000_000
+            + i128::from(price.per_unit_nano) * i128::from(used.units) * 1_000_000;
         let off = i128::from(price.cost_nano(used)) * 1_000_000 - exact;
         prop_assert!(off.abs() <= 500_000, "{}", off);
     }
 
     #[test]
     fn nothing_panics_or_goes_below_zero(
-        price in any_price(), n in any::<[i64; 6]>(), nano in any::<[i64; 7]>(), wild: bool,
+        price in any_price(), n in any::<[i64; 7]>(), nano in any::<[i64; 8]>(), wild: bool,
     ) {
         let price = if wild {
             Price {
@@ -402,13 +446,14 @@ proptest! {
                 reasoning_nano: Some(nano[4]),
                 per_call_nano: nano[5],
                 cache_write_1h_nano: Some(nano[6]),
+                per_unit_nano: nano[7],
                 tiers: vec![Tier { above: nano[4], input_nano: nano[6], ..Tier::default() }],
                 ..price
             }
         } else {
             price
         };
-        let used = Used { prompt: n[0], completion: n[1], cached: n[2], cache_write: n[3], cache_write_1h: n[5], reasoning: n[4] };
+        let used = Used { prompt: n[0], completion: n[1], cached: n[2], cache_write: n[3], cache_write_1h: n[5], reasoning: n[4], units: n[6] };
         prop_assert!(price.cost_nano(used.with_total(n[0])) >= 0);
     }
 }

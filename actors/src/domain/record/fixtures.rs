@@ -84,7 +84,16 @@ fn newest() -> Record {
         prompt: "prompt@46".into(),
         knowledge: "qa_47,qa_48".into(),
         cache_write_1h_tokens: 48,
+        units: 49,
         seen_keys: vec![-60, 61],
+    }
+}
+
+/// Before records told what providers count in place of tokens.
+fn hour_cache() -> Record {
+    Record {
+        units: 0,
+        ..newest()
     }
 }
 
@@ -92,7 +101,7 @@ fn newest() -> Record {
 fn knowledge() -> Record {
     Record {
         cache_write_1h_tokens: 0,
-        ..newest()
+        ..hour_cache()
     }
 }
 
@@ -133,7 +142,8 @@ fn records_of_every_version_say_what_they_said() {
         ("told", told()),
         ("prompts", prompts()),
         ("knowledge", knowledge()),
-        ("hour_cache", newest()),
+        ("hour_cache", hour_cache()),
+        ("units", newest()),
     ] {
         let record = Record::decode(fixture(name).as_slice()).expect("decodes");
         assert_eq!(record, expected, "{name}");
@@ -149,12 +159,9 @@ fn records_of_every_version_say_what_they_said() {
 fn the_newest_fixture_is_what_this_code_writes_and_has_every_field() {
     let bytes = newest().encode_to_vec();
     if std::env::var_os("STEWARD_WRITE_FIXTURES").is_some() {
-        std::fs::write(path("hour_cache"), &bytes).expect("writes");
+        std::fs::write(path("units"), &bytes).expect("writes");
     }
-    assert!(
-        fixture("hour_cache") == bytes,
-        "the record's form has changed"
-    );
+    assert!(fixture("units") == bytes, "the record's form has changed");
     let mut tags = BTreeSet::new();
     let mut rest = bytes.as_slice();
     while !rest.is_empty() {
@@ -162,13 +169,13 @@ fn the_newest_fixture_is_what_this_code_writes_and_has_every_field() {
         skip_field(kind, tag, &mut rest, DecodeContext::default()).expect("a field");
         tags.insert(tag);
     }
-    let expected: BTreeSet<u32> = (1..=48).chain([60]).collect();
+    let expected: BTreeSet<u32> = (1..=49).chain([60]).collect();
     assert_eq!(tags, expected);
 }
 
 #[test]
 fn what_a_later_version_adds_is_passed_over() {
-    let mut bytes = fixture("hour_cache");
+    let mut bytes = fixture("units");
     // Tag 99, a text.
     bytes.extend_from_slice(&[0x9a, 0x06, 3, b'n', b'e', b'w']);
     assert_eq!(Record::decode(bytes.as_slice()), Ok(newest()));

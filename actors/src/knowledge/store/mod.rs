@@ -120,6 +120,15 @@ pub struct Point {
     pub vector: Vec<f32>,
 }
 
+/// Pairs that are near.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Near {
+    /// The nearest first, and how near.
+    pub pairs: Vec<(i64, f32)>,
+    /// What the store says it charges for: read units; 0 where it counts none.
+    pub units: i64,
+}
+
 /// Why a store did not do what it was asked.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct StoreFailed {
@@ -187,7 +196,7 @@ pub trait VectorStore: fmt::Debug + Send + Sync + 'static {
         query: &[f32],
         tenant_id: Option<i64>,
         count: usize,
-    ) -> Result<Vec<(i64, f32)>, StoreFailed>;
+    ) -> Result<Near, StoreFailed>;
 
     /// Does away with the collection, if it is there.
     async fn destroy(&self, collection: &Collection) -> Result<(), StoreFailed>;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use sea_orm::{DbBackend, Statement, Value};
 
-use super::{Collection, Kind, Place, Point, StoreFailed, VectorStore};
+use super::{Collection, Kind, Near, Place, Point, StoreFailed, VectorStore};
 use crate::outward::Outward;
 use crate::remote::{Failure, PostgresUrl, Server, UrlError, Verdict};
 
@@ -152,7 +152,7 @@ impl VectorStore for Pgvector {
         query: &[f32],
         tenant_id: Option<i64>,
         count: usize,
-    ) -> Result<Vec<(i64, f32)>, StoreFailed> {
+    ) -> Result<Near, StoreFailed> {
         let count = i64::try_from(count).unwrap_or(i64::MAX);
         let mut values: Vec<Value> = vec![text_of(query).into(), count.into()];
         let of_tenant = match tenant_id {
@@ -172,8 +172,10 @@ impl VectorStore for Pgvector {
         let read = |row: &sea_orm::QueryResult| {
             Ok::<_, sea_orm::DbErr>((row.try_get("", "pair_id")?, row.try_get("", "score")?))
         };
-        let rows: Result<_, _> = rows.iter().map(read).collect();
-        rows.map_err(|error| StoreFailed::of(format!("the table there is another one: {error}")))
+        let pairs: Result<_, _> = rows.iter().map(read).collect();
+        let pairs = pairs
+            .map_err(|error| StoreFailed::of(format!("the table there is another one: {error}")))?;
+        Ok(Near { pairs, units: 0 })
     }
 
     async fn destroy(&self, collection: &Collection) -> Result<(), StoreFailed> {

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::rest::Rest;
-use super::{Collection, Kind, Place, Point, StoreFailed, VectorStore};
+use super::{Collection, Kind, Near, Place, Point, StoreFailed, VectorStore};
 use crate::outward::Outward;
 
 /// What is asked for has this shape for good.
@@ -64,6 +64,16 @@ struct Stats {
 struct Found {
     #[serde(default)]
     matches: Vec<Match>,
+    /// What the call is charged by; whatever it is, the matches are an answer.
+    #[serde(default)]
+    usage: Value,
+}
+
+/// Read units that an answer tells, in either of the service's spellings: whole ones, a part of one is charged as one.
+fn units(usage: &Value) -> i64 {
+    let mut named = ["readUnits", "read_units"].into_iter();
+    let told = named.find_map(|name| usage.get(name)?.as_f64());
+    told.map_or(0, |units| units.max(0.0).ceil() as i64)
 }
 
 #[derive(Deserialize)]
@@ -158,7 +168,7 @@ impl VectorStore for Pinecone {
         query: &[f32],
         tenant_id: Option<i64>,
         count: usize,
-    ) -> Result<Vec<(i64, f32)>, StoreFailed> {
+    ) -> Result<Near, StoreFailed> {
         let mut body = json!({
             "namespace": collection.name, "vector": query, "topK": count,
             "includeValues": false, "includeMetadata": false,
@@ -167,14 +177,38 @@ impl VectorStore for Pinecone {
             body["filter"] = json!({"tenant_id": {"$eq": id}});
         }
         let found = self.0.ask("POST", "/query", Some(&body)).await;
-        let Found { matches } = found.map_err(kept)?;
+        let Found { matches, usage } = found.map_err(kept)?;
         let read = |one: Match| Some((one.id.parse().ok()?, one.score));
-        // Somebody else's ids are no pairs.
-        Ok(matches.into_iter().filter_map(read).collect())
+        Ok(Near {
+            // Somebody else's ids are no pairs.
+            pairs: matches.into_iter().filter_map(read).collect(),
+            units: units(&usage),
+        })
     }
 
     async fn destroy(&self, collection: &Collection) -> Result<(), StoreFailed> {
         let body = json!({"namespace": collection.name, "deleteAll": true});
         unless_missing(self.0.call("POST", "/vectors/delete", Some(&body)).await)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn read_units_are_told_in_either_spelling_or_not_at_all() {
+        for (answer, units) in [
+            (r#"{"matches":[],"usage":{"readUnits":5}}"#, 5),
+            (r#"{"matches":[],"usage":{"read_units":6}}"#, 6),
+            (r#"{"matches":[],"usage":{"readUnits":0.5}}"#, 1),
+            (r#"{"matches":[],"usage":{"readUnits":-3}}"#, 0),
+            (r#"{"matches":[],"usage":{}}"#, 0),
+            (r#"{"matches":[],"usage":null}"#, 0),
+            (r#"{"matches":[]}"#, 0),
+        ] {
+            let found: Found = serde_json::from_str(answer).expect(answer);
+            assert_eq!(super::units(&found.usage), units, "{answer}");
+        }
     }
 }

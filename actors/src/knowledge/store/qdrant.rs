@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::rest::Rest;
-use super::{Collection, Kind, Place, Point, StoreFailed, VectorStore};
+use super::{Collection, Kind, Near, Place, Point, StoreFailed, VectorStore};
 use crate::outward::Outward;
 
 pub(super) struct Qdrant(Rest);
@@ -144,7 +144,7 @@ impl VectorStore for Qdrant {
         query: &[f32],
         tenant_id: Option<i64>,
         count: usize,
-    ) -> Result<Vec<(i64, f32)>, StoreFailed> {
+    ) -> Result<Near, StoreFailed> {
         let mut body = json!({"query": query, "limit": count, "with_payload": false});
         if let Some(id) = tenant_id {
             body["filter"] = json!({"must": [{"key": "tenant_id", "match": {"value": id}}]});
@@ -152,7 +152,10 @@ impl VectorStore for Qdrant {
         let path = path(collection, "/points/query");
         let answer: Answer<Points> = self.0.ask("POST", &path, Some(&body)).await?;
         let points = answer.result.points.into_iter();
-        Ok(points.map(|point| (point.id, point.score)).collect())
+        Ok(Near {
+            pairs: points.map(|point| (point.id, point.score)).collect(),
+            units: 0,
+        })
     }
 
     async fn destroy(&self, collection: &Collection) -> Result<(), StoreFailed> {

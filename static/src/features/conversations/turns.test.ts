@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { piecesOf, readable, turnsOf } from './turns'
+import { offeredOf, piecesOf, readable, turnsOf } from './turns'
 
 type Kept = Parameters<typeof turnsOf>[0]
 const kept = (more: object): Kept =>
@@ -102,6 +102,29 @@ describe('turns', () => {
     expect(readable('{"a":')).toBe('{"a":')
     expect(readable({ a: 1 })).toBe('{\n  "a": 1\n}')
     expect(readable('7')).toBe('7')
+  })
+})
+
+describe('tools that were offered', () => {
+  const schema = { type: 'object' }
+  const of = (...tools: unknown[]) => offeredOf(tools as Parameters<typeof offeredOf>[0])
+  it('are told alike in every dialect', () => {
+    const weather = { name: 'weather', description: 'Of a city.' }
+    for (const tool of [
+      { type: 'function', function: { ...weather, parameters: schema } },
+      { type: 'function', ...weather, parameters: schema },
+      { ...weather, input_schema: schema },
+    ]) {
+      expect(of(tool)).toEqual([{ ...weather, takes: '{\n  "type": "object"\n}' }])
+    }
+  })
+  it('have a name, whatever they are', () => {
+    const told = of({ type: 'custom', custom: { name: 'sql' } }, { type: 'web_search' }, 'odd')
+    expect(told.map(({ name, takes }) => [name, takes])).toEqual([
+      ['sql', ''],
+      ['web_search', '{\n  "type": "web_search"\n}'],
+      ['?', '{}'],
+    ])
   })
 })
 

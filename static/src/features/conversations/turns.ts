@@ -9,6 +9,13 @@ export interface ToolCall {
   /** JSON where the model wrote JSON. */
   input: string
 }
+/** A tool the model was offered. */
+export interface Offered {
+  name: string
+  description: string
+  /** What it takes, or all that is told of it where a provider runs it by itself; JSON. */
+  takes: string
+}
 export interface Turn {
   role: Role
   text: string
@@ -49,6 +56,20 @@ function callOf(value: unknown): ToolCall {
   const call = fields(value)
   const inner = call.function === undefined ? call : fields(call.function)
   return { name: word(inner.name) || '?', input: readable(inner.arguments ?? inner.input) }
+}
+
+export function offeredOf(tools: Detail['tools']): Offered[] {
+  return tools.map((value) => {
+    const told = fields(value)
+    const tool = told.function ?? told.custom
+    const inner = tool === undefined ? told : fields(tool)
+    const name = word(inner.name)
+    return {
+      name: name || word(inner.type) || '?',
+      description: word(inner.description),
+      takes: readable(inner.parameters ?? inner.input_schema ?? (name ? undefined : inner)),
+    }
+  })
 }
 
 function roleOf(message: Fields): Role {

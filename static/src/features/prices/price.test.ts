@@ -13,6 +13,7 @@ const price: Price = {
   cache_write_1h: null,
   reasoning: null,
   per_call: '0',
+  per_unit: '0.000016',
   tiers: [],
   valid_from: '1970-01-01T00:00:00.000Z',
   origin: 'list',
@@ -27,7 +28,14 @@ const price: Price = {
 describe('a price as a draft', () => {
   it('begins from what holds now and claims no source of its own', () => {
     const draft = draftOf(price)
-    expect(draft).toMatchObject({ input: '2.5', cached: '1.25', cache_write: '', per_call: '', source: '' })
+    expect(draft).toMatchObject({
+      input: '2.5',
+      cached: '1.25',
+      cache_write: '',
+      per_call: '',
+      per_unit: '0.000016',
+      source: '',
+    })
     expect(draftOf({ ...price, origin: 'operator' }).source).toBe('https://example.com/pricing')
   })
 

@@ -30,6 +30,7 @@ export interface PriceDraft {
   cache_write_1h: string
   reasoning: string
   per_call: string
+  per_unit: string
   tiers: TierDraft[]
   source: string
   valid_from: string | null
@@ -46,6 +47,7 @@ export const emptyDraft = (provider = '', model = ''): PriceDraft => ({
   cache_write_1h: '',
   reasoning: '',
   per_call: '',
+  per_unit: '',
   tiers: [],
   source: '',
   valid_from: null,
@@ -74,6 +76,7 @@ export const draftOf = (price: Price): PriceDraft => ({
   cache_write_1h: price.cache_write_1h ?? '',
   reasoning: price.reasoning ?? '',
   per_call: price.per_call === '0' ? '' : price.per_call,
+  per_unit: price.per_unit === '0' ? '' : price.per_unit,
   tiers: price.tiers.map((tier) => ({
     above: tier.above,
     input: tier.input,
@@ -98,6 +101,7 @@ export const figures = (draft: PriceDraft): NewFigures => ({
   cache_write_1h: given(draft.cache_write_1h),
   reasoning: given(draft.reasoning),
   per_call: given(draft.per_call),
+  per_unit: given(draft.per_unit),
   tiers: draft.tiers.map((tier) => ({
     // The server says what is wrong with none.
     above: tier.above ?? 0,

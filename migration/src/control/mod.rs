@@ -82,8 +82,8 @@ impl MigratorTrait for ControlMigrator {
             Box::new(m0051_rings::Change),
             Box::new(m0052_channel_patience::Change),
             Box::new(m0053_price_tiers::Change),
-            Box::new(m0056_health_days::Change),
             Box::new(m0054_price_per_unit::Change),
+            Box::new(m0056_health_days::Change),
         ]
     }
 }

@@ -8,7 +8,8 @@ use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{DatabaseTransaction, PaginatorTrait, QueryOrder, QuerySelect};
 
-use crate::{channel, public_id};
+use crate::scope::Page;
+use crate::{alert, channel, public_id};
 
 /// It waits, or is being tried.
 pub const WAITING: &str = "waiting";
@@ -18,6 +19,11 @@ pub const DELIVERED: &str = "delivered";
 pub const GIVEN_UP: &str = "given_up";
 /// It cannot be read, or cannot be written for its channel.
 pub const QUARANTINED: &str = "quarantined";
+/// It was one of the two before, and an operator decided that it is not to be sent any more.
+pub const DISCARDED: &str = "discarded";
+
+/// What ended without its receiver having it, and without anybody having looked at it.
+const UNDELIVERED: [&str; 2] = [GIVEN_UP, QUARANTINED];
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "outbox")]
@@ -325,4 +331,117 @@ pub async fn by_public_ids(
         .filter(Column::PublicId.is_in(public_ids))
         .all(connection)
         .await
+}
+
+/// What was given up or put aside, newest first.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn undelivered(
+    connection: &impl ConnectionTrait,
+    page: Page,
+) -> Result<Vec<Model>, DbErr> {
+    let query = Entity::find().filter(Column::State.is_in(UNDELIVERED));
+    page.of(query, Column::Id).all(connection).await
+}
+
+/// How much was given up or put aside.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn count_undelivered(connection: &impl ConnectionTrait) -> Result<u64, DbErr> {
+    Entity::find()
+        .filter(Column::State.is_in(UNDELIVERED))
+        .count(connection)
+        .await
+}
+
+/// Why a notice cannot be sent again although it was never delivered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Stale {
+    /// The receiver has a later one of the same incident: an alert must not begin after its end.
+    Overtaken,
+    /// The incident is over, and nothing waits for the channel that would say so after it.
+    Over,
+}
+
+/// Whether it would still tell the truth if it were sent now; `None`: it would.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn stale(connection: &impl ConnectionTrait, row: &Model) -> Result<Option<Stale>, DbErr> {
+    let later: Vec<String> = Entity::find()
+        .select_only()
+        .column(Column::State)
+        .filter(Column::ChannelId.eq(row.channel_id))
+        .filter(Column::Incident.eq(row.incident.as_str()))
+        .filter(Column::Id.gt(row.id))
+        .into_tuple()
+        .all(connection)
+        .await?;
+    if later.iter().any(|state| state == DELIVERED) {
+        return Ok(Some(Stale::Overtaken));
+    }
+    if later.iter().any(|state| state == WAITING) {
+        return Ok(None);
+    }
+    // The notice of the end is as old as the end; every other of the incident is older.
+    let incident = alert::by_public_id(connection, &row.incident).await?;
+    let ended_later = |end: i64| end > row.created_at;
+    let is_over = incident
+        .and_then(|incident| incident.resolved_at)
+        .is_some_and(ended_later);
+    Ok(is_over.then_some(Stale::Over))
+}
+
+/// Lets what was given up or put aside wait again, as if it had just come in, under its own id. A message of several that
+/// nobody has goes again as that message: all of it, under the same id. How many notices; 0: it was neither.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn send_again(
+    txn: &DatabaseTransaction,
+    row: &Model,
+    at_micros: i64,
+) -> Result<u64, DbErr> {
+    let mut ids = vec![row.id];
+    let mut batch = None;
+    if let Some(message) = &row.batch {
+        let together = Entity::find()
+            .filter(Column::Batch.eq(message.as_str()))
+            .filter(Column::ChannelId.eq(row.channel_id))
+            .all(txn)
+            .await?;
+        // A receiver that has a part takes the rest under the same id for a repetition.
+        if together.iter().all(|one| one.state == GIVEN_UP) {
+            ids = together.iter().map(|one| one.id).collect();
+            batch = Some(message.clone());
+        }
+    }
+    let sent = Entity::update_many()
+        .col_expr(Column::State, Expr::value(WAITING))
+        .col_expr(Column::Attempts, Expr::value(0_i64))
+        .col_expr(Column::NextAt, Expr::value(at_micros))
+        .col_expr(Column::CreatedAt, Expr::value(at_micros))
+        .col_expr(Column::DoneAt, Expr::value(None::<i64>))
+        .col_expr(Column::Batch, Expr::value(batch))
+        .filter(Column::Id.is_in(ids))
+        .filter(Column::State.is_in(UNDELIVERED))
+        .exec(txn)
+        .await?;
+    Ok(sent.rows_affected)
+}
+
+/// Leaves what was given up or put aside unsent for good. Whether it was one of the two.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn discard(txn: &DatabaseTransaction, id: i64) -> Result<bool, DbErr> {
+    let discarded = Entity::update_many()
+        .col_expr(Column::State, Expr::value(DISCARDED))
+        .filter(Column::Id.eq(id))
+        .filter(Column::State.is_in(UNDELIVERED))
+        .exec(txn)
+        .await?;
+    Ok(discarded.rows_affected > 0)
 }

@@ -9,8 +9,13 @@
 //! | POST | `/ops/alerts/channels/{id}/rotate` | `write:notifications` |
 //! | POST | `/ops/alerts/channels/{id}/test` | `write:notifications` |
 //! | GET | `/ops/alerts/channels/{id}/deliveries` | `read:notifications` |
+//! | GET | `/ops/alerts/notices/undelivered` | `read:notifications` |
+//! | POST | `/ops/alerts/notices/{id}/send` | `write:notifications` |
+//! | POST | `/ops/alerts/notices/{id}/discard` | `write:notifications` |
 //!
 //! Telling is `notifier`'s; here is only where to.
+
+mod undelivered;
 
 use std::collections::BTreeMap;
 
@@ -58,7 +63,10 @@ pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
         .service(remove)
         .service(rotate)
         .service(test)
-        .service(deliveries);
+        .service(deliveries)
+        .service(undelivered::list)
+        .service(undelivered::send)
+        .service(undelivered::discard);
 }
 
 /// A channel, without its secrets.

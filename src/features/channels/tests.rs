@@ -1,7 +1,11 @@
 use actix_web::http::StatusCode;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use sea_orm::ConnectionTrait;
 use serde_json::json;
+use steward_actors::domain::clock::Clock;
 use steward_actors::domain::notice::standard_webhooks::{Secret, signature};
+use steward_entities::database::begin_write;
+use steward_entities::{alert, channel, outbox};
 use steward_migration::testing::TestDatabase;
 
 use crate::testing::{Ask, World};
@@ -274,4 +278,221 @@ async fn a_channel_that_a_rule_names_is_not_removed() {
 #[actix_web::test]
 async fn a_channel_that_a_rule_names_is_not_removed_postgres() {
     keeps_named(World::postgres().await).await;
+}
+
+const NOTICES: &str = "/api/v1/ops/alerts/notices";
+
+/// A notice of an incident for a channel, ended as said.
+async fn ended(
+    world: &World,
+    (channel_id, transition_id, incident): (i64, i64, &str),
+    (state, reason): (&'static str, &str),
+    at: i64,
+) -> outbox::Model {
+    let txn = begin_write(&world.database.control).await.unwrap();
+    let new = outbox::NewNotice {
+        transition_id,
+        channel_id,
+        incident: incident.to_owned(),
+        notice: "{".to_owned(),
+    };
+    let row = outbox::insert(&txn, new, at).await.unwrap();
+    outbox::finish(&txn, &[row.id], state, Some(reason), at + 1)
+        .await
+        .unwrap();
+    txn.commit().await.unwrap();
+    row
+}
+
+async fn tells_what_nobody_got(world: World) {
+    let app = world.app().await;
+    let root = world.signed_in("root", "ops_admin").await;
+    let viewer = world.signed_in("eve", "ops_viewer").await;
+    // Nobody sends while this looks: the channel is off.
+    let new =
+        json!({"name": "chat", "kind": "slack", "url": "https://8.8.8.8/x", "enabled": false});
+    let made = Ask::post(CHANNELS, new).bearer(&root).to(&app).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+    let read = &world.database.control_read;
+    let hook = channel::all(read).await.unwrap().remove(0).id;
+    let now = world.clock.now_micros();
+    let begun = now - 4 * 86_400_000_000;
+    let poison = ended(
+        &world,
+        (hook, 1, "alt_a"),
+        (outbox::QUARANTINED, "cannot be read"),
+        begun,
+    )
+    .await;
+    let dead = ended(
+        &world,
+        (hook, 2, "alt_b"),
+        (outbox::GIVEN_UP, "answered 400"),
+        begun,
+    )
+    .await;
+    let later = ended(&world, (hook, 3, "alt_b"), (outbox::DELIVERED, ""), begun).await;
+
+    // A page at a time, newest first; what was delivered is not among them.
+    let list = |query: &str| Ask::get(&format!("{NOTICES}/undelivered{query}")).bearer(&viewer);
+    let first = list("?limit=1").to(&app).await;
+    assert_eq!(first.status, StatusCode::OK, "{first:?}");
+    assert_eq!(
+        (&first.body["total"], &first.body["items"][0]["id"]),
+        (&json!(2), &json!(dead.public_id))
+    );
+    let next = first.body["next_cursor"].as_str().unwrap();
+    let second = list(&format!("?limit=1&cursor={next}")).to(&app).await;
+    let one = &second.body["items"][0];
+    assert_eq!(one["id"], poison.public_id.as_str(), "{second:?}");
+    assert_eq!(
+        (
+            &one["state"],
+            &one["reason"],
+            &one["channel_name"],
+            &one["kind"]
+        ),
+        (
+            &json!("quarantined"),
+            &json!("cannot be read"),
+            &json!("chat"),
+            &json!("alert")
+        )
+    );
+    assert!(second.body["next_cursor"].is_null());
+
+    // Who may only look changes nothing.
+    let act = |row: &outbox::Model, what: &str| {
+        Ask::post(&format!("{NOTICES}/{}/{what}", row.public_id), json!({}))
+    };
+    let barred = act(&poison, "send").bearer(&viewer).to(&app).await;
+    assert_eq!(barred.status, StatusCode::FORBIDDEN);
+    // An alert does not begin after its end was told.
+    let overtaken = act(&dead, "send").bearer(&root).to(&app).await;
+    assert_eq!(
+        (overtaken.status, &overtaken.body["code"]),
+        (StatusCode::CONFLICT, &json!("conflict"))
+    );
+    for what in ["send", "discard"] {
+        let refused = act(&later, what).bearer(&root).to(&app).await;
+        assert_eq!(refused.status, StatusCode::CONFLICT, "{what}: {refused:?}");
+    }
+    // Twice is once; the id stays, and its three days begin anew.
+    for _ in 0..2 {
+        let sent = act(&poison, "send").bearer(&root).to(&app).await;
+        assert_eq!(
+            (sent.status, &sent.body["state"]),
+            (StatusCode::OK, &json!("waiting")),
+            "{sent:?}"
+        );
+        let gone = act(&dead, "discard").bearer(&root).to(&app).await;
+        assert_eq!(
+            (gone.status, &gone.body["state"]),
+            (StatusCode::OK, &json!("discarded")),
+            "{gone:?}"
+        );
+    }
+    assert_eq!(world.audited("notices.send").await.len(), 1);
+    assert_eq!(world.audited("notices.discard").await.len(), 1);
+    let waiting = outbox::waiting(read, hook, 10).await.unwrap();
+    let (row, at) = (&waiting[0], world.clock.now_micros());
+    assert_eq!(
+        (waiting.len(), &row.public_id, row.attempts),
+        (1, &poison.public_id, 0)
+    );
+    assert_eq!((row.created_at, row.next_at, row.done_at), (at, at, None));
+    assert_eq!(list("").to(&app).await.body["total"], 0);
+    let unknown = Ask::post(&format!("{NOTICES}/msg_none/send"), json!({})).bearer(&root);
+    assert_eq!(unknown.to(&app).await.status, StatusCode::NOT_FOUND);
+
+    // Of a message of several all go again, as that message; where the receiver has a part, the rest goes by itself.
+    let gather = async |incidents: [(i64, &str, &'static str); 2], batch: &str| {
+        let mut rows = Vec::new();
+        for (step, incident, state) in incidents {
+            rows.push(ended(&world, (hook, step, incident), (state, "why"), at).await);
+        }
+        let spell = format!(
+            "UPDATE outbox SET batch = '{batch}' WHERE id IN ({}, {})",
+            rows[0].id, rows[1].id
+        );
+        world
+            .database
+            .control
+            .execute_unprepared(&spell)
+            .await
+            .unwrap();
+        let sent = act(&rows[0], "send").bearer(&root).to(&app).await;
+        assert_eq!(sent.status, StatusCode::OK, "{sent:?}");
+        let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+        let waiting = outbox::waiting(read, hook, 10).await.unwrap();
+        let those = waiting.into_iter().filter(|row| ids.contains(&row.id));
+        those.map(|row| row.batch).collect::<Vec<_>>()
+    };
+    let whole = [
+        (4, "alt_c", outbox::GIVEN_UP),
+        (5, "alt_d", outbox::GIVEN_UP),
+    ];
+    assert_eq!(
+        gather(whole, "msg_whole").await,
+        [Some("msg_whole".to_owned()), Some("msg_whole".to_owned())]
+    );
+    let part = [
+        (6, "alt_e", outbox::QUARANTINED),
+        (7, "alt_f", outbox::DELIVERED),
+    ];
+    assert_eq!(gather(part, "msg_part").await, [None]);
+
+    // Of an incident that is over only its end may still be told.
+    let txn = begin_write(&world.database.control).await.unwrap();
+    let incident = alert::NewAlert {
+        public_id: "alt_over".to_owned(),
+        rule_id: "alr_x".to_owned(),
+        rule: "too many errors".to_owned(),
+        severity: "error".to_owned(),
+        labels: Default::default(),
+        condition: "error_rate > 0.1".to_owned(),
+        value: "0.5".to_owned(),
+        channels: Default::default(),
+        active_at: at,
+    };
+    let incident = alert::insert(&txn, incident, at).await.unwrap();
+    alert::resolve(&txn, &incident, None, at + 60)
+        .await
+        .unwrap();
+    txn.commit().await.unwrap();
+    let begin = ended(
+        &world,
+        (hook, 8, "alt_over"),
+        (outbox::GIVEN_UP, "answered 400"),
+        at,
+    )
+    .await;
+    let over = act(&begin, "send").bearer(&root).to(&app).await;
+    assert_eq!(over.status, StatusCode::CONFLICT, "{over:?}");
+    let end = ended(
+        &world,
+        (hook, 9, "alt_over"),
+        (outbox::GIVEN_UP, "answered 400"),
+        at + 60,
+    )
+    .await;
+    let told = list("").to(&app).await;
+    assert_eq!(
+        told.body["items"][0]["subject"], "too many errors",
+        "{told:?}"
+    );
+    for row in [&end, &begin] {
+        let sent = act(row, "send").bearer(&root).to(&app).await;
+        assert_eq!(sent.status, StatusCode::OK, "{sent:?}");
+    }
+}
+
+#[actix_web::test]
+async fn what_nobody_got_is_listed_sent_again_and_discarded() {
+    tells_what_nobody_got(World::sqlite().await).await;
+}
+
+#[actix_web::test]
+async fn what_nobody_got_is_listed_sent_again_and_discarded_postgres() {
+    tells_what_nobody_got(World::postgres().await).await;
 }

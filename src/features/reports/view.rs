@@ -89,7 +89,7 @@ impl From<Definition> for DefinitionView {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ReportDelivery)]
 struct DeliveryView {
-    /// `waiting`, `delivered`, `given_up` or `quarantined` as in the outbox; `refused` when there was nobody to tell;
+    /// `waiting`, `delivered`, `given_up`, `quarantined` or `discarded` as in the outbox; `refused` when there was nobody to tell;
     /// `unknown` when it is no longer in the outbox.
     state: String,
     /// Why it waits, or was not delivered.

@@ -1981,6 +1981,60 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/ops/alerts/notices/undelivered": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Notices that were given up or put aside, of every channel, newest first. */
+        get: operations["channels_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ops/alerts/notices/{id}/discard": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Takes a notice off the list, unsent for good. Doing it again changes nothing. */
+        post: operations["channels_discard"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ops/alerts/notices/{id}/send": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Lets a notice wait for its channel again, under the same id; notices it was one message with go with it. Doing it again
+         *     changes nothing. 409 when that would tell what is no longer so: after a later notice of the incident, or after its end.
+         */
+        post: operations["channels_send"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/ops/alerts/rules": {
         parameters: {
             query?: never;
@@ -7369,6 +7423,34 @@ export interface components {
             /** @description For those who look at it later. */
             note?: string;
         };
+        /** @description A notice that its channel's receiver does not have. */
+        NoticeShown: {
+            /** Format: int64 */
+            attempts: number;
+            channel_id?: string | null;
+            channel_name?: string | null;
+            /** @description Since when it was to be told. */
+            created_at: string;
+            /** @description Since when it is no longer tried. */
+            done_at?: string | null;
+            /** @description `fired`, `resolved` and the like; null of a report, and where the notice cannot be read. */
+            event?: string | null;
+            /** @description The same on every attempt, also when it is sent again. */
+            id: string;
+            /** @description Public id of the incident, or of the report's run. */
+            incident_id: string;
+            /** @description `alert` or `report`. */
+            kind: string;
+            /** @description Why. */
+            reason?: string | null;
+            /**
+             * @description `given_up` (never taken, or too old), `quarantined` (it cannot be read); `waiting` once it is sent again, and
+             *     `discarded`.
+             */
+            state: string;
+            /** @description Name of the alert's rule, or of the report; null when that is gone. */
+            subject?: string | null;
+        };
         /** @description Something that was told. */
         Notification: {
             alert_id: string;
@@ -8145,6 +8227,45 @@ export interface components {
                 id: string;
                 /** @description `fraction`, `count`, `ms`, `money`, `tokens`, `s`, `days` or `status`. */
                 unit: string;
+            }[];
+            /** @description Ask for what follows with `?cursor=`; null on the last page. */
+            next_cursor?: string | null;
+            /**
+             * Format: int64
+             * @description How many there are in all; null where counting would cost too much.
+             */
+            total?: number | null;
+            /** @description Whether `total` is a count rather than an estimate. */
+            total_is_exact: boolean;
+        };
+        /** @description One page of a list. */
+        Page_NoticeShown: {
+            items: {
+                /** Format: int64 */
+                attempts: number;
+                channel_id?: string | null;
+                channel_name?: string | null;
+                /** @description Since when it was to be told. */
+                created_at: string;
+                /** @description Since when it is no longer tried. */
+                done_at?: string | null;
+                /** @description `fired`, `resolved` and the like; null of a report, and where the notice cannot be read. */
+                event?: string | null;
+                /** @description The same on every attempt, also when it is sent again. */
+                id: string;
+                /** @description Public id of the incident, or of the report's run. */
+                incident_id: string;
+                /** @description `alert` or `report`. */
+                kind: string;
+                /** @description Why. */
+                reason?: string | null;
+                /**
+                 * @description `given_up` (never taken, or too old), `quarantined` (it cannot be read); `waiting` once it is sent again, and
+                 *     `discarded`.
+                 */
+                state: string;
+                /** @description Name of the alert's rule, or of the report; null when that is gone. */
+                subject?: string | null;
             }[];
             /** @description Ask for what follows with `?cursor=`; null on the last page. */
             next_cursor?: string | null;
@@ -9757,7 +9878,7 @@ export interface components {
             /** @description Why it waits, or was not delivered. */
             reason?: string | null;
             /**
-             * @description `waiting`, `delivered`, `given_up` or `quarantined` as in the outbox; `refused` when there was nobody to tell;
+             * @description `waiting`, `delivered`, `given_up`, `quarantined` or `discarded` as in the outbox; `refused` when there was nobody to tell;
              *     `unknown` when it is no longer in the outbox.
              */
             state: string;
@@ -16735,6 +16856,115 @@ export interface operations {
             400: components["responses"]["invalid_request"];
             401: components["responses"]["unauthenticated"];
             403: components["responses"]["forbidden"];
+            429: components["responses"]["too_many_requests"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["unavailable"];
+        };
+    };
+    channels_list: {
+        parameters: {
+            query?: {
+                /** @description Rows of a page. */
+                limit?: number;
+                /** @description The same as `limit`. */
+                page_size?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Number of the page, from 1; not together with `cursor`. */
+                page?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["request_id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_NoticeShown"];
+                };
+            };
+            400: components["responses"]["invalid_request"];
+            401: components["responses"]["unauthenticated"];
+            403: components["responses"]["forbidden"];
+            422: components["responses"]["validation_failed"];
+            429: components["responses"]["too_many_requests"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["unavailable"];
+        };
+    };
+    channels_discard: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Sent again with the same key and body, the request has its effect once. */
+                "idempotency-key"?: components["parameters"]["idempotency_key"];
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["request_id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NoticeShown"];
+                };
+            };
+            400: components["responses"]["invalid_request"];
+            401: components["responses"]["unauthenticated"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["not_found"];
+            409: components["responses"]["conflict"];
+            412: components["responses"]["precondition_failed"];
+            422: components["responses"]["validation_failed"];
+            429: components["responses"]["too_many_requests"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["unavailable"];
+        };
+    };
+    channels_send: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Sent again with the same key and body, the request has its effect once. */
+                "idempotency-key"?: components["parameters"]["idempotency_key"];
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["request_id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NoticeShown"];
+                };
+            };
+            400: components["responses"]["invalid_request"];
+            401: components["responses"]["unauthenticated"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["not_found"];
+            409: components["responses"]["conflict"];
+            412: components["responses"]["precondition_failed"];
+            422: components["responses"]["validation_failed"];
             429: components["responses"]["too_many_requests"];
             500: components["responses"]["internal_error"];
             503: components["responses"]["unavailable"];

@@ -64,9 +64,9 @@ pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
         .service(rotate)
         .service(test)
         .service(deliveries)
-        .service(undelivered::list)
-        .service(undelivered::send)
-        .service(undelivered::discard);
+        .service(undelivered::list_undelivered)
+        .service(undelivered::send_undelivered)
+        .service(undelivered::discard_undelivered);
 }
 
 /// A channel, without its secrets.

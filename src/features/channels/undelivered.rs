@@ -127,7 +127,7 @@ fn conflict(why: &'static str) -> ApiError {
 /// Notices that were given up or put aside, of every channel, newest first.
 #[utoipa::path(tag = "channels", params(PageQuery), responses((status = 200, body = Page<NoticeShown>)))]
 #[get("/ops/alerts/notices/undelivered")]
-pub(super) async fn list(
+pub(super) async fn list_undelivered(
     state: web::Data<AppState>,
     caller: Can<ReadNotifications>,
     page: PageRequest,
@@ -149,7 +149,7 @@ pub(super) async fn list(
 /// changes nothing. 409 when that would tell what is no longer so: after a later notice of the incident, or after its end.
 #[utoipa::path(tag = "channels", responses((status = 200, body = NoticeShown)))]
 #[post("/ops/alerts/notices/{id}/send")]
-pub(super) async fn send(
+pub(super) async fn send_undelivered(
     state: web::Data<AppState>,
     caller: Can<WriteNotifications>,
     id: web::Path<String>,
@@ -189,7 +189,7 @@ pub(super) async fn send(
 /// Takes a notice off the list, unsent for good. Doing it again changes nothing.
 #[utoipa::path(tag = "channels", responses((status = 200, body = NoticeShown)))]
 #[post("/ops/alerts/notices/{id}/discard")]
-pub(super) async fn discard(
+pub(super) async fn discard_undelivered(
     state: web::Data<AppState>,
     caller: Can<WriteNotifications>,
     id: web::Path<String>,

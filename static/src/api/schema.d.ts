@@ -1989,7 +1989,7 @@ export interface paths {
             cookie?: never;
         };
         /** Notices that were given up or put aside, of every channel, newest first. */
-        get: operations["channels_list"];
+        get: operations["channels_list_undelivered"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2008,7 +2008,7 @@ export interface paths {
         get?: never;
         put?: never;
         /** Takes a notice off the list, unsent for good. Doing it again changes nothing. */
-        post: operations["channels_discard"];
+        post: operations["channels_discard_undelivered"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2028,7 +2028,7 @@ export interface paths {
          * Lets a notice wait for its channel again, under the same id; notices it was one message with go with it. Doing it again
          *     changes nothing. 409 when that would tell what is no longer so: after a later notice of the incident, or after its end.
          */
-        post: operations["channels_send"];
+        post: operations["channels_send_undelivered"];
         delete?: never;
         options?: never;
         head?: never;
@@ -16861,7 +16861,7 @@ export interface operations {
             503: components["responses"]["unavailable"];
         };
     };
-    channels_list: {
+    channels_list_undelivered: {
         parameters: {
             query?: {
                 /** @description Rows of a page. */
@@ -16898,7 +16898,7 @@ export interface operations {
             503: components["responses"]["unavailable"];
         };
     };
-    channels_discard: {
+    channels_discard_undelivered: {
         parameters: {
             query?: never;
             header?: {
@@ -16934,7 +16934,7 @@ export interface operations {
             503: components["responses"]["unavailable"];
         };
     };
-    channels_send: {
+    channels_send_undelivered: {
         parameters: {
             query?: never;
             header?: {

@@ -1,8 +1,8 @@
 //! Since when something is unsynced, and the call to whoever waits for that. It syncs nothing itself.
 //!
 //! An append that is not the first pays one relaxed load; only the first one tells the time and signals. A signal
-//! wakes another thread before the caller's answer goes out, which costs a call tens of microseconds where both share
-//! a processor. So whoever waits looks by itself for a while after each sync, and is signalled only after a rest.
+//! wakes another thread before the caller's answer goes out, which costs the call time where both share a
+//! processor. So whoever waits looks by itself for a while after each sync, and is signalled only after a rest.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

@@ -32,6 +32,10 @@ pub struct Model {
     pub kept_until: Option<i64>,
     /// Where it lies; none: in the directory of the configuration.
     pub place_id: Option<i64>,
+    /// How many parts it was written in: what came late makes another.
+    pub parts: i64,
+    /// When the last of them was.
+    pub written_at: i64,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -49,6 +53,19 @@ pub struct NewArchive {
     pub manifest: String,
     pub sha256: String,
     pub place_id: Option<i64>,
+    pub parts: i64,
+}
+
+/// A month with one part more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Further {
+    /// With this one.
+    pub parts: i64,
+    /// Of all of them, as the rest.
+    pub rows: i64,
+    pub bytes: i64,
+    pub manifest: String,
+    pub sha256: String,
 }
 
 /// Writes down that a month is archived; `None` when another node was faster.
@@ -73,9 +90,35 @@ pub async fn insert(
         sha256: Set(new.sha256),
         created_at: Set(at_micros),
         place_id: Set(new.place_id),
+        parts: Set(new.parts),
+        written_at: Set(at_micros),
         ..Default::default()
     };
     row.insert(txn).await.map(Some)
+}
+
+/// Writes down that a month has one part more; `false` when another node was faster.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn add_part(
+    txn: &DatabaseTransaction,
+    id: i64,
+    further: Further,
+    at_micros: i64,
+) -> Result<bool, DbErr> {
+    let updated = Entity::update_many()
+        .col_expr(Column::Parts, further.parts.into())
+        .col_expr(Column::Rows, further.rows.into())
+        .col_expr(Column::Bytes, further.bytes.into())
+        .col_expr(Column::Manifest, further.manifest.into())
+        .col_expr(Column::Sha256, further.sha256.into())
+        .col_expr(Column::WrittenAt, at_micros.into())
+        .filter(Column::Id.eq(id))
+        .filter(Column::Parts.eq(further.parts - 1))
+        .exec(txn)
+        .await?;
+    Ok(updated.rows_affected == 1)
 }
 
 /// A month, if it is archived.

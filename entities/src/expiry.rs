@@ -4,6 +4,8 @@
 
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement};
 
+use crate::archive_late;
+
 /// A table whose rows grow old.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Expiring {
@@ -155,7 +157,8 @@ impl Expiring {
 }
 
 /// Removes the oldest calls of record ids in `[from, to)` from the request log, with their tries; at most `most`.
-/// Rollups and totals keep counting them.
+/// Rollups and totals keep counting them. `spares_late`: those that came for a month whose archive was begun stay until
+/// they are in it ([`crate::archive_late`]); otherwise their marks go with them.
 ///
 /// # Errors
 /// When the database cannot be written.
@@ -163,6 +166,7 @@ pub async fn remove_calls(
     connection: &impl ConnectionTrait,
     (from, to): (i64, i64),
     most: u64,
+    spares_late: bool,
 ) -> Result<u64, DbErr> {
     let backend = connection.get_database_backend();
     let sql = format!(
@@ -173,14 +177,27 @@ pub async fn remove_calls(
     let Some(last) = value(connection.query_one_raw(last).await?)? else {
         return Ok(0);
     };
+    // In the statement itself: a row and its mark may be committed between one statement and the next.
+    let spared = |table: &str| match spares_late {
+        true => format!(
+            " AND NOT EXISTS (SELECT 1 FROM archive_late late WHERE late.rid = {table}.rid)"
+        ),
+        false => String::new(),
+    };
     let mut removed = 0;
     for table in ["request_attempts", "request_logs"] {
         let delete = Statement::from_sql_and_values(
             backend,
-            format!("DELETE FROM {table} WHERE rid >= $1 AND rid <= $2"),
+            format!(
+                "DELETE FROM {table} WHERE rid >= $1 AND rid <= $2{}",
+                spared(table)
+            ),
             [from.into(), last.into()],
         );
         removed = connection.execute_raw(delete).await?.rows_affected();
+    }
+    if !spares_late {
+        archive_late::forget(connection, (from, last)).await?;
     }
     Ok(removed)
 }

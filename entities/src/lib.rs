@@ -14,6 +14,7 @@ pub mod alert_series;
 pub mod alert_silence;
 pub mod alert_transition;
 pub mod archive;
+pub mod archive_late;
 pub mod archive_place;
 pub mod backup;
 pub mod backup_plan;

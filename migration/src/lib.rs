@@ -28,6 +28,18 @@ pub use control::ControlMigrator;
 pub use events::EventsMigrator;
 pub use ledger::LedgerMigrator;
 
+/// In the ledger and in the store of conversations, each of its own rows (`steward_entities::archive_late`).
+const ARCHIVE_LATE: &str = "
+CREATE TABLE archive_seals (
+    rid_from BIGINT NOT NULL PRIMARY KEY,
+    rid_to BIGINT NOT NULL,
+    is_settled BOOLEAN NOT NULL
+);
+CREATE TABLE archive_late (
+    rid BIGINT NOT NULL PRIMARY KEY,
+    part BIGINT
+)";
+
 /// Serialises migrating processes on one PostgreSQL database. Any number that nobody else uses.
 const ADVISORY_LOCK: i64 = 0x5374_6577_6172_6400;
 

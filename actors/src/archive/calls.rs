@@ -135,6 +135,38 @@ pub(super) async fn calls(
     (after, to): (i64, i64),
     limit: u64,
 ) -> Result<Vec<Row>, DbErr> {
+    let those = format!("l.rid > {after} AND l.rid < {to} ORDER BY l.rid LIMIT {limit}");
+    select_calls(read, &those).await
+}
+
+/// Those of the calls with these ids that are there, rising.
+pub(super) async fn calls_of(read: &impl ConnectionTrait, rids: &[i64]) -> Result<Vec<Row>, DbErr> {
+    select_calls(read, &format!("l.rid IN ({}) ORDER BY l.rid", listed(rids))).await
+}
+
+/// The tries of calls with ids in `[from, to]`.
+pub(super) async fn attempts(
+    read: &impl ConnectionTrait,
+    (from, to): (i64, i64),
+) -> Result<Vec<Row>, DbErr> {
+    select_attempts(read, &format!("l.rid >= {from} AND l.rid <= {to}")).await
+}
+
+/// The tries of calls with these ids.
+pub(super) async fn attempts_of(
+    read: &impl ConnectionTrait,
+    rids: &[i64],
+) -> Result<Vec<Row>, DbErr> {
+    select_attempts(read, &format!("l.rid IN ({})", listed(rids))).await
+}
+
+/// Numbers: nothing of them comes from outside.
+fn listed(rids: &[i64]) -> String {
+    let rids: Vec<String> = rids.iter().map(i64::to_string).collect();
+    rids.join(", ")
+}
+
+async fn select_calls(read: &impl ConnectionTrait, those: &str) -> Result<Vec<Row>, DbErr> {
     let own = CALLS[..OWN].iter();
     let mut columns: Vec<String> = own.map(|(name, kind)| selected("l", name, *kind)).collect();
     columns.extend(NAMES.map(str::to_owned));
@@ -148,30 +180,24 @@ pub(super) async fn calls(
          LEFT JOIN models m ON m.id = l.model_id \
          LEFT JOIN models um ON um.id = l.upstream_model_id \
          LEFT JOIN dim_prompt_versions v ON v.id = l.prompt_version_id \
-         WHERE l.rid > $1 AND l.rid < $2 ORDER BY l.rid LIMIT {limit}",
+         WHERE {those}",
         columns.join(", ")
     );
-    let values = [after.into(), to.into()];
-    let asked = Statement::from_sql_and_values(read.get_database_backend(), sql, values);
+    let asked = Statement::from_string(read.get_database_backend(), sql);
     let found = read.query_all_raw(asked).await?;
     found.iter().map(|found| row(found, CALLS)).collect()
 }
 
-/// The tries of calls with ids in `[from, to]`.
-pub(super) async fn attempts(
-    read: &impl ConnectionTrait,
-    (from, to): (i64, i64),
-) -> Result<Vec<Row>, DbErr> {
+async fn select_attempts(read: &impl ConnectionTrait, those: &str) -> Result<Vec<Row>, DbErr> {
     let columns: Vec<String> = ATTEMPTS
         .iter()
         .map(|(name, kind)| selected("l", name, *kind))
         .collect();
     let sql = format!(
-        "SELECT {} FROM request_attempts l WHERE l.rid >= $1 AND l.rid <= $2 ORDER BY l.rid, l.ordinal",
+        "SELECT {} FROM request_attempts l WHERE {those} ORDER BY l.rid, l.ordinal",
         columns.join(", ")
     );
-    let values = [from.into(), to.into()];
-    let asked = Statement::from_sql_and_values(read.get_database_backend(), sql, values);
+    let asked = Statement::from_string(read.get_database_backend(), sql);
     let found = read.query_all_raw(asked).await?;
     found.iter().map(|found| row(found, ATTEMPTS)).collect()
 }

@@ -1,16 +1,19 @@
 //! Months that lie in the place and that the table knows nothing of: after a restore of an older backup, or on a new
 //! machine. They are taken up, so that they are listed and can be brought back.
 //!
-//! A month that is taken up counts as archived: retention may let go what the database has of it. So one that has fewer rows
+//! A month that is taken up counts as archived: retention may let go what the database has of it, once that was compared
+//! with its files ([`super::late`]). One that has fewer rows
 //! than the database, or that another installation wrote while there are rows of ours, is left out, with the reason.
+
+use std::collections::BTreeMap;
 
 use sea_orm::DbErr;
 use serde_json::{Value, json};
 use steward_entities::archive::{self, NewArchive};
 use steward_entities::database::begin_write;
 
-use super::manifest::Manifest;
-use super::place::{There, is_whole, known, manifests, month_of};
+use super::manifest::{self, Manifest};
+use super::place::{Lying, There, is_whole, manifests, month_of, newest};
 use super::{ArchiveError, Parts};
 use crate::contents::store::Month;
 use crate::jobs::{JobContext, JobKind};
@@ -42,14 +45,21 @@ pub async fn find(
         id: place_id,
     } = parts.current().await?;
     let archived = archive::all(&parts.databases.control_read).await?;
+    // A month has a manifest for each of its parts.
     let names = manifests(depot.as_ref()).await?;
+    let months: BTreeMap<String, (Kind, Month)> = names
+        .iter()
+        .filter_map(|name| Some((manifest::before(name).to_owned(), month_of(name)?)))
+        .collect();
     let owner = parts.owner().await?;
     let mut all = Found::default();
-    for (done, name) in names.iter().enumerate() {
-        progress(u8::try_from(done * 100 / names.len()).unwrap_or(99).min(99));
-        let Some((kind, month)) = month_of(name) else {
-            continue;
-        };
+    for (done, (before, (kind, month))) in months.iter().enumerate() {
+        progress(
+            u8::try_from(done * 100 / months.len())
+                .unwrap_or(99)
+                .min(99),
+        );
+        let (kind, month) = (*kind, *month);
         let is_known = |row: &archive::Model| row.kind == kind.name() && row.month == month.name();
         if archived.iter().any(is_known) {
             continue;
@@ -58,21 +68,20 @@ pub async fn find(
             break;
         }
         let called = format!("{} {}", kind.name(), month.name());
-        let Some((manifest, sha256)) = known(depot.as_ref(), name).await? else {
+        let Some(lying) = newest(depot.as_ref(), before).await? else {
             let why = "its manifest cannot be read".to_owned();
             all.left_out.push((called, why));
             continue;
         };
-        let before = name.trim_end_matches(super::manifest::NAME);
-        let refused = match is_whole(depot.as_ref(), before, &manifest).await? {
+        let refused = match is_whole(depot.as_ref(), before, &lying.manifest).await? {
             false => Some("files of it are missing".to_owned()),
-            true => refused(parts, (kind, month), &manifest, &owner).await?,
+            true => refused(parts, (kind, month), &lying.manifest, &owner).await?,
         };
         if let Some(why) = refused {
             all.left_out.push((called, why));
             continue;
         }
-        let new = new_archive((kind, month), &manifest, sha256, place_id);
+        let new = new_archive((kind, month), lying, place_id);
         let now = parts.clock.now_micros();
         let txn = begin_write(&parts.databases.control).await?;
         archive::insert(&txn, new, now).await?;
@@ -115,19 +124,19 @@ async fn refused(
 /// A month as the table has it.
 pub(super) fn new_archive(
     (kind, month): (Kind, Month),
-    manifest: &Manifest,
-    sha256: String,
+    lying: Lying,
     place_id: Option<i64>,
 ) -> NewArchive {
     let whole = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     NewArchive {
         kind: kind.name(),
         month: month.name(),
-        rows: whole(manifest.rows),
-        bytes: whole(manifest.bytes()),
-        manifest: format!("{}/{}/{}", kind.name(), month.name(), super::manifest::NAME),
-        sha256,
+        rows: whole(lying.manifest.rows),
+        bytes: whole(lying.manifest.bytes()),
+        manifest: lying.name,
+        sha256: lying.sha256,
         place_id,
+        parts: lying.parts,
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 
 use super::calls::Names;
 use super::manifest::{Manifest, Part};
-use super::place::fetch;
+use super::place::{Fetched, fetch};
 use super::sheet::{Columns, Reading, Row};
 use super::{ArchiveError, Parts, blocking, calls, said};
 use crate::backup::with_partition;
@@ -78,25 +78,14 @@ pub async fn bring_back(
 ) -> Result<(u64, u64), ArchiveError> {
     let row = archive::by_public_id(&parts.databases.control_read, id).await?;
     let row = row.ok_or_else(|| ArchiveError::Refused("there is no such archive".to_owned()))?;
-    // What was fetched goes when this is over, however it ends.
-    let fetched = match parts.of(&row).await? {
-        Some(there) => Some(fetch(parts, &there, &row, is_cancelled).await?),
-        None => None,
-    };
-    let path = match &fetched {
-        Some(fetched) => fetched.manifest(),
-        None => parts.dir.join(&row.manifest),
-    };
-    let dir = path.parent().map(PathBuf::from).unwrap_or_default();
-    let manifest =
-        blocking(move || Manifest::verified(&path, &row.sha256).map_err(ArchiveError::Refused))
-            .await?;
+    let brought = Brought::of(parts, &row, "brought", is_cancelled).await?;
+    let manifest = &brought.manifest;
     let all: u64 = manifest.files.iter().map(|part| part.rows).sum();
     let mut bringing = Bringing {
         parts,
         progress,
         is_cancelled,
-        dir,
+        dir: brought.dir.clone(),
         all,
         seen: 0,
     };
@@ -109,6 +98,43 @@ pub async fn bring_back(
         }
     }
     Ok((manifest.rows, put_back))
+}
+
+/// An archived month whose files are what was written. What was fetched goes with it.
+pub(super) struct Brought {
+    pub(super) manifest: Manifest,
+    /// Where its files are.
+    pub(super) dir: PathBuf,
+    _fetched: Option<Fetched>,
+}
+
+impl Brought {
+    /// Fetches it, if it lies elsewhere, and sees that nothing is missing or changed.
+    pub(super) async fn of(
+        parts: &Parts,
+        row: &archive::Model,
+        what: &str,
+        is_cancelled: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Self, ArchiveError> {
+        let fetched = match parts.of(row).await? {
+            Some(there) => Some(fetch(parts, &there, row, what, is_cancelled).await?),
+            None => None,
+        };
+        let path = match &fetched {
+            Some(fetched) => fetched.manifest(),
+            None => parts.dir.join(&row.manifest),
+        };
+        let dir = path.parent().map(PathBuf::from).unwrap_or_default();
+        let sha256 = row.sha256.clone();
+        let manifest =
+            blocking(move || Manifest::verified(&path, &sha256).map_err(ArchiveError::Refused))
+                .await?;
+        Ok(Self {
+            manifest,
+            dir,
+            _fetched: fetched,
+        })
+    }
 }
 
 /// A month on its way back.
@@ -215,7 +241,7 @@ impl Bringing<'_> {
                     return Ok(put_back);
                 }
                 let contents: Vec<Content> = some.iter().map(|row| said::content(row)).collect();
-                put_back += self.parts.contents.write(&contents).await?.stored;
+                put_back += self.parts.contents.put_back(&contents).await?.stored;
                 self.saw(some.len());
             }
         }

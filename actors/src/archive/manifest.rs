@@ -7,10 +7,11 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::ArchiveError;
 use crate::depot;
 
-/// Name of a month's manifest, beside its files.
-pub(super) const NAME: &str = "manifest.json";
+const NAME: &str = "manifest";
+const SUFFIX: &str = ".json";
 /// Of this version's archives; a greater one is not read.
 pub(super) const FORMAT: u32 = 1;
 
@@ -43,6 +44,39 @@ pub(super) struct Manifest {
     /// Of calls or conversations.
     pub(super) rows: u64,
     pub(super) files: Vec<Part>,
+}
+
+/// Name of the manifest of a month with so many parts, beside its files: `manifest.json`, then `manifest-0002.json`. Each
+/// names the files of all parts up to its own.
+pub(super) fn name(parts: i64) -> String {
+    match parts {
+        1 => format!("{NAME}{SUFFIX}"),
+        _ => format!("{NAME}-{parts:04}{SUFFIX}"),
+    }
+}
+
+/// How many parts a month has whose manifest has that name; nothing for other names.
+pub(super) fn parts_of(file: &str) -> Option<i64> {
+    let rest = file.strip_prefix(NAME)?.strip_suffix(SUFFIX)?;
+    let parts = match rest.strip_prefix('-') {
+        None if rest.is_empty() => 1,
+        None => return None,
+        Some(number) => number.parse().ok().filter(|parts| *parts > 1)?,
+    };
+    (name(parts) == file).then_some(parts)
+}
+
+/// What the names of a month's files begin with, its manifest's as it is in the table.
+pub(super) fn before(manifest: &str) -> &str {
+    let end = manifest.rfind('/').map_or(0, |at| at + 1);
+    &manifest[..end]
+}
+
+/// The manifest of that name is another than the table knows.
+pub(super) fn changed(name: &str) -> ArchiveError {
+    ArchiveError::Refused(format!(
+        "the manifest {name} is not the one that was written"
+    ))
 }
 
 /// What a file hashes to, hexadecimal, and its length. Blocking.
@@ -136,5 +170,34 @@ impl Manifest {
             }
         }
         Ok(manifest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn manifests_are_known_by_their_names() {
+        for parts in [1, 2, 17, 10_000] {
+            assert_eq!(parts_of(&name(parts)), Some(parts));
+        }
+        assert_eq!(name(1), "manifest.json");
+        assert_eq!(name(2), "manifest-0002.json");
+        for other in [
+            "manifest-1.json",
+            "manifest-2.json",
+            "manifest-0001.json",
+            "manifest2.json",
+            "manifest-.json",
+            "manifest.json.bak",
+            "request_logs.parquet",
+        ] {
+            assert_eq!(parts_of(other), None, "{other}");
+        }
+        assert_eq!(
+            before("contents/2026-02/manifest-0002.json"),
+            "contents/2026-02/"
+        );
     }
 }

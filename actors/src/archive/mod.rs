@@ -3,18 +3,24 @@
 //!
 //! A month is a directory, `<kind>/<YYYY-MM>`: Parquet files and a manifest with their hashes and numbers of rows. It is
 //! written aside and goes to its place — a directory, or the folder or bucket that operators set — when it is whole, the
-//! manifest last; then a row of `archives` says so, and retention may let the month go. Bringing back puts in what is
+//! manifest last; then a row of `archives` says so, and retention may let the month go. What comes for it later stays until it is
+//! in a further part. Bringing back puts in what is
 //! missing, so it can be done any number of times; rollups never lost what it told and are left alone. Months that lie
 //! there and that nobody here knows can be taken up. What is *not* here: encryption (docs/decisions/0020).
 
 mod calls;
 mod find;
+mod growing;
 mod import;
+mod late;
 mod manifest;
+mod part;
 mod place;
 mod said;
 mod sheet;
 mod write;
+
+pub(crate) use late::Marks;
 
 pub use find::{FIND, FindMonths, Found, find};
 pub use import::{Asked, IMPORT, ImportMonth, bring_back};

@@ -99,6 +99,19 @@ impl Parts {
         }))
     }
 
+    /// Where an archived month lies, open.
+    pub(super) async fn there(&self, row: &archive::Model) -> Result<There, ArchiveError> {
+        Ok(match self.of(row).await? {
+            Some(there) => there,
+            None => There {
+                id: None,
+                depot: self.open(&Place::Folder {
+                    path: self.dir.clone(),
+                }),
+            },
+        })
+    }
+
     /// Whose months this installation writes: several may share a bucket by mistake, and none shall take another's.
     pub(super) async fn owner(&self) -> Result<String, ArchiveError> {
         if let Some(owner) = instance::get(&self.databases.control_read, OWNER).await? {
@@ -160,18 +173,30 @@ pub(super) fn month_of(name: &str) -> Option<(Kind, Month)> {
     let kind = parts.next()?;
     let kind = KINDS.into_iter().find(|known| known.name() == kind)?;
     let month = Month::parse(parts.next()?)?;
-    (parts.next() == Some(manifest::NAME) && parts.next().is_none()).then_some((kind, month))
+    manifest::parts_of(parts.next()?)?;
+    parts.next().is_none().then_some((kind, month))
 }
 
 /// The beginning of the names of a month's files.
-fn before(kind: Kind, month: Month) -> String {
+pub(super) fn before(kind: Kind, month: Month) -> String {
     format!("{}/{}/", kind.name(), month.name())
 }
 
-/// What was delivered, or lay there already.
-pub(super) struct Delivered {
+/// A month that lies in its place.
+pub(super) struct Lying {
+    /// Of its manifest, below the place.
+    pub(super) name: String,
+    pub(super) parts: i64,
     pub(super) manifest: Manifest,
     pub(super) sha256: String,
+}
+
+/// What became of a month that was written.
+pub(super) enum Delivered {
+    /// It lies where it stays.
+    Put(Lying),
+    /// One that was written before lies there, and is kept.
+    Kept(Lying),
 }
 
 /// Puts a written month (`dir` holds its files) where it stays, its manifest last: without one it is no month. What this
@@ -183,8 +208,8 @@ pub(super) async fn deliver(
     written: Manifest,
 ) -> Result<Delivered, ArchiveError> {
     let before = before(kind, month);
-    let name = format!("{before}{}", manifest::NAME);
-    if let Some((known, sha256)) = known(depot, &name).await? {
+    if let Some(lying) = newest(depot, &before).await? {
+        let known = &lying.manifest;
         if !known.owner.is_empty() && known.owner != written.owner {
             return Err(ArchiveError::Refused(format!(
                 "{} {} of another installation lies there; choose a prefix of your own",
@@ -192,21 +217,15 @@ pub(super) async fn deliver(
                 month.name()
             )));
         }
-        if known.rows >= written.rows && is_whole(depot, &before, &known).await? {
-            return Ok(Delivered {
-                manifest: known,
-                sha256,
-            });
+        if known.rows >= written.rows && is_whole(depot, &before, known).await? {
+            return Ok(Delivered::Kept(lying));
         }
-        depot.remove(&name).await?;
+        for name in manifests_of(depot, &before).await?.into_values() {
+            depot.remove(&name).await?;
+        }
     }
-    for part in &written.files {
-        let path = dir.join(&part.file);
-        let content = blocking(move || Ok(Bytes::from(std::fs::read(&path)?))).await?;
-        depot
-            .put(&format!("{before}{}", part.file), content)
-            .await?;
-    }
+    put_files(depot, dir, &before, &written.files).await?;
+    let name = format!("{before}{}", manifest::name(1));
     let (text, sha256) = written.text()?;
     depot.put(&name, text.into()).await?;
     // Parts of an earlier try that had more of them.
@@ -216,17 +235,61 @@ pub(super) async fn deliver(
             depot.remove(&file.name).await?;
         }
     }
-    Ok(Delivered {
+    Ok(Delivered::Put(Lying {
+        name,
+        parts: 1,
         manifest: written,
         sha256,
-    })
+    }))
+}
+
+/// Puts files of a month from `dir` into its place.
+pub(super) async fn put_files(
+    depot: &dyn Depot,
+    dir: &Path,
+    before: &str,
+    files: &[manifest::Part],
+) -> Result<(), ArchiveError> {
+    for part in files {
+        let path = dir.join(&part.file);
+        let content = blocking(move || Ok(Bytes::from(std::fs::read(&path)?))).await?;
+        depot
+            .put(&format!("{before}{}", part.file), content)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Names of a month's manifests, by how many parts they have.
+async fn manifests_of(
+    depot: &dyn Depot,
+    before: &str,
+) -> Result<BTreeMap<i64, String>, ArchiveError> {
+    let files = depot.list(before).await?.into_iter();
+    let manifests = files.filter_map(|file| {
+        let parts = manifest::parts_of(file.name.strip_prefix(before)?)?;
+        Some((parts, file.name))
+    });
+    Ok(manifests.collect())
+}
+
+/// A month as its newest manifest has it that can be read.
+pub(super) async fn newest(depot: &dyn Depot, before: &str) -> Result<Option<Lying>, ArchiveError> {
+    for (parts, name) in manifests_of(depot, before).await?.into_iter().rev() {
+        if let Some((manifest, sha256)) = known(depot, &name).await? {
+            return Ok(Some(Lying {
+                name,
+                parts,
+                manifest,
+                sha256,
+            }));
+        }
+    }
+    Ok(None)
 }
 
 /// A manifest that lies there, and what it hashes to; one that cannot be read is none.
-pub(super) async fn known(
-    depot: &dyn Depot,
-    name: &str,
-) -> Result<Option<(Manifest, String)>, ArchiveError> {
+async fn known(depot: &dyn Depot, name: &str) -> Result<Option<(Manifest, String)>, ArchiveError> {
     match depot.get(name).await {
         Ok(text) => Ok(Manifest::read(&text)
             .ok()
@@ -269,30 +332,32 @@ impl Drop for Fetched {
 
 impl Fetched {
     pub(super) fn manifest(&self) -> PathBuf {
-        self.0.join(manifest::NAME)
+        self.0.join(manifest::name(1))
     }
 }
 
-/// Fetches an archived month below the directory. Whether it is what was written is seen afterwards.
+/// Fetches an archived month below the directory, to be `brought` back or `compared`. Whether it is what was written is
+/// seen afterwards.
 pub(super) async fn fetch(
     parts: &Parts,
     there: &There,
     row: &archive::Model,
+    what: &str,
     is_cancelled: &(dyn Fn() -> bool + Sync),
 ) -> Result<Fetched, ArchiveError> {
-    let dir = parts.dir.join(COMING).join(&row.public_id);
+    let dir = parts
+        .dir
+        .join(COMING)
+        .join(format!("{}-{what}", row.public_id));
     let coming = Fetched(dir.clone());
     let made = dir.clone();
     blocking(move || Ok(make_anew(&made)?)).await?;
     let text = there.depot.get(&row.manifest).await?;
     if manifest::hash(&text) != row.sha256 {
-        return Err(ArchiveError::Refused(format!(
-            "the manifest {} is not the one that was written",
-            row.manifest
-        )));
+        return Err(manifest::changed(&row.manifest));
     }
     let manifest = Manifest::read(&text).map_err(ArchiveError::Refused)?;
-    let before = row.manifest.trim_end_matches(manifest::NAME);
+    let before = manifest::before(&row.manifest);
     for part in &manifest.files {
         if is_cancelled() {
             return Err(ArchiveError::Refused("it was told to stop".to_owned()));

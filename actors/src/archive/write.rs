@@ -1,6 +1,5 @@
-//! Writing months that are over.
+//! Writing months that are over, and what comes for them later.
 
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use sea_orm::DbErr;
@@ -9,47 +8,50 @@ use steward_entities::database::begin_write;
 use steward_entities::{archive, lease};
 
 use super::find::new_archive;
-use super::manifest::{self, FORMAT, Manifest, Part};
-use super::place::{deliver, make_anew};
-use super::sheet::{Cell, Columns, Row, Writing};
-use super::{ArchiveError, KINDS, Parts, blocking, calls, said};
-use crate::contents::store::{ContentFilter, Month};
+use super::late::{self, Marks};
+use super::manifest::{FORMAT, Manifest};
+use super::place::{Delivered, deliver, make_anew};
+use super::{ArchiveError, KINDS, Parts, blocking, part};
+use crate::contents::store::Month;
 use crate::domain::rid::Rid;
 use crate::jobs::{JobContext, JobKind};
 use crate::retention::Kind;
 
 /// The kind of the job that archives what is due.
 pub const WRITE: &str = "archives.write";
-/// Rows of one read of calls and of conversations.
-const CALLS_READ: u64 = 5_000;
-const SAID_READ: u64 = 100;
+/// What came late for a month waits until so long after its last part: it may trickle in.
+const PARTS_APART_US: i64 = 24 * 3_600_000_000;
 
-/// How large groups and files become.
-#[derive(Clone, Copy)]
-struct Bounds {
-    group_rows: usize,
-    /// A group is in memory as a whole, when it is written and when it is read: so much of it or little more, whatever is
-    /// said in a conversation.
-    group_bytes: usize,
-    /// A file that is as long as this is followed by another: with one more group it is still what a depot takes.
-    file_bytes: usize,
+/// What there is to do about a month.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Task {
+    /// It is in no file.
+    Write,
+    /// Something came late for it.
+    Add,
+    /// Whether everything that is here of it is in its files is not known.
+    Compare,
 }
 
-const BOUNDS: Bounds = Bounds {
-    group_rows: 20_000,
-    group_bytes: 16 << 20,
-    file_bytes: 24 << 20,
-};
-
-/// Months that are over for long enough and not in the archive, oldest first.
+/// Months that are over for long enough and not in the archive, or not as a whole; oldest first.
 ///
 /// # Errors
 /// When a database cannot be read.
 pub async fn waiting(parts: &Parts) -> Result<Vec<(Kind, Month)>, ArchiveError> {
+    let due = due(parts).await?.into_iter();
+    let mut waiting: Vec<(Kind, Month)> = due
+        .filter(|(task, ..)| *task != Task::Compare)
+        .map(|(_, kind, month)| (kind, month))
+        .collect();
+    waiting.sort_by_key(|(_, month)| *month);
+    Ok(waiting)
+}
+
+async fn due(parts: &Parts) -> Result<Vec<(Task, Kind, Month)>, ArchiveError> {
     let after = i64::try_from(parts.settings.load().archived_after.as_millis()).unwrap_or(0);
     let over_at = Rid::floor_of_ms(parts.clock.now_ms().saturating_sub(after).max(0)).0;
     let archived = archive::all(&parts.databases.control_read).await?;
-    let mut waiting = Vec::new();
+    let mut due = Vec::new();
     for kind in KINDS {
         let Some(oldest) = oldest(parts, kind, (0, over_at)).await? else {
             continue;
@@ -58,15 +60,37 @@ pub async fn waiting(parts: &Parts) -> Result<Vec<(Kind, Month)>, ArchiveError> 
         while month.to() <= over_at {
             let known = archived
                 .iter()
-                .any(|row| row.kind == kind.name() && row.month == month.name());
-            if !known && oldest_of(parts, kind, month).await?.is_some() {
-                waiting.push((kind, month));
+                .find(|row| row.kind == kind.name() && row.month == month.name());
+            if let Some(task) = task(parts, (kind, month), known).await? {
+                due.push((task, kind, month));
             }
             month = month.next();
         }
     }
-    waiting.sort_by_key(|(_, month)| *month);
-    Ok(waiting)
+    due.sort_by_key(|(task, _, month)| (*task, *month));
+    Ok(due)
+}
+
+async fn task(
+    parts: &Parts,
+    (kind, month): (Kind, Month),
+    known: Option<&archive::Model>,
+) -> Result<Option<Task>, ArchiveError> {
+    let Some(row) = known else {
+        let has_rows = oldest_of(parts, kind, month).await?.is_some();
+        return Ok(has_rows.then_some(Task::Write));
+    };
+    let marks = Marks::of(&parts.databases, &parts.contents, (kind, month)).await?;
+    let Some(marks) = marks else {
+        return Ok(None);
+    };
+    let state = marks.state().await?;
+    if !state.is_settled {
+        let has_rows = oldest_of(parts, kind, month).await?.is_some();
+        return Ok(has_rows.then_some(Task::Compare));
+    }
+    let is_due = parts.clock.now_micros() - row.written_at >= PARTS_APART_US;
+    Ok((state.late > 0 && is_due).then_some(Task::Add))
 }
 
 async fn oldest(parts: &Parts, kind: Kind, rids: (i64, i64)) -> Result<Option<i64>, ArchiveError> {
@@ -123,9 +147,10 @@ async fn write_waiting(
     progress: &(dyn Fn(u8) + Sync),
     is_cancelled: &(dyn Fn() -> bool + Sync),
 ) -> Result<Option<Vec<String>>, ArchiveError> {
-    let waiting = waiting(parts).await?;
+    let due = due(parts).await?;
     let mut written = Vec::new();
-    for (done, (kind, month)) in waiting.iter().enumerate() {
+    let mut failed = None;
+    for (done, (task, kind, month)) in due.iter().enumerate() {
         if is_cancelled() {
             break;
         }
@@ -134,18 +159,41 @@ async fn write_waiting(
         }
         // Another node may have been at it while this one waited.
         let read = &parts.databases.control_read;
-        if archive::of_month(read, kind.name(), &month.name())
-            .await?
-            .is_some()
-        {
-            continue;
+        let known = archive::of_month(read, kind.name(), &month.name()).await?;
+        let of = (*kind, *month);
+        let result = match (task, known) {
+            (Task::Write, None) => {
+                write_month(parts, *kind, *month).await?;
+                Ok(1)
+            }
+            (Task::Add, Some(row)) => late::add(parts, of, &row).await,
+            (Task::Compare, Some(row)) => {
+                let compared = late::compare(parts, of, &row, is_cancelled).await;
+                compared.map(|_| 0)
+            }
+            _ => Ok(0),
+        };
+        match result {
+            Ok(0) => {}
+            Ok(_) => written.push(format!("{} {}", kind.name(), month.name())),
+            // Of a month that is archived: it stays as it is, and the others are none the worse.
+            Err(error) => {
+                tracing::warn!(
+                    kind = kind.name(),
+                    month = month.name(),
+                    %error,
+                    "it is not known whether all of an archived month is in its files; it stays in the database"
+                );
+                failed = failed.or(Some(error));
+            }
         }
-        write_month(parts, *kind, *month).await?;
-        written.push(format!("{} {}", kind.name(), month.name()));
-        let per_cent = (done + 1) * 100 / waiting.len();
+        let per_cent = (done + 1) * 100 / due.len();
         progress(u8::try_from(per_cent).unwrap_or(99).min(99));
     }
-    Ok(Some(written))
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(Some(written)),
+    }
 }
 
 /// Prolonged for every month.
@@ -158,17 +206,16 @@ async fn take_lease(parts: &Parts) -> Result<bool, ArchiveError> {
 }
 
 async fn write_month(parts: &Parts, kind: Kind, month: Month) -> Result<(), ArchiveError> {
+    let marks = Marks::of(&parts.databases, &parts.contents, (kind, month)).await?;
+    let Some(marks) = marks else {
+        return Ok(());
+    };
     let begun = parts.making(kind, month);
     let made = begun.clone();
     blocking(move || Ok(make_anew(&made)?)).await?;
     let there = parts.current().await?;
-    let files = match kind {
-        Kind::Contents => write_said(parts, month, &begun).await?,
-        _ => write_calls(parts, month, &begun).await?,
-    };
-    let main = files.first().map(|part| part.table.clone());
-    let of_main = |part: &&Part| Some(&part.table) == main.as_ref();
-    let rows = files.iter().filter(of_main).map(|part| part.rows).sum();
+    marks.seal(parts, (kind, month)).await?;
+    let files = part::write(parts, (kind, month), &begun, &marks, 1).await?;
     let manifest = Manifest {
         format: FORMAT,
         kind: kind.name().to_owned(),
@@ -177,17 +224,24 @@ async fn write_month(parts: &Parts, kind: Kind, month: Month) -> Result<(), Arch
         written_at: parts.clock.now_micros(),
         written_by: env!("CARGO_PKG_VERSION").to_owned(),
         owner: parts.owner().await?,
-        rows,
+        rows: part::rows(&files),
         files,
     };
-    let done = deliver(there.depot.as_ref(), &begun, (kind, month), manifest).await?;
+    let delivered = deliver(there.depot.as_ref(), &begun, (kind, month), manifest).await?;
     blocking(move || Ok(std::fs::remove_dir_all(&begun)?)).await?;
-    let (manifest, sha256) = (done.manifest, done.sha256);
-    let (rows, bytes) = (manifest.rows, manifest.bytes());
-    let new = new_archive((kind, month), &manifest, sha256, there.id);
+    let (lying, is_kept) = match delivered {
+        Delivered::Put(lying) => (lying, false),
+        Delivered::Kept(lying) => (lying, true),
+    };
+    let (rows, bytes) = (lying.manifest.rows, lying.manifest.bytes());
+    let new = new_archive((kind, month), lying, there.id);
     let txn = begin_write(&parts.databases.control).await?;
     archive::insert(&txn, new, parts.clock.now_micros()).await?;
     txn.commit().await?;
+    // One that lay there was written before this: it is compared, when somebody looks again.
+    if !is_kept {
+        marks.settle().await?;
+    }
     tracing::info!(
         kind = kind.name(),
         month = month.name(),
@@ -196,157 +250,6 @@ async fn write_month(parts: &Parts, kind: Kind, month: Month) -> Result<(), Arch
         "a month is archived"
     );
     Ok(())
-}
-
-/// A table's files, which grow by groups of rows.
-struct Growing {
-    dir: PathBuf,
-    table: &'static str,
-    columns: Columns,
-    bounds: Bounds,
-    /// None: none is begun, or a group is being written.
-    file: Option<Writing>,
-    waiting: Vec<Row>,
-    waiting_bytes: usize,
-    /// Of the file that grows.
-    rows: u64,
-    done: Vec<Part>,
-}
-
-impl Growing {
-    fn begin(dir: &Path, table: &'static str, columns: Columns) -> Self {
-        Self {
-            dir: dir.to_owned(),
-            table,
-            columns,
-            bounds: BOUNDS,
-            file: None,
-            waiting: Vec::new(),
-            waiting_bytes: 0,
-            rows: 0,
-            done: Vec::new(),
-        }
-    }
-
-    /// The name of the file that grows: `calls.parquet`, and then `calls-0002.parquet`.
-    fn name(&self) -> String {
-        match self.done.len() {
-            0 => format!("{}.parquet", self.table),
-            many => format!("{}-{:04}.parquet", self.table, many + 1),
-        }
-    }
-
-    async fn add(&mut self, rows: Vec<Row>) -> Result<(), ArchiveError> {
-        for row in rows {
-            self.waiting_bytes += row.iter().map(weight).sum::<usize>();
-            self.waiting.push(row);
-            if self.waiting.len() >= self.bounds.group_rows
-                || self.waiting_bytes >= self.bounds.group_bytes
-            {
-                self.flush().await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn flush(&mut self) -> Result<(), ArchiveError> {
-        let rows = std::mem::take(&mut self.waiting);
-        self.waiting_bytes = 0;
-        self.rows += rows.len() as u64;
-        let (path, table, columns) = (self.dir.join(self.name()), self.table, self.columns);
-        let file = self.file.take();
-        let grown = blocking(move || {
-            let mut file = match file {
-                Some(file) => file,
-                None => Writing::begin(&path, table, columns)?,
-            };
-            file.group(&rows)?;
-            Ok(file)
-        })
-        .await?;
-        let is_full = grown.bytes() >= self.bounds.file_bytes;
-        self.file = Some(grown);
-        match is_full {
-            true => self.close().await,
-            false => Ok(()),
-        }
-    }
-
-    async fn close(&mut self) -> Result<(), ArchiveError> {
-        let (name, file) = (self.name(), self.file.take());
-        let path = self.dir.join(&name);
-        let (sha256, bytes) = blocking(move || {
-            if let Some(file) = file {
-                file.finish()?;
-            }
-            Ok(manifest::digest(&path)?)
-        })
-        .await?;
-        self.done.push(Part {
-            table: self.table.to_owned(),
-            file: name,
-            rows: std::mem::take(&mut self.rows),
-            bytes,
-            sha256,
-        });
-        Ok(())
-    }
-
-    /// There is a file, if nothing is in it.
-    async fn finish(mut self) -> Result<Vec<Part>, ArchiveError> {
-        if !self.waiting.is_empty() || self.done.is_empty() {
-            self.flush().await?;
-        }
-        if self.file.is_some() {
-            self.close().await?;
-        }
-        Ok(self.done)
-    }
-}
-
-/// What a value takes in memory, or so.
-fn weight(cell: &Cell) -> usize {
-    16 + cell.text().map_or(0, str::len)
-}
-
-async fn write_calls(parts: &Parts, month: Month, dir: &Path) -> Result<Vec<Part>, ArchiveError> {
-    let read = &parts.databases.ledger_read;
-    let mut log = Growing::begin(dir, "request_logs", calls::CALLS);
-    let mut tries = Growing::begin(dir, "request_attempts", calls::ATTEMPTS);
-    let mut after = month.from() - 1;
-    loop {
-        let rows = calls::calls(read, (after, month.to()), CALLS_READ).await?;
-        let Some(last) = rows.last().map(|row| calls::rid(row)) else {
-            break;
-        };
-        tries
-            .add(calls::attempts(read, (after + 1, last)).await?)
-            .await?;
-        log.add(rows).await?;
-        after = last;
-    }
-    let mut files = log.finish().await?;
-    files.extend(tries.finish().await?);
-    Ok(files)
-}
-
-async fn write_said(parts: &Parts, month: Month, dir: &Path) -> Result<Vec<Part>, ArchiveError> {
-    let filter = ContentFilter {
-        rid_from: Some(month.from()),
-        rid_to: Some(month.to()),
-        ..ContentFilter::default()
-    };
-    let mut file = Growing::begin(dir, "conversation_contents", said::CONTENTS);
-    let mut before = None;
-    loop {
-        let (hits, next) = parts.contents.list(&filter, before, SAID_READ).await?;
-        file.add(hits.into_iter().map(said::row).collect()).await?;
-        match next {
-            Some(next) => before = Some(next),
-            None => break,
-        }
-    }
-    file.finish().await
 }
 
 /// The job [`WRITE`].
@@ -372,52 +275,5 @@ impl JobKind for WriteMonths {
             Some(written) => Ok(json!({ "archived": written })),
             None => Err("months are being archived already".to_owned()),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::sheet::{Kind, Reading};
-    use super::*;
-
-    static COLUMNS: Columns = &[("rid", Kind::Number), ("said", Kind::Text)];
-
-    #[tokio::test]
-    async fn long_tables_are_several_files_and_groups_fit_into_memory() {
-        let dir = tempfile::tempdir().unwrap();
-        let row = |n: i64| vec![Cell::Number(Some(n)), Cell::Text(Some("said ".repeat(20)))];
-        let bounds = Bounds {
-            group_rows: 1_000,
-            group_bytes: 1_000,
-            file_bytes: 800,
-        };
-        let mut growing = Growing {
-            bounds,
-            ..Growing::begin(dir.path(), "said", COLUMNS)
-        };
-        growing.add((0..100).map(row).collect()).await.unwrap();
-        let parts = growing.finish().await.unwrap();
-        let names: Vec<&str> = parts.iter().map(|part| part.file.as_str()).collect();
-        assert_eq!(names[..2], ["said.parquet", "said-0002.parquet"]);
-        assert_eq!(parts.iter().map(|part| part.rows).sum::<u64>(), 100);
-        let mut read = Vec::new();
-        for part in &parts {
-            let path = dir.path().join(&part.file);
-            assert_eq!(std::fs::metadata(&path).unwrap().len(), part.bytes);
-            let mut file = Reading::open(&path, COLUMNS).unwrap();
-            while let Some(group) = file.group().unwrap() {
-                // Eight rows weigh more than a thousand bytes.
-                assert!(group.len() <= 8, "{} rows in a group", group.len());
-                read.extend(group);
-            }
-        }
-        assert_eq!(read, (0..100).map(row).collect::<Vec<_>>());
-
-        // There is a file, if nothing is in it.
-        let empty = Growing::begin(dir.path(), "nothing", COLUMNS);
-        let parts = empty.finish().await.unwrap();
-        assert_eq!((parts.len(), parts[0].rows), (1, 0));
-        let mut file = Reading::open(&dir.path().join("nothing.parquet"), COLUMNS).unwrap();
-        assert_eq!(file.group().unwrap(), None);
     }
 }

@@ -586,6 +586,27 @@ impl Transaction for PostgresTransaction {
         Ok(())
     }
 
+    async fn sealed(&mut self, least: i64, greatest: i64) -> Result<Vec<(i64, i64)>, WriteError> {
+        let months = sqlx::query_as(
+            "SELECT rid_from, rid_to FROM archive_seals WHERE rid_to > $1 AND rid_from <= $2",
+        )
+        .bind(least)
+        .bind(greatest)
+        .fetch_all(&mut *self.held.connection().await?)
+        .await?;
+        Ok(months)
+    }
+
+    async fn mark_late(&mut self, rids: &[i64]) -> Result<(), WriteError> {
+        sqlx::query(
+            "INSERT INTO archive_late (rid) SELECT UNNEST($1::bigint[]) ON CONFLICT DO NOTHING",
+        )
+        .bind(rids)
+        .execute(&mut *self.held.connection().await?)
+        .await?;
+        Ok(())
+    }
+
     async fn mark_replayed(&mut self, id: i64, now_micros: i64) -> Result<(), WriteError> {
         sqlx::query(
             "UPDATE dead_letters SET replayed_at = $1 WHERE id = $2 AND replayed_at IS NULL",

@@ -651,6 +651,26 @@ impl Transaction for SqliteTransaction<'_> {
         Ok(())
     }
 
+    async fn sealed(&mut self, least: i64, greatest: i64) -> Result<Vec<(i64, i64)>, WriteError> {
+        let connection = self.held.connection().await?;
+        let mut statement = connection.prepare_cached(
+            "SELECT rid_from, rid_to FROM archive_seals WHERE rid_to > ? AND rid_from <= ?",
+        )?;
+        let months =
+            statement.query_map([least, greatest], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(months.collect::<Result<_, _>>()?)
+    }
+
+    async fn mark_late(&mut self, rids: &[i64]) -> Result<(), WriteError> {
+        let connection = self.held.connection().await?;
+        let mut statement = connection
+            .prepare_cached("INSERT INTO archive_late (rid) VALUES (?) ON CONFLICT DO NOTHING")?;
+        for rid in rids {
+            statement.execute([rid])?;
+        }
+        Ok(())
+    }
+
     async fn mark_replayed(&mut self, id: i64, now_micros: i64) -> Result<(), WriteError> {
         self.held.connection().await?.execute(
             "UPDATE dead_letters SET replayed_at = ? WHERE id = ? AND replayed_at IS NULL",

@@ -114,6 +114,11 @@ pub(super) trait Transaction: Send + Sized {
     ) -> Result<Vec<(i64, Vec<u8>)>, WriteError>;
     /// Takes away some of what was kept so before.
     async fn forget_recent(&mut self, before_micros: i64) -> Result<(), WriteError>;
+    /// Record ids of the months that reach into `least..=greatest` and whose archive was begun: from the first up to the
+    /// second. Asked for after rows were put in: until this transaction ends nobody begins with another month of theirs.
+    async fn sealed(&mut self, least: i64, greatest: i64) -> Result<Vec<(i64, i64)>, WriteError>;
+    /// Notes that these rows came after their month's archive was begun.
+    async fn mark_late(&mut self, rids: &[i64]) -> Result<(), WriteError>;
     async fn mark_replayed(&mut self, id: i64, now_micros: i64) -> Result<(), WriteError>;
     async fn advance(&mut self, node: u8, seq: u64) -> Result<(), WriteError>;
     async fn commit(self) -> Result<(), WriteError>;
@@ -242,6 +247,7 @@ impl Shared {
                 .is_none_or(|rids| rids.contains(&row.bigs[0]))
         });
         transaction.insert_attempts(&new).await?;
+        mark_late(&mut transaction, &new).await?;
         let totals = Totals::of(new.iter().map(|row| row.record));
         transaction.add_totals(batch.node, &totals).await?;
         self.add_rollups(&mut transaction, batch.node, &new).await?;
@@ -391,6 +397,7 @@ impl Shared {
         }
         let new: Vec<&Row<'_>> = rows.iter().collect();
         transaction.insert_attempts(&new).await?;
+        mark_late(&mut transaction, &new).await?;
         let totals = Totals::of(std::iter::once(record));
         transaction.add_totals(letter.node, &totals).await?;
         self.add_rollups(&mut transaction, letter.node, &new)
@@ -399,6 +406,25 @@ impl Shared {
         transaction.commit().await?;
         self.names.lock().merge(learned);
         Ok(true)
+    }
+}
+
+/// New rows of a month whose archive was begun are in none of its files yet: a letter replayed after weeks, the spool of a
+/// node that was away. They are marked, so that they come into a further file and do not go before.
+async fn mark_late<T: Transaction>(
+    transaction: &mut T,
+    new: &[&Row<'_>],
+) -> Result<(), WriteError> {
+    let rids = || new.iter().map(|row| row.bigs[0]);
+    let Some((least, greatest)) = rids().min().zip(rids().max()) else {
+        return Ok(());
+    };
+    let sealed = transaction.sealed(least, greatest).await?;
+    let is_late = |rid: &i64| sealed.iter().any(|(from, to)| (*from..*to).contains(rid));
+    let late: Vec<i64> = rids().filter(is_late).collect();
+    match late.is_empty() {
+        true => Ok(()),
+        false => transaction.mark_late(&late).await,
     }
 }
 

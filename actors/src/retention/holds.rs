@@ -7,15 +7,21 @@ use std::collections::BTreeMap;
 
 use crate::contents::store::Month;
 
-/// Months in the archive, and until when each that was brought back stays (0: it was not).
-pub type Archived = BTreeMap<Month, i64>;
+/// A month in the archive.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Archived {
+    /// All that is here of it is in its files.
+    pub is_whole: bool,
+    /// Until when it stays, as it was brought back (0: it was not).
+    pub kept_until: i64,
+}
 
 /// What the archive has to say about one kind of data.
 #[derive(Clone, Debug, Default)]
 pub struct Holds {
-    /// Only months in the archive may go.
+    /// Only months in the archive may go, each when all of it is there.
     pub archives: bool,
-    pub archived: Archived,
+    pub archived: BTreeMap<Month, Archived>,
 }
 
 impl Holds {
@@ -29,7 +35,7 @@ impl Holds {
         while month.from() < cutoff {
             let stretch = (month.from(), month.to().min(cutoff));
             let held = match self.archived.get(&month) {
-                Some(kept_until) => *kept_until > now_micros,
+                Some(month) => month.kept_until > now_micros || (self.archives && !month.is_whole),
                 None => self.archives,
             };
             if !held {
@@ -65,33 +71,50 @@ mod tests {
         assert_eq!(holds.free(cutoff, cutoff, NOW), []);
     }
 
+    const WHOLE: Archived = Archived {
+        is_whole: true,
+        kept_until: 0,
+    };
+
     #[test]
-    fn a_month_that_is_to_be_archived_stays_until_it_is() {
+    fn a_month_that_is_to_be_archived_stays_until_all_of_it_is() {
         let cutoff = month("2026-02").from() + 99;
         let (december, january) = (month("2025-12"), month("2026-01"));
-        let holds = |archived: &[Month]| Holds {
+        let holds = |archived: &[(Month, Archived)]| Holds {
             archives: true,
-            archived: archived.iter().map(|month| (*month, 0)).collect(),
+            archived: archived.iter().copied().collect(),
         };
         let oldest = december.from();
         assert_eq!(holds(&[]).free(oldest, cutoff, NOW), []);
         assert_eq!(
-            holds(&[december]).free(oldest, cutoff, NOW),
+            holds(&[(december, WHOLE)]).free(oldest, cutoff, NOW),
             [(december.from(), december.to())]
         );
         // A gap in the archive is a gap in what goes.
         assert_eq!(
-            holds(&[january]).free(oldest, cutoff, NOW),
+            holds(&[(january, WHOLE)]).free(oldest, cutoff, NOW),
             [(january.from(), january.to())]
         );
+        // So is a month for which something came late, as long as somebody archives.
+        let mut late = holds(&[(december, Archived::default()), (january, WHOLE)]);
+        assert_eq!(
+            late.free(oldest, cutoff, NOW),
+            [(january.from(), january.to())]
+        );
+        late.archives = false;
+        assert_eq!(late.free(oldest, cutoff, NOW), [(oldest, cutoff)]);
     }
 
     #[test]
     fn what_was_brought_back_stays_for_its_time_whether_or_not_it_archives() {
         let (december, january) = (month("2025-12"), month("2026-01"));
+        let back = Archived {
+            kept_until: NOW + 1,
+            ..WHOLE
+        };
         let holds = Holds {
             archives: false,
-            archived: [(december, NOW + 1), (january, 0)].into(),
+            archived: [(december, back), (january, WHOLE)].into(),
         };
         let range = (december.from(), january.to());
         assert_eq!(

@@ -17,9 +17,10 @@ use tokio::time::sleep;
 
 use super::board::{Board, Turn};
 use super::files::DatabaseFile;
-use super::holds::Holds;
+use super::holds::{Archived, Holds};
 use super::kind::{Home, Kind};
 use super::pace::{HELD_MAX, Pace, Step};
+use crate::archive::Marks;
 use crate::contents::store::{ContentStore, Month};
 use crate::domain::clock::SharedClock;
 use crate::domain::rid::Rid;
@@ -91,17 +92,37 @@ pub struct Due {
     pub rows: u64,
 }
 
-/// Whether months of this kind are archived, and which are.
-fn holds(kind: Kind, settings: &Settings, archived: &[archive::Model]) -> Holds {
-    let of_kind = archived.iter().filter(|row| row.kind == kind.name());
-    let months = of_kind.filter_map(|row| {
-        let month = Month::parse(&row.month)?;
-        Some((month, row.kept_until.unwrap_or(0)))
-    });
-    Holds {
+/// Whether months of this kind are archived, and which of those that reach into `rids` are, and whether as a whole.
+async fn holds(
+    parts: &Parts,
+    kind: Kind,
+    settings: &Settings,
+    (oldest, cutoff): (i64, i64),
+) -> Result<Holds, DbErr> {
+    let archived = archive::all(&parts.databases.control_read).await?;
+    let mut holds = Holds {
         archives: settings.archives && kind.by_rid(),
-        archived: months.collect(),
+        archived: BTreeMap::new(),
+    };
+    for row in archived.iter().filter(|row| row.kind == kind.name()) {
+        let month = Month::parse(&row.month);
+        let Some(month) = month.filter(|month| month.to() > oldest && month.from() < cutoff) else {
+            continue;
+        };
+        let marks = Marks::of(&parts.databases, &parts.contents, (kind, month)).await;
+        let marks = marks.map_err(|error| DbErr::Custom(error.to_string()))?;
+        let is_whole = match marks {
+            Some(marks) => marks.state().await?.is_whole(),
+            None => true,
+        };
+        let kept_until = row.kept_until.unwrap_or(0);
+        let archived = Archived {
+            is_whole,
+            kept_until,
+        };
+        holds.archived.insert(month, archived);
     }
+    Ok(holds)
 }
 
 impl Parts {
@@ -137,6 +158,8 @@ struct Sweep<'a> {
     /// One for each file or schema that it has come to.
     writers: BTreeMap<Home, Writer>,
     report: Report,
+    /// What came for a month whose archive was begun stays until it is in it.
+    spares_late: bool,
     is_cancelled: &'a (dyn Fn() -> bool + Sync),
 }
 
@@ -188,8 +211,8 @@ pub async fn due(parts: &Parts, kind: Kind, now_micros: i64, most: u64) -> Resul
     let Some(oldest) = parts.census(kind, (0, cutoff), 1).await?.oldest else {
         return Ok(Due::default());
     };
-    let archived = archive::all(&parts.databases.control_read).await?;
-    let stretches = holds(kind, &settings, &archived).free(oldest, cutoff, now_micros);
+    let holds = holds(parts, kind, &settings, (oldest, cutoff)).await?;
+    let stretches = holds.free(oldest, cutoff, now_micros);
     let mut rows = 0;
     for stretch in &stretches {
         rows += parts.census(kind, *stretch, most).await?.rows;
@@ -227,6 +250,7 @@ pub async fn pass(
         parts,
         writers: BTreeMap::new(),
         report: Report::default(),
+        spares_late: parts.settings.load().archives,
         is_cancelled,
     };
     for (kind, stretches) in &all {
@@ -308,14 +332,19 @@ impl Sweep<'_> {
     /// Removes some of the oldest.
     async fn remove(&mut self, kind: Kind, ages: (i64, i64), most: u64) -> Result<Step, DbErr> {
         let Some(table) = kind.table() else {
-            let step = self.parts.contents.remove_some(ages, most).await;
+            let step = self
+                .parts
+                .contents
+                .remove_some(ages, most, self.spares_late)
+                .await;
             return step.map_err(|error| DbErr::Custom(error.to_string()));
         };
+        let spares_late = self.spares_late;
         let writer = self.writer(kind.home()).await?;
         let txn = begin_write(&writer.connection).await?;
         let begun = Instant::now();
         let rows = match kind {
-            Kind::RequestLogs => expiry::remove_calls(&txn, ages, most).await?,
+            Kind::RequestLogs => expiry::remove_calls(&txn, ages, most, spares_late).await?,
             _ => table.remove_some(&txn, ages, most).await?,
         };
         txn.commit().await?;

@@ -32,18 +32,18 @@ on_both!(
     months_nobody_knows_are_found,
 );
 
-const DAY_MS: i64 = 86_400_000;
+pub(crate) const DAY_MS: i64 = 86_400_000;
 /// 2026-03-15T18:30:00Z: February is over, and so is its time for being told late.
-const NOW_MS: i64 = 1_773_599_400_000;
-const FEBRUARY_MS: i64 = NOW_MS - 40 * DAY_MS;
+pub(crate) const NOW_MS: i64 = 1_773_599_400_000;
+pub(crate) const FEBRUARY_MS: i64 = NOW_MS - 40 * DAY_MS;
 
 /// A bucket, or none while it is out of reach.
 #[derive(Debug, Default)]
-struct Bucket {
+pub(crate) struct Bucket {
     files: Mutex<BTreeMap<String, Bytes>>,
-    is_away: Mutex<bool>,
+    pub(crate) is_away: Mutex<bool>,
     /// Takes so many files and is away then.
-    takes: Mutex<Option<usize>>,
+    pub(crate) takes: Mutex<Option<usize>>,
 }
 
 #[async_trait::async_trait]
@@ -113,13 +113,13 @@ impl Outward for Bucket {
 }
 
 impl Bucket {
-    fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         self.files.lock().keys().cloned().collect()
     }
 }
 
 /// New months go to the bucket from now on.
-async fn choose_bucket(database: &TestDatabase, parts: &Parts) -> archive_place::Model {
+pub(crate) async fn choose_bucket(database: &TestDatabase, parts: &Parts) -> archive_place::Model {
     let place = depot::Place::Bucket(depot::Bucket {
         endpoint: "https://s3.example.com".into(),
         region: "eu".into(),
@@ -148,7 +148,7 @@ fn parts(database: &TestDatabase) -> Parts {
     parts_by(database, Arc::default())
 }
 
-fn parts_by(database: &TestDatabase, outward: Arc<Bucket>) -> Parts {
+pub(crate) fn parts_by(database: &TestDatabase, outward: Arc<Bucket>) -> Parts {
     // Files on either database: what PostgreSQL does differently is tested where the store is.
     let contents = ContentStore::new(
         Place::Files(database.dir().join("contents")),
@@ -170,16 +170,16 @@ fn parts_by(database: &TestDatabase, outward: Arc<Bucket>) -> Parts {
     }
 }
 
-fn rid(ms: i64, n: i64) -> i64 {
+pub(crate) fn rid(ms: i64, n: i64) -> i64 {
     Rid::floor_of_ms(ms).0 + n
 }
 
-async fn run(connection: &impl ConnectionTrait, sql: &str) {
+pub(crate) async fn run(connection: &impl ConnectionTrait, sql: &str) {
     connection.execute_unprepared(sql).await.unwrap();
 }
 
 /// Everything of the table as text, in order.
-async fn dump(connection: &impl ConnectionTrait, sql: &str) -> Vec<String> {
+pub(crate) async fn dump(connection: &impl ConnectionTrait, sql: &str) -> Vec<String> {
     let asked = Statement::from_string(connection.get_database_backend(), sql);
     let rows = connection.query_all_raw(asked).await.unwrap();
     rows.iter()
@@ -188,7 +188,7 @@ async fn dump(connection: &impl ConnectionTrait, sql: &str) -> Vec<String> {
 }
 
 /// The log spelt out: every column of every call, with the names behind its ids.
-async fn calls(database: &TestDatabase) -> Vec<String> {
+pub(crate) async fn calls(database: &TestDatabase) -> Vec<String> {
     let columns = [
         "id",
         "token_id",
@@ -233,13 +233,13 @@ async fn calls(database: &TestDatabase) -> Vec<String> {
     dump(&database.ledger_read, &sql).await
 }
 
-async fn tries(database: &TestDatabase) -> Vec<String> {
+pub(crate) async fn tries(database: &TestDatabase) -> Vec<String> {
     let sql = "SELECT CAST(rid AS TEXT) || '|' || CAST(ordinal AS TEXT) || '|' || CAST(status_code AS TEXT) || '|' || \
         COALESCE(error_code, '-') FROM request_attempt_view ORDER BY rid, ordinal";
     dump(&database.ledger_read, sql).await
 }
 
-async fn furnish(database: &TestDatabase, parts: &Parts) {
+pub(crate) async fn furnish(database: &TestDatabase, parts: &Parts) {
     let ledger = &database.ledger;
     run(
         ledger,
@@ -279,7 +279,7 @@ async fn furnish(database: &TestDatabase, parts: &Parts) {
     parts.contents.write(&contents).await.unwrap();
 }
 
-fn said(n: i64) -> Content {
+pub(crate) fn said(n: i64) -> Content {
     Content {
         rid: rid(FEBRUARY_MS, n),
         id_tail: 9,
@@ -299,7 +299,7 @@ fn said(n: i64) -> Content {
     }
 }
 
-async fn kept(parts: &Parts) -> Vec<(String, Said)> {
+pub(crate) async fn kept(parts: &Parts) -> Vec<(String, Said)> {
     let (hits, _) = parts
         .contents
         .list(&ContentFilter::default(), None, 99)
@@ -310,12 +310,12 @@ async fn kept(parts: &Parts) -> Vec<(String, Said)> {
         .collect()
 }
 
-async fn archived(database: &TestDatabase, kind: &str) -> archive::Model {
+pub(crate) async fn archived(database: &TestDatabase, kind: &str) -> archive::Model {
     let all = archive::all(&database.control_read).await.unwrap();
     all.into_iter().find(|row| row.kind == kind).unwrap()
 }
 
-async fn back(parts: &Parts, row: &archive::Model) -> Result<(u64, u64), String> {
+pub(crate) async fn back(parts: &Parts, row: &archive::Model) -> Result<(u64, u64), String> {
     let back = bring_back(parts, &row.public_id, &|_| {}, &|| false).await;
     back.map_err(|error| error.to_string())
 }
@@ -439,7 +439,7 @@ async fn files_that_were_changed_are_refused(database: &TestDatabase) {
 }
 
 /// February leaves the databases.
-async fn forget(database: &TestDatabase) {
+pub(crate) async fn forget(database: &TestDatabase) {
     let end = rid(NOW_MS - 10 * DAY_MS, 0);
     for table in ["request_logs", "request_attempts"] {
         let sql = format!("DELETE FROM {table} WHERE rid < {end}");

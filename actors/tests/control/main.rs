@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
 mod archive;
+mod archive_late;
 mod feedback_learner;
 mod files;
 mod health_prober;

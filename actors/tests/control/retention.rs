@@ -18,7 +18,7 @@ use steward_entities::archive::{self, NewArchive};
 use steward_entities::column::HiddenText;
 use steward_entities::operator::{self, NewOperator};
 use steward_entities::session::{self, NewSession};
-use steward_entities::{idempotency_key, role};
+use steward_entities::{archive_late, idempotency_key, role};
 use steward_migration::testing::TestDatabase;
 
 use crate::{committed, eventually, on_both, supervised};
@@ -397,6 +397,7 @@ async fn a_month_that_is_to_be_archived_stays_until_it_is(database: &TestDatabas
         manifest: "m".into(),
         sha256: "s".into(),
         place_id: None,
+        parts: 1,
     };
     let row = committed(database, async |txn| {
         archive::insert(txn, archived.clone(), NOW).await
@@ -414,6 +415,17 @@ async fn a_month_that_is_to_be_archived_stays_until_it_is(database: &TestDatabas
         })
         .await;
     };
+    assert_eq!(
+        passed(&parts).await.rows(),
+        0,
+        "what its files have is not known"
+    );
+    committed(database, async |_| {
+        let rids = (january.from(), january.to());
+        archive_late::seal(&database.ledger, rids).await?;
+        archive_late::settle(&database.ledger, rids.0).await
+    })
+    .await;
     hold(NOW + 1).await;
     assert_eq!(
         passed(&parts).await.rows(),

@@ -2,6 +2,7 @@
 
 mod m0001_contents;
 mod m0002_erasure;
+mod m0003_archive_late;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -14,6 +15,7 @@ impl MigratorTrait for ContentsMigrator {
         vec![
             Box::new(m0001_contents::Change),
             Box::new(m0002_erasure::Change),
+            Box::new(m0003_archive_late::Change),
         ]
     }
 }

@@ -37,6 +37,7 @@ mod m0052_channel_patience;
 mod m0053_price_tiers;
 mod m0054_price_per_unit;
 mod m0056_health_days;
+mod m0057_archive_parts;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -84,6 +85,7 @@ impl MigratorTrait for ControlMigrator {
             Box::new(m0053_price_tiers::Change),
             Box::new(m0054_price_per_unit::Change),
             Box::new(m0056_health_days::Change),
+            Box::new(m0057_archive_parts::Change),
         ]
     }
 }

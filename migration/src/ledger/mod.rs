@@ -20,6 +20,7 @@ mod m0053_hour_cache;
 mod m0054_letters_of_spools;
 mod m0055_tenant_providers;
 mod m0056_units;
+mod m0057_archive_late;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -45,6 +46,7 @@ impl MigratorTrait for LedgerMigrator {
             Box::new(m0054_letters_of_spools::LettersOfSpools),
             Box::new(m0055_tenant_providers::TenantProviders),
             Box::new(m0056_units::Units),
+            Box::new(m0057_archive_late::ArchiveLate),
         ]
     }
 }

@@ -46,6 +46,7 @@ impl ContentStore {
     }
 
     /// Removes some of the oldest contents with record ids in `[from, to)`: a whole month's file, or at most `most` rows.
+    /// `spares_late`: what came for a month whose archive was begun stays until it is in it.
     ///
     /// # Errors
     /// When a database cannot be written, or a file not removed.
@@ -53,13 +54,14 @@ impl ContentStore {
         &self,
         (from, to): (i64, i64),
         most: u64,
+        spares_late: bool,
     ) -> Result<Step, StoreError> {
         for month in self.shelves.stretches(from, to)?.into_iter().rev() {
             if self.shelves.are_files() && from <= month.from() && month.to() <= to {
                 let all = (month.from(), month.to());
                 let rows = self.census(all, u64::MAX >> 1).await?.rows;
-                self.shelves.forget(month).await?;
-                if rows == 0 {
+                let is_gone = self.shelves.forget(month, spares_late).await?;
+                if rows == 0 || !is_gone {
                     continue;
                 }
                 let held = Duration::ZERO;
@@ -71,7 +73,8 @@ impl ContentStore {
                 ..Selection::default()
             };
             let shelf = self.shelves.at(month).await?;
-            let step = delete_step(&shelf, &selection, (First::Oldest, most)).await?;
+            let step =
+                delete_step(&shelf, &selection, (First::Oldest { spares_late }, most)).await?;
             if step.rows > 0 {
                 return Ok(step);
             }

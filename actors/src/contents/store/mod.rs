@@ -7,6 +7,7 @@
 
 mod erase;
 mod expire;
+mod late;
 mod read;
 mod repack;
 mod shelf;

@@ -434,7 +434,7 @@ async fn scan_floor(shelf: &Shelf, from: i64, to: i64) -> Result<Option<i64>, St
 }
 
 /// The row as it lies now.
-async fn at(shelf: &Shelf, rid: i64) -> Result<Option<ContentRow>, StoreError> {
+pub(super) async fn at(shelf: &Shelf, rid: i64) -> Result<Option<ContentRow>, StoreError> {
     let mut sql = Sql::new(&format!(
         "SELECT {COLUMNS} FROM conversation_contents c WHERE c.rid = "
     ));
@@ -443,7 +443,7 @@ async fn at(shelf: &Shelf, rid: i64) -> Result<Option<ContentRow>, StoreError> {
     Ok(asked.one(&shelf.read).await?)
 }
 
-async fn opened(shelf: &Shelf, mut row: ContentRow) -> Result<Hit, StoreError> {
+pub(super) async fn opened(shelf: &Shelf, mut row: ContentRow) -> Result<Hit, StoreError> {
     let mut dictionary = shelf.dictionary(row.dict_id).await?;
     // Packed anew since it was read, and what it was packed with is gone.
     if dictionary.is_none()

@@ -11,6 +11,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, FromQueryResult, S
 use steward_entities::database::{begin_write, open_contents_file};
 
 use super::super::packing::Dictionary;
+use super::late;
 use super::write::lock;
 use super::{Migrate, Place, StoreError};
 use crate::domain::rid::Rid;
@@ -342,8 +343,14 @@ impl Shelves {
         }
         make_private(dir)?;
         let path: PathBuf = dir.join(format!("{}{FILE_SUFFIX}", month.name()));
-        let (write, read) = open_contents_file(&path).await?;
+        let (mut write, mut read) = open_contents_file(&path).await?;
         (self.migrate)(write.clone()).await?;
+        if late::is_leaving(&read).await? {
+            // The process ended before the file was removed.
+            remove(dir, month, &write, &read).await?;
+            (write, read) = open_contents_file(&path).await?;
+            (self.migrate)(write.clone()).await?;
+        }
         let shelf = Shelf::new(write, read, (month.from(), month.to()));
         if open.1.len() >= OPEN_MAX
             && let Some(oldest) = open
@@ -392,26 +399,22 @@ impl Shelves {
         matches!(self.place, Place::Files(_))
     }
 
-    /// Forgets a whole month with its file, if it has one. Whoever still reads it is told that it is closed.
-    pub(super) async fn forget(&self, month: Month) -> Result<(), StoreError> {
+    /// Forgets a whole month with its file; `false`: it has none, or, if `spares_late`, something in it is in no file of
+    /// the archive yet. Whoever still reads it is told that it is closed; whoever was about to write finds that it is
+    /// leaving, and then none.
+    pub(super) async fn forget(&self, month: Month, spares_late: bool) -> Result<bool, StoreError> {
         let Place::Files(dir) = &self.place else {
-            return Ok(());
+            return Ok(false);
         };
+        let shelf = self.file(dir, month).await?;
         // Locked until the file is gone: nobody opens it meanwhile.
         let mut open = self.open.lock().await;
-        if let Some(open) = open.1.remove(&month) {
-            let _ = open.shelf.read.clone().close().await;
-            let _ = open.shelf.write.clone().close().await;
+        if !late::leave(&shelf, month, spares_late).await? {
+            return Ok(false);
         }
-        for file in files(dir, month) {
-            match std::fs::remove_file(file) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(error.into());
-                }
-                _ => {}
-            }
-        }
-        Ok(())
+        open.1.remove(&month);
+        remove(dir, month, &shelf.write, &shelf.read).await?;
+        Ok(true)
     }
 
     pub(super) async fn close(&self) {
@@ -425,6 +428,26 @@ impl Shelves {
             let _ = write.clone().close().await;
         }
     }
+}
+
+/// Closes and removes the files of a month.
+async fn remove(
+    dir: &Path,
+    month: Month,
+    write: &DatabaseConnection,
+    read: &DatabaseConnection,
+) -> Result<(), StoreError> {
+    let _ = read.clone().close().await;
+    let _ = write.clone().close().await;
+    for file in files(dir, month) {
+        match std::fs::remove_file(file) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error.into());
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// The files of a month: the table, and what its journal needs.

@@ -5,12 +5,14 @@ use std::time::Instant;
 
 use prost::Message;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, FromQueryResult, Statement};
+use steward_entities::archive_late;
 use steward_entities::database::begin_write;
 use steward_entities::tombstone::{self, Selection};
 
 use super::super::packing::{self, Dictionary, Effort};
 use super::super::{Content, words};
 use super::erase::{in_force, mark_words, retire};
+use super::late::is_leaving;
 use super::shelf::{Month, Shelf};
 use super::sql::Sql;
 use super::{ContentStore, StoreError, Totals};
@@ -31,6 +33,15 @@ pub struct Written {
     pub known: u64,
     /// Deleted before they arrived.
     pub buried: u64,
+}
+
+/// Where contents come from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Source {
+    /// A month's archive that was begun is still to have them.
+    Calls,
+    /// Its files have them.
+    Archive,
 }
 
 #[derive(FromQueryResult)]
@@ -69,6 +80,18 @@ impl ContentStore {
     /// # Errors
     /// When a database takes nothing; months before it are stored.
     pub async fn write(&self, contents: &[Content]) -> Result<Written, StoreError> {
+        self.store(contents, Source::Calls).await
+    }
+
+    /// The same of contents that are brought back from the archive.
+    ///
+    /// # Errors
+    /// When a database takes nothing; months before it are stored.
+    pub(crate) async fn put_back(&self, contents: &[Content]) -> Result<Written, StoreError> {
+        self.store(contents, Source::Archive).await
+    }
+
+    async fn store(&self, contents: &[Content], source: Source) -> Result<Written, StoreError> {
         let mut months: BTreeMap<Month, Vec<&Content>> = BTreeMap::new();
         for content in contents {
             months
@@ -78,8 +101,8 @@ impl ContentStore {
         }
         let mut written = Written::default();
         for (month, contents) in months {
-            let shelf = self.shelves.for_writing(month).await?;
             loop {
+                let shelf = self.shelves.for_writing(month).await?;
                 let dictionary = shelf.current().await?;
                 let contents: Vec<Content> = contents.iter().copied().cloned().collect();
                 // Packing takes a processor, and others run on this thread.
@@ -91,7 +114,10 @@ impl ContentStore {
                 })
                 .await
                 .map_err(|stopped| std::io::Error::other(stopped.to_string()))??;
-                if self.write_month(&shelf, packed, &mut written).await? {
+                if self
+                    .write_month(&shelf, packed, source, &mut written)
+                    .await?
+                {
                     break;
                 }
                 shelf.look_again();
@@ -100,17 +126,19 @@ impl ContentStore {
         Ok(written)
     }
 
-    /// `false`, and nothing is stored: a deletion has retired the dictionary meanwhile.
+    /// `false`, and nothing is stored: a deletion has retired the dictionary meanwhile, or the month's file is being
+    /// removed.
     async fn write_month(
         &self,
         shelf: &Shelf,
         packed: Vec<Packed>,
+        source: Source,
         written: &mut Written,
     ) -> Result<bool, StoreError> {
         let txn = begin_write(&shelf.write).await?;
         lock(&txn, "_shared").await?;
         let dictionary = packed.first().map_or(0, |one| one.dict_id);
-        if !in_force(&txn, dictionary).await? {
+        if is_leaving(&txn).await? || !in_force(&txn, dictionary).await? {
             return Ok(false);
         }
         // After the lock: a deletion that is committed later finds these rows.
@@ -118,6 +146,7 @@ impl ContentStore {
         let greatest = packed.iter().map(|one| one.content.rid).max().unwrap_or(0);
         let tombstones = tombstone::between(&self.control, least, greatest).await?;
         let mut sums = Totals::default();
+        let mut stored = Vec::new();
         let node = packed.first().map_or(0, |one| Rid(one.content.rid).node());
         for one in &packed {
             let content = &one.content;
@@ -133,6 +162,7 @@ impl ContentStore {
                 written.buried += 1;
             } else if insert(&txn, one).await? {
                 written.stored += 1;
+                stored.push(content.rid);
                 sums.contents += 1;
                 sums.original_bytes += one.original;
                 sums.stored_bytes += i64::try_from(one.body.len()).unwrap_or(i64::MAX);
@@ -141,6 +171,10 @@ impl ContentStore {
             }
         }
         add(&txn, node, sums).await?;
+        if source == Source::Calls {
+            let late = archive_late::in_sealed(&txn, &stored).await?;
+            archive_late::mark(&txn, &late).await?;
+        }
         txn.commit().await?;
         Ok(true)
     }
@@ -299,7 +333,10 @@ pub(super) async fn add(
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum First {
     Newest,
-    Oldest,
+    /// Retention's. `spares_late`: what came for a month whose archive was begun stays until it is in it.
+    Oldest {
+        spares_late: bool,
+    },
 }
 
 /// Deletes some rows in a transaction; how many, and how long that held the writer.
@@ -328,7 +365,11 @@ pub(super) async fn delete_step(
     }
     sql.push(match first {
         First::Newest => " ORDER BY rid DESC LIMIT ",
-        First::Oldest => " ORDER BY rid LIMIT ",
+        First::Oldest { spares_late: true } => {
+            " AND NOT EXISTS (SELECT 1 FROM archive_late late WHERE late.rid = conversation_contents.rid) \
+             ORDER BY rid LIMIT "
+        }
+        First::Oldest { spares_late: false } => " ORDER BY rid LIMIT ",
     });
     sql.bind(most.cast_signed());
     let gone = Gone::find_by_statement(sql.done(backend)).all(&txn).await?;

@@ -6,6 +6,8 @@ use sea_orm_migration::sea_orm::{
     self, ConnectionTrait, DatabaseConnection, DbBackend, FromQueryResult, Statement,
 };
 use steward_entities::database::{DatabaseKind, Databases};
+use steward_entities::ledger::histogram::Histogram;
+use steward_entities::ledger::rollup::{self, TOTAL_DAILY, TOTAL_HOURLY};
 use steward_migration::testing::TestDatabase;
 
 #[derive(FromQueryResult)]
@@ -169,6 +171,78 @@ async fn pending_changes_are_named_without_making_a_table() {
     );
     let tables = "SELECT name AS value FROM sqlite_schema";
     assert!(texts(&databases.control_read, tables).await.is_empty());
+}
+
+/// What was counted by model before there were totals: two models and two nodes in one hour, one in the next.
+async fn totals_begin_with_what_was_counted(databases: &Databases) {
+    let of = |values: &[i64]| {
+        let mut histogram = Histogram::default();
+        values.iter().for_each(|value| histogram.add(*value));
+        histogram
+    };
+    let ledger = &databases.ledger;
+    for undo in [
+        "DROP TABLE total_hourly",
+        "DROP TABLE total_daily",
+        "DELETE FROM seaql_migrations WHERE version = 'm0058_totals'",
+    ] {
+        ledger.execute_unprepared(undo).await.unwrap();
+    }
+    for (hour, model, node, durations, ttfts) in [
+        (1_i64, 1_i64, 0_i64, vec![10, 500, 70_000], vec![5]),
+        (1, 2, 0, vec![10, 900], vec![]),
+        (1, 1, 1, vec![20], vec![7, 7]),
+        (2, 1, 0, vec![30], vec![9]),
+    ] {
+        for table in ["model_hourly", "model_daily"] {
+            let insert = Statement::from_sql_and_values(
+                ledger.get_database_backend(),
+                format!(
+                    "INSERT INTO {table} (bucket, model_id, provider_id, node, request_count, cost_usd_nano, \
+                     duration_histogram, ttft_histogram) VALUES ($1, $2, 1, $3, $4, 7, $5, $6)"
+                ),
+                [
+                    hour.into(),
+                    model.into(),
+                    node.into(),
+                    (durations.len() as i64).into(),
+                    of(&durations).encode().into(),
+                    of(&ttfts).encode().into(),
+                ],
+            );
+            ledger.execute_raw(insert).await.unwrap();
+        }
+    }
+    steward_migration::migrate_ledger(ledger).await.unwrap();
+    for table in [&TOTAL_HOURLY, &TOTAL_DAILY] {
+        let rows = rollup::rows(&databases.ledger_read, table, (0, 9), &[]).await;
+        let mut found: Vec<_> = rows
+            .unwrap()
+            .into_iter()
+            .map(|row| {
+                let sum = |column| row.measures.sum(column);
+                let sums = (row.bucket, sum("request_count"), sum("cost_usd_nano"));
+                (sums, row.measures.duration, row.measures.ttft)
+            })
+            .collect();
+        found.sort_by_key(|(sums, ..)| *sums);
+        let expected = [
+            ((1, 1, 7), of(&[20]), of(&[7, 7])),
+            ((1, 5, 14), of(&[10, 500, 70_000, 10, 900]), of(&[5])),
+            ((2, 1, 7), of(&[30]), of(&[9])),
+        ];
+        assert_eq!(found, expected, "{}", table.name);
+    }
+}
+
+#[tokio::test]
+async fn totals_begin_with_what_was_counted_on_sqlite() {
+    totals_begin_with_what_was_counted(&TestDatabase::sqlite().await).await;
+}
+
+#[tokio::test]
+async fn totals_begin_with_what_was_counted_on_postgres() {
+    totals_begin_with_what_was_counted(&TestDatabase::postgres().await).await;
 }
 
 /// Two processes that start together: the second waits, then finds nothing to do.

@@ -9,7 +9,7 @@ use steward_entities::dashboard_stats;
 use steward_entities::database::{Databases, begin_write};
 use steward_entities::exchange_rate;
 use steward_entities::ledger::daily::{self, AiRequests, UserActivity};
-use steward_entities::ledger::rollup::{self, MODEL_DAILY, Measures};
+use steward_entities::ledger::rollup::{self, Measures, TOTAL_DAILY};
 use steward_entities::ledger::{conversation_count, recent};
 
 use crate::domain::calendar;
@@ -30,7 +30,7 @@ pub async fn derive_day(
     let read = &databases.ledger_read;
     let next = calendar::next_day(zone, day);
     let mut measures = Measures::default();
-    for row in rollup::rows(read, &MODEL_DAILY, (day, next), &[]).await? {
+    for row in rollup::rows(read, &TOTAL_DAILY, (day, next), &[]).await? {
         measures.merge(&row.measures);
     }
     let (users, jwt_users) = recent::active_users(read, day).await?;

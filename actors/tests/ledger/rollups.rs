@@ -78,6 +78,10 @@ fn key(record: &Record, column: &str) -> Option<i64> {
     })
 }
 
+fn first_key(record: &Record, table: &RollupTable) -> Option<i64> {
+    table.keys.first().and_then(|first| key(record, first))
+}
+
 fn measures<'a>(records: impl Iterator<Item = &'a Record>) -> Measures {
     let mut measures = Measures::default();
     for record in records {
@@ -104,7 +108,7 @@ fn measures<'a>(records: impl Iterator<Item = &'a Record>) -> Measures {
 
 /// Whether a table counts this record at all.
 fn is_counted(table: &RollupTable, record: &Record) -> bool {
-    key(record, table.keys[0]).is_none_or(|first| table.counts(first))
+    first_key(record, table).is_none_or(|first| table.counts(first))
 }
 
 /// How many groups the records make by bucket and all keys of a table.
@@ -137,7 +141,7 @@ async fn assert_rollups(database: &TestDatabase, zone: Tz, records: &[Record]) {
                 Grain::Hour => hour_of(zone, record.request_at),
                 Grain::Day => day_of(zone, record.request_at),
             };
-            let id = key(record, table.keys[0]).unwrap_or_default();
+            let id = first_key(record, table).unwrap_or_default();
             expected.entry((bucket, id)).or_default().push(record);
         }
         let mut found: BTreeMap<(i64, i64), Measures> = BTreeMap::new();
@@ -152,7 +156,7 @@ async fn assert_rollups(database: &TestDatabase, zone: Tz, records: &[Record]) {
             table.name
         );
         for row in stored {
-            let known = key(&records[0], table.keys[0]).is_some();
+            let known = first_key(&records[0], table).is_some();
             let id = if known { row.keys[0] } else { 0 };
             let group = found.entry((row.bucket, id)).or_default();
             group.merge(&row.measures);

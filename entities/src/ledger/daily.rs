@@ -191,7 +191,7 @@ pub async fn ai_requests<C: ConnectionTrait>(
 pub async fn missing<C: ConnectionTrait>(connection: &C, limit: u64) -> Result<Vec<i64>, DbErr> {
     let mut sql = Sql::new(
         connection.get_database_backend(),
-        "SELECT DISTINCT bucket FROM model_daily WHERE bucket NOT IN (SELECT bucket FROM ai_request_stats) \
+        "SELECT DISTINCT bucket FROM total_daily WHERE bucket NOT IN (SELECT bucket FROM ai_request_stats) \
          OR bucket NOT IN (SELECT bucket FROM conversation_daily) ORDER BY bucket DESC LIMIT ",
     );
     sql.bind(limit as i64);
@@ -206,7 +206,7 @@ pub async fn missing<C: ConnectionTrait>(connection: &C, limit: u64) -> Result<V
 pub async fn counted<C: ConnectionTrait>(connection: &C) -> Result<Vec<i64>, DbErr> {
     let sql = Sql::new(
         connection.get_database_backend(),
-        "SELECT DISTINCT bucket FROM model_daily ORDER BY bucket",
+        "SELECT DISTINCT bucket FROM total_daily ORDER BY bucket",
     );
     let rows = connection.query_all_raw(sql.done()).await?;
     rows.iter().map(|row| row.try_get_by_index(0)).collect()

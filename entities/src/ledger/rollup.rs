@@ -59,6 +59,23 @@ pub const KEYS: [&str; 9] = [
     "prompt_version_id",
 ];
 
+/// All calls: what is asked of nobody in particular takes a row a bucket.
+pub static TOTAL_HOURLY: RollupTable = RollupTable {
+    name: "total_hourly",
+    grain: Grain::Hour,
+    keys: &[],
+    has_histograms: true,
+    counts_nobody: true,
+    whole_where: None,
+};
+pub static TOTAL_DAILY: RollupTable = RollupTable {
+    name: "total_daily",
+    grain: Grain::Day,
+    keys: &[],
+    has_histograms: true,
+    counts_nobody: true,
+    whole_where: None,
+};
 pub static MODEL_HOURLY: RollupTable = RollupTable {
     name: "model_hourly",
     grain: Grain::Hour,
@@ -156,7 +173,9 @@ pub static TENANT_PROVIDER_DAILY: RollupTable = RollupTable {
 };
 
 /// Every rollup the writer keeps.
-pub static ROLLUPS: [&RollupTable; 11] = [
+pub static ROLLUPS: [&RollupTable; 13] = [
+    &TOTAL_HOURLY,
+    &TOTAL_DAILY,
     &MODEL_HOURLY,
     &MODEL_DAILY,
     &TOKEN_DAILY,

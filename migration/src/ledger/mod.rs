@@ -21,6 +21,7 @@ mod m0054_letters_of_spools;
 mod m0055_tenant_providers;
 mod m0056_units;
 mod m0057_archive_late;
+mod m0058_totals;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -47,6 +48,7 @@ impl MigratorTrait for LedgerMigrator {
             Box::new(m0055_tenant_providers::TenantProviders),
             Box::new(m0056_units::Units),
             Box::new(m0057_archive_late::ArchiveLate),
+            Box::new(m0058_totals::Totals),
         ]
     }
 }

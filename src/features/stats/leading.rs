@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 use steward_actors::domain::price::{Currency, Rate};
-use steward_entities::ledger::rollup::{self, Grain, KEYS_MAX, MODEL_DAILY, RollupTable};
+use steward_entities::ledger::rollup::{self, Grain, KEYS_MAX, RollupTable, TOTAL_DAILY};
 use utoipa::ToSchema;
 
 use super::stretch::{self, Books};
@@ -164,7 +164,7 @@ impl Leading<'_> {
         // All calls are counted by every rollup: the shortest knows as well.
         let counting = match self.chosen.daily {
             Teller::Rollup(daily) if !only.is_empty() => daily,
-            _ => &MODEL_DAILY,
+            _ => &TOTAL_DAILY,
         };
         let all = rollup::calls(read, counting, self.range, &only).await?;
         let ids: Vec<i64> = most.iter().map(|keys| keys[0]).collect();

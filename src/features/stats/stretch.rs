@@ -346,7 +346,8 @@ pub(super) fn starts(
     (from, to): (i64, i64),
     only: &[(&str, &[i64])],
 ) -> Vec<i64> {
-    let Some((_, ids)) = only.iter().find(|(key, _)| *key == table.keys[0]) else {
+    let first = table.keys.first();
+    let Some((_, ids)) = only.iter().find(|(key, _)| first == Some(key)) else {
         return Vec::new();
     };
     let most = LOOKUPS_MAX / ids.len().max(1);

@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn every_filter_finds_the_rollup_that_knows_most() {
-        assert_eq!(names(&[]), ("model_daily", Some("model_hourly")));
+        assert_eq!(names(&[]), ("total_daily", Some("total_hourly")));
         assert_eq!(
             names(&["provider_id", "model_id"]),
             ("model_daily", Some("model_hourly"))

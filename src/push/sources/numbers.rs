@@ -13,7 +13,7 @@ use serde::Serialize;
 use steward_actors::domain::calendar;
 use steward_actors::live::{Source, Switchboard, Topic};
 use steward_actors::tree::ledger::batch_writer::delivery::BatchCommitted;
-use steward_entities::ledger::rollup::{self, MODEL_DAILY, SUMS};
+use steward_entities::ledger::rollup::{self, SUMS, TOTAL_DAILY};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::TryRecvError;
 use tokio::time::Instant;
@@ -136,7 +136,7 @@ async fn today(state: &AppState) -> Option<Arc<Today>> {
     let day = calendar::day_of(state.time_zone, state.clock.now_micros());
     let next = calendar::next_day(state.time_zone, day);
     let read = &state.databases.ledger_read;
-    let rows = match rollup::rows(read, &MODEL_DAILY, (day, next), &[]).await {
+    let rows = match rollup::rows(read, &TOTAL_DAILY, (day, next), &[]).await {
         Ok(rows) => rows,
         Err(error) => {
             tracing::debug!(%error, "the day's totals cannot be read for those who listen");

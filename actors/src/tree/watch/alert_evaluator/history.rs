@@ -10,7 +10,7 @@ use std::sync::Arc;
 use sea_orm::DbErr;
 use serde_json::json;
 use steward_entities::database::begin_write;
-use steward_entities::ledger::rollup::{self, MODEL_HOURLY, Measures};
+use steward_entities::ledger::rollup::{self, Measures, TOTAL_HOURLY};
 use steward_entities::metrics_snapshot::{self, Measured};
 
 use super::measure::{
@@ -156,7 +156,7 @@ impl Gauges {
         let read = &self.databases.ledger_read;
         let from = calendar::hour_of(self.zone, first - looked_back);
         let mut hours: BTreeMap<i64, Measures> = BTreeMap::new();
-        for row in rollup::rows(read, &MODEL_HOURLY, (from, now), &[]).await? {
+        for row in rollup::rows(read, &TOTAL_HOURLY, (from, now), &[]).await? {
             hours.entry(row.bucket).or_default().merge(&row.measures);
         }
         let of = |from: i64, to: i64| {

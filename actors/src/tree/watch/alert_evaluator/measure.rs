@@ -13,7 +13,7 @@ use steward_entities::database::Databases;
 use steward_entities::ledger::daily;
 use steward_entities::ledger::dead_letter;
 use steward_entities::ledger::recent as active;
-use steward_entities::ledger::rollup::{self, MODEL_DAILY, MODEL_HOURLY, Measures, RollupTable};
+use steward_entities::ledger::rollup::{self, Measures, RollupTable, TOTAL_DAILY, TOTAL_HOURLY};
 use steward_entities::ledger::spent::{self, By, Spent};
 use steward_entities::scope::Scope;
 use steward_entities::{backup, backup_plan, channel, feedback, metrics_snapshot, qa_pair};
@@ -322,9 +322,9 @@ impl Gauges {
         let read = &self.databases.ledger_read;
         let (table, from, to) = if to - from > 7 * DAY_US {
             let from = calendar::day_of(self.zone, from);
-            (&MODEL_DAILY, from, to)
+            (&TOTAL_DAILY, from, to)
         } else {
-            (&MODEL_HOURLY, calendar::hour_of(self.zone, from), to)
+            (&TOTAL_HOURLY, calendar::hour_of(self.zone, from), to)
         };
         let mut all = Measures::default();
         for row in rollup::rows(read, table, (from, to), &[]).await? {
@@ -374,12 +374,12 @@ impl Gauges {
             "cost_today" => {
                 let hour = calendar::hour_of(self.zone, now);
                 let yesterday = calendar::day_of(self.zone, today - 1);
-                (&MODEL_HOURLY, (today, hour), yesterday)
+                (&TOTAL_HOURLY, (today, hour), yesterday)
             }
             _ => {
                 let month = month_of(self.zone, today);
                 let before = calendar::day_of(self.zone, month - 1);
-                (&MODEL_DAILY, (month, today), month_of(self.zone, before))
+                (&TOTAL_DAILY, (month, today), month_of(self.zone, before))
             }
         };
         let to_before = before.saturating_add(to - from).min(from);

@@ -186,7 +186,7 @@ mod tests {
             bounds,
             ..Growing::begin(dir.path(), "said", COLUMNS, 3)
         };
-        further.add((0..20).map(row).collect()).await.unwrap();
+        further.add((0..100).map(row).collect()).await.unwrap();
         let names: Vec<String> = further
             .finish()
             .await

@@ -1,17 +1,27 @@
-// Alerts: a channel to a receiver on this machine, a rule with its preview, an incident acknowledged and rung for, a silence.
+// Alerts: a channel to a receiver on this machine, a rule with its preview, an incident acknowledged and rung for, a silence,
+// notices that their receiver refused.
 import assert from 'node:assert/strict'
 import { createServer } from 'node:http'
 import { after, before, test } from 'node:test'
-import { assertAccessible, Console, password } from '../support/console.mjs'
+import { assertAccessible, Console, everyLook, opposite, parts, password } from '../support/console.mjs'
+import { walk } from '../support/walk.mjs'
 
 let ui
 let receiver
 const told = []
+/** What the pager was asked to ring for, and whether it does: it refuses for good as PagerDuty does what it cannot read. */
+const paged = []
+let pagerRings = false
 before(async () => {
   receiver = createServer((request, answer) => {
     let body = ''
     request.on('data', (piece) => (body += piece))
     request.on('end', () => {
+      if (request.url === '/pager') {
+        paged.push(JSON.parse(body))
+        answer.statusCode = pagerRings ? 202 : 400
+        return answer.end(pagerRings ? 'rings' : 'no such key')
+      }
       told.push({ id: request.headers['webhook-id'], type: JSON.parse(body).type })
       answer.end('thank you')
     })
@@ -187,3 +197,53 @@ test('a channel goes only by its name', () =>
     await page.getByText('hook two is deleted').waitFor()
     await page.getByText('No channel yet').waitFor()
   }))
+
+test('notices that nobody got: told with the reason, sent again when the receiver is well, discarded', async () => {
+  const alerts = '/api/v1/ops/alerts'
+  const left = async () => (await ui.api('GET', `${alerts}/notices/undelivered`)).total
+  const until = async (what, holds) => {
+    const deadline = Date.now() + 20_000
+    while (!(await holds())) {
+      assert.ok(Date.now() < deadline, what)
+      await new Promise((wake) => setTimeout(wake, 50))
+    }
+  }
+  const url = `http://127.0.0.1:${receiver.address().port}/pager`
+  const { id: pager } = await ui.api('POST', `${alerts}/channels`, { name: 'pager', kind: 'pagerduty', url, secret: 'routing-key', takes_all: false })
+  const rule = { condition: 'spool_depth >= 0', window: '1m', for: '0s', keep_firing_for: '0s', severity: 'critical', enabled: true, channels: [pager] }
+  for (const name of ['rings later', 'rings never']) await ui.api('POST', `${alerts}/rules`, { ...rule, name })
+  await until('both are given up', async () => (await left()) === 2)
+
+  await ui.shoot('channels-undelivered', '/ops/channels', (page) => page.locator('#undelivered li').nth(1).waitFor())
+  await ui.visit('/ops/channels', async (page) => {
+    const list = page.getByRole('region', { name: 'Undelivered notices' })
+    const row = (name) => list.getByRole('listitem').filter({ hasText: name })
+    for (const name of ['rings later', 'rings never']) await row(name).getByText('answered 400: no such key').waitFor()
+    await row('rings later').getByText('One attempt').waitFor()
+    await walk(page, 'main', 'undelivered notices')
+    await page.getByRole('link', { name: '2 notices undelivered' }).click()
+    await page.waitForURL((to) => to.hash === '#undelivered')
+    assert.equal(await list.count(), 1, 'it leads to where they are, on the same page')
+
+    pagerRings = true
+    const before = paged.length
+    await row('rings later').getByRole('button', { name: /^Send again/ }).click()
+    await page.getByText('It is being sent to pager again').waitFor()
+    await row('rings later').waitFor({ state: 'detached' })
+    await page.getByRole('link', { name: 'One notice undelivered' }).waitFor()
+    await until('the pager rings', () => paged.length > before)
+    assert.ok(paged.slice(before).every((asked) => asked.payload.summary.includes('rings later')))
+
+    await row('rings never').getByRole('button', { name: /^Discard/ }).click()
+    const question = page.getByRole('dialog', { name: 'Discard this notice?' })
+    await question.getByText('“rings never · Fired” will never be sent to pager.').waitFor()
+    await everyLook(page, 'notice, discarding', { among: opposite, examined: opposite, part: parts.over, pictured: false })
+    await everyLook(page, 'notice, discarding', { among: [opposite[0]], examined: [], pictured: false })
+    await question.getByRole('button', { name: 'Discard' }).click()
+    await list.getByText('Nothing is undelivered').waitFor()
+    assert.equal(await page.getByRole('link', { name: /undelivered/ }).count(), 0)
+  })
+  const { items } = await ui.api('GET', `${alerts}/channels/${pager}/deliveries`)
+  assert.deepEqual(items.map(({ outcome }) => outcome), ['delivered', 'rejected', 'rejected'])
+  assert.equal(await left(), 0)
+})

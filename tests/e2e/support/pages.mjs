@@ -10,7 +10,7 @@ export const examinedOf = (path) => (path.endsWith('/overview') ? parts.whole : 
 
 /** What a button does that changes something, by its first word. “Remove Model” takes a filter away. */
 const writes =
-  /^(Acknowledge|Activate|Add|Back up|Cancel|Check|Clear caches|Create|Delete|Disable|Drain|Edit|Enable|Import|Issue|New|Price|Recalculate|Redo|Remove$|Rename|Replay|Reset|Resolve|Restart|Restore|Revoke|Roll|Rotate|Run|Save|Send|Set|Silence|Suspend|Turn|Upload)\b/
+  /^(Acknowledge|Activate|Add|Back up|Cancel|Check|Clear caches|Create|Delete|Disable|Discard|Drain|Edit|Enable|Import|Issue|New|Price|Recalculate|Redo|Remove$|Rename|Replay|Reset|Resolve|Restart|Restore|Revoke|Roll|Rotate|Run|Save|Send|Set|Silence|Suspend|Turn|Upload)\b/
 
 /** What of it is offered now, on the page and in what is open over it. */
 export async function changesOffered(page) {

@@ -39,6 +39,7 @@ describe('an audit entry', () => {
     expect(targetPage({ target_type: 'silence', target_id: 'sil_1' })).toBe('/alerts?tab=silences&silence=sil_1')
     expect(targetPage({ target_type: 'redaction_rule', target_id: 'red_1' })).toBe('/redaction-rules/red_1')
     expect(targetPage({ target_type: 'alert_rule', target_id: '' })).toBe('/alerts?tab=rules')
+    expect(targetPage({ target_type: 'notice', target_id: 'msg_1' })).toBe('/channels')
     expect(targetPage({ target_type: 'session', target_id: 'ses_1' })).toBeNull()
     expect(targetPage({ target_type: 'token', target_id: '' })).toBeNull()
   })

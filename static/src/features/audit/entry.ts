@@ -69,6 +69,7 @@ const among: Record<string, string> = {
   settings: '/settings',
   qa_candidate: '/knowledge',
   knowledge_import: '/knowledge',
+  notice: '/channels',
 }
 /** Where an entry's record is shown. One that was removed says so there. */
 export const targetPage = (entry: Pick<Entry, 'target_type' | 'target_id'>): string | null => {

@@ -32,8 +32,12 @@ export function useChannels() {
           params: { path: { id }, header: { 'if-match': etagOf({ version }) } },
         }),
       ),
-    // Not its deliveries, which went with it.
-    onSettled: () => queries.invalidateQueries({ queryKey: ['channels'], exact: true }),
+    // Not its deliveries, which went with it; so did those of its notices that nobody got.
+    onSettled: () =>
+      Promise.all([
+        queries.invalidateQueries({ queryKey: ['channels'], exact: true }),
+        queries.invalidateQueries({ queryKey: ['channels', 'undelivered'] }),
+      ]),
   })
   const test = useMutation({
     mutationFn: (id: string) => answer(api.POST('/api/v1/ops/alerts/channels/{id}/test', { params: { path: { id } } })),

@@ -22,6 +22,7 @@ mod m0055_tenant_providers;
 mod m0056_units;
 mod m0057_archive_late;
 mod m0058_totals;
+mod m0059_clustered_rollups;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -49,6 +50,7 @@ impl MigratorTrait for LedgerMigrator {
             Box::new(m0056_units::Units),
             Box::new(m0057_archive_late::ArchiveLate),
             Box::new(m0058_totals::Totals),
+            Box::new(m0059_clustered_rollups::ClusteredRollups),
         ]
     }
 }

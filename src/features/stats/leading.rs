@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 use steward_actors::domain::price::{Currency, Rate};
-use steward_entities::ledger::rollup::{self, Grain, KEYS_MAX, RollupTable, TOTAL_DAILY};
+use steward_entities::ledger::rollup::{
+    self, Grain, KEYS_MAX, RollupRow, RollupTable, TOTAL_DAILY,
+};
 use utoipa::ToSchema;
 
 use super::stretch::{self, Books};
@@ -150,9 +152,21 @@ impl Leading<'_> {
         table: &'static RollupTable,
     ) -> Result<Led, ApiError> {
         let Books { read, zone, .. } = self.books;
-        let measure = self.sort.most(self.shown, self.range);
         let mut only = self.chosen.only();
+        // All calls are counted by every rollup: the shortest knows as well.
+        let counting = match self.chosen.daily {
+            Teller::Rollup(daily) if !only.is_empty() => daily,
+            _ => &TOTAL_DAILY,
+        };
+        let all = rollup::calls(read, counting, self.range, &only).await?;
+        let teller = Teller::Rollup(table);
         let starts = stretch::starts(zone, table, self.range, &only);
+        if !starts.is_empty() && !table.has_histograms {
+            // One caller's rows are few: they are read once, instead of once for the rank and once more for those that lead.
+            let rows = stretch::rows(self.books, teller, keys, self.range, &only).await?;
+            return Ok(self.led(keys, grouped(rows), all));
+        }
+        let measure = self.sort.most(self.shown, self.range);
         let mut looked_up = only.clone();
         if !starts.is_empty() {
             looked_up.push(("bucket", &starts));
@@ -161,17 +175,10 @@ impl Leading<'_> {
             read, table, keys, &measure, self.range, &looked_up, self.limit,
         )
         .await?;
-        // All calls are counted by every rollup: the shortest knows as well.
-        let counting = match self.chosen.daily {
-            Teller::Rollup(daily) if !only.is_empty() => daily,
-            _ => &TOTAL_DAILY,
-        };
-        let all = rollup::calls(read, counting, self.range, &only).await?;
         let ids: Vec<i64> = most.iter().map(|keys| keys[0]).collect();
         only.push((keys[0], &ids));
         let mut items: Vec<Counted> = vec![Counted::default(); most.len()];
         let places: HashMap<_, _> = most.iter().zip(0_usize..).collect();
-        let teller = Teller::Rollup(table);
         for row in stretch::rows(self.books, teller, keys, self.range, &only).await? {
             if let Some(index) = places.get(&row.keys) {
                 items[*index].add(row.bucket, &row.measures);
@@ -187,29 +194,45 @@ impl Leading<'_> {
 
     /// Of calls that no rollup tells apart so.
     async fn of_log(&self, keys: &'static [&'static str]) -> Result<Led, ApiError> {
-        let mut found: BTreeMap<[i64; KEYS_MAX], Counted> = BTreeMap::new();
         let (teller, only) = (Teller::Log(Grain::Day), self.chosen.only());
         let rows = match self.however_much {
             true => stretch::summed(self.books, keys, self.range, &only).await?,
             false => stretch::rows(self.books, teller, keys, self.range, &only).await?,
         };
-        for row in rows {
-            let counted = found.entry(row.keys).or_default();
-            counted.add(row.bucket, &row.measures);
-        }
+        let found = grouped(rows);
         let each = found.values();
         let all = each.map(|it| it.measures.sum("request_count")).sum();
+        Ok(self.led(keys, found, all))
+    }
+
+    /// Those that lead of all that were found.
+    fn led(
+        &self,
+        keys: &'static [&'static str],
+        found: BTreeMap<[i64; KEYS_MAX], Counted>,
+        all: i64,
+    ) -> Led {
         let mut found: Vec<_> = found.into_iter().collect();
         let value = |counted: &Counted| self.sort.value(counted, self.shown);
         // Stable: equal ones stay in the order of their keys, as the database has them.
         found.sort_by(|(_, one), (_, other)| value(other).total_cmp(&value(one)));
         found.truncate(usize::try_from(self.limit).unwrap_or(usize::MAX));
         let (most, items) = found.into_iter().unzip();
-        Ok(Led {
+        Led {
             keys,
             most,
             items,
             all,
-        })
+        }
     }
+}
+
+/// What rows come to for each of their keys.
+fn grouped(rows: Vec<RollupRow>) -> BTreeMap<[i64; KEYS_MAX], Counted> {
+    let mut found: BTreeMap<[i64; KEYS_MAX], Counted> = BTreeMap::new();
+    for row in rows {
+        let counted = found.entry(row.keys).or_default();
+        counted.add(row.bucket, &row.measures);
+    }
+    found
 }

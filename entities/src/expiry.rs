@@ -33,9 +33,9 @@ pub const METRICS_SNAPSHOTS: Expiring = by_id("metrics_snapshots", "at");
 pub const DELIVERIES: Expiring = by_id("deliveries", "at");
 /// Sessions that ended, by their end.
 pub const SESSIONS: Expiring = by_id("sessions", "expires_at");
-/// Notices that left or were given up.
+/// Notices that arrived, and those of which somebody decided that they are not needed. What nobody got stays until then.
 pub const OUTBOX: Expiring = Expiring {
-    only: "state <> 'waiting'",
+    only: "state IN ('delivered', 'discarded')",
     ..by_id("outbox", "done_at")
 };
 /// Incidents that are over, with their steps.

@@ -237,12 +237,14 @@ async fn totals_begin_with_what_was_counted(databases: &Databases) {
 
 #[tokio::test]
 async fn totals_begin_with_what_was_counted_on_sqlite() {
-    totals_begin_with_what_was_counted(&TestDatabase::sqlite().await).await;
+    let database = TestDatabase::sqlite().await;
+    totals_begin_with_what_was_counted(&database).await;
 }
 
 #[tokio::test]
 async fn totals_begin_with_what_was_counted_on_postgres() {
-    totals_begin_with_what_was_counted(&TestDatabase::postgres().await).await;
+    let database = TestDatabase::postgres().await;
+    totals_begin_with_what_was_counted(&database).await;
 }
 
 /// Two processes that start together: the second waits, then finds nothing to do.

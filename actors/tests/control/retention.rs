@@ -271,6 +271,11 @@ async fn each_kind_has_its_own_days(database: &TestDatabase) {
     run(control, &aged(notice, &ages)).await;
     run(control, "INSERT INTO outbox (public_id, transition_id, channel_id, incident, notice, state, attempts, next_at, \
         created_at) VALUES ('w', 9, 1, 'i', '{}', 'waiting', 1, 1, 1)").await;
+    // Nobody got these; of one somebody decided that it is not needed.
+    for (step, state) in [(10, "given_up"), (11, "quarantined"), (12, "discarded")] {
+        run(control, &format!("INSERT INTO outbox (public_id, transition_id, channel_id, incident, notice, state, attempts, \
+            next_at, created_at, done_at) VALUES ('m{step}', {step}, 1, 'i', '{{}}', '{state}', 1, 1, 1, 1)")).await;
+    }
     let parts = parts(
         database,
         keeping(Retention {
@@ -289,7 +294,7 @@ async fn each_kind_has_its_own_days(database: &TestDatabase) {
             ("alerts", 2),
             ("deliveries", 1),
             ("health_checks", 1),
-            ("outbox", 1),
+            ("outbox", 2),
             ("system_logs", 2),
         ]
         .into()
@@ -309,8 +314,12 @@ async fn each_kind_has_its_own_days(database: &TestDatabase) {
         1
     );
     assert_eq!(
-        number(read, "SELECT COUNT(*) FROM outbox WHERE state = 'waiting'").await,
-        1
+        number(
+            read,
+            "SELECT COUNT(*) FROM outbox WHERE state IN ('waiting', 'given_up', 'quarantined')"
+        )
+        .await,
+        3
     );
     assert_eq!(
         number(

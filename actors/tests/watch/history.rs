@@ -105,6 +105,11 @@ async fn samples(world: World) {
     );
     let failed = history(&world, "evaluation_failed > 0", 300).await;
     assert_eq!(failed.len(), 3, "{failed:?}");
+    // Against a minute ago.
+    let change = history(&world, "change(stray_rows) < 0", 60).await;
+    assert_eq!(change.len(), 1, "{change:?}");
+    assert_eq!(change[0].0, START + 2 * MINUTE);
+    assert!((change[0].1 + 2.0 / 3.0).abs() < 1e-9, "{change:?}");
     // What is told apart is not written down.
     assert_eq!(history(&world, "status = unhealthy", 300).await, []);
 }

@@ -41,6 +41,7 @@ on_both! {
     flapping_is_told_once flapping_is_told_once_postgres flaps;
     what_the_tables_would_not_take_is_told what_the_tables_would_not_take_is_told_postgres set_aside;
     what_stands_on_something_down_is_not_told what_stands_on_something_down_is_not_told_postgres inhibited;
+    a_gauge_is_compared_with_what_it_was_a_window_ago a_gauge_is_compared_with_what_it_was_a_window_ago_postgres grows;
     certificates_and_users_are_measured certificates_and_users_are_measured_postgres certificates;
     what_is_not_looked_at_yet_stands_and_what_is_gone_ends what_is_not_looked_at_yet_stands_and_what_is_gone_ends_postgres roll;
     every_loss_is_told_and_none_for_ever every_loss_is_told_and_none_for_ever_postgres losses;
@@ -493,6 +494,62 @@ async fn losses(world: World) {
     assert_eq!(world.round("healthy").await, "resolved");
     lose();
     world.minutes(1);
+    assert_eq!(world.round("healthy").await, "fired");
+}
+
+/// What is read now, against what was written down a window ago; losses against those of the window before.
+async fn grows(world: World) {
+    for (name, condition) in [
+        ("strays", "change(stray_rows) > 0.5"),
+        ("losses", "change(records_dropped) < -0.4"),
+    ] {
+        world
+            .rule(|rule| {
+                rule.name = name.into();
+                rule.condition = condition.into();
+                rule.window_s = 300;
+            })
+            .await;
+    }
+    // As the evaluator and the aggregator do every minute.
+    let minute = async |stray: u64, dropped: i64| {
+        world.writer.send_modify(|writer| writer.stray_rows = stray);
+        let now = world.clock.now_micros();
+        world.evaluator().gauges.sample(0, now).await.unwrap();
+        let measured = Measured {
+            metric: "records_dropped",
+            value: dropped as f64,
+            dimensions: serde_json::json!({}),
+        };
+        metrics_snapshot::insert(&world.database.events, vec![measured], now, NODE)
+            .await
+            .unwrap();
+        let told = world.round("healthy").await;
+        world.minutes(1);
+        told
+    };
+    // Nothing was written down a window ago.
+    for _ in 0..5 {
+        assert_eq!(minute(10, 0).await, "");
+    }
+    assert_eq!(minute(15, 0).await, "", "half as many more is not above it");
+    assert_eq!(minute(16, 0).await, "fired");
+    for _ in 0..3 {
+        assert_eq!(minute(16, 0).await, "");
+    }
+    let told = minute(16, 0).await;
+    assert_eq!(told, "resolved", "five minutes ago it was 15");
+    // Steward was away: what was written before it tells nothing.
+    world.minutes(60);
+    assert_eq!(minute(99, 0).await, "");
+
+    // Four were lost in the window before the present one, two in this.
+    let dropped = i64::try_from(world.spool.ledger().dropped).unwrap();
+    world.minutes(60);
+    for written in [dropped - 6, dropped - 2] {
+        assert_eq!(minute(99, written).await, "");
+        world.minutes(4);
+    }
     assert_eq!(world.round("healthy").await, "fired");
 }
 

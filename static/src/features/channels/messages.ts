@@ -49,7 +49,7 @@ export const useText = featureText(
     noDeliveries: 'Nothing was sent yet',
     attempt: 'Attempt {n}',
     failingSince: 'Failing since {at}',
-    remove: { title: 'Delete {name}?', body: 'What still waits for it is not sent.', done: '{name} is deleted' },
+    remove: { title: 'Delete {name}?', body: 'What still waits for it, and what did not arrive, is not sent.', done: '{name} is deleted' },
     undelivered: {
       title: 'Undelivered notices',
       body: 'No receiver has these; each says why. Send them again when the receiver is well, or discard them.',
@@ -128,7 +128,7 @@ export const useText = featureText(
     noDeliveries: '还没有发送过',
     attempt: '第 {n} 次',
     failingSince: '{at} 起发送失败',
-    remove: { title: '删除 {name}？', body: '尚未发送的通知将不再发送。', done: '已删除 {name}' },
+    remove: { title: '删除 {name}？', body: '尚未发送和未送达的通知将不再发送。', done: '已删除 {name}' },
     undelivered: {
       title: '未送达的通知',
       body: '以下通知没有送达接收方，原因逐条列出。接收方恢复后可以重新发送，也可以丢弃。',

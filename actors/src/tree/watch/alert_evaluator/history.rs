@@ -89,10 +89,13 @@ impl Gauges {
     /// # Errors
     /// When a database cannot be read.
     pub async fn history(&self, rule: &Rule, now: i64) -> Result<Vec<(i64, Reading)>, DbErr> {
+        let metric = rule.condition.metric.id;
         let is_plain = named_labels(rule).is_empty() && !rule.condition.change;
-        match source(rule.condition.metric.id) {
+        match source(metric) {
             Source::Calls => self.calls_history(rule, now).await,
             Source::Process | Source::Cost if is_plain => self.written(rule, now).await,
+            // The change of users is one of days that are over.
+            Source::Process if metric != "dau" => self.written(rule, now).await,
             Source::Process | Source::Cost | Source::Components => Ok(Vec::new()),
         }
     }
@@ -106,8 +109,14 @@ impl Gauges {
             _ => 0,
         };
         let since = now - HISTORY_US;
+        // What it is compared with lies a window back.
+        let apart = match rule.condition.change {
+            true => micros(rule.window),
+            false => 0,
+        };
         let read = &self.databases.events_read;
-        let mut rows = metrics_snapshot::list(read, metric, (since - window, now)).await?;
+        let reach = window + apart + self.written_within();
+        let mut rows = metrics_snapshot::list(read, metric, (since - reach, now)).await?;
         rows.retain(|row| row.node == i64::from(self.node));
         let reading = |row: &metrics_snapshot::Model| {
             let until = rows.partition_point(|one| one.at <= row.at - window);
@@ -117,8 +126,20 @@ impl Gauges {
             };
             Reading::Number((row.value - before).max(0.0))
         };
+        let compared = |row: &metrics_snapshot::Model| {
+            if !rule.condition.change {
+                return reading(row);
+            }
+            let at = row.at - apart;
+            let until = rows.partition_point(|one| one.at <= at);
+            let before = until.checked_sub(1).map(|last| &rows[last]);
+            match before.filter(|before| before.at >= at - self.written_within()) {
+                Some(before) => change(&reading(row), &reading(before)),
+                None => Reading::Missing,
+            }
+        };
         let shown = rows.iter().filter(|row| row.at >= since);
-        Ok(shown.map(|row| (row.at, reading(row))).collect())
+        Ok(shown.map(|row| (row.at, compared(row))).collect())
     }
 
     async fn calls_history(&self, rule: &Rule, now: i64) -> Result<Vec<(i64, Reading)>, DbErr> {

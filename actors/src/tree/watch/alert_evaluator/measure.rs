@@ -115,8 +115,10 @@ pub fn refuse(rule: &Rule) -> Result<(), String> {
             if !named.is_empty() {
                 return Err(format!("{metric} has no labels"));
             }
-            if rule.condition.change && metric != "dau" {
-                return Err(format!("{metric} has no change; watch the value itself"));
+            if rule.condition.change && is_yes_or_no(metric) {
+                return Err(format!(
+                    "{metric} is either so or not and has no change; watch the value itself"
+                ));
             }
         }
     }
@@ -241,7 +243,8 @@ impl Gauges {
             Source::Components => Ok(self.of_components(rule)),
             Source::Process => {
                 let reading = match rule.condition.change {
-                    true => self.change_of_users(now).await,
+                    true if rule.condition.metric.id == "dau" => self.change_of_users(now).await,
+                    true => self.change_of_process(rule, failed, now).await,
                     false => self.of_process(rule, failed, now).await,
                 };
                 Ok(Read::Series(vec![(
@@ -445,6 +448,58 @@ impl Gauges {
         Ok(change_against(users as f64, before as f64))
     }
 
+    /// Against what was written down a window ago; of what is counted in windows, against the window before.
+    async fn change_of_process(
+        &self,
+        rule: &Rule,
+        failed: usize,
+        now: i64,
+    ) -> Result<Reading, DbErr> {
+        let window = micros(rule.window);
+        let before = match rule.condition.metric.id {
+            "records_dropped" => self.counted_before("records_dropped", window, now).await?,
+            "actor_restarts" => self.counted_before(RESTARTS_EVER, window, now).await?,
+            metric => self.written_at(metric, now - window).await?,
+        };
+        let Some(before) = before else {
+            return Ok(Reading::Missing);
+        };
+        let reading = self.of_process(rule, failed, now).await?;
+        Ok(change(&reading, &Reading::Number(before)))
+    }
+
+    /// What was counted in the window before the present one, of a count that grows and may begin anew.
+    async fn counted_before(
+        &self,
+        metric: &str,
+        window: i64,
+        now: i64,
+    ) -> Result<Option<f64>, DbErr> {
+        let last = self.written_at(metric, now - window).await?;
+        let first = self.written_at(metric, now - 2 * window).await?;
+        Ok(first.zip(last).map(|(first, last)| match first <= last {
+            true => last - first,
+            false => last,
+        }))
+    }
+
+    /// Values are written down at every evaluation, every minute at most: one that is older than this was written before
+    /// Steward was away.
+    pub(super) fn written_within(&self) -> i64 {
+        let every = micros(self.settings.load().alerts_every);
+        (every + MINUTE_US).max(10 * MINUTE_US)
+    }
+
+    /// What this node wrote down of a metric at a moment, or shortly before it.
+    async fn written_at(&self, metric: &str, at: i64) -> Result<Option<f64>, DbErr> {
+        let read = &self.databases.events_read;
+        let rows =
+            metrics_snapshot::list(read, metric, (at - self.written_within(), at + 1)).await?;
+        let own = rows.iter().rev();
+        let mut own = own.filter(|row| row.node == i64::from(self.node));
+        Ok(own.next().map(|row| row.value))
+    }
+
     /// Records lost in the rule's window. What the spool counts goes back to the day its directory was made, and each
     /// minute what it came to is kept, over a restart too.
     async fn lost(&self, dropped: u64, rule: &Rule, now: i64) -> Result<f64, DbErr> {
@@ -543,6 +598,13 @@ impl Gauges {
         })
     }
 }
+
+/// Metrics that are 0 or 1: their change says nothing.
+fn is_yes_or_no(metric: &str) -> bool {
+    metric == "drill_failed"
+}
+
+const MINUTE_US: i64 = 60_000_000;
 
 /// What the restarts since the process began are written down as, for the windows of rules.
 pub(super) const RESTARTS_EVER: &str = "actor_restarts_ever";

@@ -120,6 +120,21 @@ async fn one(
         .ok_or_else(|| ApiError::not_found("notice"))
 }
 
+/// Commits what was done to a notice, `row` as it was before; as it is now.
+async fn committed(
+    change: Change<'_>,
+    action: &'static str,
+    row: &outbox::Model,
+) -> Result<Json<NoticeShown>, ApiError> {
+    let answer = one(&*change, find(&*change, &row.public_id).await?).await?;
+    let audit = Audit::of(action, "notice", &row.public_id)
+        .with("state", &row.state)
+        .with("reason", &row.reason)
+        .with("channel", &answer.0.channel_id);
+    change.commit(audit).await?;
+    Ok(answer)
+}
+
 fn conflict(why: &'static str) -> ApiError {
     ApiError::new(ErrorCode::Conflict).detail(why)
 }
@@ -176,12 +191,7 @@ pub(super) async fn send_undelivered(
     if outbox::send_again(&change, &row, change.now).await? == 0 {
         return Err(conflict("It was delivered or discarded already."));
     }
-    let answer = one(&*change, find(&*change, &id).await?).await?;
-    let audit = Audit::of("notices.send", "notice", &row.public_id)
-        .with("state", &row.state)
-        .with("reason", &row.reason)
-        .with("channel", &answer.0.channel_id);
-    change.commit(audit).await?;
+    let answer = committed(change, "notices.send", &row).await?;
     state.tree.alerts.filled.notify_one();
     Ok(answer)
 }
@@ -203,11 +213,5 @@ pub(super) async fn discard_undelivered(
     if !outbox::discard(&change, row.id).await? {
         return Err(conflict("It waits to be sent, or was delivered."));
     }
-    let answer = one(&*change, find(&*change, &id).await?).await?;
-    let audit = Audit::of("notices.discard", "notice", &row.public_id)
-        .with("state", &row.state)
-        .with("reason", &row.reason)
-        .with("channel", &answer.0.channel_id);
-    change.commit(audit).await?;
-    Ok(answer)
+    committed(change, "notices.discard", &row).await
 }

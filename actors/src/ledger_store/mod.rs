@@ -3,7 +3,8 @@
 //! [`LedgerStore`] hides the two databases' fast paths (the driver's own connection on SQLite; `UNNEST` or `COPY` into
 //! a staging table on PostgreSQL). What one transaction does is told once, in [`write`], over the steps that
 //! [`sqlite`] and [`postgres`] supply. [`bisect`] finds the record that spoils a batch, [`replay`] gives dead
-//! letters another try, [`reprice`] charges calls anew, [`days`] tells the figures of a day. Reading for the API is not here (`steward-entities`), nor is the spool.
+//! letters another try, [`reprice`] charges calls anew, [`days`] tells the figures of a day, [`whole`] puts right what an
+//! earlier version left out. Reading for the API is not here (`steward-entities`), nor is the spool.
 
 pub mod bisect;
 mod classify;
@@ -20,6 +21,7 @@ mod row;
 mod seen;
 mod sqlite;
 mod totals;
+pub mod whole;
 mod write;
 
 use std::sync::Arc;

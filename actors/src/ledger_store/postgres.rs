@@ -38,7 +38,7 @@ use session::Sessions;
 /// From so many rows on, `COPY` is faster than `UNNEST`.
 const COPY_FROM: usize = 1_500;
 /// Class of the advisory locks on nodes' rollups. Any number that nobody else uses.
-const ROLLUPS_LOCK: i32 = 0x5374_526c;
+pub(super) const ROLLUPS_LOCK: i32 = 0x5374_526c;
 /// Of the advisory lock on which tenants tell from outside.
 const TELLERS_LOCK: i32 = 0x5374_546c;
 

@@ -10,12 +10,13 @@ use rand::{RngExt as _, SeedableRng as _};
 use steward_actors::domain::calendar::{day_of, hour_of};
 use steward_actors::domain::record::Record;
 use steward_actors::domain::rid::Rid;
+use steward_actors::ledger_store::whole::make_whole;
 use steward_actors::ledger_store::{
     Batch, Breakpoint, LedgerStore, PostgresStore, SqliteStore, open,
 };
 use steward_entities::database::begin_write;
 use steward_entities::ledger::rollup::{
-    Fact, Grain, Measures, ROLLUPS, RollupTable, rows, rows_by,
+    Fact, Grain, Measures, ROLLUPS, RollupTable, TOTAL_DAILY, TOTAL_HOURLY, rows, rows_by,
 };
 use steward_entities::ledger::{backfill, daily};
 use steward_migration::testing::TestDatabase;
@@ -321,4 +322,46 @@ async fn rollups_are_a_recount_of_the_log_postgres() {
     for (seed, zone) in [(4, Tz::Europe__Berlin), (5, Tz::Asia__Kolkata)] {
         recount(TestDatabase::postgres().await, zone, seed).await;
     }
+}
+
+/// A node of the version before counts by model only; the next start counts the rest, of that node and no other.
+#[tokio::test]
+async fn sums_that_an_earlier_version_left_out_are_made_whole_postgres() {
+    let database = TestDatabase::postgres().await;
+    let mut random = StdRng::seed_from_u64(11);
+    let records: Vec<Record> = (1..=200).map(|n| call(&mut random, n)).collect();
+    let store = open(&database.ledger, Tz::UTC);
+    store.prepare(START_MS).await.unwrap();
+    for (node, some) in [(0, &records[..120]), (1, &records[120..])] {
+        let entries: Vec<(u64, Record)> = (1..).zip(some.iter().cloned()).collect();
+        store.write(batch(node, &entries)).await.unwrap();
+    }
+    let totals = async || {
+        let mut all = Vec::new();
+        for table in [&TOTAL_HOURLY, &TOTAL_DAILY] {
+            let read = &database.ledger_read;
+            let mut rows = rows(read, table, (0, i64::MAX), &[]).await.unwrap();
+            rows.sort_by_key(|row| (row.bucket, row.measures.sums));
+            all.extend(rows);
+        }
+        all
+    };
+    let whole = totals().await;
+    assert_eq!(make_whole(&database, 0).await.unwrap(), Vec::<i64>::new());
+    // One was not there yet, one stopped in the middle of an hour.
+    for spoil in [
+        "DELETE FROM total_hourly WHERE node = 1",
+        "DELETE FROM total_daily WHERE node = 1",
+        "UPDATE total_daily SET request_count = request_count - 1, duration_histogram = '' WHERE node = 0",
+    ] {
+        execute(&database.ledger, spoil).await;
+    }
+    let days: BTreeSet<i64> = records
+        .iter()
+        .map(|record| day_of(Tz::UTC, record.request_at))
+        .collect();
+    let made = make_whole(&database, 0).await.unwrap();
+    assert_eq!(made, Vec::from_iter(days));
+    assert_eq!(totals().await, whole);
+    assert_eq!(make_whole(&database, 0).await.unwrap(), Vec::<i64>::new());
 }

@@ -22,3 +22,4 @@ pub mod spent;
 mod sql;
 pub mod total;
 pub mod unpriced;
+pub mod whole;

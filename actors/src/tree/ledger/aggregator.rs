@@ -227,6 +227,7 @@ impl Work {
             return;
         }
         let every = self.parts.settings.load().aggregation_every;
+        let is_first = self.derived_at.is_none();
         // A beat comes a little late or early.
         let is_due = self
             .derived_at
@@ -238,7 +239,8 @@ impl Work {
         let parts = self.parts.clone();
         self.deriving = Some(Box::pin(async move {
             let (home, of) = (parts.databases.clone(), days.clone());
-            let round = home.at_home(async move { derive::round(&parts, of.as_ref()).await });
+            let round =
+                home.at_home(async move { derive::round(&parts, of.as_ref(), is_first).await });
             round
                 .await
                 .map_err(|error| (error, days.unwrap_or_default()))

@@ -14,6 +14,7 @@ use crate::domain::calendar;
 use crate::domain::ring::Dimension;
 use crate::ledger_store::days::{count_conversations, derive_day};
 use crate::ledger_store::recount::recount_day;
+use crate::ledger_store::whole::{LOOKED_BACK_US, make_whole};
 
 use super::Parts;
 
@@ -27,13 +28,14 @@ const MANY_CALLS_EVERY_US: i64 = 15 * MINUTE_US;
 const RECOUNT_AFTER_US: i64 = 10 * MINUTE_US;
 
 /// One round: what is measured every minute, and, when it is time to derive, the days that calls came to since then.
-/// Answers the days whose conversations are to be counted at a later one.
+/// Answers the days whose conversations are to be counted at a later one. `is_first`: since the process began.
 ///
 /// # Errors
 /// When a database cannot be read or written; what was derived until then stays.
 pub(super) async fn round(
     parts: &Parts,
     days: Option<&BTreeSet<i64>>,
+    is_first: bool,
 ) -> Result<BTreeSet<i64>, DbErr> {
     let Parts {
         databases,
@@ -46,6 +48,9 @@ pub(super) async fn round(
     let Some(days) = days else {
         return Ok(later);
     };
+    if is_first {
+        make_totals_whole(parts).await?;
+    }
     for day in days.iter().rev() {
         let calls = derive_day(databases, *zone, clock, *day).await?;
         let known = conversation_count::counted_at(&databases.ledger_read, *day).await?;
@@ -118,6 +123,21 @@ async fn measure(parts: &Parts) -> Result<(), DbErr> {
     let txn = begin_write(&parts.databases.events).await?;
     metrics_snapshot::insert(&txn, values.collect(), to, parts.node).await?;
     txn.commit().await
+}
+
+/// Days whose sums were not whole have other figures now.
+async fn make_totals_whole(parts: &Parts) -> Result<(), DbErr> {
+    let Parts {
+        databases,
+        zone,
+        clock,
+        ..
+    } = parts;
+    let since = clock.now_micros() - LOOKED_BACK_US;
+    for day in make_whole(databases, since).await? {
+        derive_day(databases, *zone, clock, day).await?;
+    }
+    Ok(())
 }
 
 /// Once a day, some time after midnight; not while earlier calls are still being counted.

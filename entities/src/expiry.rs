@@ -52,7 +52,7 @@ pub const IDEMPOTENCY_KEYS: Expiring = Expiring {
 /// Counts by the hour of every token, account, mode and model; the table has no key of one column.
 pub const USAGE_STATS_HOURLY: Expiring = Expiring {
     table: "usage_stats_hourly",
-    key: "bucket, token_id, account_id, mode, model_id, node",
+    key: "bucket, token_id, model_id, account_id, mode, node",
     age: "bucket",
     only: "",
 };

@@ -49,7 +49,11 @@ export const useText = featureText(
     noDeliveries: 'Nothing was sent yet',
     attempt: 'Attempt {n}',
     failingSince: 'Failing since {at}',
-    remove: { title: 'Delete {name}?', body: 'What still waits for it, and what did not arrive, is not sent.', done: '{name} is deleted' },
+    remove: {
+      title: 'Delete {name}?',
+      body: 'What still waits for it, and what did not arrive, is not sent.',
+      done: '{name} is deleted',
+    },
     undelivered: {
       title: 'Undelivered notices',
       body: 'No receiver has these; each says why. Send them again when the receiver is well, or discard them.',

@@ -9,7 +9,7 @@ use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{DatabaseTransaction, PaginatorTrait, QueryOrder, QuerySelect};
 
 use crate::scope::Page;
-use crate::{alert, channel, public_id};
+use crate::{alert, alert_transition, channel, public_id};
 
 /// It waits, or is being tried.
 pub const WAITING: &str = "waiting";
@@ -385,17 +385,30 @@ pub async fn stale(connection: &impl ConnectionTrait, row: &Model) -> Result<Opt
     if later.iter().any(|state| state == WAITING) {
         return Ok(None);
     }
-    // The notice of the end is as old as the end; every other of the incident is older.
-    let incident = alert::by_public_id(connection, &row.incident).await?;
-    let ended_later = |end: i64| end > row.created_at;
-    let is_over = incident
-        .and_then(|incident| incident.resolved_at)
-        .is_some_and(ended_later);
-    Ok(is_over.then_some(Stale::Over))
+    if row.transition_id < 0 {
+        // A report has no end.
+        return Ok(None);
+    }
+    let Some(incident) = alert::by_public_id(connection, &row.incident).await? else {
+        // Only those that are over are ever removed.
+        return Ok(Some(Stale::Over));
+    };
+    let Some(end) = incident.resolved_at else {
+        return Ok(None);
+    };
+    // The step of the end is as old as the end; every other of the incident is older. The notice itself is as new as the last
+    // time that it was sent again.
+    let step = alert_transition::Entity::find_by_id(row.transition_id)
+        .filter(alert_transition::Column::AlertId.eq(incident.id))
+        .one(connection)
+        .await?;
+    let told_at = step.map_or(row.created_at, |step| step.at);
+    Ok((end > told_at).then_some(Stale::Over))
 }
 
 /// Lets what was given up or put aside wait again, as if it had just come in, under its own id. A message of several that
-/// nobody has goes again as that message: all of it, under the same id. How many notices; 0: it was neither.
+/// nobody has goes again as that message, under the same id; without those of its notices that would tell what is no
+/// longer so, the rest go as new messages. The ids of the notices that wait now; none: it was neither.
 ///
 /// # Errors
 /// When the database cannot be written.
@@ -403,33 +416,54 @@ pub async fn send_again(
     txn: &DatabaseTransaction,
     row: &Model,
     at_micros: i64,
-) -> Result<u64, DbErr> {
-    let mut ids = vec![row.id];
-    let mut batch = None;
-    if let Some(message) = &row.batch {
-        let together = Entity::find()
-            .filter(Column::Batch.eq(message.as_str()))
-            .filter(Column::ChannelId.eq(row.channel_id))
-            .all(txn)
-            .await?;
-        // A receiver that has a part takes the rest under the same id for a repetition.
-        if together.iter().all(|one| one.state == GIVEN_UP) {
-            ids = together.iter().map(|one| one.id).collect();
-            batch = Some(message.clone());
+) -> Result<Vec<String>, DbErr> {
+    if !wait_again(txn, row, at_micros).await? {
+        return Ok(Vec::new());
+    }
+    let mut sent = vec![row.public_id.clone()];
+    let Some(message) = &row.batch else {
+        return Ok(sent);
+    };
+    // The newest first: what it ends may begin.
+    let others = Entity::find()
+        .filter(Column::Batch.eq(message.as_str()))
+        .filter(Column::ChannelId.eq(row.channel_id))
+        .filter(Column::Id.ne(row.id))
+        .order_by_desc(Column::Id)
+        .all(txn)
+        .await?;
+    // A receiver that has a part takes the rest under the same id for a repetition.
+    if row.state != GIVEN_UP || others.iter().any(|one| one.state != GIVEN_UP) {
+        return Ok(sent);
+    }
+    for one in &others {
+        if stale(txn, one).await?.is_none() && wait_again(txn, one, at_micros).await? {
+            sent.push(one.public_id.clone());
         }
     }
-    let sent = Entity::update_many()
+    if sent.len() == others.len() + 1 {
+        Entity::update_many()
+            .col_expr(Column::Batch, Expr::value(message.as_str()))
+            .filter(Column::PublicId.is_in(&sent))
+            .exec(txn)
+            .await?;
+    }
+    Ok(sent)
+}
+
+async fn wait_again(txn: &DatabaseTransaction, row: &Model, at_micros: i64) -> Result<bool, DbErr> {
+    let waits = Entity::update_many()
         .col_expr(Column::State, Expr::value(WAITING))
         .col_expr(Column::Attempts, Expr::value(0_i64))
         .col_expr(Column::NextAt, Expr::value(at_micros))
         .col_expr(Column::CreatedAt, Expr::value(at_micros))
         .col_expr(Column::DoneAt, Expr::value(None::<i64>))
-        .col_expr(Column::Batch, Expr::value(batch))
-        .filter(Column::Id.is_in(ids))
+        .col_expr(Column::Batch, Expr::value(None::<String>))
+        .filter(Column::Id.eq(row.id))
         .filter(Column::State.is_in(UNDELIVERED))
         .exec(txn)
         .await?;
-    Ok(sent.rows_affected)
+    Ok(waits.rows_affected == 1)
 }
 
 /// Leaves what was given up or put aside unsent for good. Whether it was one of the two.

@@ -5,7 +5,8 @@ use serde_json::json;
 use steward_actors::domain::clock::Clock;
 use steward_actors::domain::notice::standard_webhooks::{Secret, signature};
 use steward_entities::database::begin_write;
-use steward_entities::{alert, channel, outbox};
+use steward_entities::scope::Page;
+use steward_entities::{alert, alert_transition, channel, outbox};
 use steward_migration::testing::TestDatabase;
 
 use crate::testing::{Ask, World};
@@ -304,6 +305,37 @@ async fn ended(
     row
 }
 
+/// An incident that began then, and is over at `end`.
+async fn incident(world: &World, id: &str, at: i64, end: Option<i64>) -> i64 {
+    let txn = begin_write(&world.database.control).await.unwrap();
+    let new = alert::NewAlert {
+        public_id: id.to_owned(),
+        rule_id: "alr_x".to_owned(),
+        rule: "too many errors".to_owned(),
+        severity: "error".to_owned(),
+        labels: Default::default(),
+        condition: "error_rate > 0.1".to_owned(),
+        value: "0.5".to_owned(),
+        channels: Default::default(),
+        active_at: at,
+    };
+    let row = alert::insert(&txn, new, at).await.unwrap();
+    if let Some(end) = end {
+        alert::resolve(&txn, &row, None, end).await.unwrap();
+    }
+    let step = alert_transition::Step {
+        alert_id: row.id,
+        event: "fired",
+        value: "0.5",
+        operator: None,
+        told: true,
+        rings: true,
+    };
+    let step = alert_transition::insert(&txn, step, at).await.unwrap();
+    txn.commit().await.unwrap();
+    step.id
+}
+
 async fn tells_what_nobody_got(world: World) {
     let app = world.app().await;
     let root = world.signed_in("root", "ops_admin").await;
@@ -317,21 +349,24 @@ async fn tells_what_nobody_got(world: World) {
     let hook = channel::all(read).await.unwrap().remove(0).id;
     let now = world.clock.now_micros();
     let begun = now - 4 * 86_400_000_000;
+    for id in ["alt_a", "alt_c", "alt_d", "alt_e", "alt_f", "alt_g"] {
+        incident(&world, id, begun, None).await;
+    }
     let poison = ended(
         &world,
-        (hook, 1, "alt_a"),
+        (hook, 101, "alt_a"),
         (outbox::QUARANTINED, "cannot be read"),
         begun,
     )
     .await;
     let dead = ended(
         &world,
-        (hook, 2, "alt_b"),
+        (hook, 102, "alt_b"),
         (outbox::GIVEN_UP, "answered 400"),
         begun,
     )
     .await;
-    let later = ended(&world, (hook, 3, "alt_b"), (outbox::DELIVERED, ""), begun).await;
+    let later = ended(&world, (hook, 103, "alt_b"), (outbox::DELIVERED, ""), begun).await;
 
     // A page at a time, newest first; what was delivered is not among them.
     let list = |query: &str| Ask::get(&format!("{NOTICES}/undelivered{query}")).bearer(&viewer);
@@ -429,49 +464,51 @@ async fn tells_what_nobody_got(world: World) {
         those.map(|row| row.batch).collect::<Vec<_>>()
     };
     let whole = [
-        (4, "alt_c", outbox::GIVEN_UP),
-        (5, "alt_d", outbox::GIVEN_UP),
+        (104, "alt_c", outbox::GIVEN_UP),
+        (105, "alt_d", outbox::GIVEN_UP),
     ];
     assert_eq!(
         gather(whole, "msg_whole").await,
         [Some("msg_whole".to_owned()), Some("msg_whole".to_owned())]
     );
     let part = [
-        (6, "alt_e", outbox::QUARANTINED),
-        (7, "alt_f", outbox::DELIVERED),
+        (106, "alt_e", outbox::QUARANTINED),
+        (107, "alt_f", outbox::DELIVERED),
     ];
     assert_eq!(gather(part, "msg_part").await, [None]);
 
     // Of an incident that is over only its end may still be told.
-    let txn = begin_write(&world.database.control).await.unwrap();
-    let incident = alert::NewAlert {
-        public_id: "alt_over".to_owned(),
-        rule_id: "alr_x".to_owned(),
-        rule: "too many errors".to_owned(),
-        severity: "error".to_owned(),
-        labels: Default::default(),
-        condition: "error_rate > 0.1".to_owned(),
-        value: "0.5".to_owned(),
-        channels: Default::default(),
-        active_at: at,
-    };
-    let incident = alert::insert(&txn, incident, at).await.unwrap();
-    alert::resolve(&txn, &incident, None, at + 60)
-        .await
-        .unwrap();
-    txn.commit().await.unwrap();
-    let begin = ended(
+    let step = incident(&world, "alt_over", at, Some(at + 60)).await;
+    // What was one message with it goes without it, as a new one.
+    let mixed = [
+        (108, "alt_g", outbox::GIVEN_UP),
+        (step, "alt_over", outbox::GIVEN_UP),
+    ];
+    assert_eq!(gather(mixed, "msg_mixed").await, [None]);
+    // An incident that nobody knows any more is over.
+    let gone = ended(
         &world,
-        (hook, 8, "alt_over"),
+        (hook, 109, "alt_gone"),
         (outbox::GIVEN_UP, "answered 400"),
         at,
     )
     .await;
+    let refused = act(&gone, "send").bearer(&root).to(&app).await;
+    assert_eq!(refused.status, StatusCode::CONFLICT, "{refused:?}");
+    let all = Page {
+        after: None,
+        limit: 50,
+    };
+    let begin = outbox::undelivered(read, all).await.unwrap();
+    let begin = begin
+        .into_iter()
+        .find(|row| row.incident == "alt_over")
+        .unwrap();
     let over = act(&begin, "send").bearer(&root).to(&app).await;
     assert_eq!(over.status, StatusCode::CONFLICT, "{over:?}");
     let end = ended(
         &world,
-        (hook, 9, "alt_over"),
+        (hook, 110, "alt_over"),
         (outbox::GIVEN_UP, "answered 400"),
         at + 60,
     )
@@ -485,6 +522,20 @@ async fn tells_what_nobody_got(world: World) {
         let sent = act(row, "send").bearer(&root).to(&app).await;
         assert_eq!(sent.status, StatusCode::OK, "{sent:?}");
     }
+    // Nobody took either: the beginning is as old as it was, however often it is sent.
+    let txn = begin_write(&world.database.control).await.unwrap();
+    outbox::finish(
+        &txn,
+        &[begin.id, end.id],
+        outbox::GIVEN_UP,
+        Some("why"),
+        at + 90,
+    )
+    .await
+    .unwrap();
+    txn.commit().await.unwrap();
+    let over = act(&begin, "send").bearer(&root).to(&app).await;
+    assert_eq!(over.status, StatusCode::CONFLICT, "{over:?}");
 }
 
 #[actix_web::test]

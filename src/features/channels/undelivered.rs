@@ -120,17 +120,19 @@ async fn one(
         .ok_or_else(|| ApiError::not_found("notice"))
 }
 
-/// Commits what was done to a notice, `row` as it was before; as it is now.
+/// Commits what was done to a notice, `row` as it was before, and to those that it went with; as it is now.
 async fn committed(
     change: Change<'_>,
     action: &'static str,
     row: &outbox::Model,
+    together: Vec<String>,
 ) -> Result<Json<NoticeShown>, ApiError> {
     let answer = one(&*change, find(&*change, &row.public_id).await?).await?;
     let audit = Audit::of(action, "notice", &row.public_id)
         .with("state", &row.state)
         .with("reason", &row.reason)
-        .with("channel", &answer.0.channel_id);
+        .with("channel", &answer.0.channel_id)
+        .with("notices", together);
     change.commit(audit).await?;
     Ok(answer)
 }
@@ -160,7 +162,8 @@ pub(super) async fn list_undelivered(
     }))
 }
 
-/// Lets a notice wait for its channel again, under the same id; notices it was one message with go with it. Doing it again
+/// Lets a notice wait for its channel again, under the same id; notices it was one message with go with it, but for those
+/// that would tell what is no longer so. Doing it again
 /// changes nothing. 409 when that would tell what is no longer so: after a later notice of the incident, or after its end.
 #[utoipa::path(tag = "channels", responses((status = 200, body = NoticeShown)))]
 #[post("/ops/alerts/notices/{id}/send")]
@@ -188,10 +191,11 @@ pub(super) async fn send_undelivered(
         }
         None => {}
     }
-    if outbox::send_again(&change, &row, change.now).await? == 0 {
+    let sent = outbox::send_again(&change, &row, change.now).await?;
+    if sent.is_empty() {
         return Err(conflict("It was delivered or discarded already."));
     }
-    let answer = committed(change, "notices.send", &row).await?;
+    let answer = committed(change, "notices.send", &row, sent).await?;
     state.tree.alerts.filled.notify_one();
     Ok(answer)
 }
@@ -213,5 +217,6 @@ pub(super) async fn discard_undelivered(
     if !outbox::discard(&change, row.id).await? {
         return Err(conflict("It waits to be sent, or was delivered."));
     }
-    committed(change, "notices.discard", &row).await
+    let alone = vec![row.public_id.clone()];
+    committed(change, "notices.discard", &row, alone).await
 }

@@ -2025,7 +2025,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Lets a notice wait for its channel again, under the same id; notices it was one message with go with it. Doing it again
+         * Lets a notice wait for its channel again, under the same id; notices it was one message with go with it, but for those
+         *     that would tell what is no longer so. Doing it again
          *     changes nothing. 409 when that would tell what is no longer so: after a later notice of the incident, or after its end.
          */
         post: operations["channels_send_undelivered"];
